@@ -1,0 +1,30 @@
+"""Entry: a well-formed `run` goes straight to run.py, all else to click; the one place that exits."""
+
+import sys
+
+from cronlock.options import scan
+from cronlock.system import signal
+
+
+def main() -> None:
+    """Exit with the status of the command line in sys.argv."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for a Ctrl-C before the handlers stand
+    sys.exit(_status(sys.argv[1:]))
+
+
+def _status(words: list[str]) -> int:
+    line = scan(words[1:]) if words[:1] == ["run"] else None
+    if line is None:
+        from cronlock.cli import cli
+
+        return cli(words)
+    import os
+
+    from cronlock.run import run
+
+    return run(*line, os.environ)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command as a process: its start, its group, its signals, its end."""

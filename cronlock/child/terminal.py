@@ -1,0 +1,42 @@
+"""The terminal's foreground, lent to the command while cronlock's own group has it."""
+
+import os
+
+from cronlock.system import signal
+
+TERMINAL = 0  # stdin
+
+
+class Foreground:
+    """Gives the foreground to the command's process group and takes it back; does nothing away from a terminal."""
+
+    def __init__(self) -> None:
+        self._group = 0
+
+    def lend(self, group: int) -> None:
+        """Let `group` read from the terminal, when it is ours to give."""
+        try:
+            ours = os.isatty(TERMINAL) and os.isatty(1) and os.tcgetpgrp(TERMINAL) == os.getpgrp()
+        except OSError:  # no controlling terminal
+            return
+        if ours:
+            self._set(group)
+            self._group = group
+
+    def take_back(self) -> None:
+        """Be the foreground again, unless somebody else is by now."""
+        group, self._group = self._group, 0
+        try:
+            if group and os.tcgetpgrp(TERMINAL) == group:
+                self._set(os.getpgrp())
+        except OSError:  # the terminal is gone
+            pass
+
+    def _set(self, group: int) -> None:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])  # a background group may ask only so
+        try:
+            os.tcsetpgrp(TERMINAL, group)
+        except OSError:  # the group has gone already
+            pass
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,0 +1,116 @@
+"""The click commands, built from the table of options; the only module that imports click."""
+
+import os
+
+import click
+
+from cronlock import __version__, options
+from cronlock.options import GROUPS, OPTIONS, Option
+
+TYPE_CHECKING = False  # as everywhere on the way to `run`
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+STATUS_REFUSED = 125  # usage errors too: a wrapper's own failure must not look like the command's
+EPILOG = """Exit status: the command's own; 0 (or -E N) when another node has or had the tick; 122 no quorum answered;
+123 the lease was lost; 125 refused; 126, 127 the command can't be executed, was not found; 128+n signal n came first.
+
+Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option is also a variable, CRONLOCK_START_WITHIN, and a name in
+/etc/cronlock.toml and ~/.config/cronlock.toml, start-within. See man cronlock.
+"""
+
+
+class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
+    """A value that options.py reads."""
+
+    def __init__(self, option: Option) -> None:
+        self.name = option.metavar
+        self._option = option
+
+    def convert(self, value: "Any", param: click.Parameter | None, ctx: click.Context | None) -> "Any":
+        assert self._option.parse is not None  # noqa: S101 - flags get no Value
+        try:
+            return self._option.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _click_option(option: Option) -> click.Option:
+    names = [*option.flags, option.name.replace("-", "_")]
+    if not option.parse:
+        return click.Option(names, is_flag=True, default=None, help=option.help)
+    return click.Option(names, type=Value(option), multiple=option.many, default=None, help=option.help)
+
+
+class RunCommand(click.Command):
+    """`run`, with its options grouped by the question that they answer."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for group in GROUPS:
+            rows = [_help_row(option) for option in OPTIONS if option.group == group]
+            with formatter.section(group):
+                formatter.write_dl(rows)
+        with formatter.section("Help"):
+            formatter.write_dl([("--help", "Show this page.")])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"\n{EPILOG}")
+
+
+def _help_row(option: Option) -> tuple[str, str]:
+    flags = ", ".join(option.flags)
+    default = f" [{option.default}]" if option.default else ""
+    return f"{flags} {option.metavar}".rstrip(), option.help + default
+
+
+def _run(command: "Sequence[str]", **values: "Any") -> int:
+    from cronlock.run import run
+
+    given = {option.name: values[option.name.replace("-", "_")] for option in OPTIONS}
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
+    zeros = {name for name in options.BY_NAME if values[name.replace("-", "_")] == 0 and options.BY_NAME[name].parse}
+    return run(given | dict.fromkeys(zeros, 0), command, os.environ)
+
+
+run_command = RunCommand(
+    "run",
+    callback=_run,
+    params=[
+        *(_click_option(option) for option in OPTIONS),
+        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED),
+    ],
+    help="Run COMMAND when this node gets the tick's lock, and exit with its status; else exit quietly.",
+    options_metavar="[OPTIONS] [--]",
+    context_settings={"allow_interspersed_args": False, "max_content_width": 100},
+)
+
+
+@click.group(context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="cronlock")
+def group() -> None:
+    """One scheduled run on one machine, when several machines share a crontab.
+
+    \b
+    cronlock run --once --key nightly -- python -m myjob --full
+    """
+
+
+group.add_command(run_command)
+
+
+def cli(words: "Sequence[str]") -> int:
+    """Do what a command line says that is no well-formed `run`; the exit status. Errors are one line and 125."""
+    try:
+        status = group.main(list(words), prog_name="cronlock", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return STATUS_REFUSED
+    except click.ClickException as error:
+        where = f": {error.ctx.info_name}" if isinstance(error, click.UsageError) and error.ctx else ""
+        message = " ".join(error.format_message().split())
+        click.echo(f"cronlock{where if where != ': cronlock' else ''}: refused: {message}", err=True)
+        return STATUS_REFUSED
+    except click.Abort:
+        return 130
+    return int(status or 0)

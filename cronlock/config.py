@@ -1,0 +1,216 @@
+"""One Settings from the command line, the environment and the file, each value with its source.
+
+The nearer source wins: flag, then environment, then file; in the file a [keys.NAME] table before the top level, and the
+user's file before the system's. cronlock's own word for where Redis is beats REDIS_URL and REDIS_HOST: a shell that has
+an application's REDIS_URL must not lock somewhere else than cron does.
+"""
+
+import os
+
+from cronlock.errors import Refused
+from cronlock.lock.address import Address, parse
+from cronlock.options import BY_NAME, OPTIONS, Option, boolean, node
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    Layer = tuple[str, dict[str, Any]]  # what it is, and values by option name
+
+SYSTEM_FILE = "/etc/cronlock.toml"
+USER_FILE = "~/.config/cronlock.toml"
+COMMAND_LINE, ENVIRONMENT = "command line", "environment"
+RIVALS = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # of two that are given the nearer wins
+
+
+class Settings:
+    """What one call of cronlock was told. `sources` says of each option where its value came from.
+
+    An option that nobody gave is None, False or empty; durations are ms.
+    """
+
+    key: str
+    once: bool
+    each: bool
+    again: bool
+    schedule: str | None
+    tz: str | None
+    tick: str | None
+    ttl: int | None
+    start_within: int | None
+    outage_wait: int | None
+    on_outage: str
+    kill_after: int | None
+    conflict_exit_code: int
+    redis: list[Address]
+    local: bool
+    prefix: str
+    node: str
+    config: str | None
+    dry_run: bool
+    verbose: bool
+    quiet: bool
+    syslog: bool
+
+    def __init__(self, values: "Mapping[str, Any]", sources: "dict[str, str]") -> None:
+        self.sources = sources
+        for option in OPTIONS:
+            empty = None if option.parse else False
+            setattr(self, option.name.replace("-", "_"), values.get(option.name, empty))
+
+    @property
+    def mode(self) -> str:
+        """once or each."""
+        return "each" if self.each else "once"
+
+    def source(self, name: str) -> str:
+        """Where the value of an option came from."""
+        return self.sources.get(name, "default")
+
+
+def load(given: "Mapping[str, Any]", environ: "Mapping[str, str]") -> Settings:
+    """The settings of a call whose command line gave `given`; raises Refused, naming the source of what is wrong."""
+    variables = _variables(environ)
+    layers: list[Layer] = [
+        (COMMAND_LINE, dict(given)),
+        (ENVIRONMENT, variables),
+    ]
+    path = given.get("config") or variables.get("config")
+    paths = [path] if path else [os.path.expanduser(USER_FILE), SYSTEM_FILE]
+    files = [(name, _read(name, must_exist=bool(path))) for name in paths]
+    key = given.get("key") or variables.get("key") or next((top["key"] for _, (top, _) in files if "key" in top), None)
+    layers += [(f"{name} [keys.{key}]", keys[key]) for name, (_, keys) in files if key in keys]
+    layers += [(name, top) for name, (top, _) in files]
+    values, sources = _merge(layers)
+    if not values.get("redis") and not values.get("local"):
+        values["redis"], sources["redis"] = _generic(environ)
+    else:
+        values["redis"] = [parse(url, sources["redis"]) for url in values.get("redis", ())]
+    _fill(values, sources)
+    return Settings(values, sources)
+
+
+def _merge(layers: "Iterable[Layer]") -> "tuple[dict[str, Any], dict[str, str]]":
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for place, layer in layers:
+        for one, other in RIVALS:
+            if layer.get(one) and layer.get(other):
+                raise Refused(f"{place}: {one} and {other} can't both be given")
+        beaten = {name for pair in RIVALS for name, rival in (pair, pair[::-1]) if values.get(rival)}
+        for name, value in layer.items():
+            if name not in values and name not in beaten:
+                values[name] = value
+                sources[name] = BY_NAME[name].variable if place == ENVIRONMENT else place
+    return values, sources
+
+
+def _fill(values: "dict[str, Any]", sources: "dict[str, str]") -> None:
+    values.setdefault("redis", [])
+    values.setdefault("prefix", "cronlock")
+    values.setdefault("on-outage", "fail")
+    values.setdefault("conflict-exit-code", 0)
+    if "node" not in values:
+        host = os.uname().nodename
+        try:
+            values["node"] = node(host or "localhost")
+        except ValueError as error:
+            raise Refused(f"the host name can't be a node's name: {error}: give --node") from None
+        sources["node"] = "host name"
+
+
+def _variables(environ: "Mapping[str, str]") -> "dict[str, Any]":
+    known = {option.variable: option for option in OPTIONS}
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith("CRONLOCK_") or variable.startswith("CRONLOCK_RUN_"):
+            continue
+        if variable not in known:
+            raise Refused(f"unknown variable {variable}{_nearest(variable, known)}")
+        option = known[variable]
+        values[option.name] = text.split() if option.many else _value(option, text, variable)
+        if option.many and not values[option.name]:
+            raise Refused(f"{variable}: it is empty")
+    return values
+
+
+def _value(option: Option, text: str, source: str) -> "Any":
+    try:
+        return option.parse(text) if option.parse else boolean(text)
+    except ValueError as error:
+        raise Refused(f"{source}: {error}") from None
+
+
+def _read(path: str, must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[str, Any]]]":
+    """The top level of a file, and its tables by key."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        if not must_exist and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return {}, {}
+        raise Refused(f"can't read {path}: {(error.strerror or str(error)).lower()}") from None
+    import tomllib
+
+    try:
+        content = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        raise Refused(f"{path} is no TOML: {error}") from None
+    tables = content.pop("keys", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise Refused(f"{path}: keys holds tables: write [keys.NAME]")
+    top = _checked(content, path)
+    return top, {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
+
+
+def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        source = f"{place}: {name}"
+        option = BY_NAME.get(name)
+        if option is None or name == "config":
+            raise Refused(f"{place}: unknown name {name!r}{_nearest(name, BY_NAME)}")
+        if option.many:
+            urls = [value] if isinstance(value, str) else value
+            if not isinstance(urls, list) or not urls or not all(isinstance(url, str) for url in urls):
+                raise Refused(f"{source}: write a text, or several in brackets")
+            values[name] = urls
+        elif not option.parse:
+            if not isinstance(value, bool):
+                raise Refused(f"{source}: write true or false")
+            values[name] = value
+        elif isinstance(value, bool) or not isinstance(value, str | int):
+            raise Refused(f"{source}: write a text in quotes")
+        else:
+            values[name] = _value(option, str(value), source)
+    return values
+
+
+def _nearest(name: str, known: "Iterable[str]") -> str:
+    from difflib import get_close_matches  # only on the way to an error
+
+    near = get_close_matches(name, list(known), 1, 0.5)
+    return f": did you mean {near[0]}?" if near else ": see cronlock run --help"
+
+
+def _generic(environ: "Mapping[str, str]") -> tuple[list[Address], str]:
+    """Where Redis is by the variables that other programs read too."""
+    url, host = environ.get("REDIS_URL"), environ.get("REDIS_HOST")
+    port = environ.get("REDIS_PORT") or "6379"
+    if port.startswith("tcp://"):  # Kubernetes sets it so for a service that is called redis
+        port = port.rpartition(":")[2]
+    by_url = parse(url, "REDIS_URL") if url else None
+    by_host = None
+    if host:
+        bracketed = f"[{host}]" if ":" in host else host
+        by_host = parse(f"redis://{bracketed}:{port}", "REDIS_HOST and REDIS_PORT")
+        by_host.username = environ.get("REDIS_USERNAME", "")
+        by_host.password = environ.get("REDIS_PASSWORD", "")
+    if by_url and by_host and by_url.label != by_host.label:
+        raise Refused(
+            f"REDIS_URL ({by_url.label}) and REDIS_HOST ({by_host.label}) differ: unset one, or say which with --redis"
+        )
+    if by_url:
+        return [by_url], "REDIS_URL"
+    return ([by_host], "REDIS_HOST") if by_host else ([], "default")

@@ -1,0 +1,177 @@
+"""Where cron reads on this machine, and the own lines: those that started this process.
+
+This module is on the path that cron starts.
+"""
+
+import errno
+import os
+import stat
+
+from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, Line, lines_of
+from cronlock.errors import Refused
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SPOOLS = (
+    "var/spool/cron/crontabs",  # Debian
+    "var/spool/cron/tabs",  # SUSE
+    "var/spool/cron",  # cronie
+    "etc/crontabs",  # busybox
+)
+LEFTOVERS = ("~", ".rpmsave", ".rpmorig", ".rpmnew")  # cronie, database.c: not_a_crontab
+
+
+def listing() -> str:
+    """What `crontab -l` prints; nothing when it fails or is not there: no crontab."""
+    reading, writing = os.pipe()
+    try:
+        pid = os.posix_spawnp(
+            "crontab",
+            ["crontab", "-l"],
+            os.environ,
+            file_actions=[  # the pipe first: it may itself be 0 or 2
+                (os.POSIX_SPAWN_DUP2, writing, 1),
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+        )
+    except OSError:
+        os.close(reading)
+        return ""
+    finally:
+        os.close(writing)
+    with open(reading, "rb") as pipe:
+        text = pipe.read()
+    try:
+        status = os.waitpid(pid, 0)[1]
+    except ChildProcessError:  # who started us ignores SIGCHLD: the kernel keeps no status
+        status = 0
+    return _decoded(text) if status == 0 else ""
+
+
+class Sources:
+    """Where this machine's cron reads. `root` is the folder that all paths start from, `crontab` runs `crontab -l`."""
+
+    __slots__ = ("crontab", "root", "uid")
+
+    def __init__(self, root: str = "/", uid: int | None = None, crontab: "Callable[[], str]" = listing) -> None:
+        self.root = root
+        self.uid = os.geteuid() if uid is None else uid
+        self.crontab = crontab
+
+    @property
+    def cron(self) -> str:
+        """Whose cron it is, as far as its files tell."""
+        cron, crond = self._path("usr/sbin/cron"), self._path("usr/sbin/crond")
+        if os.path.islink(crond) and os.path.basename(os.readlink(crond)).startswith("busybox"):
+            return BUSYBOX
+        if os.path.exists(cron) != os.path.exists(crond):
+            suse = os.path.isdir(self._path("var/spool/cron/tabs"))  # its cronie is named cron
+            return DEBIAN if os.path.exists(cron) and not suse else CRONIE
+        return UNKNOWN
+
+    def __iter__(self) -> "Iterator[tuple[str, str, str | None]]":
+        """Path, text and owner of each crontab; the owner is None in a system file, "" in `crontab -l`.
+
+        Raises Refused for one that is there and can't be read.
+        """
+        cron = self.cron
+        seen: set[tuple[int, int]] = set()  # on Alpine one spool is a link to the other
+        if self.uid:
+            yield "crontab -l", self.crontab(), ""
+        else:
+            for folder in SPOOLS:
+                for name in self._names(folder):
+                    yield from self._file(f"{folder}/{name}", name, seen)
+        yield from self._file("etc/crontab", None, seen)
+        for name in self._names("etc/cron.d"):
+            if _reads(name, cron):
+                yield from self._file(f"etc/cron.d/{name}", None, seen)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.root, name)
+
+    def _names(self, folder: str) -> list[str]:
+        path = self._path(folder)
+        try:
+            return sorted(os.listdir(path))
+        except OSError as error:
+            return _absent(path, error)
+
+    def _file(
+        self, name: str, owner: str | None, seen: set[tuple[int, int]]
+    ) -> "Iterator[tuple[str, str, str | None]]":
+        path = self._path(name)
+        try:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode) or (status.st_dev, status.st_ino) in seen:
+                return
+            with open(path, "rb") as file:
+                text = file.read()
+        except OSError as error:
+            _absent(path, error)
+            return
+        seen.add((status.st_dev, status.st_ino))
+        yield path, _decoded(text), owner
+
+
+def _reads(name: str, cron: str) -> bool:
+    """Whether this cron reads a file of this name in /etc/cron.d."""
+    if cron == DEBIAN:  # as run-parts(8) does
+        return name.isascii() and name.replace("-", "a").replace("_", "a").isalnum()
+    return name[0] not in ".#" and not name.endswith(LEFTOVERS)
+
+
+def _absent(path: str, error: OSError) -> list[str]:
+    """Nothing, for what is not there; raises Refused for what is and can't be read."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return []
+    raise Refused(f"can't read {path}: {error.strerror}: give --schedule") from error
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
+def _is_user(name: str) -> bool:
+    """Whether cron runs a spool file of this name; others are leftovers."""
+    import pwd
+
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode: str = "once") -> list[Line]:
+    """All lines on this machine that run cronlock with this key and mode.
+
+    Raises Refused when their commands or zones differ, or when a source can't be read.
+    """
+    sources = sources or Sources()
+    cron = sources.cron
+    found: list[Line] = []
+    for path, text, owner in sources:
+        lines = lines_of(text, path, key, mode, system=owner is None, cron=cron, default_mode=default_mode)
+        if lines and owner:
+            if not _is_user(owner):
+                continue
+            for line in lines:
+                line.user = owner
+        found += lines
+    for line in found[1:]:
+        first = found[0]
+        if line.command != first.command:
+            raise Refused(
+                f"key {key} stands at two different commands: {first.place} and {line.place}: "
+                "give each command a key of its own, or --schedule"
+            )
+        if line.zone != first.zone:
+            raise Refused(
+                f"key {key} stands in two time zones: {first.zone or 'local'} at {first.place} and "
+                f"{line.zone or 'local'} at {line.place}: give each a key of its own, or --schedule and --tz"
+            )
+    return found

@@ -1,0 +1,250 @@
+"""commit, extend and finish: the run, from the won prepare until its end is known to a quorum."""
+
+from cronlock.lock import record
+from cronlock.lock.quorum import AGAIN, UNKNOWN, WON, Failure, believed, claim, drift, median_time, quorum, unended
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronlock.lock.candidate import Candidate
+    from cronlock.lock.seats import Fields, Reply, Request, Seat, Seats
+
+NOT_AFTER = 2_000  # ms: a server that was stopped must not execute what nobody waits for any more
+RETRY_MIN, RETRY_MAX = 1_000, 30_000  # ms between two tries at a voter that failed: a tenth of the lease
+COMMIT_RETRY = 100  # ms until a commit that failed is repeated: nothing runs before it is known
+FINISH_WAIT = 3_000  # ms for a quorum to hear of the end: the exit status stands by then
+FINISH_MORE = 50  # ms for the other voters after that
+
+
+class Holder:
+    """The run that a won candidate may become.
+
+    `run` is what the record tells of it (node, pid, command, schedule, zone, next). `lease_at` gives the length of a
+    lease in ms for a time on the voters' wall clock. `spare` is how long before the end of the leases the command must
+    begin to stop.
+    """
+
+    def __init__(
+        self,
+        candidate: "Candidate",
+        seats: "Seats",
+        run: "Fields",
+        claimed: "tuple[int, bool]",
+        lease_at: "Callable[[int], int]",
+        spare: int,
+    ) -> None:
+        self._seats = seats
+        self._voters = seats.voters
+        self._clock = seats.clock
+        self._lease_at = lease_at
+        self._spare = spare
+        self._enough = quorum(len(seats.all))
+        answers = candidate.answers
+        self._time, self._time_at = median_time(answers), self._clock()
+        self.unended = unended(answers)  # the run before, when nobody heard of its end
+        self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
+        candidate.late_ok = self._commit
+        self._ending = False
+
+    @property
+    def token(self) -> int:
+        """The fencing token."""
+        return int(self._run["token"])
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of its tick this is."""
+        return int(self._run["run_attempt"])
+
+    @property
+    def validity(self) -> int:
+        """Until when a quorum of the leases is good, on clock()."""
+        return believed([seat.until for seat in self._seats.all], self._enough)
+
+    @property
+    def stop_at(self) -> int:
+        """When the command must begin to stop; at once when so many voters hold something newer that none is left."""
+        if sum(seat.lost for seat in self._seats.all) > len(self._seats.all) - self._enough:
+            return 0
+        return self.validity - self._spare
+
+    @property
+    def due(self) -> int:
+        """When `tend` has something to do."""
+        late = [seat.request.sent + record.PREPARE_LEASE // 2 for seat in self._seats.all if seat.request]
+        return min([seat.due for seat in self._seats.all if not seat.request] + late)
+
+    def _voter_time(self) -> int:
+        return self._time + self._clock() - self._time_at
+
+    # -- commit ----------------------------------------------------------------------------------------------------
+
+    def commit(self, until: int) -> str:
+        """WON once a quorum of leases is good; AGAIN when too many voters refuse for this ever to become a run;
+        UNKNOWN when neither is known by `until`. Nothing of the last two stays.
+        """
+        for seat in self._seats.all:
+            if seat.prepared:
+                self._commit(seat)
+        while True:
+            now = self._clock()
+            if self.stop_at > now:
+                self._write_back()
+                return WON
+            hopeless = sum(seat.rejected for seat in self._seats.all) > len(self._seats.all) - self._enough
+            if hopeless or now >= until:
+                self._ending = True
+                self._seats.release(max(until, now + COMMIT_RETRY))
+                return AGAIN if hopeless else UNKNOWN
+            self._seats.give_up_late()
+            for seat in self._seats.all:
+                stale = seat.committed and seat.until - self._spare <= now
+                if seat.prepared and not seat.request and seat.due <= now and (stale or not seat.committed):
+                    self._commit(seat)
+            self._voters.step(min(until - now, COMMIT_RETRY))
+
+    def _commit(self, seat: "Seat") -> None:
+        if not self._ending:
+            self._seats.send(seat, "commit", self._ask(seat.voter_now(self._clock()) + NOT_AFTER), self._committed)
+
+    def _committed(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
+        seat.due = self._clock() + COMMIT_RETRY
+        if isinstance(reply, Failure) or reply["answer"] == record.EXPIRED:
+            return
+        if reply["answer"] == record.OK:
+            self._good(seat, request)
+        else:
+            seat.prepared = False
+            seat.rejected = True
+
+    def _ask(self, not_after: int) -> "Fields":
+        return {**self._run, "lease": self._lease_at(self._voter_time()), "not_after": not_after}
+
+    def _good(self, seat: "Seat", request: "Request") -> None:
+        seat.committed, seat.lost = True, False
+        seat.until = request.sent + request.lease - drift(request.lease)
+        seat.due = request.sent + request.lease // 3
+
+    # -- extend, and write back ------------------------------------------------------------------------------------
+
+    def _write_back(self) -> None:
+        """Give the record at once to those who answered and have it not; ask those who did not answer later."""
+        now = self._clock()
+        for seat in self._seats.all:
+            if not seat.committed and not seat.request:
+                seat.due = now if isinstance(seat.reply, dict) else now + self._retry()
+        self.tend()
+
+    def _retry(self) -> int:
+        return max(RETRY_MIN, min(RETRY_MAX, self._lease_at(self._voter_time()) // 10))
+
+    def tend(self) -> None:
+        """Extend where it is time: a third of the lease has gone, or the last try failed."""
+        self._seats.give_up_late()
+        now = self._clock()
+        if now >= self.validity:
+            return
+        for seat in self._seats.all:
+            if not seat.request and seat.due <= now:
+                self._extend(seat, now)
+
+    def _extend(self, seat: "Seat", now: int) -> None:
+        good_for = min(NOT_AFTER, self.validity - now)
+        time = seat.voter_now(now) if seat.now_at else self._voter_time()
+        seat.write_until = now + good_for
+        self._seats.send(seat, "extend", self._ask(time + good_for), self._extended)
+
+    def _extended(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
+        seat.due = self._clock() + self._retry()
+        if isinstance(reply, Failure):
+            if not self._ending:
+                self._voters.refresh()
+            return
+        seat.write_until = 0
+        if reply["answer"] == record.OK:
+            self._good(seat, request)
+        elif reply["answer"] == record.EXPIRED:  # by now its clock is known
+            seat.due = self._clock() + COMMIT_RETRY
+        else:
+            seat.committed = False
+            seat.lost = reply["answer"] in (record.NEWER, record.SETTINGS)
+
+    # -- finish ----------------------------------------------------------------------------------------------------
+
+    def finish(self, state: str, outcome: str, status: int) -> bool:
+        """Tell all voters of the end, after any write-back that is still about; whether a quorum heard of it."""
+        self._ending = True
+        start = self._clock()
+        self._wait_for_writes(start + NOT_AFTER)
+        ask = {
+            "token": self.token,
+            "state": state,
+            "outcome": outcome,
+            "status": status,
+            "end": self._voter_time(),
+            "retention": self._run["retention"],
+        }
+        ending = Ending(len(self._seats.all))
+        for seat in self._seats.all:
+            seat.due = 0
+        while not ending.over(self._clock(), self._enough) and self._clock() < start + FINISH_WAIT:
+            now = self._clock()
+            for seat in self._seats.all:
+                if seat.voter not in ending.under_way and seat.voter not in ending.answered and seat.due <= now:
+                    ending.under_way.add(seat.voter)
+                    self._seats.send(seat, "finish", ask, ending.answer)
+            if not ending.over(self._clock(), self._enough):
+                self._voters.step(min(start + FINISH_WAIT, ending.next(now)) - now)
+            self._look_again(ending)
+        return ending.heard >= self._enough
+
+    def _look_again(self, ending: "Ending") -> None:
+        if ending.failed:
+            ending.failed = False
+            self._voters.refresh()
+
+    def _wait_for_writes(self, until: int) -> None:
+        """A write-back that was lost on its way must not come back after the finish."""
+        while True:
+            now = self._clock()
+            last = max((seat.write_until for seat in self._seats.all if not seat.request), default=0)
+            if now >= min(last, until):
+                return
+            self._voters.step(min(last, until) - now)
+
+
+class Ending:
+    """Who has heard of the end."""
+
+    __slots__ = ("answered", "enough_at", "failed", "heard", "under_way", "voters")
+
+    def __init__(self, voters: int) -> None:
+        self.voters = voters
+        self.under_way: set[int] = set()
+        self.answered: set[int] = set()
+        self.heard = 0
+        self.enough_at = 0
+        self.failed = False
+
+    def answer(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
+        self.under_way.discard(seat.voter)
+        if isinstance(reply, Failure):
+            self.failed = True
+            seat.due = request.sent + COMMIT_RETRY * 2
+            return
+        self.answered.add(seat.voter)
+        self.heard += reply["answer"] == record.OK
+
+    def over(self, now: int, enough: int) -> bool:
+        """Whether all have answered, or enough have and the others had their time."""
+        if len(self.answered) == self.voters:
+            return True
+        if self.heard < enough:
+            return False
+        self.enough_at = self.enough_at or now
+        return now >= self.enough_at + FINISH_MORE
+
+    def next(self, now: int) -> int:
+        """When to look again."""
+        return self.enough_at + FINISH_MORE if self.enough_at else now + COMMIT_RETRY

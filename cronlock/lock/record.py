@@ -1,0 +1,278 @@
+"""The record that a voter keeps of a key, and what may be done with it: the specification of the lock's state machine.
+
+Pure: a copy, a request and the voter's clocks come in, an answer comes out, and the copy is changed in place. The same
+state machine runs inside Redis (scripts/record.lua) and on the local file (local.py); tests hold them equal step by
+step. Redlock: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/ ; here a run takes two phases,
+so that an attempt that reached only a minority of the voters never counts as a run.
+
+Times are whole milliseconds: `now` on the clock that leases are measured with, `time` on the voter's wall clock (inside
+Redis they are the same). Ticks are epoch seconds, 0 means none.
+
+Fields of the record. The lease: holder, kind (prepare or run), lease_end, lease. The claim on ticks: token, tick, state
+(running, done, failed, back), attempt, and the two ticks before it (tick1, tick2). The last run: node, pid, start, end,
+run_tick, run_attempt, command, schedule, zone, next, outcome (empty while it goes on), status. The rest: settings,
+settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, run_id of the server that
+last wrote a run.
+
+`nodes` counts per node: seen:NODE and last:NODE are the newest ticks that it asked for and ran; held:NODE, done:NODE,
+ran:NODE and so on are numbers of answers and of runs. `history` holds one line per run, newest first.
+"""
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Fields = dict[str, Any]
+    Operation = Callable[["Copy", Fields, int, int, str], Fields]
+
+PREPARE_LEASE = 2_000  # ms: long enough for two round trips, short enough that a dead candidate blocks nobody for long
+LEASE_MAX = 3_600_000  # ms: a lease further away than this comes from a clock that was set back, and is over
+CLOCK_LIMIT = 60_000  # ms between a node and a voter: beyond it ticks can't be told apart any more
+YIELD_STEP = 500  # ms for each node in front: covers clocks that differ by so much
+YIELD_MAX = 5_000  # ms: politeness must not make a run late
+BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
+RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease
+HISTORY_LENGTH = 100
+
+OK, BUSY, HELD, DONE, PAUSED, LATE, YIELD = "ok", "busy", "held", "done", "paused", "late", "yield"
+OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and finish are not done
+SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
+
+NUMBERS = frozenset(
+    "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"
+    " paused_until not_after late_at attempts again fair retention time now left reborn wait until".split()
+)
+WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
+    "holder lease token tick state attempt settings node pid start run_tick run_attempt command schedule zone next"
+).split()
+REPORTED = (  # what every answer tells of the record
+    "token tick state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
+    " paused_until pause_reason"
+).split()
+ENTRY = "token run_tick run_attempt node pid start end outcome status".split()  # of a history line, tabs between
+
+
+class Copy:
+    """One voter's copy: the record, the nodes seen, the history; `expires` in wall-clock ms, 0 for never."""
+
+    __slots__ = ("expires", "history", "nodes", "record")
+
+    def __init__(self) -> None:
+        self.record: Fields = {}
+        self.nodes: dict[str, int] = {}
+        self.history: list[str] = []
+        self.expires = 0
+
+    def get(self, field: str) -> "Any":
+        """A field of the record; 0 or the empty text when it was never written."""
+        return self.record.get(field, 0 if field in NUMBERS else "")
+
+    def live(self, now: int) -> bool:
+        """Whether somebody's lease runs."""
+        return bool(self.get("holder")) and 0 < self.get("lease_end") - now <= LEASE_MAX
+
+    def mine(self, ask: "Fields") -> bool:
+        """Whether the run that asks is the one that stands here."""
+        return bool(
+            self.get("holder") == ask["holder"] and self.get("token") == ask["token"] and self.get("kind") == "run"
+        )
+
+    def claims(self) -> bool:
+        """Whether the last run is what the tick's state speaks of: not so for --again, nor without a tick."""
+        return bool(self.get("run_tick") == self.get("tick") != 0 and self.get("state") == "running")
+
+    def clear_holder(self) -> None:
+        self.record.update(holder="", kind="", lease_end=0)
+
+
+def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """Ask for the key: ok takes the short lease and changes nothing else; never a lease that a commit set."""
+    answer = _refusal(copy, ask, time)
+    if not answer:
+        _note_seen(copy, ask)
+        answer = _judge(copy, ask, now, time)
+    wait = 0
+    if answer == OK and ask["fair"]:
+        wait = _wait_in_line(copy, ask)
+        if wait:
+            answer = YIELD
+    if answer == OK and not (copy.get("holder") == ask["holder"] and copy.get("kind") == "run"):
+        copy.record.update(holder=ask["holder"], kind="prepare", lease_end=now + ask["lease"], lease=ask["lease"])
+        if not copy.get("token") and not copy.get("paused_until"):
+            copy.expires = time + BLANK_RETENTION
+    if answer not in (OK, BUSY, YIELD):
+        _count(copy, answer, ask["node"])
+    return _report(copy, answer, now, time, run_id) | {"wait": wait}
+
+
+def _refusal(copy: Copy, ask: "Fields", time: int) -> str:
+    if abs(ask["time"] - time) > CLOCK_LIMIT:
+        return CLOCK
+    if copy.get("settings") and copy.get("settings") != ask["settings"]:
+        return SETTINGS
+    return ""
+
+
+def _judge(copy: Copy, ask: "Fields", now: int, time: int) -> str:
+    tick = ask["tick"]
+    if copy.live(now) and copy.get("holder") != ask["holder"]:
+        if copy.get("kind") == "prepare":
+            return BUSY
+        if copy.get("tick") < tick and copy.get("missed_tick") < tick:
+            copy.record.update(missed=copy.get("missed") + 1, missed_tick=tick)
+        return HELD
+    if copy.get("paused_until") == -1 or copy.get("paused_until") > time:
+        return PAUSED
+    if tick and copy.get("token") and not ask["again"]:
+        if copy.get("tick") > tick:
+            return DONE
+        if copy.get("tick") == tick and (copy.get("state") == "done" or copy.get("attempt") >= ask["attempts"]):
+            return DONE
+    if ask["late_at"] and time >= ask["late_at"]:
+        return LATE
+    return OK
+
+
+def _note_seen(copy: Copy, ask: "Fields") -> None:
+    name = "seen:" + ask["node"]
+    if ask["tick"] > copy.nodes.get(name, 0):
+        copy.nodes[name] = ask["tick"]
+
+
+def _wait_in_line(copy: Copy, ask: "Fields") -> int:
+    """How many ms this node lets those go first that ran longer ago; who missed the last three ticks is not in line."""
+    mine, oldest = copy.nodes.get("last:" + ask["node"], 0), int(copy.get("tick2"))
+    before: int = sum(
+        name.startswith("seen:")
+        and name != "seen:" + ask["node"]
+        and seen >= oldest
+        and copy.nodes.get("last:" + name[5:], 0) < mine
+        for name, seen in copy.nodes.items()
+    )
+    return min(before * YIELD_STEP, YIELD_MAX)
+
+
+def commit(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """Make the prepared holder the run; only where it still is the holder, strictly. May be repeated."""
+    if now > ask["not_after"]:
+        return _report(copy, EXPIRED, now, time, run_id)
+    if copy.get("holder") != ask["holder"]:
+        return _report(copy, OTHER, now, time, run_id)
+    _write(copy, ask, now, time, run_id)
+    return _report(copy, OK, now, time, run_id)
+
+
+def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """Lengthen the lease of the run that stands here; write the run back to a copy that forgot it or missed it.
+
+    Never over a newer token, and never under a live lease of another, a prepared one included.
+    """
+    answer = OK
+    if now > ask["not_after"]:
+        answer = EXPIRED
+    elif copy.mine(ask):
+        copy.record.update(lease_end=now + ask["lease"], lease=ask["lease"])
+    elif copy.get("settings") and copy.get("settings") != ask["settings"]:
+        answer = SETTINGS
+    elif copy.get("token") > ask["token"]:
+        answer = NEWER
+    elif copy.live(now) and copy.get("holder") != ask["holder"]:
+        answer = BUSY
+    else:
+        _write(copy, ask, now, time, run_id)
+    return _report(copy, answer, now, time, run_id)
+
+
+def _write(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> None:
+    if copy.get("token") not in (0, ask["token"]) and copy.get("node") and not copy.get("outcome"):
+        _remember(copy, "died")
+    if copy.get("tick") and ask["tick"] > copy.get("tick"):
+        copy.record.update(tick1=copy.get("tick"), tick2=copy.get("tick1"))
+    if ask["run_tick"] and copy.get("missed_tick") == ask["run_tick"]:  # the contender got it after all
+        copy.record.update(missed=copy.get("missed") - 1, missed_tick=0)
+    copy.record.update({name: ask[name] for name in WRITTEN})
+    copy.record.update(kind="run", lease_end=now + ask["lease"], settings_by=ask["node"], run_id=run_id)
+    copy.record.update(outcome="", end=0, status=0)
+    name = "last:" + ask["node"]
+    if ask["run_tick"] > copy.nodes.get(name, 0):
+        copy.nodes[name] = ask["run_tick"]
+    _retain(copy, ask, time)
+
+
+def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """Take back what an attempt that starts nothing left here; a commit's attempt goes down by one: 0 is not run."""
+    if copy.get("holder") != ask["holder"]:
+        return _report(copy, OTHER, now, time, run_id)
+    if copy.get("kind") == "run":
+        if copy.claims():
+            copy.record.update(attempt=max(0, copy.get("attempt") - 1))
+        copy.record.update(outcome="not run", end=time)
+    copy.clear_holder()
+    return _report(copy, OK, now, time, run_id)
+
+
+def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """End the run that stands here: its tick is done, failed, or given back, which uses up no attempt."""
+    if not copy.mine(ask):
+        if copy.get("holder") == ask["holder"] and copy.get("kind") == "prepare":
+            copy.clear_holder()
+        return _report(copy, OTHER, now, time, run_id)
+    if copy.claims():
+        copy.record.update(state=ask["state"])
+        if ask["state"] == "back":
+            copy.record.update(attempt=max(0, copy.get("attempt") - 1))
+    copy.record.update(outcome=ask["outcome"], status=ask["status"], end=ask["end"])
+    copy.clear_holder()
+    _remember(copy, ask["outcome"])
+    _count(copy, ask["outcome"], copy.get("node"))
+    gone = {name[5:] for name, tick in copy.nodes.items() if name.startswith("seen:")
+            and (tick * 1000 + RETENTION) < time}  # fmt: skip
+    copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
+    _retain(copy, ask, time)
+    return _report(copy, OK, now, time, run_id)
+
+
+def pause(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """No run starts before `until` in wall-clock ms, -1 for good; 0 resumes. A run that goes on is left alone."""
+    copy.record.update(paused_until=ask["until"], pause_reason=ask["reason"], pause_by=ask["node"])
+    _retain(copy, ask, time)
+    return _report(copy, OK, now, time, run_id)
+
+
+def _retain(copy: Copy, ask: "Fields", time: int) -> None:
+    copy.expires = 0 if copy.get("paused_until") else time + ask["retention"]
+
+
+def _remember(copy: Copy, outcome: str) -> None:
+    line = "\t".join(str(outcome if name == "outcome" else copy.get(name)) for name in ENTRY)
+    copy.history = [line, *copy.history[: HISTORY_LENGTH - 1]]
+
+
+def _count(copy: Copy, outcome: str, node: str) -> None:
+    name = f"{outcome}:{node}"
+    copy.nodes[name] = copy.nodes.get(name, 0) + 1
+
+
+def _report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields":
+    stamp = copy.get("run_id")
+    fields = {name: copy.get(name) for name in REPORTED}
+    fields.update(
+        answer=answer,
+        now=now,
+        time=time,
+        run_id=run_id,
+        reborn=int(bool(stamp and run_id and stamp != run_id)),
+        left=copy.get("lease_end") - now if copy.live(now) else 0,
+    )
+    return fields
+
+
+OPERATIONS: "dict[str, Operation]" = {
+    "prepare": prepare,
+    "commit": commit,
+    "extend": extend,
+    "release": release,
+    "finish": finish,
+    "pause": pause,
+}

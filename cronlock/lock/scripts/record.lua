@@ -1,0 +1,239 @@
+-- The state machine of record.py inside Redis, in one script: each operation is one call, and all of one copy's keys
+-- share a hash tag.
+--
+--   KEYS  1 the record (hash)  2 the nodes (hash)  3 the history (list)
+--   ARGV  1 the operation: prepare, commit, extend, release, finish or pause; then name, value, name, value ...
+--   returns name, value, name, value ... as texts: "answer" and what record.py's REPORTED names
+--
+-- Lua's own number-to-text conversion keeps 14 digits: every number goes through text().
+
+local LEASE_MAX, CLOCK_LIMIT = 3600000, 60000
+local YIELD_STEP, YIELD_MAX = 500, 5000
+local BLANK_RETENTION, RETENTION = 60000, 2592000000
+local HISTORY_LENGTH = 100
+local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'settings', 'node', 'pid', 'start', 'run_tick',
+  'run_attempt', 'command', 'schedule', 'zone', 'next'}
+local NUMBERS_REPORTED = {'token', 'tick', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt', 'paused_until'}
+local TEXTS_REPORTED = {'state', 'kind', 'node', 'outcome', 'settings', 'settings_by', 'pause_reason'}
+local ENTRY = {'token', 'run_tick', 'run_attempt', 'node', 'pid', 'start', 'end', 'outcome', 'status'}
+local ENTRY_TEXTS = {node = true, outcome = true}
+
+local function text(value)
+  if type(value) == 'number' then return string.format('%.0f', value) end
+  return value
+end
+
+local ask = {}
+for i = 2, #ARGV, 2 do ask[ARGV[i]] = ARGV[i + 1] end
+local function asked(name) return tonumber(ask[name]) end
+
+local record = {}
+local flat = redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+local function number(name) return tonumber(record[name] or 0) end
+local function word(name) return record[name] or '' end
+local function set(values)
+  local args = {}
+  for name, value in pairs(values) do
+    record[name] = text(value)
+    args[#args + 1] = name
+    args[#args + 1] = text(value)
+  end
+  redis.call('HSET', KEYS[1], unpack(args))
+end
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local run_id = ''
+local info = redis.pcall('INFO', 'server') -- without the right to it there is no stamp
+if type(info) == 'string' then run_id = string.match(info, 'run_id:(%x+)') or '' end
+
+local function live()
+  local left = number('lease_end') - now
+  return word('holder') ~= '' and left > 0 and left <= LEASE_MAX
+end
+local function mine()
+  return word('holder') == ask.holder and number('token') == asked('token') and word('kind') == 'run'
+end
+local function claims()
+  return number('run_tick') ~= 0 and number('run_tick') == number('tick') and word('state') == 'running'
+end
+local function clear_holder() set({holder = '', kind = '', lease_end = 0}) end
+local function count(outcome, node) redis.call('HINCRBY', KEYS[2], outcome .. ':' .. node, 1) end
+local function raise(name, tick)
+  if tick > tonumber(redis.call('HGET', KEYS[2], name) or 0) then redis.call('HSET', KEYS[2], name, text(tick)) end
+end
+local function remember(outcome)
+  local line = {}
+  for i, name in ipairs(ENTRY) do
+    if name == 'outcome' then line[i] = outcome
+    elseif ENTRY_TEXTS[name] then line[i] = word(name)
+    else line[i] = text(number(name)) end
+  end
+  redis.call('LPUSH', KEYS[3], table.concat(line, '\t'))
+  redis.call('LTRIM', KEYS[3], 0, HISTORY_LENGTH - 1)
+end
+local function retain()
+  for _, key in ipairs(KEYS) do
+    if number('paused_until') ~= 0 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ask.retention) end
+  end
+end
+local function write()
+  if number('token') ~= 0 and number('token') ~= asked('token') and word('node') ~= '' and word('outcome') == '' then
+    remember('died')
+  end
+  if number('tick') ~= 0 and asked('tick') > number('tick') then
+    set({tick1 = number('tick'), tick2 = number('tick1')})
+  end
+  if asked('run_tick') ~= 0 and number('missed_tick') == asked('run_tick') then
+    set({missed = number('missed') - 1, missed_tick = 0})
+  end
+  local values = {}
+  for _, name in ipairs(WRITTEN) do values[name] = ask[name] end
+  values.kind, values.lease_end = 'run', now + asked('lease')
+  values.settings_by, values.run_id = ask.node, run_id
+  values.outcome, values['end'], values.status = '', 0, 0
+  set(values)
+  raise('last:' .. ask.node, asked('run_tick'))
+  retain()
+end
+
+local function refusal()
+  if math.abs(asked('time') - now) > CLOCK_LIMIT then return 'clock' end
+  if word('settings') ~= '' and word('settings') ~= ask.settings then return 'settings' end
+end
+local function judge()
+  local tick = asked('tick')
+  if live() and word('holder') ~= ask.holder then
+    if word('kind') == 'prepare' then return 'busy' end
+    if number('tick') < tick and number('missed_tick') < tick then
+      set({missed = number('missed') + 1, missed_tick = tick})
+    end
+    return 'held'
+  end
+  if number('paused_until') == -1 or number('paused_until') > now then return 'paused' end
+  if tick ~= 0 and number('token') ~= 0 and ask.again == '0' then
+    if number('tick') > tick then return 'done' end
+    if number('tick') == tick and (word('state') == 'done' or number('attempt') >= asked('attempts')) then
+      return 'done'
+    end
+  end
+  if asked('late_at') ~= 0 and now >= asked('late_at') then return 'late' end
+  return 'ok'
+end
+local function nodes()
+  local values = {}
+  local all = redis.call('HGETALL', KEYS[2])
+  for i = 1, #all, 2 do values[all[i]] = tonumber(all[i + 1]) end
+  return values
+end
+local function wait_in_line()
+  local values, before = nodes(), 0
+  local own = values['last:' .. ask.node] or 0
+  for name, seen in pairs(values) do
+    if string.sub(name, 1, 5) == 'seen:' and name ~= 'seen:' .. ask.node and seen >= number('tick2')
+      and (values['last:' .. string.sub(name, 6)] or 0) < own then
+      before = before + 1
+    end
+  end
+  return math.min(before * YIELD_STEP, YIELD_MAX)
+end
+local function drop_gone_nodes()
+  local values, gone = nodes(), {}
+  for name, tick in pairs(values) do
+    if string.sub(name, 1, 5) == 'seen:' and tick * 1000 + RETENTION < now then gone[string.sub(name, 6)] = true end
+  end
+  for name in pairs(values) do
+    local node = string.match(name, '^[^:]*:(.*)$') or ''
+    if gone[node] then redis.call('HDEL', KEYS[2], name) end
+  end
+end
+
+local wait = nil
+local operations = {}
+function operations.prepare()
+  local answer = refusal()
+  if not answer then
+    raise('seen:' .. ask.node, asked('tick'))
+    answer = judge()
+  end
+  wait = 0
+  if answer == 'ok' and ask.fair ~= '0' then
+    wait = wait_in_line()
+    if wait > 0 then answer = 'yield' end
+  end
+  if answer == 'ok' and not (word('holder') == ask.holder and word('kind') == 'run') then
+    set({holder = ask.holder, kind = 'prepare', lease_end = now + asked('lease'), lease = ask.lease})
+    if number('token') == 0 and number('paused_until') == 0 then redis.call('PEXPIRE', KEYS[1], BLANK_RETENTION) end
+  end
+  if answer ~= 'ok' and answer ~= 'busy' and answer ~= 'yield' then count(answer, ask.node) end
+  redis.call('PEXPIRE', KEYS[2], RETENTION)
+  return answer
+end
+function operations.commit()
+  if now > asked('not_after') then return 'expired' end
+  if word('holder') ~= ask.holder then return 'other' end
+  write()
+  return 'ok'
+end
+function operations.extend()
+  if now > asked('not_after') then return 'expired' end
+  if mine() then
+    set({lease_end = now + asked('lease'), lease = ask.lease})
+    return 'ok'
+  end
+  if word('settings') ~= '' and word('settings') ~= ask.settings then return 'settings' end
+  if number('token') > asked('token') then return 'newer' end
+  if live() and word('holder') ~= ask.holder then return 'busy' end
+  write()
+  return 'ok'
+end
+function operations.release()
+  if word('holder') ~= ask.holder then return 'other' end
+  if word('kind') == 'run' then
+    if claims() then set({attempt = math.max(0, number('attempt') - 1)}) end
+    set({outcome = 'not run', ['end'] = now})
+  end
+  clear_holder()
+  return 'ok'
+end
+function operations.finish()
+  if not mine() then
+    if word('holder') == ask.holder and word('kind') == 'prepare' then clear_holder() end
+    return 'other'
+  end
+  if claims() then
+    set({state = ask.state})
+    if ask.state == 'back' then set({attempt = math.max(0, number('attempt') - 1)}) end
+  end
+  set({outcome = ask.outcome, status = ask.status, ['end'] = ask['end']})
+  clear_holder()
+  remember(ask.outcome)
+  count(ask.outcome, word('node'))
+  drop_gone_nodes()
+  retain()
+  redis.pcall('PUBLISH', KEYS[1], ask.state) -- wakes those who wait; a user without the right to it polls
+  return 'ok'
+end
+function operations.pause()
+  set({paused_until = ask['until'], pause_reason = ask.reason, pause_by = ask.node})
+  retain()
+  return 'ok'
+end
+
+local answer = operations[ARGV[1]]()
+local stamp, left = word('run_id'), 0
+if live() then left = number('lease_end') - now end
+local reborn = stamp ~= '' and run_id ~= '' and stamp ~= run_id
+local reply = {'answer', answer, 'now', text(now), 'time', text(now), 'run_id', run_id,
+  'reborn', reborn and '1' or '0', 'left', text(left)}
+if wait then reply[#reply + 1], reply[#reply + 2] = 'wait', text(wait) end
+for _, name in ipairs(NUMBERS_REPORTED) do
+  reply[#reply + 1] = name
+  reply[#reply + 1] = text(number(name))
+end
+for _, name in ipairs(TEXTS_REPORTED) do
+  reply[#reply + 1] = name
+  reply[#reply + 1] = word(name)
+end
+return reply

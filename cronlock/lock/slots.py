@@ -1,0 +1,64 @@
+"""Where a key's copies lie: hash slots, hash tags and the names of Redis keys. Part of the protocol between nodes.
+
+On a Redis Cluster copy i lies at slot (h(key) + i * 16384 / 7) mod 16384, so that no growth from 3 up to 8 masters puts
+a quorum of the copies on one master. Names never depend on the topology: two nodes with different views still meet.
+"""
+
+from binascii import crc_hqx  # CRC16/XMODEM, the one that the Redis Cluster specification names
+
+SLOTS = 16384
+COPIES = 7
+LETTERS = b"@ABCDEFGHIJKLMNO"  # four of them reach every slot
+
+
+class Names:
+    """The three Redis keys of one copy, sharing a hash tag, and their slot."""
+
+    __slots__ = ("keys", "slot")
+
+    def __init__(self, keys: tuple[bytes, bytes, bytes], slot: int) -> None:
+        self.keys = keys
+        self.slot = slot
+
+
+def slot_of(name: bytes) -> int:
+    """The hash slot of a Redis key, by the rule of the Redis Cluster specification."""
+    start = name.find(b"{")
+    if start >= 0:
+        end = name.find(b"}", start + 1)
+        if end > start + 1:
+            name = name[start + 1 : end]
+    return crc_hqx(name, 0) % SLOTS
+
+
+class Tags:
+    """Finds the hash tag of a slot by meeting in the middle: crc(abcd) = crc(ab00) ^ crc(cd)."""
+
+    def __init__(self) -> None:
+        pairs = [bytes((a, b)) for a in LETTERS for b in LETTERS]
+        self.heads = [(pair, crc_hqx(pair + b"\0\0", 0) % SLOTS) for pair in pairs]
+        self.tails: dict[int, bytes] = {}
+        for pair in pairs:
+            self.tails.setdefault(crc_hqx(pair, 0) % SLOTS, pair)
+
+    def of(self, slot: int) -> bytes:
+        """The first tag in the order of the letters whose slot this is."""
+        for head, crc in self.heads:
+            tail = self.tails.get(slot ^ crc)
+            if tail:
+                return head + tail
+        raise AssertionError(f"no tag for slot {slot}")
+
+
+def copies(prefix: str, key: str, node: str = "", count: int = COPIES) -> list[Names]:
+    """The names of the first `count` copies of a key; of its each-record on `node` when a node is given."""
+    text = key.encode("utf-8", "surrogateescape")
+    tags, first = Tags(), slot_of(text)
+    kinds = (f"each:{node}", "each-nodes", f"each-history:{node}") if node else ("record", "nodes", "history")
+    names = []
+    for i in range(count):
+        slot = (first + i * SLOTS // COPIES) % SLOTS
+        front = prefix.encode("utf-8", "surrogateescape") + b":{" + tags.of(slot) + b"}:"
+        record, nodes, history = (front + kind.encode("utf-8", "surrogateescape") + b":" + text for kind in kinds)
+        names.append(Names((record, nodes, history), slot))
+    return names

@@ -1,0 +1,266 @@
+"""RESP over non-blocking sockets: requests go out in order, answers come back to whoever asked, nobody waits here."""
+
+import errno
+import os
+
+import hiredis
+
+from cronlock.lock.quorum import Failure
+from cronlock.loop import READ, WRITE
+from cronlock.system import signal, socket
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from cronlock.lock.address import Address
+    from cronlock.loop import Loop
+
+    Place = tuple[int, Any]  # address family, and what connect(2) takes
+    Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
+
+CHUNK = 65_536
+PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
+    "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
+)
+
+
+def refused_by_server(label: str, text: str) -> Failure:
+    """What an error reply means: passing, also when a script's error wraps it (Redis 6.2), or final."""
+    words = text.replace("-", " ").split()
+    passing = any(code in words for code in PASSING) or "max number of clients" in text
+    return Failure(f"{label}: {text}", final=not passing)
+
+
+def pack(words: "Sequence[bytes]") -> bytes:
+    """A request as RESP's array of bulk strings."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        parts.append(b"$%d\r\n%b\r\n" % (len(word), word))
+    return b"".join(parts)
+
+
+class Connection:
+    """One connection to one server, opened by the first request and again by the next one after a failure."""
+
+    def __init__(self, loop: "Loop", address: "Address") -> None:
+        self.address = address
+        self._loop = loop
+        self._socket: socket.socket | None = None
+        self._resolution: Resolution | None = None
+        self._places: list[Place] = []
+        self._connected = False
+        self._out = bytearray()
+        self._waiting: list[Done] = []
+        self._reader = hiredis.Reader()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._waiting
+
+    def send(self, words: "Sequence[bytes]", done: "Done") -> None:
+        """Queue a request; `done` gets its reply, or the Failure that ended the connection."""
+        opening = self._socket is None and self._resolution is None
+        if opening:
+            self._log_in()
+        self._out += pack(words)
+        self._waiting.append(done)
+        if opening:
+            self._open()
+        elif self._connected:
+            self._write()
+
+    def fail(self, text: str, final: bool = False) -> None:
+        """Close, and give all that wait the same Failure. The next request tries the next place."""
+        self._close()
+        self._places = self._places[1:]
+        waiting, self._waiting = self._waiting, []
+        failure = Failure(f"{self.address.label}: {text}", final)
+        for done in waiting:
+            done(failure)
+
+    def _log_in(self) -> None:
+        address = self.address
+        if address.password or address.username:
+            login = [address.username, address.password] if address.username else [address.password]
+            self._out += pack([b"AUTH", *(word.encode("utf-8", "surrogateescape") for word in login)])
+            self._waiting.append(self._logged_in)
+        if address.db:
+            self._out += pack([b"SELECT", b"%d" % address.db])
+            self._waiting.append(self._logged_in)
+
+    def _logged_in(self, reply: "Any") -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            failure = refused_by_server("", str(reply))
+            self.fail(str(reply), failure.final)
+
+    def _open(self) -> None:
+        if not self._places:
+            self._places = numeric(self.address)
+        if self._places:
+            self._connect()
+        else:
+            self._resolution = Resolution(self._loop, self.address, self._resolved)
+
+    def _resolved(self, places: "list[Place] | str") -> None:
+        self._resolution = None
+        if isinstance(places, str):
+            self.fail(places)
+        else:
+            self._places = places
+            self._connect()
+
+    def _connect(self) -> None:
+        family, target = self._places[0]
+        try:
+            self._socket = sock = socket.socket(family, socket.SOCK_STREAM | SOCK_CLOEXEC)
+            sock.setblocking(False)
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect(target)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._try_next(error.errno or 0)
+            return
+        self._loop.watch(sock.fileno(), WRITE, self._ready)
+
+    def _try_next(self, number: int) -> None:
+        if len(self._places) > 1:
+            self._drop_socket()
+            self._places = self._places[1:]
+            self._connect()
+        else:
+            self.fail(os.strerror(number).lower())
+
+    def _ready(self, events: int) -> None:
+        if self._socket and not self._connected:
+            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                self._try_next(number)
+                return
+            self._connected = True
+        if events & ~WRITE:
+            self._read()
+        if self._connected:
+            self._write()
+
+    def _write(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            while self._out:
+                del self._out[: self._socket.send(self._out)]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET):  # then reading tells why
+                self.fail(os.strerror(error.errno or 0).lower())
+                return
+        self._loop.watch(self._socket.fileno(), READ | WRITE if self._out else READ, self._ready)
+
+    def _read(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            data = self._socket.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.fail(os.strerror(error.errno or 0).lower())
+            return
+        if not data:
+            self.fail("it closed the connection")
+            return
+        self._reader.feed(data)
+        try:
+            while self._waiting:
+                reply = self._reader.gets()
+                if reply is False:
+                    break
+                self._waiting.pop(0)(reply)
+        except hiredis.ProtocolError:
+            self.fail("it does not speak Redis's protocol", final=True)
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None:
+            self._loop.forget(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        self._connected = False
+
+    def _close(self) -> None:
+        if self._resolution:
+            self._resolution.cancel()
+            self._resolution = None
+        self._drop_socket()
+        self._out.clear()
+        self._reader = hiredis.Reader()
+
+
+SOCK_CLOEXEC = getattr(socket, "SOCK_CLOEXEC", 0)  # elsewhere Python sets the flag after the call
+
+
+def numeric(address: "Address") -> "list[Place]":
+    """The place of an address that needs no look-up; none for a host name."""
+    if address.path:
+        return [(socket.AF_UNIX, address.path)]
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, address.host)
+        except (OSError, ValueError):
+            continue
+        return [(family, (address.host, address.port))]
+    return []
+
+
+class Resolution:
+    """A look-up of a host name in a forked child: a silent resolver would block signals and voters for 10 s."""
+
+    def __init__(self, loop: "Loop", address: "Address", done: "Callable[[list[Place] | str], None]") -> None:
+        self._loop = loop
+        self._done = done
+        self._text = b""
+        self._fd, other = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            _look_up(other, address)
+        os.close(other)
+        loop.watch(self._fd, READ, self._read)
+
+    def _read(self, _events: int) -> None:
+        data = os.read(self._fd, CHUNK)
+        self._text += data
+        if data:
+            return
+        self.cancel()
+        lines = self._text.decode("utf-8", "surrogateescape").splitlines()
+        places: list[Place] = []
+        for line in lines[1:]:
+            family, host, port = line.split(" ")
+            places.append((int(family), (host, int(port))))
+        self._done(places if places else lines[0] if lines else "the look-up of its name failed")
+
+    def cancel(self) -> None:
+        """End the look-up; its child is reaped."""
+        self._loop.forget(self._fd)
+        os.close(self._fd)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+def _look_up(fd: int, address: "Address") -> None:
+    """The child's part: a first line for an error, then one place a line."""
+    try:
+        signal.set_wakeup_fd(-1)
+        try:  # bytes, for a str would import encodings.idna (7 ms)
+            host = address.host.encode("ascii") if address.host.isascii() else address.host.encode("idna")
+            found = socket.getaddrinfo(host, address.port, 0, socket.SOCK_STREAM)
+            lines = ["", *(f"{int(family)} {place[0]!s} {place[1]}" for family, _, _, _, place in found)]
+        except (OSError, UnicodeError) as error:
+            lines = [str(error.args[-1]).lower()]
+        os.write(fd, "\n".join(lines).encode())
+    finally:
+        os._exit(0)

@@ -1,0 +1,284 @@
+"""The table of options: the only place where options stand.
+
+cli.py builds the click command from it, config.py the names of variables and of the file's keys, and `scan` reads
+a well-formed `run` line without click. This module is on the path that cron starts: it imports nothing.
+"""
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # in ms
+NAME_MAX = 200  # characters of a key, node or prefix: they become part of Redis key names
+
+WHO, WHEN, FAILS, REDIS, SAYS = (
+    "Who runs",
+    "When",
+    "If it fails",
+    "Where is Redis",
+    "What it says",
+)
+GROUPS = (WHO, WHEN, FAILS, REDIS, SAYS)
+
+
+def duration(text: str) -> int:
+    """Milliseconds in `500ms`, `90`, `90s`, `15m`, `2h` or `1d`; a bare number is seconds.
+
+    Raises ValueError when the text is none of these.
+    """
+    digits = text.rstrip("smhd")
+    unit = text[len(digits) :] or "s"
+    if not (digits.isascii() and digits.isdigit()) or unit not in UNITS or len(digits) > 9:
+        raise ValueError(f"{text!r} is no duration: write 500ms, 90s, 15m, 2h or 1d")
+    return int(digits) * UNITS[unit]
+
+
+def lasting(text: str) -> int:
+    """A duration of more than nothing."""
+    length = duration(text)
+    if not length:
+        raise ValueError(f"{text!r}: 0 has no meaning here")
+    return length
+
+
+def name(text: str) -> str:
+    """A key or a prefix: 1 to 200 printable characters without braces, which Redis Cluster would read as a hash tag."""
+    if not text:
+        raise ValueError("it is empty")
+    if len(text) > NAME_MAX:
+        raise ValueError(f"it has {len(text)} characters, {NAME_MAX} are allowed")
+    if not text.isprintable():
+        raise ValueError(f"{text!r} has a control character or one that can't be printed")
+    if "{" in text or "}" in text:
+        raise ValueError(f"{text!r} has a brace")
+    return text
+
+
+def node(text: str) -> str:
+    """A node's name: as a key, and without a colon, which ends it inside Redis key names."""
+    if ":" in text:
+        raise ValueError(f"{text!r} has a colon")
+    return name(text)
+
+
+def exit_status(text: str) -> int:
+    """A number from 0 to 255."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 3 or int(text) > 255:
+        raise ValueError(f"{text!r} is no exit status: 0 to 255")
+    return int(text)
+
+
+def boolean(text: str) -> bool:
+    """What a variable says of an option that takes no value."""
+    word = text.lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError(f"{text!r} is neither 1 nor 0")
+
+
+def plain(text: str) -> str:
+    """Text that is judged where it is used."""
+    if not text:
+        raise ValueError("it is empty")
+    return text
+
+
+class Choice:
+    """One of some words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        if text not in self.words:
+            raise ValueError(f"{text!r} is none of {', '.join(self.words)}")
+        return text
+
+
+class Option:
+    """One option: how it is spelled, read and explained.
+
+    `parse` turns text into the value and raises ValueError; it is None for an option without a value. `only_run`: the
+    other commands do not have it. `where`: the option says where Redis is, so the command inherits its variable.
+    """
+
+    __slots__ = ("default", "flags", "group", "help", "many", "metavar", "name", "only_run", "parse", "where")
+
+    def __init__(
+        self,
+        flags: str,
+        group: str,
+        help: str,
+        parse: "Callable[[str], Any] | None" = None,
+        metavar: str = "",
+        default: str = "",
+        only_run: bool = True,
+        many: bool = False,
+        where: bool = False,
+    ) -> None:
+        self.flags = flags.split()
+        self.name = self.flags[-1][2:]
+        self.group = group
+        self.help = help
+        self.parse = parse
+        self.metavar = metavar
+        self.default = default
+        self.only_run = only_run
+        self.many = many
+        self.where = where
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that gives this option."""
+        return "CRONLOCK_" + self.name.upper().replace("-", "_")
+
+
+OPTIONS = (
+    Option("--once", WHO, "One node per tick, whichever comes first.", default="yes"),
+    Option("--each", WHO, "Every node, once per tick."),
+    Option("-k --key", WHO, "The job's name, the same on every node.", name, "NAME", "required"),
+    Option("--again", WHO, "Run although the tick is done; never beside a run that goes on, never while paused."),
+    Option(
+        "--schedule",
+        WHEN,
+        "Five cron fields or an @nickname; none turns ticks off.",
+        plain,
+        "EXPR",
+        "from the crontab line",
+    ),
+    Option("--tz", WHEN, "Time zone of the schedule.", plain, "ZONE", "the one that cron uses"),
+    Option(
+        "--tick",
+        WHEN,
+        "The scheduled instant: ISO 8601, epoch seconds, or the name of a Kubernetes CronJob's Job.",
+        plain,
+        "TIME",
+        "from schedule and clock",
+    ),
+    Option(
+        "--ttl",
+        WHEN,
+        "Length of the lease, at most 1h; extended while the command runs.",
+        lasting,
+        "D",
+        "from the schedule",
+    ),
+    Option("--start-within", WHEN, "Start no later than this after the tick.", lasting, "D", "until the next tick"),
+    Option(
+        "--outage-wait",
+        FAILS,
+        "Keep trying so long while no quorum answers.",
+        duration,
+        "D",
+        "a tenth of the period, 30s to 15m; 30s without ticks",
+    ),
+    Option(
+        "--on-outage",
+        FAILS,
+        "And then: fail (122), skip (status as -E), or run without a lock.",
+        Choice("fail", "skip", "run"),
+        "fail|skip|run",
+        "fail",
+    ),
+    Option(
+        "--kill-after",
+        FAILS,
+        "Time between SIGTERM and SIGKILL when the command must end.",
+        duration,
+        "D",
+        "10s, at most a third of the lease",
+    ),
+    Option(
+        "-E --conflict-exit-code",
+        FAILS,
+        "Exit status for held, done, paused and late.",
+        exit_status,
+        "N",
+        "0",
+    ),
+    Option(
+        "--redis",
+        REDIS,
+        "redis://host:port or unix:///path; repeat it for several servers, or for several seeds of one cluster.",
+        plain,
+        "URL",
+        "REDIS_URL, or REDIS_HOST and REDIS_PORT",
+        only_run=False,
+        many=True,
+        where=True,
+    ),
+    Option("--local", REDIS, "No Redis: a lock file for this machine alone.", only_run=False, where=True),
+    Option(
+        "--prefix", REDIS, "First part of all names in Redis.", name, "NAME", "cronlock", only_run=False, where=True
+    ),
+    Option("--node", REDIS, "This node's name.", node, "NAME", "the host name", only_run=False, where=True),
+    Option(
+        "--config",
+        REDIS,
+        "Read this file instead of the two usual ones.",
+        plain,
+        "FILE",
+        "/etc/cronlock.toml, ~/.config/cronlock.toml",
+        only_run=False,
+        where=True,
+    ),
+    Option("--dry-run", SAYS, "Print what would be done and where each value comes from; connects to nothing."),
+    Option("-v --verbose", SAYS, "Say also who holds it, and that it ran."),
+    Option("-q --quiet", SAYS, "Say nothing at all."),
+    Option("--syslog", SAYS, "To syslog instead of standard error."),
+)
+BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
+BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def scan(words: "Sequence[str]") -> "tuple[dict[str, Any], list[str]] | None":
+    """Read the words behind `cronlock run`: the values of its options, and the command.
+
+    Returns None for all that a person should hear about from click: help, an unknown option, a bad value, no command.
+    """
+    values: dict[str, Any] = {}
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word == "--":
+            break
+        if word[:1] != "-" or word == "-":
+            at -= 1
+            break
+        if word[1] != "-" and len(word) > 2 and word[:2] in BY_FLAG:  # -vq, -kNAME
+            option, value = BY_FLAG[word[:2]], word[2:]
+            if not option.parse:
+                values[option.name] = True
+                words = ["-" + value, *words[at:]]
+                at = 0
+                continue
+            found = True
+        else:
+            flag, equals, value = word.partition("=") if word[1] == "-" else (word, "", "")
+            if flag not in BY_FLAG:
+                return None
+            option, found = BY_FLAG[flag], bool(equals)
+        if not option.parse:
+            if found:
+                return None
+            values[option.name] = True
+            continue
+        if not found:
+            if at == len(words):
+                return None
+            value = words[at]
+            at += 1
+        try:
+            parsed = option.parse(value)
+        except ValueError:
+            return None
+        if option.many:
+            values.setdefault(option.name, []).append(parsed)
+        else:
+            values[option.name] = parsed
+    command = list(words[at:])
+    return (values, command) if command else None

@@ -1,0 +1,1 @@
+"""What people start; never imported on the path that cron starts."""

@@ -1,0 +1,62 @@
+"""`run --dry-run`: what would be done, and where each value comes from; connects to nothing."""
+
+import time
+from collections.abc import Sequence
+
+from cronlock.config import Settings
+from cronlock.lock.local import state_directory
+from cronlock.lock.slots import copies
+from cronlock.options import OPTIONS
+from cronlock.plan import Plan
+from cronlock.say import instant, printable, spell
+
+UPCOMING = 3
+
+
+def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
+    """Print the plan on standard output, a line per fact; returns 0."""
+    rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", " ".join(argv))]
+    rows += _time(plan)
+    rows += [
+        ("kill after", spell(plan.kill_after)),
+        ("outage wait", f"{spell(plan.outage_wait)}, then {settings.on_outage}"),
+    ]
+    rows += _voters(settings, plan)
+    for name, value in rows:
+        print(f"{name:12} {printable(value)}")  # noqa: T201 - this is what was asked for
+    print("\nwhere each value came from")  # noqa: T201
+    for option in OPTIONS:
+        source = settings.source(option.name)
+        if source != "default":
+            print(f"  {option.name:20} {printable(source)}")  # noqa: T201
+    return 0
+
+
+def _time(plan: Plan) -> list[tuple[str, str]]:
+    if not plan.tick:
+        return [("schedule", plan.note or "none: a plain mutex"), ("lease", spell(plan.lease_at(0)))]
+    rows = [("tick", instant(plan.tick))]
+    if plan.schedule:
+        rows = [
+            ("schedule", f"{plan.schedule.text}  ({plan.schedule.zone}; from {plan.schedule_source})"),
+            *rows,
+            ("next", ", ".join(instant(tick) for tick in plan.schedule.upcoming(plan.tick, UPCOMING))),
+        ]
+    lease = plan.lease_at(int(time.time() * 1000))
+    rows.append(("lease", f"{spell(lease // 1000 * 1000)} from now, extended while the command runs"))
+    if plan.late_at:
+        rows.append(("late at", instant(plan.late_at // 1000)))
+    return rows
+
+
+def _voters(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
+    if settings.local:
+        return [("voters", f"1: a file in {state_directory()}")]
+    if not settings.redis:
+        return [("voters", "none: give --redis, REDIS_URL, REDIS_HOST or --local")]
+    labels = ", ".join(address.label for address in settings.redis)
+    names = copies(settings.prefix, plan.key, plan.each_node)
+    rows = [("voters", f"{labels}; of a Redis Cluster {len(names)} copies")]
+    rows += [(f"copy {i}", names_of.keys[0].decode("utf-8", "replace")) for i, names_of in enumerate(names)]
+    rows[1] = ("copy 0", rows[1][1] + "  (the only name outside a cluster)")
+    return rows

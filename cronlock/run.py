@@ -1,0 +1,265 @@
+"""The story of one run: find the tick, get the lock, start the command, extend while it runs, tell of its end."""
+
+import os
+import time
+
+from cronlock.child.command import CannotStartError, Command, environment
+from cronlock.child.signals import ENDING, Signals
+from cronlock.config import load
+from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
+from cronlock.lock import record
+from cronlock.lock.candidate import Candidate
+from cronlock.lock.holder import Holder
+from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
+from cronlock.loop import Loop
+from cronlock.options import OPTIONS
+from cronlock.plan import Plan
+from cronlock.say import Say, instant, outcome, since, spell
+from cronlock.system import signal
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from cronlock.config import Settings
+    from cronlock.lock.seats import Voters
+
+LOST = 123
+LAST_TRY = (
+    700  # ms beyond the outage window for the last attempt: window, attempt and release stay within a second more
+)
+SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
+OUTAGE_STEP_MIN, OUTAGE_STEP_MAX = 200, 2_000  # ms between two attempts while no quorum answers, doubling
+OLD_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, once
+COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
+
+
+def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str, str]") -> int:
+    """`cronlock run` with the options that were given on its command line; the exit status."""
+    say = Say(str(given.get("key", "")), quiet=bool(given.get("quiet")), syslog=bool(given.get("syslog")))
+    try:
+        settings = load(given, environ)
+        say = Say(settings.key or "", settings.verbose, settings.quiet, settings.syslog)
+        plan = Plan(settings, time.time(), environ)
+        if settings.dry_run:
+            from cronlock.people.dryrun import show
+
+            return show(settings, plan, argv)
+        if plan.note:
+            say.always(plan.note)
+        return Run(settings, plan, say, argv).story()
+    except Interrupted as end:
+        say.told(f"signal {end.signum}: not started")
+        return end.status
+    except CronlockError as error:
+        say.always(f"{type(error).__name__.lower()}: {error}")
+        return error.status
+
+
+class Run:
+    """One call of cronlock that gets as far as asking for the lock."""
+
+    def __init__(self, settings: "Settings", plan: Plan, say: Say, argv: "Sequence[str]") -> None:
+        self.settings = settings
+        self.plan = plan
+        self.say = say
+        self.argv = argv
+        self.loop = Loop()
+        self.signals = Signals(self.loop, self._interrupt)
+        self.voters = self._find_voters()
+        self.clock = self.voters.clock
+        self.given_back = False
+
+    def _find_voters(self) -> "Voters":
+        settings, plan = self.settings, self.plan
+        if settings.local:
+            from cronlock.lock.local import LocalVoters, state_directory
+
+            return LocalVoters(self.loop, state_directory(), settings.prefix, plan.key, plan.each_node)
+        if not settings.redis:
+            raise Refused("where is Redis? give --redis URL, set REDIS_URL or REDIS_HOST, or --local for this machine")
+        from cronlock.lock.topology import RedisVoters
+
+        return RedisVoters(self.loop, settings.redis, settings.prefix, plan.key, plan.each_node)
+
+    def _interrupt(self, number: int) -> None:
+        self.signals.receiver = lambda _number: None  # what follows is the release, which is short
+        raise Interrupted(number)
+
+    def story(self) -> int:
+        """Get the lock or say why not; then start the command, hold the lock, and tell of the end."""
+        try:
+            got = self._get()
+        except Unreachable as error:
+            if self.settings.on_outage == "fail":
+                raise
+            started = self.settings.on_outage == "run"
+            self.say.always(f"unreachable: {error}: " + ("run without a lock" if started else "skipped"))
+            return self._start(None) if started else self.settings.conflict_exit_code
+        if isinstance(got, Holder):
+            return self._start(got)
+        line = outcome(got.kind, got.answer, self.plan.tick)
+        if got.kind == record.LATE:
+            self.say.always(line)
+        else:
+            self.say.told(line)
+        return self.settings.conflict_exit_code
+
+    # -- the lock --------------------------------------------------------------------------------------------------
+
+    def _get(self) -> "Holder | Verdict":
+        """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
+        deadline = self.clock() + self.plan.outage_wait
+        waited = False
+        splits, outages = SPLIT_MIN, OUTAGE_STEP_MIN
+        while True:
+            candidate = Candidate(self.voters)
+            try:
+                got = self._attempt(candidate, deadline + LAST_TRY)
+            except Interrupted:
+                if candidate.seats:
+                    candidate.seats.release(self.clock() + LAST_TRY)
+                raise
+            if isinstance(got, Holder) or got.kind not in (AGAIN, UNKNOWN, record.HELD):
+                return got
+            if got.kind == record.HELD:
+                left = got.answer["left"]
+                old = 0 < got.answer["tick"] < self.plan.tick
+                if waited or not old or left > OLD_LEASE_MAX:
+                    return got
+                waited = True
+                deadline += left
+                pause = left + 1
+            elif got.reached and got.kind == AGAIN:
+                pause = got.wait or _random(splits // 10, splits)
+                splits = min(2 * splits, SPLIT_MAX)
+            else:
+                pause = _random(outages // 2, outages)
+                outages = min(2 * outages, OUTAGE_STEP_MAX)
+            if got.kind == UNKNOWN or self.clock() >= deadline or self._too_late():
+                raise Unreachable(self._unreachable(got))
+            self._sleep(pause if got.kind == record.HELD else min(pause, deadline - self.clock()))
+
+    def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
+        verdict = candidate.run(self.plan.ask(time.time(), self.settings.again), until)
+        if verdict.kind == REFUSED:
+            raise Refused(self._refusal(verdict))
+        if verdict.kind != WON or not candidate.seats:
+            return verdict
+        shown = " ".join(self.argv)[:COMMAND_SHOWN]
+        holder = Holder(
+            candidate,
+            candidate.seats,
+            self.plan.run(os.getpid(), shown),
+            (self.plan.tick, self.settings.again),
+            self.plan.lease_at,
+            self.plan.spare,
+        )
+        result = holder.commit(until)
+        return holder if result == WON else Verdict(result, text="the commit was not confirmed")
+
+    def _sleep(self, length: int) -> None:
+        until = self.clock() + length
+        while (left := until - self.clock()) > 0:
+            self.loop.step(left)
+
+    def _too_late(self) -> bool:
+        return bool(self.plan.start_within and time.time() * 1000 >= self.plan.late_at)
+
+    def _unreachable(self, verdict: Verdict) -> str:
+        count = self.voters.count
+        voters = f"no quorum of {count} voters" if count > 1 else "no answer that decides"
+        why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
+        return f"{voters} within {spell(self.plan.outage_wait)}{why}"
+
+    def _refusal(self, verdict: Verdict) -> str:
+        answer = verdict.answer
+        if verdict.text == record.CLOCK:
+            ahead = round(time.time() - answer["time"] / 1000)
+            where = "ahead of" if ahead > 0 else "behind"
+            return f"this node's clock is {abs(ahead)} s {where} the voters': set it; at most 60 s are tolerated"
+        if verdict.text == record.SETTINGS:
+            return (
+                f"{answer['settings_by']} ran this key with other voters ({answer['settings']}; "
+                f"here {self.voters.settings}): give all nodes the same --redis, or cronlock adopt {self.plan.key}"
+            )
+        return verdict.text
+
+    # -- the command -----------------------------------------------------------------------------------------------
+
+    def _start(self, holder: Holder | None) -> int:
+        if holder and holder.unended:
+            last = holder.unended
+            which = (
+                f"the run of {instant(last['run_tick'])}" if last["run_tick"] else f"a run since {since(last['start'])}"
+            )
+            self.say.always(f"{which} on {last['node']} never ended")
+        try:
+            command = Command(self.argv, self._environment(holder), self.signals.mask)
+        except CannotStartError as error:
+            self.say.always(f"can't start: {error}")
+            if holder:
+                holder.finish("done", "ran", error.status)
+            return error.status
+        self.signals.receiver = lambda number: self._forward(command, number)
+        self.signals.catch_job_control()
+        status, lost = self._hold(command, holder)
+        command.reap()
+        if holder:
+            state = "back" if self.given_back else "done"
+            holder.finish(state, "lost" if lost else "given back" if self.given_back else "ran", status)
+        if not lost:
+            self.say.told(f"ran: status {status}")
+        return LOST if lost else status
+
+    def _environment(self, holder: Holder | None) -> dict[bytes, bytes]:
+        extra = {"CRONLOCK_RUN_KEY": self.plan.key, "CRONLOCK_RUN_NODE": self.plan.node}
+        if holder:
+            extra |= {"CRONLOCK_RUN_TOKEN": str(holder.token), "CRONLOCK_RUN_ATTEMPT": str(holder.attempt)}
+            if self.plan.tick:
+                extra["CRONLOCK_RUN_TICK"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.plan.tick))
+        outer = [name for name in os.environ if name.startswith("CRONLOCK_RUN_")]
+        return environment(extra, outer + [option.variable for option in OPTIONS if not option.where])
+
+    def _forward(self, command: Command, number: int) -> None:
+        if number in ENDING:
+            self.given_back = True
+        if number == signal.SIGCONT:
+            command.go_on()
+            return
+        command.signal(number)
+
+    def _hold(self, command: Command, holder: Holder | None) -> tuple[int, bool]:
+        """Wait for the command's end and keep the lease meanwhile: its status, and whether the lease was lost."""
+        kill_at = 0
+        while True:
+            status = command.look()
+            now = self.clock()
+            if kill_at:
+                if status is not None and (now >= kill_at or command.alone()):
+                    command.signal(signal.SIGKILL)
+                    return status, True
+                if now >= kill_at:
+                    command.signal(signal.SIGKILL)
+            elif status is not None:
+                return status, False
+            elif holder and now >= holder.stop_at:
+                kill_at = now + self.plan.kill_after
+                self.say.always(f"lost: no quorum extends the lease: the command is stopped (status {LOST})")
+                command.signal(signal.SIGTERM)
+                command.signal(signal.SIGCONT)
+            elif command.stopped:
+                command.stop_with_it()
+                command.stopped = False
+            if kill_at:
+                self.loop.step(max(20, min(kill_at - now, 100)))
+            elif holder:
+                holder.tend()
+                self.loop.step(min(holder.due, holder.stop_at) - self.clock())
+            else:
+                self.loop.step(1_000)
+
+
+def _random(least: int, most: int) -> int:
+    return least + int.from_bytes(os.urandom(4), "big") % (most - least + 1)

@@ -1,0 +1,80 @@
+"""What cronlock says: one line to standard error, or to syslog; never on standard output, which is the command's."""
+
+import os
+import time
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from typing import Any
+
+STDERR = 2
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere, made harmless for a terminal and for a line of a log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def instant(tick: int) -> str:
+    """A tick for people, and for --tick: 2026-11-20T02:00Z; with seconds where it has some."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ" if tick % 60 else "%Y-%m-%dT%H:%MZ", time.gmtime(tick))
+
+
+def since(ms: int) -> str:
+    """A moment in the local zone: the time of day, with the date when it was another day."""
+    then = time.localtime(ms // 1000)
+    today = then[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
+
+
+def spell(ms: int) -> str:
+    """A duration as --ttl takes it."""
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if ms >= length and ms % length == 0:
+            return f"{ms // length}{unit}"
+    return f"{ms}ms"
+
+
+class Say:
+    """Speaks of one key. `told` is for what -v or a terminal asks for; `always` for what a person must hear."""
+
+    def __init__(self, key: str = "", verbose: bool = False, quiet: bool = False, syslog: bool = False) -> None:
+        self._front = f"{printable(key)}: " if key else ""
+        self._quiet = quiet
+        self._syslog = syslog
+        self._verbose = verbose or (not syslog and os.isatty(STDERR))
+
+    def always(self, text: str) -> None:
+        """A line unless -q."""
+        if self._quiet:
+            return
+        line = printable(self._front + text)
+        if self._syslog:
+            import syslog
+
+            syslog.openlog("cronlock", syslog.LOG_PID, syslog.LOG_CRON)
+            syslog.syslog(syslog.LOG_NOTICE, line)
+            return
+        try:
+            os.write(STDERR, f"cronlock: {line}\n".encode("utf-8", "backslashreplace"))
+        except OSError:  # nobody reads any more; the outcome stands in the exit status
+            pass
+
+    def told(self, text: str) -> None:
+        """A line with -v or at a terminal."""
+        if self._verbose:
+            self.always(text)
+
+
+def outcome(kind: str, answer: "dict[str, Any]", tick: int) -> str:
+    """The line for a run that somebody else has, had, or may not have."""
+    if kind == "held":
+        return f"held by {answer['node']} since {since(answer['start'])}, pid {answer['pid']}"
+    if kind == "paused":
+        until = "resumed" if answer["paused_until"] == -1 else since(answer["paused_until"])
+        return f"paused until {until}" + (f": {answer['pause_reason']}" if answer["pause_reason"] else "")
+    if kind == "late":
+        return f"late: the tick of {instant(tick)} is over: not started"
+    if answer["tick"] > tick:
+        return f"done: the newer tick of {instant(answer['tick'])} was on {answer['node']}"
+    return f"done: the tick of {instant(tick)} ran on {answer['node']}; --again runs it once more"

