@@ -1,9 +1,9 @@
 """What the voters' answers amount to: who won, what to write, how long to believe in it. Pure.
 
 Rules of Redlock (https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/): more than half of the
-voters must agree, a lease counts from before the request was sent, less the drift of the clocks. On top of it: a copy that
-forgot, or that may have gone back to older data, does not outvote those that remember; and nobody is sent home but by
-a quorum that speaks of a committed record.
+voters must agree, a lease counts from before the request was sent, less the drift of the clocks. On top of it: a copy
+that forgot, or that may have gone back to older data, does not outvote those that remember; and nobody is sent home but
+by a quorum that speaks of a committed record.
 """
 
 from cronlock.lock import record

@@ -258,7 +258,8 @@ def _look_up(fd: int, address: "Address") -> None:
         try:  # bytes, for a str would import encodings.idna (7 ms)
             host = address.host.encode("ascii") if address.host.isascii() else address.host.encode("idna")
             found = socket.getaddrinfo(host, address.port, 0, socket.SOCK_STREAM)
-            lines = ["", *(f"{int(family)} {place[0]!s} {place[1]}" for family, _, _, _, place in found)]
+            places = [(int(family), *place[:2]) for family, _, _, _, place in found]
+            lines = ["", *(" ".join(map(str, place)) for place in places)]
         except (OSError, UnicodeError) as error:
             lines = [str(error.args[-1]).lower()]
         os.write(fd, "\n".join(lines).encode())
