@@ -97,7 +97,7 @@ class Schedule:
         local = datetime.fromtimestamp(at, self._zone)
         first, second = _epoch(local.replace(fold=0)), _epoch(local.replace(fold=1))
         beyond = timedelta(seconds=second - first + 60)  # the length of the repetition, when `at` is inside one
-        wall = local.replace(tzinfo=None, fold=0)
+        wall = local.replace(tzinfo=None)
         return CronSim(expression, wall - beyond if later else wall + beyond, reverse=not later)
 
     def _instants(self, expression: str, wall: "dt.datetime") -> list[int]:
