@@ -252,6 +252,8 @@ def scan(words: "Sequence[str]") -> "tuple[dict[str, Any], list[str]] | None":
         if word[1] != "-" and len(word) > 2 and word[:2] in BY_FLAG:  # -vq, -kNAME
             option, value = BY_FLAG[word[:2]], word[2:]
             if not option.parse:
+                if value[0] == "-":  # -v- and -v-key=x: no end of the options, no long one
+                    return None
                 values[option.name] = True
                 words = ["-" + value, *words[at:]]
                 at = 0

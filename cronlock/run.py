@@ -3,8 +3,8 @@
 import os
 import time
 
-from cronlock.child.command import CannotStartError, Command, environment
-from cronlock.child.signals import ENDING, Signals
+from cronlock.child.command import SIGNALLED, CannotStartError, Command, environment
+from cronlock.child.signals import Signals
 from cronlock.config import load
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
 from cronlock.lock import record
@@ -15,6 +15,7 @@ from cronlock.loop import Loop
 from cronlock.options import OPTIONS
 from cronlock.plan import Plan
 from cronlock.say import Say, instant, outcome, since, spell
+from cronlock.schedule import STOP_MARGIN
 from cronlock.system import signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cronlock.lock.seats import Voters
 
 LOST = 123
+GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 LAST_TRY = (
     700  # ms beyond the outage window for the last attempt: window, attempt and release stay within a second more
 )
@@ -69,7 +71,7 @@ class Run:
         self.signals = Signals(self.loop, self._interrupt)
         self.voters = self._find_voters()
         self.clock = self.voters.clock
-        self.given_back = False
+        self.forwarded: set[int] = set()  # signals that reached the command through this process
 
     def _find_voters(self) -> "Voters":
         settings, plan = self.settings, self.plan
@@ -126,7 +128,7 @@ class Run:
             if got.kind == record.HELD:
                 left = got.answer["left"]
                 old = 0 < got.answer["tick"] < self.plan.tick
-                if waited or not old or left > OLD_LEASE_MAX:
+                if waited or not old or left > OLD_LEASE_MAX or self._too_late(left):
                     return got
                 waited = True
                 deadline += left
@@ -164,8 +166,9 @@ class Run:
         while (left := until - self.clock()) > 0:
             self.loop.step(left)
 
-    def _too_late(self) -> bool:
-        return bool(self.plan.start_within and time.time() * 1000 >= self.plan.late_at)
+    def _too_late(self, ahead: int = 0) -> bool:
+        """Whether the tick will be late so many ms from now, by this node's clock."""
+        return bool(self.plan.late_at and time.time() * 1000 + ahead >= self.plan.late_at)
 
     def _unreachable(self, verdict: Verdict) -> str:
         count = self.voters.count
@@ -207,8 +210,9 @@ class Run:
         status, lost = self._hold(command, holder)
         command.reap()
         if holder:
-            state = "back" if self.given_back else "done"
-            holder.finish(state, "lost" if lost else "given back" if self.given_back else "ran", status)
+            hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
+            back = not lost and (hung_up or self.forwarded & GIVE_BACK)
+            holder.finish("back" if back else "done", "lost" if lost else "given back" if back else "ran", status)
         if not lost:
             self.say.told(f"ran: status {status}")
         return LOST if lost else status
@@ -223,12 +227,11 @@ class Run:
         return environment(extra, outer + [option.variable for option in OPTIONS if not option.where])
 
     def _forward(self, command: Command, number: int) -> None:
-        if number in ENDING:
-            self.given_back = True
+        self.forwarded.add(number)
         if number == signal.SIGCONT:
             command.go_on()
-            return
-        command.signal(number)
+        else:
+            command.signal(number)
 
     def _hold(self, command: Command, holder: Holder | None) -> tuple[int, bool]:
         """Wait for the command's end and keep the lease meanwhile: its status, and whether the lease was lost."""
@@ -245,13 +248,12 @@ class Run:
             elif status is not None:
                 return status, False
             elif holder and now >= holder.stop_at:
-                kill_at = now + self.plan.kill_after
+                kill_at = min(now + self.plan.kill_after, max(now, holder.validity - STOP_MARGIN))
                 self.say.always(f"lost: no quorum extends the lease: the command is stopped (status {LOST})")
                 command.signal(signal.SIGTERM)
                 command.signal(signal.SIGCONT)
             elif command.stopped:
                 command.stop_with_it()
-                command.stopped = False
             if kill_at:
                 self.loop.step(max(20, min(kill_at - now, 100)))
             elif holder:

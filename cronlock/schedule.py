@@ -22,9 +22,7 @@ OUTAGE_MIN = 30_000  # ms: a failover of sentinels or of a cluster is over by th
 OUTAGE_MAX = 900_000  # ms: a person should hear about it after that
 TICK_MIN = 10**9  # s: smaller numbers could be minutes or dates; this is September 2001
 TICK_MAX = 10**11  # s: larger numbers are milliseconds
-JOB_MIN = (
-    26_500_000  # epoch minutes, May 2020: older controllers wrote seconds; smaller numbers are dates like 20261120
-)
+JOB_MIN = 26_500_000  # min, May 2020: older controllers wrote seconds, smaller numbers are dates like 20261120
 LOCALTIME = "/etc/localtime"
 UTC_NAMES = ("UTC", "Etc/UTC")  # need no zone data, which small images lack, and no zoneinfo
 

@@ -1,13 +1,14 @@
 """Fixtures: servers that tests share and that are as new for each test, and servers of a test's own."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.commands import end_all
+from tests.commands import end_all, home
 from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
 
 
@@ -122,3 +123,13 @@ def proxy_to() -> Iterator[Callable[[Server], Proxy]]:
     """proxy_to(server): a proxy in front of it."""
     with ExitStack() as stack:
         yield lambda server: stack.enter_context(Proxy(server))
+
+
+@pytest.fixture
+def local_key() -> Iterator[str]:
+    """A key for --local that no other run has; its file is removed, which for root lies in the machine's own folder."""
+    key = f"test-{os.getpid()}-{time.monotonic_ns()}"
+    yield key
+    for folder in (Path("/var/lib/cronlock"), home() / ".local/state/cronlock"):
+        for path in folder.glob(f"{key}-*"):
+            path.unlink()

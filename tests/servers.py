@@ -257,7 +257,7 @@ class Server(Closing):
             heir().tell(f"-pid {self.process.pid}")
         self.process, self.stopped = None, False
 
-    def restart(self, *, empty: bool = False, other_port: bool = False) -> None:
+    def restart(self, *, empty: bool = False, other_port: bool = False, wait: bool = True) -> None:
         """Kills and starts it on the same port: with what its dump or append-only file has, or empty."""
         self.kill()
         if empty:
@@ -265,7 +265,8 @@ class Server(Closing):
             (self.folder / "appendonly.aof").unlink(missing_ok=True)
             remove_folder(self.folder / "appendonlydir")
         self._launch()
-        self.wait_ready(other_port=other_port)
+        if wait:
+            self.wait_ready(other_port=other_port)
 
     def heal(self) -> None:
         """As new, whatever a test did to it: running, empty, with its first settings."""

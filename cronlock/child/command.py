@@ -37,22 +37,28 @@ class Command:
                 raise CannotStartError(argv[0], error) from None
             self.pid = _spawn([SHELL, _path_of(argv[0]), *argv[1:]], env, mask)  # a script without #!
         self._foreground.lend(self.pid)
-        if self._foreground_lent_late():
-            self.signal(signal.SIGCONT)
-
-    def _foreground_lent_late(self) -> bool:
-        """Whether the command stopped at the terminal before it was lent to it."""
-        info = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
-        return info is not None and info.si_status in (signal.SIGTTIN, signal.SIGTTOU)
 
     def look(self) -> int | None:
         """The exit status when the command has ended, 128+n for signal n; None while it runs. Notes a stop."""
-        info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if info is not None:
-            return int(info.si_status) if info.si_code == os.CLD_EXITED else SIGNALLED + int(info.si_status)
-        if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG):
-            self.stopped = True
+        info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        if info is None:
+            return None
+        if info.si_code == os.CLD_EXITED:
+            return int(info.si_status)
+        if info.si_code != os.CLD_STOPPED:
+            return SIGNALLED + int(info.si_status)
+        self._note_stop(int(info.si_status))
         return None
+
+    def _note_stop(self, number: int) -> None:
+        try:
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+        except ChildProcessError:  # it has ended meanwhile
+            return
+        if number in (signal.SIGTTIN, signal.SIGTTOU) and self._foreground.lend(self.pid):
+            self.signal(signal.SIGCONT)
+        else:
+            self.stopped = True
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""
@@ -76,13 +82,13 @@ class Command:
         return True
 
     def stop_with_it(self) -> None:
-        """The command has stopped: stop as well, as a job does, and go on with it."""
-        self._foreground.take_back()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        """The command has stopped: at a terminal stop as well, as a job does. Elsewhere nobody would continue us."""
+        self.stopped = False
+        if self._foreground.take_back():
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def go_on(self) -> None:
         """Continue the group, in the foreground when cronlock was put there."""
-        self.stopped = False
         self._foreground.lend(self.pid)
         self.signal(signal.SIGCONT)
 

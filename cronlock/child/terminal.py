@@ -13,24 +13,26 @@ class Foreground:
     def __init__(self) -> None:
         self._group = 0
 
-    def lend(self, group: int) -> None:
-        """Let `group` read from the terminal, when it is ours to give."""
+    def lend(self, group: int) -> bool:
+        """Let `group` read from the terminal, when it is ours to give; whether the group has it now."""
         try:
-            ours = os.isatty(TERMINAL) and os.isatty(1) and os.tcgetpgrp(TERMINAL) == os.getpgrp()
+            owner = os.tcgetpgrp(TERMINAL) if os.isatty(TERMINAL) and os.isatty(1) else 0
         except OSError:  # no controlling terminal
-            return
-        if ours:
+            return False
+        if owner == os.getpgrp():
             self._set(group)
             self._group = group
+        return owner in (os.getpgrp(), group)
 
-    def take_back(self) -> None:
-        """Be the foreground again, unless somebody else is by now."""
+    def take_back(self) -> bool:
+        """Be the foreground again, unless somebody else is by now; whether it was lent."""
         group, self._group = self._group, 0
         try:
             if group and os.tcgetpgrp(TERMINAL) == group:
                 self._set(os.getpgrp())
         except OSError:  # the terminal is gone
             pass
+        return bool(group)
 
     def _set(self, group: int) -> None:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])  # a background group may ask only so

@@ -4,6 +4,7 @@ from cronlock.errors import Refused
 
 SCHEMES = ("redis", "unix")
 PORT = 6379
+HEX = b"0123456789abcdefABCDEF"
 
 
 class Address:
@@ -33,13 +34,18 @@ class Address:
 
 
 def parse(url: str, source: str) -> Address:
-    """The address in a URL; raises Refused, naming the source and never the password."""
+    """The address in a URL; raises Refused, naming the source.
+
+    No message shows a part of the URL: a password that is not percent-encoded may stand anywhere in it.
+    """
     scheme, found, rest = url.partition("://")
     if not found or scheme not in SCHEMES:
-        what = f"unknown scheme {scheme!r}" if found else "no scheme"
+        what = "no scheme" if not found else f"unknown scheme {scheme!r}" if scheme.isalpha() else "unknown scheme"
         raise Refused(f"{source}: a Redis URL with {what}: write redis://host:port or unix:///path")
     rest, _, query = rest.partition("?")
-    login, found, place = rest.rpartition("@")
+    if "@" in query:
+        raise Refused(f"{source}: percent-encode what is special in a Redis URL's password: %3F for ?, %40 for @")
+    login, _, place = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
     username, _, password = login.partition(":")
     options = _query(query, source)
     address = Address(
@@ -48,27 +54,28 @@ def parse(url: str, source: str) -> Address:
     )
     if scheme == "unix":
         address.path = _unquote(place)
-        if not address.path.startswith("/"):
+        if not address.path.startswith("/") or not address.path.isprintable():
             raise Refused(f"{source}: a unix:// URL needs the whole path of the socket: unix:///run/redis/redis.sock")
         db = options.get("db", "0")
     else:
         place, _, path = place.partition("/")
         _read_place(address, place, source)
         db = _unquote(path) or options.get("db", "0")
-    address.db = _number(db, 0, 65_535, f"{source}: {db!r} is no database number")
+    address.db = _number(db, 0, 65_535, f"{source}: a Redis URL without a database number where one should be")
     return address
 
 
 def _read_place(address: Address, place: str, source: str) -> None:
     if place.startswith("["):
-        host, _, port = place[1:].partition("]")
-        port = port.removeprefix(":")
+        host, closed, port = place[1:].partition("]")
+        port = port[1:] if port.startswith(":") else port and "none"
     else:
         host, _, port = place.partition(":")
+        closed = "]"
     address.host = _unquote(host) or "localhost"
-    if not address.host.isprintable() or " " in address.host:
-        raise Refused(f"{source}: {address.host!r} is no host name")
-    address.port = _number(port or str(PORT), 1, 65_535, f"{source}: {port!r} is no port: 1 to 65535")
+    if not closed or not address.host.isprintable() or " " in address.host:
+        raise Refused(f"{source}: a Redis URL without a host name where one should be")
+    address.port = _number(port or str(PORT), 1, 65_535, f"{source}: a Redis URL whose port is none: 1 to 65535")
 
 
 def _query(query: str, source: str) -> dict[str, str]:
@@ -76,7 +83,7 @@ def _query(query: str, source: str) -> dict[str, str]:
     for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
         if name not in ("db", "username", "password"):
-            raise Refused(f"{source}: unknown parameter {name!r} in a Redis URL: db, username and password are known")
+            raise Refused(f"{source}: unknown parameter in a Redis URL: db, username and password are known")
         options[name] = _unquote(value)
     return options
 
@@ -94,8 +101,6 @@ def _unquote(text: str) -> str:
     first, *parts = text.encode("utf-8", "surrogateescape").split(b"%")
     out = [first]
     for part in parts:
-        try:
-            out.append(bytes.fromhex(part[:2].decode("ascii")) + part[2:])
-        except ValueError:
-            out.append(b"%" + part)
+        encoded = len(part) > 1 and part[0] in HEX and part[1] in HEX
+        out.append(bytes((int(part[:2], 16),)) + part[2:] if encoded else b"%" + part)
     return b"".join(out).decode("utf-8", "surrogateescape")

@@ -45,7 +45,6 @@ class Holder:
         self.unended = unended(answers)  # the run before, when nobody heard of its end
         self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
         candidate.late_ok = self._commit
-        self._ending = False
 
     @property
     def token(self) -> int:
@@ -94,7 +93,6 @@ class Holder:
                 return WON
             hopeless = sum(seat.rejected for seat in self._seats.all) > len(self._seats.all) - self._enough
             if hopeless or now >= until:
-                self._ending = True
                 self._seats.release(max(until, now + COMMIT_RETRY))
                 return AGAIN if hopeless else UNKNOWN
             self._seats.give_up_late()
@@ -105,7 +103,7 @@ class Holder:
             self._voters.step(min(until - now, COMMIT_RETRY))
 
     def _commit(self, seat: "Seat") -> None:
-        if not self._ending:
+        if not self._seats.ending:
             self._seats.send(seat, "commit", self._ask(seat.voter_now(self._clock()) + NOT_AFTER), self._committed)
 
     def _committed(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
@@ -158,7 +156,7 @@ class Holder:
     def _extended(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
         seat.due = self._clock() + self._retry()
         if isinstance(reply, Failure):
-            if not self._ending:
+            if not self._seats.ending:
                 self._voters.refresh()
             return
         seat.write_until = 0
@@ -174,7 +172,7 @@ class Holder:
 
     def finish(self, state: str, outcome: str, status: int) -> bool:
         """Tell all voters of the end, after any write-back that is still about; whether a quorum heard of it."""
-        self._ending = True
+        self._seats.ending = True
         start = self._clock()
         self._wait_for_writes(start + NOT_AFTER)
         ask = {

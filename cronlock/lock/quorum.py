@@ -82,7 +82,8 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> i
     remembering = sum(not blank(answer) for answer in oks)
     if len(oks) == len(replies):
         return len(oks)
-    if not ticks and all(blank(answer) and answer["answer"] in (record.OK, record.BUSY) for answer in answers):
+    nothing_known = (record.OK, record.BUSY, record.CLOCK)
+    if not ticks and all(blank(answer) and answer["answer"] in nothing_known for answer in answers):
         return len(oks)
     return remembering
 
@@ -119,7 +120,13 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     wait = max((answer["wait"] for answer in answers), default=0)
     text = failures[0].text if failures else ""
-    return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) >= quorum(len(replies)))
+    enough = quorum(len(replies))
+    forgot = sum(answer["answer"] == record.OK and blank(answer) for answer in answers)
+    if forgot and sum(answer["answer"] == record.OK for answer in answers) >= enough:
+        missing = f", and not {text}" if text else ""
+        text = f"a new key, or copies that forgot it, need all {len(replies)} voters once{missing}"
+        return Verdict(AGAIN, text=text, reached=False)
+    return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) >= enough)
 
 
 def _sends_home(answer: "Fields") -> bool:

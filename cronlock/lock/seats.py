@@ -76,6 +76,7 @@ class Seats:
         self.clock = voters.clock
         self.holder = random_id()
         self.all = [Seat(voter) for voter in range(voters.count)]
+        self.ending = False  # release or finish is under way: nothing new is taken
 
     def send(self, seat: Seat, operation: str, ask: "Fields", done: "Callable[[Seat, Reply, Request], None]") -> None:
         """Ask one voter; `done` gets the answer with the request that it answers."""
@@ -98,6 +99,7 @@ class Seats:
 
     def release(self, until: int) -> None:
         """Take everything back where something of this attempt may stand, behind what is still under way there."""
+        self.ending = True
         waiting = [seat for seat in self.all if seat.prepared or seat.request]
         answered: list[Seat] = []
         prompt = sum(seat.request is None for seat in waiting)

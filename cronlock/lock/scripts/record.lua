@@ -167,7 +167,7 @@ function operations.prepare()
     if number('token') == 0 and number('paused_until') == 0 then redis.call('PEXPIRE', KEYS[1], BLANK_RETENTION) end
   end
   if answer ~= 'ok' and answer ~= 'busy' and answer ~= 'yield' then count(answer, ask.node) end
-  redis.call('PEXPIRE', KEYS[2], RETENTION)
+  if redis.call('PTTL', KEYS[2]) == -1 and number('paused_until') == 0 then redis.call('PEXPIRE', KEYS[2], RETENTION) end
   return answer
 end
 function operations.commit()

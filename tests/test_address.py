@@ -1,0 +1,200 @@
+"""URLs of Redis servers: what they say, and what no message ever says."""
+
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cronlock.errors import Refused
+from cronlock.lock.address import Address, parse
+
+Parts = dict[str, Any]
+
+
+def parts(address: Address) -> Parts:
+    """All that differs from the default address."""
+    plain = {"host": "localhost", "port": 6379, "path": "", "db": 0, "username": "", "password": ""}
+    found = {name: getattr(address, name) for name in plain}
+    return {name: value for name, value in found.items() if value != plain[name]}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://", {}),
+        ("redis://redis-1", {"host": "redis-1"}),
+        ("redis://redis-1/", {"host": "redis-1"}),
+        ("redis://redis-1:", {"host": "redis-1"}),
+        ("redis://redis-1:7000", {"host": "redis-1", "port": 7000}),
+        ("redis://:7000", {"port": 7000}),
+        ("redis://h:65535/65535", {"host": "h", "port": 65535, "db": 65535}),
+        ("redis://h/3", {"host": "h", "db": 3}),
+        ("redis://h?db=3", {"host": "h", "db": 3}),
+        ("redis://h/?db=3", {"host": "h", "db": 3}),
+        ("redis://h/2?db=3", {"host": "h", "db": 2}),
+        ("redis://h?", {"host": "h"}),
+        ("redis://[::1]", {"host": "::1"}),
+        ("redis://[::1]:7000/1", {"host": "::1", "port": 7000, "db": 1}),
+        ("redis://[fe80::1%25eth0]:7000", {"host": "fe80::1%eth0", "port": 7000}),
+        ("redis://:secret@h", {"host": "h", "password": "secret"}),
+        ("redis://me:secret@h:1", {"host": "h", "port": 1, "username": "me", "password": "secret"}),
+        ("redis://me@h", {"host": "h", "username": "me"}),
+        ("redis://me:@h", {"host": "h", "username": "me"}),
+        ("redis://me:a%40b%3A%2F%3F%25@h", {"host": "h", "username": "me", "password": "a@b:/?%"}),
+        ("redis://:a:b@h", {"host": "h", "password": "a:b"}),
+        ("redis://:a@b@h", {"host": "h", "password": "a@b"}),
+        ("redis://:a/b@h/1", {"host": "h", "password": "a/b", "db": 1}),
+        ("redis://:100%@h", {"host": "h", "password": "100%"}),
+        ("redis://:%zz%4@h", {"host": "h", "password": "%zz%4"}),
+        ("redis://:a%  b%+1@h", {"host": "h", "password": "a%  b%+1"}),
+        ("redis://:%C3%BC@h", {"host": "h", "password": "ü"}),
+        ("redis://:%ff@h", {"host": "h", "password": "\udcff"}),
+        ("redis://h?username=me&password=a%26b", {"host": "h", "username": "me", "password": "a&b"}),
+        ("redis://you:pw@h?username=me&password=x", {"host": "h", "username": "you", "password": "pw"}),
+        ("unix:///run/redis.sock", {"host": "", "path": "/run/redis.sock"}),
+        ("unix:///run/redis.sock?db=2", {"host": "", "path": "/run/redis.sock", "db": 2}),
+        ("unix://me:pw@/run/r.sock", {"host": "", "path": "/run/r.sock", "username": "me", "password": "pw"}),
+        ("unix:///run/a%20b%3F.sock", {"host": "", "path": "/run/a b?.sock"}),
+        ("unix:///run/redis@1.sock", {"host": "", "path": "/run/redis@1.sock"}),
+    ],
+)
+def test_a_url_says_where_and_who(url: str, expected: Parts) -> None:
+    """As redis-py reads it; a percent sign that encodes nothing stands for itself."""
+    assert parts(parse(url, "--redis")) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "no scheme"),
+        ("redis-1:6379", "no scheme"),
+        ("/run/redis.sock", "no scheme"),
+        ("redis:/h", "no scheme"),
+        ("http://h", "unknown scheme 'http'"),
+        ("REDIS://h", "unknown scheme 'REDIS'"),
+        ("://h", "unknown scheme"),
+        ("redis://h:0", "port"),
+        ("redis://h:65536", "port"),
+        ("redis://h:x", "port"),
+        ("redis://h:-1", "port"),
+        ("redis://h:6379x", "port"),
+        ("redis://h:²", "port"),
+        ("redis://h:000006379", "port"),
+        ("redis://::1", "port"),
+        ("redis://[::1]7000", "port"),
+        ("redis://[::1", "host name"),
+        ("redis://a b", "host name"),
+        ("redis://a%0Ab", "host name"),
+        ("redis://%00", "host name"),
+        ("redis://h/x", "database number"),
+        ("redis://h/-1", "database number"),
+        ("redis://h/65536", "database number"),
+        ("redis://h/1/2", "database number"),
+        ("redis://h?db=x", "database number"),
+        ("redis://h?timeout=3", "unknown parameter"),
+        ("redis://h?db", "database number"),
+        ("redis://h?&", "unknown parameter"),
+        ("unix://", "whole path"),
+        ("unix://run/redis.sock", "whole path"),
+        ("unix://me:pw@run/redis.sock", "whole path"),
+        ("unix:///a%0Ab", "whole path"),
+        ("unix:///a?db=x", "database number"),
+        ("redis://:se?cret@h", "percent-encode"),
+    ],
+)
+def test_what_leads_nowhere_is_refused_with_its_source(url: str, reason: str) -> None:
+    """One line that begins with where the URL came from."""
+    with pytest.raises(Refused, match=reason) as caught:
+        parse(url, "REDIS_URL")
+    assert str(caught.value).startswith("REDIS_URL: ")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("redis://h", "h:6379"),
+        ("redis://me:secret@h:1/2", "h:1/2"),
+        ("redis://:secret@[::1]:7000", "[::1]:7000"),
+        ("unix://me:secret@/run/r.sock", "/run/r.sock"),
+        ("unix:///run/r.sock?db=1&password=secret", "/run/r.sock/1"),
+    ],
+)
+def test_a_label_names_the_server_alone(url: str, label: str) -> None:
+    """It stands in messages and in the settings that nodes compare: no user, no password."""
+    assert parse(url, "x").label == label
+
+
+def test_the_nodes_of_a_cluster_share_the_login() -> None:
+    """But not the place, nor the database: a cluster has one."""
+    node = parse("redis://me:secret@h:1", "x").beside("10.0.0.2", 7001)
+    assert parts(node) == {"host": "10.0.0.2", "port": 7001, "username": "me", "password": "secret"}
+
+
+def said(url: str) -> Address | str:
+    """The address in a URL, or the refusal."""
+    try:
+        return parse(url, "source")
+    except Refused as refused:
+        return str(refused)
+
+
+URL_TEXT = st.text("redisunx:/@?&=[]%#. \n0167db-aé") | st.text()
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(["", "redis://", "unix://", "redis://h?", "redis://h:", "unix:///"]), URL_TEXT)
+@example("redis://", "[")
+@example("redis://", "%")
+def test_any_text_is_an_address_or_refused(front: str, text: str) -> None:
+    """No traceback whatever stands in a variable, and nothing that breaks a message's line."""
+    address = said(front + text)
+    if isinstance(address, str):
+        assert address.startswith("source: ")
+        assert address.isprintable()
+    else:
+        assert address.label.isprintable()
+        assert 1 <= address.port <= 65_535
+        assert 0 <= address.db <= 65_535
+        assert bool(address.host) != bool(address.path)
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_login_survives_percent_encoding(username: str, password: str) -> None:
+    """What quote() writes is read as it was, and it does not move the host."""
+    url = f"redis://{quote(username, safe='')}:{quote(password, safe='')}@h:1"
+    address = parse(url, "x")
+    assert (address.username, address.password, address.label) == (username, password, "h:1")
+
+
+@given(st.text("%0aAfFzZ 4+x", max_size=12))
+@example("100%")
+@example("%  ")
+def test_percent_signs_are_read_as_everywhere(text: str) -> None:
+    """The same as urllib, which run can't afford to import."""
+    assert parse(f"redis://:{text}@h", "x").password == unquote(text, errors="surrogateescape")
+
+
+SECRETS = st.text("s3cr?t/@:&=%[] #+ -.é", min_size=1, max_size=20).map("Geheim".__add__).map(lambda s: s + "Tresor")
+
+
+@settings(max_examples=500)
+@given(
+    SECRETS | st.tuples(SECRETS, st.sampled_from(["?db=1", "://", "/0", ":1"])).map("".join),
+    st.sampled_from(
+        [
+            *("redis://:{}@h", "redis://me:{}@h:1/0", "redis://:{}", "redis://h:{}", "redis://h:1?password={}"),
+            *("redis://h:{}/0", "redis://me:{}@", "redis:{}@h://", ":{}@h", "http://:{}@h", "unix://:{}@/s"),
+            *("unix://:{}", "redis://:{}@h:x", "redis://:{}@h/x", "redis://:{}@h?x=1", "redis://:{}@a b"),
+        ]
+    ),
+)
+@example("Geheim?db=1Tresor", "redis://:{}@h")
+def test_no_refusal_shows_a_password(secret: str, url: str) -> None:
+    """Not even of a URL that went wrong, nor a part of it: cron mails what cronlock says."""
+    refusal = said(url.format(secret))
+    if isinstance(refusal, str):
+        assert "Geheim" not in refusal
+        assert "Tresor" not in refusal

@@ -1,0 +1,391 @@
+"""README, man page and crontab.example: what they show runs, and what they claim is what the program has."""
+
+import itertools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cronlock import run
+from cronlock.child.command import CANNOT_EXECUTE, NOT_FOUND
+from cronlock.config import load
+from cronlock.crontab import Sources, own_lines
+from cronlock.errors import Refused, Unreachable
+from cronlock.lock.local import state_directory
+from cronlock.options import BY_FLAG, GROUPS, OPTIONS, Option
+from cronlock.schedule import Schedule
+from tests.commands import PATIENCE, ROOT, cronlock, environment, home
+from tests.servers import Server
+
+README = (ROOT / "README.md").read_text()
+MAN_PAGE = ROOT / "man" / "cronlock.1"
+EXAMPLE = ROOT / "crontab.example"
+INSTALLED = Path("/etc/cron.d/cronlock-example")
+OTHERS = {"--help", "--version"}  # click's own
+
+
+@pytest.fixture
+def shell() -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
+    """shell(line): runs it in a POSIX shell that finds cronlock; keys that it made in local files are removed."""
+    programs = home() / "bin"
+    programs.mkdir()
+    (programs / "cronlock").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cronlock "$@"\n')
+    (programs / "cronlock").chmod(0o755)
+    path = f"{programs}:{os.environ.get('PATH', os.defpath)}"
+
+    def start(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/sh", "-c", line],
+            env=environment({"PATH": path}),
+            cwd=home(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    yield start
+    folder = state_directory()
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.startswith(OWN_KEY):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+
+
+OWN_KEY = f"test-docs-{os.getpid()}-"  # of the keys that these tests use in local files
+numbers = itertools.count()
+
+
+def own_key() -> str:
+    return f"{OWN_KEY}{next(numbers)}"
+
+
+# Reading them
+
+
+def blocks(kind: str) -> list[str]:
+    """README's code blocks of one kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines()]
+
+
+def plain(text: str) -> str:
+    """Roff text without its escapes."""
+    text = re.sub(r"\\f[BIR]", "", text)
+    return text.replace(r"\-", "-").replace(r"\(aq", "'").replace(r"\(ti", "~").replace(r"\&", "").replace(r"\e", "\\")
+
+
+def pieces(line: str) -> list[tuple[str, str]]:
+    """Font and text of the parts of one roff line: .BI and the like alternate."""
+    macro = re.match(r"\.([BIR]{1,2}) +(.*)", line)
+    if not macro:
+        return [("R", plain(line))]
+    words = [plain(word) for word in re.findall(r'"([^"]*)"|(\S+)', macro[2]) for word in word if word]
+    if len(macro[1]) == 1:
+        return [(macro[1], " ".join(words))]
+    return list(zip(itertools.cycle(macro[1]), words, strict=False))
+
+
+def text_of(line: str) -> str:
+    return "".join(text for _, text in pieces(line))
+
+
+def section(name: str) -> str:
+    """The roff text of a section."""
+    found = re.search(
+        rf'^\.SH "?{re.escape(name)}"?\n(.*?)(?=^\.SH|\Z)', MAN_PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found, f"the man page has no section {name}"
+    return found[1]
+
+
+def entries(roff: str) -> list[tuple[str, str]]:
+    """The headers of a section's list as roff lines, each with the plain text below it."""
+    found = re.findall(r"^\.TP\n(.*)\n((?:(?!\.TP|\.SS|\.PP|\.SH).*\n)*)", roff, re.MULTILINE)
+    return [(header, " ".join(text_of(line) for line in body.splitlines())) for header, body in found]
+
+
+def table(first: str) -> list[tuple[str, ...]]:
+    """The rows of README's table whose first column has this title, without markup."""
+    found = re.search(rf"^\| {re.escape(first)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    assert found, f"README has no table {first}"
+    return [tuple(cell.strip().replace("`", "") for cell in row.split("|")[1:-1]) for row in found[1].splitlines()]
+
+
+def flags_in(text: str) -> set[str]:
+    """The long options that are named, but for those of the commands behind a --."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r" -- .*", "", text)))
+
+
+# Options
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_option_stands_in_the_man_page_in_its_group(option: Option) -> None:
+    """With its short name and what it takes, as in --help."""
+    group = re.search(
+        rf"^\.SS {re.escape(option.group)}\n(.*?)(?=^\.SS|\Z)", section("OPTIONS"), re.MULTILINE | re.DOTALL
+    )
+    assert group
+    headers = [text_of(header) for header, _ in entries(group[1])]
+    assert f"{', '.join(option.flags)} {option.metavar}".rstrip() in headers
+
+
+def test_the_man_page_has_the_groups_of_help_in_its_order() -> None:
+    assert re.findall(r"^\.SS (.*)", section("OPTIONS"), re.MULTILINE) == [*GROUPS, "Help"]
+
+
+def test_the_man_page_names_no_option_that_is_not_there() -> None:
+    assert flags_in(plain(MAN_PAGE.read_text())) <= set(BY_FLAG) | OTHERS
+
+
+def test_the_readme_names_no_option_that_is_not_there() -> None:
+    assert flags_in(README) <= set(BY_FLAG) | OTHERS
+
+
+# Statuses, messages, variables
+
+
+def test_readme_and_man_page_have_the_same_exit_statuses() -> None:
+    assert [(text_of(header), body) for header, body in entries(section("EXIT STATUS"))] == table("exit status")
+
+
+def test_the_exit_statuses_are_those_of_the_program() -> None:
+    statuses = {status for status, _ in table("exit status") if status.isdigit()}
+    own = (Refused.status, Unreachable.status, run.LOST, CANNOT_EXECUTE, NOT_FOUND)
+    assert statuses == {str(status) for status in own}
+
+
+def messages() -> list[str]:
+    """The messages of the man page as patterns: what stands in italics varies."""
+    return [
+        "".join(".+" if font == "I" else re.escape(text).replace(r"\.\.\.", ".+") for font, text in pieces(header))
+        for header, _ in entries(section("MESSAGES"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (["--schedule", "none", "true"], 0),
+        (["--once", "true"], 0),
+        (["--schedule", "none", "/nonexistent"], 127),
+        (["--schedule", "none", "/etc"], 126),
+        (["--schedule", "0 0 1 1 *", "--start-within", "1ms", "true"], 0),
+        (["--tick", "2026-11-20T02:00Z", "true"], 0),
+        (["--tick", "2026-11-19T02:00Z", "true"], 0),
+        (["--tick", "20", "true"], 125),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_what_it_says_stands_in_the_man_page(server: Server, args: list[str], status: int) -> None:
+    for _ in range(2):  # the second one may find it done
+        done = cronlock("run", "-v", "--redis", server.url, "--key", "said", *args)
+        assert done.returncode == status
+        for line in done.stderr.splitlines():
+            said = line.removeprefix("cronlock: said: ")
+            assert any(re.fullmatch(message, said) for message in messages()), said
+
+
+def test_what_it_says_of_an_outage_stands_in_the_man_page(server: Server) -> None:
+    """The man page writes out the line for several voters, and what a single one is called instead."""
+    server.kill()
+    done = cronlock("run", "--redis", server.url, "--key", "k", "--schedule", "none", "--outage-wait", "0", "true")
+    assert done.returncode == 122
+    pattern = next(message for message in messages() if message.startswith("unreachable"))
+    assert "no answer that decides" in plain(section("MESSAGES"))
+    several = (
+        done.stderr.strip().removeprefix("cronlock: k: ").replace("no answer that decides", "no quorum of 3 voters")
+    )
+    assert re.fullmatch(pattern, several), several
+
+
+def test_the_variables_that_a_command_gets_are_those_of_the_docs(server: Server) -> None:
+    where = ("--redis", server.url, "--key", "k", "--tick", "2026-11-20T02:00Z")
+    done = cronlock("run", *where, "--", "env")
+    assert done.returncode == 0, done.stderr
+    given = re.findall(r"^(CRONLOCK_RUN_\w+)=", done.stdout, re.MULTILINE)
+    assert sorted(given) == sorted(name for name, _ in table("variable"))
+    assert sorted(given) == sorted(re.findall(r"^\.B (CRONLOCK_RUN_\w+)$", section("ENVIRONMENT"), re.MULTILINE))
+
+
+# What README shows
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if "cronlock run" in line])
+def test_a_command_of_the_readme_runs(line: str, shell: Callable[[str], subprocess.CompletedProcess[str]]) -> None:
+    """Less the installation, and with a key of its own."""
+    [readme_key] = re.findall(r"--key (\S+)", line)
+    key = own_key()
+    prints = {"hello": "it works", "report": "schedule     */15 8-17 * * 1-5", "show": f"CRONLOCK_RUN_KEY={key}"}
+    done = shell(line.rpartition("&& ")[2].replace(".venv/bin/", "").replace(f"--key {readme_key}", f"--key {key}"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert prints[readme_key] in done.stdout
+
+
+def test_the_readme_has_the_two_commands_that_set_up_first() -> None:
+    first, second = commands()[:2]
+    assert first.startswith("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/cronlock run --local ")
+    assert second == ".venv/bin/pip install '.[test]' && .venv/bin/pytest"
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_a_settings_file_of_the_readme_loads(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "cronlock.toml"
+    file.write_text(text)
+    settings = load({"config": str(file), "key": "nightly"}, {})
+    assert [address.host for address in settings.redis] == ["redis-1", "redis-2", "redis-3"]
+    assert settings.start_within == 2 * 3_600_000
+    assert settings.source("start-within") == f"{file} [keys.nightly]"
+
+
+def test_the_settings_file_of_the_man_page_loads(tmp_path: Path) -> None:
+    file = tmp_path / "cronlock.toml"
+    text = next(
+        text
+        for text in re.findall(r"^\.EX\n(.*?)^\.EE", section("EXAMPLES"), re.MULTILINE | re.DOTALL)
+        if "[keys" in text
+    )
+    file.write_text(plain(text))
+    settings = load({"config": str(file), "key": "nightly"}, {})
+    assert len(settings.redis) == 3
+    assert settings.start_within == 2 * 3_600_000
+
+
+def rights() -> list[str]:
+    """What README's ACL SETUSER gives, but for the name and the password."""
+    words = blocks("redis")[0].split()
+    assert words[:4] == ["ACL", "SETUSER", "cronlock", "on"]
+    return words[5:]
+
+
+@pytest.mark.parametrize("less", ["", "+info"])
+def test_the_rights_of_the_readme_are_enough(
+    less: str, every_binary: Path, fresh_servers: Callable[..., list[Server]]
+) -> None:
+    """Two ticks of both modes, beginning with a server that has not seen the script; INFO may be left out."""
+    [server] = fresh_servers(1, binary=every_binary)
+    server.ask("ACL", "SETUSER", "cronlock", "on", ">secret", *(right for right in rights() if right != less))
+    url = f"redis://cronlock:secret@127.0.0.1:{server.port}"
+    for mode in ("--once", "--each"):
+        for tick in ("2026-11-20T02:00Z", "2026-11-20T03:00Z"):
+            words = ("run", mode, "-v", "--redis", url, "--key", "k", "--tick", tick)
+            assert "ran: status 0" in cronlock(*words, "true").stderr
+            assert "done: " in cronlock(*words, "true").stderr
+
+
+def test_the_rights_of_the_readme_are_those_that_the_script_uses() -> None:
+    script = (ROOT / "cronlock" / "lock" / "scripts" / "record.lua").read_text()
+    called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", script)}
+    given = {right[1:] for right in rights() if right[0] == "+"}
+    assert given == called | {"cluster|slots", "evalsha", "eval"}
+
+
+# The man page
+
+
+@pytest.mark.debian
+def test_the_man_page_passes_lint() -> None:
+    lint = subprocess.run(["mandoc", "-T", "lint", MAN_PAGE], capture_output=True, text=True, check=False)
+    assert (lint.returncode, lint.stdout) == (0, "")
+
+
+@pytest.mark.debian
+def test_the_man_page_fits_80_columns() -> None:
+    page = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=80", MAN_PAGE], capture_output=True, check=True).stdout
+    lines = re.sub(rb".\x08", b"", page).decode().splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+# crontab.example
+
+
+def example_lines() -> list[tuple[int, str, str, str]]:
+    """Line number, schedule, key, and what cron gives to the shell, of each line that runs cronlock."""
+    found = []
+    for number, line in enumerate(EXAMPLE.read_text().splitlines(), 1):
+        if row := re.fullmatch(r"(@\w+|[\d*](?:\S*\s+){4}\S+)\s+root\s+(.*)", line):
+            [key] = re.findall(r"--key (\S+)", row[2])
+            found.append((number, row[1], key, row[2].replace(r"\%", "%")))
+    return found
+
+
+def test_the_example_shows_the_uses() -> None:
+    lines = example_lines()
+    assert len(lines) == EXAMPLE.read_text().count("\n") - sum(
+        not line or line[0] == "#" or re.match(r"\w+=", line) is not None for line in EXAMPLE.read_text().splitlines()
+    )
+    assert len({key for _, _, key, _ in lines}) == len(lines)
+    uses = ("--once", "--each", "--start-within", ">>", "&& cronlock", "-E ", "sh -c", "1-5", "@hourly")
+    for use in uses:
+        assert any(use in f"{schedule} {command}" for _, schedule, _, command in lines), use
+
+
+def test_the_example_ends_with_a_newline() -> None:
+    """cron ignores a last line without one."""
+    assert EXAMPLE.read_bytes().endswith(b"\n")
+
+
+@pytest.mark.parametrize("cron", ["cron", "crond"])
+@pytest.mark.parametrize(
+    ("number", "schedule", "key", "command"), example_lines(), ids=[key for _, _, key, _ in example_lines()]
+)
+def test_a_line_of_the_example_is_found_with_its_schedule(
+    number: int, schedule: str, key: str, command: str, cron: str, tmp_path: Path
+) -> None:
+    """By Debian's cron and by cronie."""
+    for name in ("etc/cron.d", "usr/sbin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "usr/sbin" / cron).touch()
+    file = tmp_path / INSTALLED.relative_to("/")
+    shutil.copy(EXAMPLE, file)
+    mode = "each" if "--each" in command else "once"
+    [line] = own_lines(key, mode, Sources(str(tmp_path), crontab=lambda: ""))
+    assert (line.place, line.fields, line.user) == (f"{file}:{number}", schedule, "root")
+    assert Schedule([line.fields], "UTC").upcoming(0, 1)
+
+
+@pytest.fixture
+def installed() -> Iterator[None]:
+    """crontab.example where cron reads it. Its commands do no harm should cron start one."""
+    with INSTALLED.open("x") as file:  # one that is there belongs to somebody
+        remover = subprocess.Popen(
+            ["/bin/sh", "-c", f"cat; rm {INSTALLED}"], stdin=subprocess.PIPE, start_new_session=True
+        )
+        try:  # the pipe ends with this process, however it dies
+            file.write(EXAMPLE.read_text())
+            file.flush()
+            INSTALLED.chmod(0o644)
+            yield
+        finally:
+            remover.communicate()
+            assert not INSTALLED.exists()
+
+
+@pytest.mark.debian
+@pytest.mark.usefixtures("installed")
+def test_a_dry_run_of_each_line_of_the_example_prints_its_schedule(
+    shell: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    """As cron would start it: in a shell, from the file in /etc/cron.d."""
+    for number, schedule, key, command in example_lines():
+        done = shell("export CRONLOCK_LOCAL=1; " + command.replace("cronlock run", "cronlock run --dry-run", 1))
+        logs = sorted(home().glob("*.log"))
+        printed = done.stdout + "".join(log.read_text() for log in logs)
+        for log in logs:
+            log.unlink()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(rf"^key +{re.escape(key)}$", printed, re.MULTILINE)
+        where = re.escape(f"from {INSTALLED}:{number})")
+        assert re.search(rf"^schedule +{re.escape(schedule)}  \(.*{where}$", printed, re.MULTILINE), printed

@@ -1,0 +1,142 @@
+"""The lease while the command runs: extended, lost in time, written back, and never longer than it must be."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import cronlock, descendants, home, start_cronlock, wait_until
+
+TICK = ("--tick", "2026-11-20T02:00Z")
+SHORT = ("--ttl", "10s", "--kill-after", "2s")
+
+
+def where(servers):
+    return [word for server in servers for word in ("--redis", server.url)]
+
+
+def marked(name="ready"):
+    wait_until(lambda: Path(home(), name).exists(), message=f"the file {name}")
+
+
+def records(server):
+    """All records at a server, by their Redis key."""
+    client = server.client()
+    return {name: client.hgetall(name) for name in client.keys("*:record:*")}
+
+
+def record(server):
+    [fields] = records(server).values()
+    return fields
+
+
+def test_a_command_longer_than_its_lease_keeps_it(servers):
+    """A lease of 10 s lives through a command of 25 s, at every voter, and the status is the command's."""
+    process = start_cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sleep", "25")
+    wait_until(lambda: all(records(server) for server in servers))
+    ends = set()
+    while process.poll() is None:
+        for server in servers:
+            fields = record(server)
+            if fields.get("kind") == "run":
+                ends.add((server.port, fields["lease_end"]))
+                assert int(fields["lease_end"]) / 1000 > time.time() + 1, "a lease ran out while the command ran"
+        time.sleep(0.1)
+    assert process.communicate() == ("", "")
+    assert process.returncode == 0
+    assert len(ends) >= 3 * 6, "each of three voters was extended every third of ten seconds"
+
+
+def test_with_all_servers_gone_the_command_is_ended_before_the_lease_is_over(fresh_servers):
+    """SIGTERM first, SIGKILL after --kill-after, all within the lease: status 123 and one line."""
+    servers = fresh_servers(3)
+    script = "trap '' TERM; touch ready; while :; do sleep 0.1; done"
+    process = start_cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", script)
+    marked()
+    family = descendants(process.pid)
+    for server in servers:
+        server.kill()
+    died = time.monotonic()
+    wait_until(lambda: not any(alive(pid) for pid in family), timeout=15, message="the command's end")
+    assert time.monotonic() - died < 10
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 123
+    assert err == "cronlock: job: lost: no quorum extends the lease: the command is stopped (status 123)\n"
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_quorum_is_enough_to_go_on(fresh_servers):
+    """One of three voters dies: the run does not notice."""
+    servers = fresh_servers(3)
+    process = start_cronlock(
+        "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 12"
+    )
+    marked()
+    servers[0].kill()
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+    assert record(servers[1])["state"] == record(servers[2])["state"] == "done"
+
+
+def test_a_voter_that_forgot_gets_the_record_back(fresh_servers):
+    """A restarted, empty server has tick, token and lease again after the next extension."""
+    servers = fresh_servers(3)
+    process = start_cronlock(
+        "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 9"
+    )
+    marked()
+    servers[0].kill()
+    servers[0].restart(empty=True)
+    wait_until(lambda: records(servers[0]), timeout=8, message="the write-back")
+    written, kept = record(servers[0]), record(servers[1])
+    for field in ("token", "tick", "attempt", "holder", "node", "start", "state"):
+        assert written[field] == kept[field]
+    assert process.wait(30) == 0
+    assert record(servers[0])["state"] == "done"
+
+
+def test_a_newer_run_at_a_quorum_ends_this_one(servers):
+    """Whoever finds a newer token at so many voters that no quorum is left stops at once."""
+    process = start_cronlock(
+        "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 60"
+    )
+    marked()
+    for server in servers[:2]:
+        [name] = records(server)
+        server.client().hset(name, mapping={"token": 2 * 10**12, "holder": "other"})
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 123
+    assert "lost" in err
+
+
+def test_the_lease_ends_with_the_command(server):
+    """After the end the next run starts at once, however long the lease was."""
+    words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--ttl", "1h")
+    for _ in range(2):
+        assert cronlock(*words, "--", "echo", "ran").stdout == "ran\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_voter_that_dies_at_the_end_changes_no_status(fresh_servers, number):
+    """All voters gone when the command ends: its status stands, at most 3 s later."""
+    servers = fresh_servers(3)
+    script = "touch ready; while ! test -e go; do sleep 0.05; done; exit 7"
+    process = start_cronlock("run", *where(servers), "--key", "job", *TICK, "--", "sh", "-c", script)
+    marked()
+    for server in servers:
+        os.kill(server.pid, number)
+    Path(home(), "go").touch()
+    begun = time.monotonic()
+    assert process.wait(20) == 7
+    assert time.monotonic() - begun < 4
+    for server in servers:
+        if number == signal.SIGSTOP:
+            server.continue_process()

@@ -1,0 +1,172 @@
+"""Servers that do not answer: waited for within --outage-wait and a second, then loud: 122."""
+
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.commands import cronlock, home, start_cronlock, wait_until
+
+TICK = ("--tick", "2026-11-20T02:00Z")
+NOISE = 0.5  # s that a loaded machine may take to run a process that is due
+
+
+def where(servers):
+    return [word for server in servers for word in ("--redis", server.url)]
+
+
+def catches_sigterm(process):
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return process.poll() is not None or int(status.partition("SigCgt:")[2].split()[0], 16) & 1 << 14
+
+
+def assert_unreachable_after(window, *words):
+    """122 and one line, so many seconds after cronlock has started, and a second more at most; the line."""
+    process = start_cronlock(*words, "--outage-wait", f"{window}s", "--", "touch", "ran")
+    wait_until(lambda: catches_sigterm(process), message="cronlock's start", interval=0.001)
+    begun = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    took = time.monotonic() - begun
+    assert process.returncode == 122
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("cronlock: job: unreachable: no ")
+    assert not Path(home(), "ran").exists()
+    assert window - NOISE <= took < window + 1 + NOISE
+    return err
+
+
+@pytest.mark.parametrize("trouble", ["refused", "stopped", "read-only", "unknown name", "loading"])
+def test_an_outage_is_waited_for_so_long_and_is_loud(trouble, fresh_servers):
+    """Whatever keeps a server from answering, the wait is --outage-wait and at most a second more."""
+    [server] = fresh_servers(1, key_load_delay=2000)
+    url = server.url
+    if trouble == "refused":
+        server.kill()
+    elif trouble == "stopped":
+        server.stop_process()
+    elif trouble == "read-only":
+        [master] = fresh_servers(1)
+        server.client().replicaof("127.0.0.1", master.port)
+    elif trouble == "unknown name":
+        url = "redis://nowhere.invalid:1"
+    else:
+        load_slowly(server)
+    assert_unreachable_after(2, "run", "--redis", url, "--key", "job", *TICK)
+    if trouble == "stopped":
+        server.continue_process()
+
+
+def load_slowly(server):
+    """Restarts a server that has so much to read, and is so slow at it, that it says LOADING for some seconds."""
+    client = server.client()
+    with client.pipeline() as pipe:
+        for number in range(4000):
+            pipe.set(f"k{number}", "x" * 2000)
+        pipe.execute()
+    client.save()
+    server.restart(wait=False)
+    wait_until(lambda: says_loading(server), message="LOADING")
+
+
+def says_loading(server):
+    try:
+        server.client().ping()
+    except redis.BusyLoadingError:
+        return True
+    except redis.RedisError:
+        return False
+    raise AssertionError("it has loaded its data already")
+
+
+def test_no_waiting_when_none_is_wanted(fresh_servers):
+    """--outage-wait 0: one attempt."""
+    [server] = fresh_servers(1)
+    server.kill()
+    assert_unreachable_after(0, "run", "--redis", server.url, "--key", "job", *TICK)
+
+
+def test_a_server_that_comes_back_in_time_is_found(fresh_servers):
+    """The tick is not lost to a restart."""
+    [server] = fresh_servers(1)
+    server.kill()
+    process = start_cronlock("run", "--redis", server.url, "--key", "job", *TICK, "--", "echo", "ran")
+    time.sleep(1)
+    server.restart()
+    assert process.communicate(timeout=20) == ("ran\n", "")
+    assert process.returncode == 0
+
+
+def test_on_outage_decides_what_then(fresh_servers):
+    """fail, skip or run; the line is printed in any case."""
+    [server] = fresh_servers(1)
+    server.kill()
+    words = ("run", "--redis", server.url, "--key", "job", *TICK, "--outage-wait", "0", "-E", "9", "--on-outage")
+    skipped = cronlock(*words, "skip", "--", "touch", "ran")
+    assert (skipped.returncode, len(skipped.stderr.splitlines())) == (9, 1)
+    assert not Path(home(), "ran").exists()
+    ran = cronlock(*words, "run", "--", "sh", "-c", "env | grep CRONLOCK_RUN | sort; exit 4")
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (4, 1)
+    assert [line.split("=")[0] for line in ran.stdout.splitlines()] == ["CRONLOCK_RUN_KEY", "CRONLOCK_RUN_NODE"]
+
+
+def test_a_minority_is_no_quorum_and_what_it_gave_is_released(fresh_servers):
+    """Of three voters one answers: 122, and it holds nothing afterwards."""
+    servers = fresh_servers(3)
+    servers[0].kill()
+    servers[1].stop_process()
+    assert_unreachable_after(2, "run", *where(servers), "--key", "job", *TICK)
+    servers[1].continue_process()
+    client = servers[2].client()
+    assert client.hget(client.keys("*:record:*")[0], "holder") == ""
+
+
+def test_a_new_key_with_ticks_waits_for_all_voters_and_says_so(fresh_servers):
+    """A copy that never heard of the key can't be told from one that forgot it."""
+    servers = fresh_servers(3)
+    servers[0].kill()
+    words = ("run", *where(servers), "--key", "job", "--outage-wait", "1s")
+    done = cronlock(*words, *TICK, "--", "touch", "ran")
+    assert done.returncode == 122
+    assert "new key" in done.stderr
+    assert cronlock(*words, "--schedule", "none", "--key", "mutex", "--", "echo", "ran").stdout == "ran\n"
+    servers[0].restart()
+    assert cronlock(*words, *TICK, "--", "echo", "ran").stdout == "ran\n"
+    servers[0].kill()
+    assert cronlock(*words, "--tick", "2026-11-20T03:00Z", "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_a_server_that_was_stopped_executes_no_dead_request(fresh_servers):
+    """What was sent to it and given up is void when it wakes: no lease of nobody is left."""
+    servers = fresh_servers(3)
+    words = ("run", *where(servers), "--key", "job")
+    cronlock(*words, "--tick", "2026-11-20T01:00Z", "--", "true")
+    servers[2].stop_process()
+    assert cronlock(*words, *TICK, "--", "echo", "ran").stdout == "ran\n"
+    time.sleep(2.5)
+    servers[2].continue_process()
+    client = servers[2].client()
+    wait_until(client.ping)
+    [name] = client.keys("*:record:*")
+    assert client.hget(name, "kind") != "run"
+
+
+def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
+    """Median over 20 starts, one voter stopped, against the same with all up, in turn: within 20 ms."""
+    servers = fresh_servers(3)
+    words = [*where(servers), "--key", "job", "--schedule", "none"]
+    took = {False: [], True: []}
+    cronlock("run", *words, "--", "true")
+    for _ in range(20):
+        for hangs in (False, True):
+            if hangs:
+                servers[1].stop_process()
+            begun = time.time()
+            done = cronlock("run", *words, "--", "date", "+%s.%N")
+            if hangs:
+                servers[1].continue_process()
+            assert done.returncode == 0
+            took[hangs].append(float(done.stdout) - begun)
+    assert statistics.median(took[True]) - statistics.median(took[False]) < 0.020

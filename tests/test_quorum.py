@@ -1,0 +1,461 @@
+"""What the voters' answers amount to: who won, who goes home, what is written and how long to believe in it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from cronlock.lock import record
+from cronlock.lock.quorum import (
+    AGAIN,
+    REFUSED,
+    WON,
+    Failure,
+    Verdict,
+    believed,
+    blank,
+    claim,
+    drift,
+    judge,
+    median_time,
+    quorum,
+    token,
+    undecided,
+    unended,
+    votes,
+)
+
+Fields = dict[str, Any]
+Reply = Fields | Failure | None
+TICK = 1_800_000_000
+DOWN = Failure("redis-1:6379: connection refused")
+SHUT = Failure("redis-1:6379: WRONGPASS", final=True)
+
+
+def said(answer: str, token: int = 7, **more: Any) -> Fields:
+    """An answer of a copy that remembers."""
+    plain = {"answer": answer, "token": token, "reborn": 0, "wait": 0, "time": 1_800_000_000_000, "tick": TICK - 60}
+    return {**plain, "attempt": 1, "state": "done", "outcome": "ran", "kind": "", "node": "web-1", **more}
+
+
+def forgot(answer: str = "ok", **more: Any) -> Fields:
+    """An answer of a copy without a token."""
+    return said(answer, 0, **{"tick": 0, "attempt": 0, "state": "", "outcome": "", "node": "", **more})
+
+
+def reborn(answer: str = "ok") -> Fields:
+    """An answer of a copy that may have gone back to older data."""
+    return said(answer, reborn=1)
+
+
+OK, BUSY, YIELD = said("ok"), said("busy"), said("yield", wait=500)
+HELD, DONE, PAUSED, LATE = said("held"), said("done"), said("paused"), said("late")
+CLOCK, SETTINGS = said("clock"), said("settings")
+
+
+def verdict(*replies: Reply, ticks: bool = True, stale: int = 0) -> Verdict | None:
+    """Of these replies; the first `stale` of them are older than the short lease."""
+    return judge(replies, [i >= stale for i in range(len(replies))], ticks)
+
+
+def kind(*replies: Reply, ticks: bool = True, stale: int = 0) -> str | None:
+    found = verdict(*replies, ticks=ticks, stale=stale)
+    return found.kind if found else None
+
+
+# -- who won -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("voters", "enough"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (7, 4)])
+def test_a_quorum_is_more_than_half(voters: int, enough: int) -> None:
+    """Two quorums share a voter."""
+    assert quorum(voters) == enough
+
+
+def test_a_quorum_of_ok_wins_without_the_rest() -> None:
+    """Whatever the others say, or do not say."""
+    assert kind(OK) == WON
+    assert kind(OK, OK, None) == WON
+    for other in (None, DOWN, SHUT, BUSY, YIELD, HELD, DONE, PAUSED, LATE, CLOCK, forgot(), reborn()):
+        assert kind(OK, OK, other) == WON
+        assert kind(OK, other, None) is None
+    assert kind(OK, OK) == WON
+    assert kind(OK, None) is None
+    assert kind(OK, OK, OK, None, None, None, None) is None
+    assert kind(OK, OK, OK, OK, None, None, None) == WON
+
+
+def test_an_ok_counts_only_while_its_short_lease_stands() -> None:
+    """Another may have taken it since."""
+    assert kind(OK, OK, DOWN, stale=1) == AGAIN
+    assert kind(OK, OK, OK, stale=1) == WON
+    assert kind(OK, OK, OK, stale=2) == AGAIN
+    assert kind(forgot(), forgot(), forgot(), stale=1) == AGAIN
+    assert kind(forgot(), forgot(), forgot(), ticks=False, stale=2) == AGAIN
+
+
+@pytest.mark.parametrize("lost", [forgot(), reborn(), reborn() | {"token": 0}])
+def test_a_copy_that_forgot_does_not_vote_unless_all_say_ok(lost: Fields) -> None:
+    """With it, one that remembers the tick could be outvoted: the tick would run twice."""
+    assert blank(lost)
+    assert kind(OK, lost, DOWN) == AGAIN
+    assert kind(OK, lost, DONE) == AGAIN
+    assert kind(lost, lost, DONE) == AGAIN
+    assert kind(lost, lost, None) is None
+    assert kind(lost, lost, DOWN) == AGAIN
+    assert kind(OK, lost, OK) == WON
+    assert kind(OK, lost, lost) == WON
+    assert kind(lost, lost, lost) == WON
+
+
+def test_a_new_key_with_ticks_starts_when_all_voters_answer() -> None:
+    """Nobody can tell a new key from one that a quorum forgot."""
+    assert kind(forgot(), forgot(), forgot()) == WON
+    assert kind(forgot(), forgot(), DOWN) == AGAIN
+    assert kind(forgot(), forgot(), forgot("busy")) == AGAIN
+
+
+def test_a_key_without_ticks_starts_on_a_quorum_of_blank_copies() -> None:
+    """Where a second run of the same tick can't be."""
+    assert kind(forgot(), forgot(), None, ticks=False) == WON
+    assert kind(forgot(), forgot(), DOWN, ticks=False) == WON
+    assert kind(forgot(), reborn(), DOWN, ticks=False) == WON
+    assert kind(forgot(), forgot(), forgot("busy"), ticks=False) == WON
+    assert kind(forgot(), DOWN, DOWN, ticks=False) == AGAIN
+
+
+@pytest.mark.parametrize("other", [OK, BUSY, HELD, PAUSED, CLOCK, forgot("paused")])
+def test_blank_copies_start_nothing_beside_one_that_remembers(other: Fields) -> None:
+    """A run may go on that two of three forgot."""
+    assert kind(forgot(), forgot(), DOWN, other, DOWN, ticks=False) == AGAIN
+    assert votes([forgot(), forgot(), None, other], [True] * 4, ticks=False) == (other is OK)
+
+
+def test_a_blank_copy_with_a_wrong_clock_does_not_keep_a_new_mutex_from_starting() -> None:
+    """A single voter whose clock is off does not vote; it remembers nothing that could be outvoted."""
+    assert kind(forgot(), forgot(), forgot("clock"), ticks=False) == WON
+    assert kind(forgot(), forgot(), forgot("clock"), ticks=True) == AGAIN
+
+
+# -- who goes home -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("home", [HELD, DONE, PAUSED])
+def test_a_quorum_sends_a_node_home(home: Fields) -> None:
+    """Without waiting for the rest; with what it said, for the message."""
+    for other in (None, OK, BUSY, YIELD, DOWN, SHUT):
+        found = verdict(home, home, other)
+        assert found is not None
+        assert (found.kind, found.answer) == (home["answer"], home)
+    assert kind(home, OK, None) is None
+    assert kind(home, DOWN, DOWN) == AGAIN
+
+
+@pytest.mark.parametrize("other", [BUSY, YIELD, OK, HELD | {"token": 0}, LATE, CLOCK, DOWN])
+def test_answers_that_differ_send_nobody_home(other: Fields | Failure) -> None:
+    """Two prepares that split the voters must not lose the tick: both would say that the other has it."""
+    for home in (HELD, DONE):
+        assert kind(home, other, DOWN) == AGAIN
+        assert kind(home, other, BUSY) == AGAIN
+
+
+@pytest.mark.parametrize("other", [BUSY, YIELD])
+def test_busy_and_yield_send_nobody_home(other: Fields) -> None:
+    """Not even all of them."""
+    assert kind(other, other, other) == AGAIN
+    assert kind(other, BUSY, YIELD) == AGAIN
+    assert kind(other, other, OK) == AGAIN
+
+
+@pytest.mark.parametrize("lost", [forgot("held"), reborn("held")])
+def test_held_by_a_copy_that_forgot_sends_nobody_home(lost: Fields) -> None:
+    """It speaks of no committed record that is sure to be the newest."""
+    assert kind(lost, lost, lost) == AGAIN
+    assert kind(HELD, lost, DOWN) == AGAIN
+    assert kind(HELD, HELD, lost) == "held"
+
+
+def test_held_and_done_count_together_and_the_newest_speaks() -> None:
+    """One copy has heard of the end, another has not yet: the tick is taken either way."""
+    assert kind(HELD, DONE, None) == "held"
+    assert kind(said("held", 6), said("done", 7), OK) == "done"
+    assert kind(said("done", 6), said("held", 7), OK) == "held"
+    found = verdict(said("done", 6, node="old"), said("done", 7, node="new"), OK)
+    assert found is not None
+    assert found.answer["node"] == "new"
+
+
+def test_a_paused_copy_that_forgot_all_else_still_is_paused() -> None:
+    """A pause may come before the first run."""
+    assert kind(forgot("paused"), forgot("paused"), forgot()) == "paused"
+
+
+def test_a_minority_that_is_paused_stops_nobody() -> None:
+    """A pause is done when all voters have it, and says so."""
+    assert kind(PAUSED, OK, OK) == WON
+    assert kind(PAUSED, OK, DOWN) == AGAIN
+
+
+def test_late_needs_a_quorum() -> None:
+    """By the voters' clocks."""
+    assert kind(LATE, LATE, None) == "late"
+    assert kind(LATE, OK, OK) == WON
+    assert kind(LATE, OK, DOWN) == AGAIN
+    assert kind(DONE, DONE, LATE) == "done"
+
+
+# -- refused -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_voter_with_other_settings_ends_the_attempt() -> None:
+    """Whatever the others say: two groups of nodes would each have a quorum."""
+    for others in ([None, None], [OK, OK], [HELD, HELD], [SHUT, SHUT], [DOWN, DOWN]):
+        found = verdict(*others, SETTINGS)
+        assert found is not None
+        assert (found.kind, found.text, found.answer) == (REFUSED, "settings", SETTINGS)
+
+
+def test_a_wrong_clock_is_the_nodes_when_a_quorum_says_so() -> None:
+    """Else it is that voter's, which does not vote."""
+    found = verdict(CLOCK, CLOCK, None)
+    assert found is not None
+    assert (found.kind, found.text) == (REFUSED, "clock")
+    assert kind(CLOCK, OK, OK) == WON
+    assert kind(CLOCK, OK, None) is None
+    assert kind(CLOCK, OK, DOWN) == AGAIN
+    assert kind(CLOCK, HELD, HELD) == "held"
+
+
+def test_final_failures_refuse_only_when_they_leave_no_quorum() -> None:
+    """A wrong password at one of three servers costs one voter, at two the lock."""
+    assert kind(SHUT, OK, OK) == WON
+    assert kind(SHUT, OK, None) is None
+    assert kind(SHUT, DOWN, DOWN) == AGAIN
+    assert kind(SHUT, DOWN, OK) == AGAIN
+    found = verdict(SHUT, SHUT, None)
+    assert found is not None
+    assert (found.kind, found.text) == (REFUSED, SHUT.text)
+    assert kind(SHUT, SHUT, OK) == REFUSED
+    assert kind(SHUT) == REFUSED
+
+
+# -- again -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_decided_while_answers_that_could_decide_are_missing() -> None:
+    """Then it is tried again, told apart from an outage: a quorum answered."""
+    assert verdict(None, None, None) is None
+    assert verdict(DOWN, DOWN, None) is None
+    outage = undecided([DOWN, DOWN, None])
+    assert (outage.kind, outage.reached, outage.text) == (AGAIN, False, DOWN.text)
+    split = verdict(OK, BUSY, HELD)
+    assert split is not None
+    assert (split.kind, split.reached, split.wait) == (AGAIN, True, 0)
+    assert undecided([OK, OK, None]).reached
+    assert not undecided([OK, DOWN, None]).reached
+
+
+def test_again_waits_as_long_as_any_voter_asked_for() -> None:
+    """For those in front in the line."""
+    found = verdict(said("yield", wait=500), said("yield", wait=1000), OK)
+    assert found is not None
+    assert (found.kind, found.wait) == (AGAIN, 1000)
+
+
+def test_a_quorum_of_ok_goes_on_in_spite_of_a_yield() -> None:
+    """Yield is judged last."""
+    assert kind(OK, OK, YIELD) == WON
+
+
+# -- what is written ---------------------------------------------------------------------------------------------------
+
+
+def test_the_time_is_the_median_and_of_two_the_lower() -> None:
+    """One voter's clock that runs away must not carry the token away."""
+    times = [{"time": time} for time in (30, 10, 20, 99)]
+    assert median_time(times[:1]) == 30
+    assert median_time(times[:2]) == 10
+    assert median_time(times[:3]) == 20
+    assert median_time(times) == 20
+
+
+def test_a_token_is_above_all_that_were_seen_and_about_the_time() -> None:
+    """The time is a floor: tokens grow even when a quorum forgot."""
+    assert token([said("ok", 5, time=100), said("ok", 7, time=90), said("ok", 6, time=120)]) == 100
+    assert token([said("ok", 500, time=100), said("ok", 7, time=90)]) == 501
+    assert token([said("ok", 5, time=100), said("done", 700, time=100)]) == 701
+    assert token([forgot(time=100)]) == 100
+
+
+def claimed(answers: list[Fields], tick: int, again: bool = False) -> tuple[Any, ...]:
+    fields = claim(answers, tick, again)
+    assert set(fields) == {"token", "tick", "state", "attempt", "run_tick", "run_attempt"}
+    assert fields["run_tick"] == tick
+    return fields["tick"], fields["state"], fields["attempt"], fields["run_attempt"]
+
+
+def test_a_newer_tick_is_claimed_by_its_first_attempt() -> None:
+    """Whatever became of the tick before."""
+    assert claimed([said("ok", attempt=3), forgot()], TICK) == (TICK, "running", 1, 1)
+    assert claimed([forgot(), forgot()], TICK) == (TICK, "running", 1, 1)
+
+
+def test_the_same_tick_is_claimed_by_the_next_attempt() -> None:
+    """Counted from the highest that any voter knows of it; attempts of older ticks don't count."""
+    answers = [said("ok", tick=TICK, attempt=1), said("ok", tick=TICK, attempt=2), said("ok", attempt=9)]
+    assert claimed(answers, TICK) == (TICK, "running", 3, 3)
+    assert claimed([said("ok", tick=TICK, attempt=0, state="back")], TICK) == (TICK, "running", 1, 1)
+
+
+@pytest.mark.parametrize("known", [TICK, TICK + 60])
+def test_again_never_lowers_a_tick_nor_uses_up_its_attempts(known: int) -> None:
+    """It writes the highest tick as done, so that nobody else runs it beside, and begins at attempt 1 itself."""
+    answers = [said("ok", tick=known, attempt=2), said("ok", tick=known, attempt=3), said("ok", tick=TICK - 60)]
+    assert claimed(answers, TICK, again=True) == (known, "done", 3, 1)
+
+
+def test_again_on_a_newer_tick_is_a_run_like_any_other() -> None:
+    """It claims it."""
+    assert claimed([said("ok", attempt=3)], TICK, again=True) == (TICK, "running", 1, 1)
+    assert claimed([forgot()], TICK, again=True) == (TICK, "running", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        (["running", "done", "back"], "done"),
+        (["running", "failed"], "failed"),
+        (["back", "running"], "running"),
+        (["back", "back"], "back"),
+        (["", ""], ""),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_without_a_tick_leaves_what_is_known_of_ticks(states: list[str], state: str, again: bool) -> None:
+    """The highest, and of what voters say of it the most that happened."""
+    answers = [said("ok", tick=TICK, state=each, attempt=i) for i, each in enumerate(states)]
+    answers.append(said("ok", tick=TICK - 60, state="done", attempt=9))
+    assert claimed(answers, 0, again) == (TICK, state, len(states) - 1, 1)
+
+
+def test_a_run_whose_end_no_voter_heard_of_is_told_of() -> None:
+    """By the node that runs next; one voter that knows how it ended is enough to know better."""
+    dead = said("ok", 8, outcome="", node="web-2")
+    assert unended([said("ok", 7), dead, forgot()]) == dead
+    assert unended([dead, said("ok", 8, outcome="ran")]) is None
+    assert unended([said("ok", 7, outcome=""), said("ok", 8)]) is None
+    assert unended([dead, said("ok", 8, outcome="not run")]) is None
+    assert unended([forgot(), forgot()]) is None
+
+
+# -- how long to believe in it -----------------------------------------------------------------------------------------
+
+
+def test_a_quorum_of_leases_is_good_until_the_weakest_of_it_ends() -> None:
+    """Of the best ones."""
+    assert believed([10, 30, 20], 2) == 20
+    assert believed([10, 30, 20], 3) == 10
+    assert believed([0, 0, 30], 2) == 0
+    assert believed([5], 1) == 5
+
+
+def test_drift_is_the_redlock_pages_allowance() -> None:
+    """One per cent and 2 ms."""
+    assert (drift(0), drift(2_000), drift(60_000), drift(3_600_000)) == (2, 22, 602, 36_002)
+
+
+# -- for all answers ---------------------------------------------------------------------------------------------------
+
+ANSWERS = ["ok", "ok", "ok", "busy", "held", "done", "paused", "late", "yield", "clock", "settings"]
+answers = st.builds(
+    said,
+    st.sampled_from(ANSWERS),
+    st.integers(0, 3),
+    reborn=st.sampled_from([0, 0, 1]),
+    wait=st.integers(0, 5_000),
+    time=st.integers(0, 10),
+    tick=st.sampled_from([0, TICK - 60, TICK, TICK + 60]),
+    attempt=st.integers(0, 3),
+    state=st.sampled_from(["running", "done", "failed", "back"]),
+)
+replies = st.one_of(answers, answers, answers, st.just(DOWN), st.just(SHUT), st.none())
+rounds = st.lists(st.tuples(replies, st.booleans() | st.just(True)), min_size=1, max_size=7)
+
+
+@settings(max_examples=1000)
+@given(rounds, st.booleans())
+def test_who_won_has_a_quorum_of_fresh_oks(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
+    """Two winners at once would need one voter that said ok to both."""
+    said_all, fresh = zip(*seats, strict=True)
+    if kind(*said_all, ticks=ticks) == WON:
+        assume(judge(said_all, fresh, ticks))
+    found = judge(said_all, fresh, ticks)
+    if found and found.kind == WON:
+        oks = [reply for reply, good in seats if isinstance(reply, dict) and good and reply["answer"] == "ok"]
+        assert len(oks) >= quorum(len(seats))
+        if ticks and len(oks) < len(seats):
+            assert sum(not blank(ok) for ok in oks) >= quorum(len(seats))
+
+
+@settings(max_examples=1000)
+@given(rounds, st.booleans())
+def test_who_goes_home_was_sent_by_a_quorum(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
+    """Held, done, paused and late are said by more than half, or not at all."""
+    said_all, fresh = zip(*seats, strict=True)
+    found = judge(said_all, fresh, ticks)
+    if found and found.kind in ("held", "done", "paused", "late"):
+        home = [reply for reply in said_all if isinstance(reply, dict) and reply["answer"] in {*QUIET, "late"}]
+        assert len(home) >= quorum(len(seats))
+        assert found.answer in home
+
+
+QUIET = ("held", "done", "paused")
+
+
+@settings(max_examples=1000)
+@given(rounds, st.booleans(), st.data())
+def test_a_verdict_stands_whatever_is_answered_after_it(
+    seats: list[tuple[Reply, bool]], ticks: bool, data: st.DataObject
+) -> None:
+    """The first answers that decide end the wait: later ones would not have changed a won into a way home."""
+    said_all, fresh = zip(*seats, strict=True)
+    found = judge(said_all, fresh, ticks)
+    later = [data.draw(replies) if reply is None else reply for reply in said_all]
+    assume(not any(isinstance(reply, dict) and reply["answer"] == "settings" for reply in later))
+    after = judge(later, fresh, ticks)
+    if found and found.kind == WON and ticks:
+        assert after is not None
+        assert after.kind in (WON, REFUSED)
+    if found and found.kind in QUIET:
+        assert after is None or after.kind != WON
+
+
+@settings(max_examples=500)
+@given(rounds, st.booleans())
+def test_a_round_that_is_complete_has_a_verdict(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
+    """Nobody waits for an answer that will not come."""
+    said_all, fresh = zip(*seats, strict=True)
+    found = judge(said_all, fresh, ticks)
+    assert found or None in said_all
+    assert found is None or found.kind in (WON, AGAIN, REFUSED, "held", "done", "paused", "late")
+
+
+@settings(max_examples=500)
+@given(st.lists(answers, min_size=1, max_size=7), st.sampled_from([0, TICK]), st.booleans())
+def test_a_claim_is_above_all_that_was_seen(heard: list[Fields], tick: int, again: bool) -> None:
+    """The token always; the tick is lowered neither by --again nor without one."""
+    fields = claim(heard, tick, again)
+    assert fields["token"] > max(answer["token"] for answer in heard)
+    assert fields["token"] >= median_time(heard)
+    if again or not tick:
+        assert fields["tick"] == max(tick, *(answer["tick"] for answer in heard))
+    assert fields["run_attempt"] >= 1
+    assert fields["attempt"] >= (fields["state"] == "running" and tick > 0 and not again)
+
+
+@given(st.sampled_from(ANSWERS))
+def test_every_answer_of_the_record_is_known(answer: str) -> None:
+    """No word stands here alone."""
+    words = {record.OK, record.BUSY, record.HELD, record.DONE, record.PAUSED, record.LATE, record.YIELD}
+    assert answer in words | {record.CLOCK, record.SETTINGS}

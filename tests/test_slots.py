@@ -1,0 +1,142 @@
+"""Where copies lie: names that are part of the protocol, and a placement that outlives a growing cluster."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronlock.lock.quorum import quorum
+from cronlock.lock.slots import COPIES, LETTERS, SLOTS, Tags, copies, slot_of
+from tests.servers import Cluster
+
+KEYS = ["nightly", "a job", "100%", "größe", "日本", "team:nightly", "x" * 200, "\udcff"]
+NIGHTLY = {
+    4416: "cronlock:{CFJN}:record:nightly",
+    6756: "cronlock:{AOMD}:record:nightly",
+    9097: "cronlock:{AMOK}:record:nightly",
+    11437: "cronlock:{BOFK}:record:nightly",
+    13778: "cronlock:{COLK}:record:nightly",
+    16118: "cronlock:{AFKA}:record:nightly",
+    2075: "cronlock:{CHKE}:record:nightly",
+}
+GROESSE = {
+    14619: "cronlock:{AC@F}:each:web-1:größe 100%",
+    575: "cronlock:{@@LK}:each:web-1:größe 100%",
+    2916: "cronlock:{BMNK}:each:web-1:größe 100%",
+    5256: "cronlock:{AEE@}:each:web-1:größe 100%",
+    7597: "cronlock:{@DMH}:each:web-1:größe 100%",
+    9937: "cronlock:{CCNK}:each:web-1:größe 100%",
+    12278: "cronlock:{BDHN}:each:web-1:größe 100%",
+}
+
+
+def shares(owner: list[int], first: int, count: int) -> int:
+    """The most copies that one master has, when slot i belongs to owner[i]."""
+    owners = [owner[(first + i * SLOTS // count) % SLOTS] for i in range(count)]
+    return max(map(owners.count, owners))
+
+
+def even(masters: int) -> list[int]:
+    """Equal contiguous ranges, as redis-cli --cluster create makes them."""
+    return [slot * masters // SLOTS for slot in range(SLOTS)]
+
+
+def grown(owner: list[int]) -> list[int]:
+    """As redis-cli --cluster rebalance does with a new, empty master: each gives up the lowest slots that it has."""
+    masters = max(owner) + 1
+    surplus = {master: owner.count(master) - SLOTS // (masters + 1) for master in range(masters)}
+    owner = owner[:]
+    for slot, master in enumerate(owner):
+        if surplus[master] > 0:
+            surplus[master] -= 1
+            owner[slot] = masters
+    return owner
+
+
+def test_every_slot_has_a_tag() -> None:
+    """Of four letters, so that names stay short, and the tag's slot is the right one."""
+    tags = Tags()
+    found = [tags.of(slot) for slot in range(SLOTS)]
+    assert [slot_of(b"x:{" + tag + b"}:y") for tag in found] == list(range(SLOTS))
+    assert all(len(tag) == 4 and set(tag) <= set(LETTERS) for tag in found)
+
+
+def test_the_tag_of_a_slot_is_the_first_one_in_the_order_of_the_letters() -> None:
+    """The order of the search is part of the protocol: all nodes must find the same."""
+    tags = Tags()
+    words = [bytes((a, b, c, d)) for a in LETTERS for b in LETTERS for c in LETTERS for d in LETTERS]
+    first: dict[int, bytes] = {}
+    for word in words:
+        first.setdefault(slot_of(word), word)
+    assert {slot: tags.of(slot) for slot in range(SLOTS)} == first
+
+
+@pytest.mark.parametrize(("key", "node", "names"), [("nightly", "", NIGHTLY), ("größe 100%", "web-1", GROESSE)])
+def test_names_never_change(key: str, node: str, names: dict[int, str]) -> None:
+    """Nodes of two versions that named them differently would never meet."""
+    assert {copy.slot: copy.keys[0].decode() for copy in copies("cronlock", key, node)} == names
+    parts = ("each-nodes", f"each-history:{node}") if node else ("nodes", "history")
+    for copy, name in zip(copies("cronlock", key, node), names.values(), strict=True):
+        front = name.partition("}:")[0] + "}:"
+        assert [keys.decode() for keys in copy.keys[1:]] == [f"{front}{part}:{key}" for part in parts]
+
+
+@pytest.mark.parametrize("node", ["", "web-1", "größe"])
+@pytest.mark.parametrize("key", KEYS)
+def test_redis_puts_each_copy_where_its_name_says(cluster: Cluster, key: str, node: str) -> None:
+    """All three keys of a copy in one slot, or no script could touch them together; CLUSTER KEYSLOT is the judge."""
+    for copy in copies("a prefix", key, node):
+        slots = {cluster.nodes[0].ask("CLUSTER", "KEYSLOT", name) for name in copy.keys}
+        assert slots == {copy.slot} == {slot_of(name) for name in copy.keys}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a", "{a}b", "a{b}c", "{}a", "a{}{b}", "{{a}}b", "{a", "a}{b", "a{b}{c}", "foo{{bar}}zap"]
+)
+def test_slot_of_is_the_rule_of_the_specification(cluster: Cluster, name: str) -> None:
+    """The first braces with something between them count, if any."""
+    assert slot_of(name.encode()) == cluster.slot_of(name)
+
+
+@given(st.text(min_size=1, max_size=200).filter(lambda text: not set(text) & set("{}")), st.integers(1, COPIES))
+def test_copies_lie_apart_and_the_first_where_the_key_says(key: str, count: int) -> None:
+    """Each in another slot, a seventh of the ring apart; fewer copies are the first of the seven."""
+    names = copies("cronlock", key, count=count)
+    assert names[0].slot == slot_of(key.encode())
+    slots = sorted(copy.slot for copy in copies("cronlock", key))
+    gaps = [(after - before) % SLOTS for before, after in zip(slots, slots[1:] + slots[:1], strict=True)]
+    assert len(set(slots)) == COPIES
+    assert all(SLOTS // COPIES <= gap <= SLOTS // COPIES + 1 for gap in gaps)
+    assert [copy.keys for copy in names] == [copy.keys for copy in copies("cronlock", key)[:count]]
+
+
+@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20), st.sampled_from(["", "web-1", "b"]))
+def test_no_two_records_share_a_name(one: str, other: str, node: str) -> None:
+    """Not of two keys, nor once and each of one key, nor each of two nodes."""
+    every = [copies("cronlock", key, on, 1)[0].keys[0] for key in {one, other} for on in {"", "web-1", "b", node}]
+    assert len(set(every)) == len(every)
+
+
+@pytest.mark.parametrize("masters", range(3, 9))
+def test_no_master_has_a_quorum_of_any_keys_copies(masters: int) -> None:
+    """From 3 to 8 masters with equal ranges: its loss leaves a quorum, of every key."""
+    owner = even(masters)
+    assert max(shares(owner, first, COPIES) for first in range(SLOTS)) < quorum(COPIES)
+
+
+def test_growing_from_3_to_8_masters_gives_no_master_a_quorum() -> None:
+    """By rebalancing towards each new master: with 7 copies never, with 3 and with 5 it does."""
+    worst = {}
+    for count in (3, 5, COPIES):
+        owner, worst[count] = even(3), 0
+        for _ in range(3, 8):
+            owner = grown(owner)
+            assert max(map(owner.count, set(owner))) - min(map(owner.count, set(owner))) <= 8
+            worst[count] = max(worst[count], *(shares(owner, first, count) for first in range(0, SLOTS, 3)))
+    assert worst[COPIES] < quorum(COPIES)
+    assert worst[3] >= quorum(3)
+    assert worst[5] >= quorum(5)
+
+
+def test_two_masters_can_not_do_without_each_other() -> None:
+    """Where a quorum must lie: said by check, not a promise."""
+    assert max(shares(even(2), first, COPIES) for first in range(SLOTS)) == quorum(COPIES)

@@ -1,0 +1,97 @@
+"""What a hundred crontab lines pay for in the same second: the modules that `run` imports, counted and by name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import environment, home
+
+FORBIDDEN = set(
+    "click redis rich asyncio logging subprocess typing dataclasses pathlib importlib.resources secrets hashlib uuid"
+    " urllib urllib.parse tempfile shlex ssl json tomllib".split()
+)
+CRONSIMS = {"typing"}  # what cronsim imports itself; it is paid for only when there is a schedule
+PROBE = """
+import sys
+sys.argv = ["cronlock", *sys.argv[1:]]
+from cronlock.__main__ import main
+try:
+    main()
+finally:
+    with open("modules", "w") as file:
+        file.write(" ".join(sys.modules))
+"""
+
+
+def modules(*words):
+    """All modules in memory after a run, in a Python without site-packages' start-up files beyond the usual."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, "run", *map(str, words)],
+        env=environment(),
+        cwd=home(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(Path(home(), "modules").read_text().split())
+
+
+def bare():
+    """What this Python has in memory before cronlock: not cronlock's doing (an editable install imports much)."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("place", ["server", "cluster"])
+def test_a_run_without_a_schedule_imports_nothing_heavy(place, request):
+    """By name, and at most 65 modules in all, on a server and on a cluster."""
+    voters = request.getfixturevalue(place)
+    url = voters.url if place == "server" else voters.urls[0]
+    found = modules("--redis", url, "--key", "job", "--schedule", "none", "--", "true")
+    added = found - bare()
+    assert added & FORBIDDEN == set()
+    assert len(added) < 45, sorted(added)
+
+
+def test_a_schedule_adds_cronsim_and_little_else(server):
+    """cronsim is imported only then, and nothing forbidden but what cronsim brings."""
+    found = modules("--redis", server.url, "--key", "job", "--schedule", "*/5 * * * *", "--", "true") - bare()
+    assert "cronsim" in found
+    assert found & (FORBIDDEN - CRONSIMS) == set()
+    assert len(found) < 90, sorted(found)
+
+
+def test_a_held_run_imports_no_more(server):
+    """The node that exits quietly pays the least."""
+    words = ("--redis", server.url, "--key", "job", "--tick", "2026-11-20T02:00Z", "--", "true")
+    modules(*words)
+    assert (modules(*words) - bare()) & FORBIDDEN == set()
+
+
+def test_only_local_imports_json(local_key):
+    """The file of the local voter is JSON; nothing else needs it."""
+    found = modules("--local", "--key", local_key, "--schedule", "none", "--", "true") - bare()
+    assert "json" in found
+    assert found & (FORBIDDEN - {"json"}) == set()
+
+
+def test_private_modules_stand_in_one_place():
+    """`_socket` and `_signal` save milliseconds; system.py says why, and nobody else imports them."""
+    package = Path(__file__).parent.parent / "cronlock"
+    users = {
+        path.name
+        for path in package.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if line.lstrip().startswith(("import _", "from _")) and "from __future__" not in line
+    }
+    assert users == {"system.py"}

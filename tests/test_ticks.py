@@ -1,0 +1,78 @@
+"""Once per tick, with several nodes at once and real servers: nothing is lost to split votes, nothing runs twice."""
+
+import random
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.commands import home, start_cronlock
+
+TICKS = 200
+NODES = 6
+FIRST = 1_790_000_000  # a tick is only a number here: it has no schedule
+LOG = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_TOKEN $CRONLOCK_RUN_NODE" >> runs'
+
+
+def race(tick, urls, nodes=NODES):
+    """One tick asked for by several nodes at once: their statuses, and all that they printed."""
+    where = [word for url in urls for word in ("--redis", url)]
+    started = [
+        start_cronlock("run", *where, "--key", "race", "--node", f"n{node}", "--tick", FIRST + tick, "sh", "-c", LOG)
+        for node in range(nodes)
+    ]
+    ended = [(process, *process.communicate(timeout=60)) for process in started]
+    return [process.returncode for process, _, _ in ended], "".join(out + err for _, out, err in ended)
+
+
+def runs() -> list[list[str]]:
+    """What ran, in order: tick, token, node."""
+    return [line.split() for line in Path(home(), "runs").read_text().splitlines()]
+
+
+def assert_each_tick_once(ticks):
+    lines = runs()
+    assert len(lines) == ticks
+    assert len({tick for tick, _, _ in lines}) == ticks
+    tokens = [int(token) for _, token, _ in lines]
+    assert tokens == sorted(set(tokens)), "tokens must grow with every run"
+    return Counter(node for _, _, node in lines)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("place", ["servers", "cluster"])
+def test_six_nodes_at_once_run_each_of_200_ticks_once(place, request):
+    """No tick is lost and none runs twice without a fault; all exit 0 and print nothing."""
+    voters = request.getfixturevalue(place)
+    urls = voters.urls if place == "cluster" else [server.url for server in voters]
+    for tick in range(TICKS):
+        statuses, printed = race(tick, urls)
+        assert (set(statuses), printed) == ({0}, ""), f"tick {tick}"
+    assert_each_tick_once(TICKS)
+
+
+@pytest.mark.timeout(400)
+def test_a_dead_voter_and_one_that_stalls_cost_no_tick(fresh_servers):
+    """Of three servers one is killed midway and one is stopped for a second now and then: 200 ticks are 200 runs."""
+    servers = fresh_servers(3)
+    dice = random.Random(7)
+    stalls: list[threading.Timer] = []
+    for tick in range(TICKS):
+        if tick == TICKS // 2:
+            servers[2].kill()
+        if dice.random() < 0.06 and not any(stall.is_alive() for stall in stalls):
+            servers[1].stop_process()
+            stalls.append(threading.Timer(1, servers[1].continue_process))
+            stalls[-1].start()
+        statuses, printed = race(tick, [server.url for server in servers])
+        assert (set(statuses), printed) == ({0}, ""), f"tick {tick}"
+    for stall in stalls:
+        stall.join()
+    assert len(stalls) > 3
+    assert_each_tick_once(TICKS)
+
+
+def test_the_three_servers_of_these_tests_are_three(servers):
+    """The quorum is one of different processes: their run_ids differ."""
+    assert len({server.run_id for server in servers}) == 3

@@ -1,0 +1,153 @@
+"""Servers that speak nonsense, close, or answer in small pieces, on real sockets."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from cronlock.lock.address import Address
+from cronlock.lock.quorum import Failure
+from cronlock.lock.wire import Connection, Resolution, pack
+from cronlock.loop import Loop
+from tests.commands import descendants
+
+PIECE = 7  # bytes: smaller than any reply
+
+
+@pytest.fixture
+def serve():
+    """A server on a real socket whose talk is given: bytes in reply to each request, None closes."""
+    listeners = []
+
+    def start(*replies):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def talk():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    for reply in replies:
+                        if not connection.recv(65536) or reply is None:
+                            break
+                        for at in range(0, len(reply), PIECE):
+                            connection.sendall(reply[at : at + PIECE])
+                            time.sleep(0.001)
+
+        threading.Thread(target=talk, daemon=True).start()
+        return Address("127.0.0.1", listener.getsockname()[1])
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def ask(address, *requests, patience=5.0):
+    """What came back for each request."""
+    loop = Loop()
+    connection = Connection(loop, address)
+    got = []
+    for request in requests:
+        connection.send(request, got.append)
+    until = time.monotonic() + patience
+    while len(got) < len(requests) and time.monotonic() < until:
+        loop.step(100)
+    return connection, got
+
+
+def test_a_request_is_an_array_of_bulk_strings():
+    """As the protocol has it, whatever bytes are in it."""
+    assert pack([b"GET", b"a\r\n\0b"]) == b"*2\r\n$3\r\nGET\r\n$5\r\na\r\n\0b\r\n"
+
+
+def test_a_reply_in_pieces_is_put_together(serve):
+    """TCP keeps no borders."""
+    _, got = ask(serve(b"*2\r\n$5\r\nhello\r\n:42\r\n"), [b"X"])
+    assert got == [[b"hello", 42]]
+
+
+@pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff\x13", b"SSH-2.0-x\r\n"])
+def test_what_is_no_redis_is_a_final_failure(serve, nonsense):
+    """A wrong port will not become Redis by waiting."""
+    _, [failure] = ask(serve(nonsense), [b"X"])
+    assert isinstance(failure, Failure)
+    assert failure.final
+    assert "does not speak Redis's protocol" in failure.text
+
+
+def test_a_server_that_closes_fails_all_that_wait(serve):
+    """Each request gets its failure, and it passes."""
+    _, got = ask(serve(None), [b"X"], [b"Y"])
+    assert [failure.final for failure in got] == [False, False]
+
+
+def test_the_next_request_opens_a_new_connection(serve):
+    """A failure is not for ever."""
+    connection, [failure] = ask(serve(b"+PONG\r\n"), [b"X"])
+    assert failure == b"PONG"
+    connection.fail("no answer")
+    again = []
+    connection.send([b"Y"], again.append)
+    until = time.monotonic() + 5
+    while not again and time.monotonic() < until:
+        connection._loop.step(100)
+    assert again == [b"PONG"]
+
+
+def test_a_refused_connection_fails_at_once():
+    """Nobody listens on port 1."""
+    _, [failure] = ask(Address("127.0.0.1", 1), [b"X"])
+    assert (failure.text, failure.final) == ("127.0.0.1:1: connection refused", False)
+
+
+def test_a_large_request_goes_out_whole(serve):
+    """More than the socket takes at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        loop = Loop()
+        connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]))
+        connection.send([b"x" * 5_000_000], lambda _reply: None)
+        peer, _ = listener.accept()
+        peer.setblocking(False)
+        size = 0
+        until = time.monotonic() + 10
+        while size < 5_000_000 and time.monotonic() < until:
+            loop.step(10)
+            try:
+                size += len(peer.recv(1 << 20))
+            except BlockingIOError:
+                pass
+        peer.close()
+    assert size == len(pack([b"x" * 5_000_000]))
+
+
+def test_a_name_is_looked_up_in_a_child_that_is_reaped():
+    """The look-up answers through the loop, and leaves no process behind."""
+    loop, got, before = Loop(), [], set(descendants(os.getpid()))
+    Resolution(loop, Address("localhost", 6379), got.append)
+    until = time.monotonic() + 10
+    while not got and time.monotonic() < until:
+        loop.step(100)
+    assert any(place[1] == ("127.0.0.1", 6379) for place in got[0])
+    assert set(descendants(os.getpid())) == before
+
+
+def test_a_name_that_nobody_knows_says_so():
+    """The resolver's own words."""
+    _, [failure] = ask(Address("nowhere.invalid", 1), [b"X"], patience=30)
+    assert failure.text.startswith("nowhere.invalid:1: ")
+    assert not failure.final
+
+
+def test_a_look_up_can_be_called_off():
+    """Nothing is left of it."""
+    loop, before = Loop(), set(descendants(os.getpid()))
+    look_up = Resolution(loop, Address("localhost", 6379), lambda _places: None)
+    assert set(descendants(os.getpid())) != before
+    look_up.cancel()
+    assert set(descendants(os.getpid())) == before
