@@ -69,15 +69,20 @@ class Settings:
         return self.sources.get(name, "default")
 
 
-def load(given: "Mapping[str, Any]", environ: "Mapping[str, str]") -> Settings:
-    """The settings of a call whose command line gave `given`; raises Refused, naming the source of what is wrong."""
+def load(
+    given: "Mapping[str, Any]", environ: "Mapping[str, str]", usual: "Iterable[str]" = (USER_FILE, SYSTEM_FILE)
+) -> Settings:
+    """The settings of a call whose command line gave `given`; raises Refused, naming the source of what is wrong.
+
+    `usual`: the files that are read when none is named, the nearer first; they need not be there.
+    """
     variables = _variables(environ)
     layers: list[Layer] = [
         (COMMAND_LINE, dict(given)),
         (ENVIRONMENT, variables),
     ]
     path = given.get("config") or variables.get("config")
-    paths = [path] if path else [os.path.expanduser(USER_FILE), SYSTEM_FILE]
+    paths = [path] if path else [os.path.expanduser(file) for file in usual]
     files = [(name, _read(name, must_exist=bool(path))) for name in paths]
     key = given.get("key") or variables.get("key") or next((top["key"] for _, (top, _) in files if "key" in top), None)
     layers += [(f"{name} [keys.{key}]", keys[key]) for name, (_, keys) in files if key in keys]
@@ -169,8 +174,10 @@ def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":
     for name, value in content.items():
         source = f"{place}: {name}"
         option = BY_NAME.get(name)
-        if option is None or name == "config":
+        if option is None:
             raise Refused(f"{place}: unknown name {name!r}{_nearest(name, BY_NAME)}")
+        if name == "config":
+            raise Refused(f"{source}: a file can't name another one")
         if option.many:
             urls = [value] if isinstance(value, str) else value
             if not isinstance(urls, list) or not urls or not all(isinstance(url, str) for url in urls):
@@ -190,8 +197,9 @@ def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":
 def _nearest(name: str, known: "Iterable[str]") -> str:
     from difflib import get_close_matches  # only on the way to an error
 
-    near = get_close_matches(name, list(known), 1, 0.5)
-    return f": did you mean {near[0]}?" if near else ": see cronlock run --help"
+    front = "CRONLOCK_" if name.startswith("CRONLOCK_") else ""  # what all have in common says nothing
+    near = get_close_matches(name.removeprefix(front), [each.removeprefix(front) for each in known], 1, 0.3)
+    return f": did you mean {front}{near[0]}?" if near else ": see cronlock run --help"
 
 
 def _generic(environ: "Mapping[str, str]") -> tuple[list[Address], str]:
@@ -203,6 +211,8 @@ def _generic(environ: "Mapping[str, str]") -> tuple[list[Address], str]:
     by_url = parse(url, "REDIS_URL") if url else None
     by_host = None
     if host:
+        if not port.isdigit():
+            raise Refused("REDIS_PORT: it is no port: 1 to 65535")
         bracketed = f"[{host}]" if ":" in host else host
         by_host = parse(f"redis://{bracketed}:{port}", "REDIS_HOST and REDIS_PORT")
         by_host.username = environ.get("REDIS_USERNAME", "")

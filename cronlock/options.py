@@ -34,6 +34,12 @@ def duration(text: str) -> int:
     return int(digits) * UNITS[unit]
 
 
+def spell(length: int) -> str:
+    """A duration in ms as `duration` reads it, in the largest unit that gives a whole number."""
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if not length % UNITS[unit] and (length or unit == "s"))
+    return f"{length // UNITS[unit]}{unit}"
+
+
 def lasting(text: str) -> int:
     """A duration of more than nothing."""
     length = duration(text)

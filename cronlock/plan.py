@@ -69,7 +69,8 @@ class Plan:
         self.ttl = settings.ttl
         shortest = shortest_lease(self.next or None, self.ttl)
         self.kill_after = kill_after_default(shortest) if settings.kill_after is None else settings.kill_after
-        check_lease(shortest, self.kill_after)
+        with Blame(settings, "ttl", "kill-after"):
+            check_lease(shortest, None if settings.kill_after is None else self.kill_after)
         self.spare = self.kill_after + STOP_MARGIN
         period = self.next - self.tick if self.next else None
         self.outage_wait = outage_window(period) if settings.outage_wait is None else settings.outage_wait

@@ -14,7 +14,7 @@ from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
 from cronlock.loop import Loop
 from cronlock.options import OPTIONS
 from cronlock.plan import Plan
-from cronlock.say import Say, instant, outcome, since, spell
+from cronlock.say import Say, instant, outcome, since
 from cronlock.schedule import STOP_MARGIN
 from cronlock.system import signal
 
@@ -112,7 +112,8 @@ class Run:
 
     def _get(self) -> "Holder | Verdict":
         """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
-        deadline = self.clock() + self.plan.outage_wait
+        begun = self.clock()
+        deadline = begun + self.plan.outage_wait
         waited = False
         splits, outages = SPLIT_MIN, OUTAGE_STEP_MIN
         while True:
@@ -140,7 +141,7 @@ class Run:
                 pause = _random(outages // 2, outages)
                 outages = min(2 * outages, OUTAGE_STEP_MAX)
             if got.kind == UNKNOWN or self.clock() >= deadline or self._too_late():
-                raise Unreachable(self._unreachable(got))
+                raise Unreachable(self._unreachable(got, self.clock() - begun))
             self._sleep(pause if got.kind == record.HELD else min(pause, deadline - self.clock()))
 
     def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
@@ -170,11 +171,11 @@ class Run:
         """Whether the tick will be late so many ms from now, by this node's clock."""
         return bool(self.plan.late_at and time.time() * 1000 + ahead >= self.plan.late_at)
 
-    def _unreachable(self, verdict: Verdict) -> str:
+    def _unreachable(self, verdict: Verdict, waited: int) -> str:
         count = self.voters.count
         voters = f"no quorum of {count} voters" if count > 1 else "no answer that decides"
         why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
-        return f"{voters} within {spell(self.plan.outage_wait)}{why}"
+        return f"{voters} in {round(waited / 1000)} s{why}"
 
     def _refusal(self, verdict: Verdict) -> str:
         answer = verdict.answer
@@ -210,12 +211,17 @@ class Run:
         status, lost = self._hold(command, holder)
         command.reap()
         if holder:
-            hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
-            back = not lost and (hung_up or self.forwarded & GIVE_BACK)
-            holder.finish("back" if back else "done", "lost" if lost else "given back" if back else "ran", status)
+            self._tell(holder, status, lost)
         if not lost:
             self.say.told(f"ran: status {status}")
         return LOST if lost else status
+
+    def _tell(self, holder: Holder, status: int, lost: bool) -> None:
+        hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
+        back = not lost and (hung_up or self.forwarded & GIVE_BACK)
+        heard = holder.finish("back" if back else "done", "lost" if lost else "given back" if back else "ran", status)
+        if not heard and not lost:
+            self.say.always(f"ended with status {status}, but no quorum heard of it: the lease runs out by itself")
 
     def _environment(self, holder: Holder | None) -> dict[bytes, bytes]:
         extra = {"CRONLOCK_RUN_KEY": self.plan.key, "CRONLOCK_RUN_NODE": self.plan.node}

@@ -27,14 +27,6 @@ def since(ms: int) -> str:
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
 
 
-def spell(ms: int) -> str:
-    """A duration as --ttl takes it."""
-    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
-        if ms >= length and ms % length == 0:
-            return f"{ms // length}{unit}"
-    return f"{ms}ms"
-
-
 class Say:
     """Speaks of one key. `told` is for what -v or a terminal asks for; `always` for what a person must hear."""
 
@@ -74,7 +66,7 @@ def outcome(kind: str, answer: "dict[str, Any]", tick: int) -> str:
         until = "resumed" if answer["paused_until"] == -1 else since(answer["paused_until"])
         return f"paused until {until}" + (f": {answer['pause_reason']}" if answer["pause_reason"] else "")
     if kind == "late":
-        return f"late: the tick of {instant(tick)} is over: not started"
+        return f"late: it is too late for the tick of {instant(tick)}: not started"
     if answer["tick"] > tick:
         return f"done: the newer tick of {instant(answer['tick'])} was on {answer['node']}"
     return f"done: the tick of {instant(tick)} ran on {answer['node']}; --again runs it once more"

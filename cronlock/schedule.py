@@ -5,6 +5,7 @@ is the one thing read from files. Imports are late: cron starts this path, and c
 """
 
 from cronlock.errors import Refused
+from cronlock.options import spell
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -272,26 +273,29 @@ def kill_after_default(lease_ms: int) -> int:
     return min(KILL_AFTER, lease_ms // 3)
 
 
-def check_lease(lease_ms: int, kill_after_ms: int) -> None:
+def check_lease(lease_ms: int, kill_after_ms: int | None) -> None:
     """Refuse a lease that is over an hour, or of which stopping the command takes about half or more.
 
     It is extended when a third has gone, and a late answer must still find it valid: what remains after drift (1 %)
-    and stopping has to be more than half.
+    and stopping has to be more than half. `kill_after_ms` is None for the default, which grows with the lease.
     """
     if lease_ms > LEASE_MAX:
-        raise Refused(f"--ttl {_spell(lease_ms)} is too long: at most {_spell(LEASE_MAX)}")
-    if 49 * lease_ms > 100 * (kill_after_ms + STOP_MARGIN):  # 0.99 - 0.5 of it, in whole numbers
+        raise Refused(f"--ttl {spell(lease_ms)} is too long: at most {spell(LEASE_MAX)}")
+    if _leaves_half(lease_ms, kill_after_ms):
         return
-    longer = 100 * (kill_after_ms + STOP_MARGIN) // 49 // 1000 * 1000 + 1000
+    longer = range(lease_ms // 1000 * 1000 + 1000, LEASE_MAX + 1, 1000)
+    enough = next((length for length in longer if _leaves_half(length, kill_after_ms)), None)
     shorter = (49 * lease_ms - 1) // 100 - STOP_MARGIN
-    ways = [f"--ttl {_spell(longer)}"] if longer <= LEASE_MAX else []
-    ways += [f"--kill-after {_spell(shorter)}"] if shorter >= 0 else []
-    advice = " or ".join(ways) or f"--ttl {_spell(LEASE_PLAIN)} and --kill-after {_spell(KILL_AFTER)}"
-    raise Refused(f"a lease of {_spell(lease_ms)} is too short for --kill-after {_spell(kill_after_ms)}: give {advice}")
+    ways = [f"--ttl {spell(enough)}"] if enough else []
+    ways += [f"--kill-after {spell(shorter)}"] if shorter >= 0 else []
+    advice = " or ".join(ways) or f"--ttl {spell(LEASE_PLAIN)} and --kill-after {spell(KILL_AFTER)}"
+    what = "to stop a command in" if kill_after_ms is None else f"for --kill-after {spell(kill_after_ms)}"
+    raise Refused(f"a lease of {spell(lease_ms)} is too short {what}: give {advice}")
 
 
-def _spell(length_ms: int) -> str:
-    return f"{length_ms}ms" if length_ms % 1000 else f"{length_ms // 1000}s"
+def _leaves_half(lease_ms: int, kill_after_ms: int | None) -> bool:
+    kill_after = kill_after_default(lease_ms) if kill_after_ms is None else kill_after_ms
+    return 49 * lease_ms > 100 * (kill_after + STOP_MARGIN)  # 0.99 - 0.5 of it, in whole numbers
 
 
 def outage_window(period_s: int | None) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from cronlock.config import Settings
 from cronlock.lock.local import state_directory
 from cronlock.lock.slots import copies
-from cronlock.options import OPTIONS
+from cronlock.options import OPTIONS, spell
 from cronlock.plan import Plan
-from cronlock.say import instant, printable, spell
+from cronlock.say import instant, printable
 
 UPCOMING = 3
 
