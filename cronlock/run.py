@@ -50,7 +50,11 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
             return show(settings, plan, argv)
         if plan.note:
             say.always(plan.note)
-        return Run(settings, plan, say, argv).story()
+        this = Run(settings, plan, say, argv)
+        try:
+            return this.story()
+        finally:
+            this.voters.close()
     except Interrupted as end:
         say.told(f"signal {end.signum}: not started")
         return end.status

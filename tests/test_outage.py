@@ -139,6 +139,14 @@ def test_a_new_key_with_ticks_waits_for_all_voters_and_says_so(fresh_servers):
     assert cronlock(*words, "--tick", "2026-11-20T03:00Z", "--", "echo", "ran").stdout == "ran\n"
 
 
+def test_a_new_key_waits_for_a_voter_that_is_far_away(servers, proxy_to):
+    """A first tick needs all voters, also the one whose answers take a fifth of a second."""
+    far = proxy_to(servers[2])
+    far.delay(200)
+    words = ("run", *where(servers[:2]), "--redis", far.url, "--key", "job")
+    assert cronlock(*words, *TICK, "--", "echo", "ran").stdout == "ran\n"
+
+
 def test_a_server_that_was_stopped_executes_no_dead_request(fresh_servers):
     """What was sent to it and given up is void when it wakes: no lease of nobody is left."""
     servers = fresh_servers(3)

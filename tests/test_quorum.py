@@ -125,10 +125,10 @@ def test_a_key_without_ticks_starts_on_a_quorum_of_blank_copies() -> None:
     assert kind(forgot(), DOWN, DOWN, ticks=False) == AGAIN
 
 
-@pytest.mark.parametrize("other", [OK, BUSY, HELD, PAUSED, CLOCK, forgot("paused")])
+@pytest.mark.parametrize("other", [OK, BUSY, HELD, PAUSED, CLOCK, forgot("paused"), reborn("held")])
 def test_blank_copies_start_nothing_beside_one_that_remembers(other: Fields) -> None:
     """A run may go on that two of three forgot."""
-    assert kind(forgot(), forgot(), DOWN, other, DOWN, ticks=False) == AGAIN
+    assert kind(forgot(), forgot(), forgot(), other, DOWN, ticks=False) == AGAIN
     assert votes([forgot(), forgot(), None, other], [True] * 4, ticks=False) == (other is OK)
 
 
@@ -238,6 +238,9 @@ def test_final_failures_refuse_only_when_they_leave_no_quorum() -> None:
     assert (found.kind, found.text) == (REFUSED, SHUT.text)
     assert kind(SHUT, SHUT, OK) == REFUSED
     assert kind(SHUT) == REFUSED
+    assert kind(SHUT, OK) == REFUSED  # of two voters both are needed
+    assert kind(SHUT, SHUT, OK, OK) == REFUSED
+    assert kind(SHUT, OK, OK, OK) == WON
 
 
 # -- again -------------------------------------------------------------------------------------------------------------
@@ -383,13 +386,11 @@ replies = st.one_of(answers, answers, answers, st.just(DOWN), st.just(SHUT), st.
 rounds = st.lists(st.tuples(replies, st.booleans() | st.just(True)), min_size=1, max_size=7)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(rounds, st.booleans())
 def test_who_won_has_a_quorum_of_fresh_oks(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
     """Two winners at once would need one voter that said ok to both."""
     said_all, fresh = zip(*seats, strict=True)
-    if kind(*said_all, ticks=ticks) == WON:
-        assume(judge(said_all, fresh, ticks))
     found = judge(said_all, fresh, ticks)
     if found and found.kind == WON:
         oks = [reply for reply, good in seats if isinstance(reply, dict) and good and reply["answer"] == "ok"]
@@ -398,7 +399,7 @@ def test_who_won_has_a_quorum_of_fresh_oks(seats: list[tuple[Reply, bool]], tick
             assert sum(not blank(ok) for ok in oks) >= quorum(len(seats))
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(rounds, st.booleans())
 def test_who_goes_home_was_sent_by_a_quorum(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
     """Held, done, paused and late are said by more than half, or not at all."""
@@ -413,7 +414,7 @@ def test_who_goes_home_was_sent_by_a_quorum(seats: list[tuple[Reply, bool]], tic
 QUIET = ("held", "done", "paused")
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(rounds, st.booleans(), st.data())
 def test_a_verdict_stands_whatever_is_answered_after_it(
     seats: list[tuple[Reply, bool]], ticks: bool, data: st.DataObject

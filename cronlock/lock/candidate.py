@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from cronlock.lock.seats import Fields, Reply, Request, Voters
 
-STRAGGLER_WAIT = 50  # ms for the rest, once a quorum has answered: a voter that hangs must not keep a split vote alive
+STRAGGLER_WAIT = 50  # ms for the rest of a split vote, once a quorum has answered: a hanging voter must not prolong it
 QUIET_WAIT = 10  # ms for the rest, once a quorum sends this node home: a late ok is then released at once
 
 
@@ -60,7 +60,7 @@ class Candidate:
             until = deadline
             if verdict:
                 until = min(deadline, heard_at + QUIET_WAIT)
-            elif len(self.answers) >= quorum(len(replies)):
+            elif len(self.answers) >= quorum(len(replies)) and any(a["answer"] != record.OK for a in self.answers):
                 until = min(deadline, heard_at + STRAGGLER_WAIT)
             if not pending or now >= until:
                 return verdict or undecided(replies)

@@ -118,9 +118,9 @@ class LocalVoters:
                 copy.clear_holder()
         except FileNotFoundError:
             pass
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        return copy
+        return copy if _whole(copy) else None
 
     def _store(self, copy: record.Copy) -> None:
         stored = {
@@ -149,9 +149,21 @@ class LocalVoters:
     def give_up(self, _voter: int) -> None:
         """Nothing is ever under way here."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen."""
         self._loop.step(timeout)
+
+
+def _whole(copy: record.Copy) -> bool:
+    """Whether everything is of its type: what a hand or a broken disk changed is JSON all the same."""
+    return (
+        all(isinstance(value, int if name in record.NUMBERS else str) for name, value in copy.record.items())
+        and all(isinstance(value, int) for value in (copy.expires, *copy.nodes.values()))
+        and all(isinstance(line, str) for line in copy.history)
+    )
 
 
 def _private(path: str, flags: int) -> int:

@@ -241,6 +241,11 @@ class RedisVoters:
         if place and not place.idle:
             place.fail("no answer")
 
+    def close(self) -> None:
+        """Let go of all connections."""
+        for connection in self._pool.values():
+            connection.close()
+
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen."""
         self._loop.step(timeout)

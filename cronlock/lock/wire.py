@@ -50,6 +50,7 @@ class Connection:
         self._socket: socket.socket | None = None
         self._resolution: Resolution | None = None
         self._places: list[Place] = []
+        self._opened = False
         self._connected = False
         self._out = bytearray()
         self._waiting: list[Done] = []
@@ -62,8 +63,9 @@ class Connection:
 
     def send(self, words: "Sequence[bytes]", done: "Done") -> None:
         """Queue a request; `done` gets its reply, or the Failure that ended the connection."""
-        opening = self._socket is None and self._resolution is None
+        opening = not self._opened
         if opening:
+            self._opened = True
             self._log_in()
         self._out += pack(words)
         self._waiting.append(done)
@@ -72,9 +74,19 @@ class Connection:
         elif self._connected:
             self._write()
 
+    def close(self) -> None:
+        """Let go of everything, a look-up too."""
+        if self._resolution:
+            self._resolution.cancel()
+            self._resolution = None
+        self._drop_socket()
+
     def fail(self, text: str, final: bool = False) -> None:
         """Close, and give all that wait the same Failure. The next request tries the next place."""
-        self._close()
+        self._drop_socket()
+        self._opened = False
+        self._out.clear()
+        self._reader = hiredis.Reader()
         self._places = self._places[1:]
         waiting, self._waiting = self._waiting, []
         failure = Failure(f"{self.address.label}: {text}", final)
@@ -101,15 +113,16 @@ class Connection:
             self._places = numeric(self.address)
         if self._places:
             self._connect()
-        else:
+        elif not self._resolution:  # one that takes longer than a request may last goes on for the next request
             self._resolution = Resolution(self._loop, self.address, self._resolved)
 
     def _resolved(self, places: "list[Place] | str") -> None:
         self._resolution = None
         if isinstance(places, str):
             self.fail(places)
-        else:
-            self._places = places
+            return
+        self._places = places
+        if self._opened:
             self._connect()
 
     def _connect(self) -> None:
@@ -190,14 +203,6 @@ class Connection:
             self._socket.close()
             self._socket = None
         self._connected = False
-
-    def _close(self) -> None:
-        if self._resolution:
-            self._resolution.cancel()
-            self._resolution = None
-        self._drop_socket()
-        self._out.clear()
-        self._reader = hiredis.Reader()
 
 
 SOCK_CLOEXEC = getattr(socket, "SOCK_CLOEXEC", 0)  # elsewhere Python sets the flag after the call

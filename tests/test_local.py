@@ -1,0 +1,413 @@
+"""The voter in a file: the same state machine, one process at a time, and a file that is always whole."""
+
+import errno
+import json
+import os
+import random
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cronlock.errors import Refused
+from cronlock.lock import record
+from cronlock.lock.local import LocalVoters, boot_id, state_directory
+from cronlock.lock.quorum import Failure
+from cronlock.lock.record import LEASE_MAX, RETENTION, Copy
+from cronlock.loop import Loop
+from tests.commands import environment, wait_until
+
+Fields = dict[str, Any]
+TICK = 1_700_000_000
+KEY = "a job/ü"
+
+
+class Voter:
+    """The voter of one key in a directory."""
+
+    def __init__(self, directory: Path, key: str = KEY, node: str = "", prefix: str = "cronlock") -> None:
+        self.voters = LocalVoters(Loop(), str(directory), prefix, key, node)
+        self.voters.find(0)
+        self.path = Path(self.voters.label(0))
+
+    def reply(self, operation: str, **ask: Any) -> Fields | Failure:
+        replies: list[Fields | Failure] = []
+        self.voters.send(0, operation, ask, replies.append)
+        (reply,) = replies
+        return reply
+
+    def ask(self, operation: str, **ask: Any) -> Fields:
+        reply = self.reply(operation, **ask)
+        assert isinstance(reply, dict), reply.text
+        return reply
+
+    def fail(self, operation: str = "release", **ask: Any) -> Failure:
+        reply = self.reply(operation, **{"holder": "h1", **ask})
+        assert isinstance(reply, Failure), reply
+        assert reply.text.startswith(f"{self.path}: ")
+        return reply
+
+    def prepare(self, holder: str = "h1", **more: Any) -> Fields:
+        return self.ask("prepare", **candidate(holder, **more))
+
+    def run(self, holder: str = "h1") -> Fields:
+        self.prepare(holder)
+        return self.ask("commit", **run_of(holder))
+
+    @property
+    def stored(self) -> Fields:
+        return dict(json.loads(self.path.read_text()))
+
+    def change(self, **more: Any) -> None:
+        self.path.write_text(json.dumps(self.stored | more))
+
+
+def now() -> int:
+    return LocalVoters.clock()
+
+
+def wall() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def candidate(holder: str = "h1", **more: Any) -> Fields:
+    plain = {"holder": holder, "node": "web-1", "time": wall(), "tick": TICK, "late_at": 0, "attempts": 1, "again": 0}
+    return {**plain, "fair": 0, "lease": 2_000, "settings": "1 local", **more}
+
+
+def run_of(holder: str = "h1", **more: Any) -> Fields:
+    plain = {"holder": holder, "node": "web-1", "token": 7, "tick": TICK, "state": "running", "attempt": 1}
+    plain |= {"settings": "1 local", "pid": 1, "start": 0, "run_tick": TICK, "run_attempt": 1, "command": "true"}
+    plain |= {"schedule": "", "zone": "", "next": 0, "retention": RETENTION, "lease": 60_000}
+    return {**plain, "not_after": now() + 2_000, **more}
+
+
+def finish_of(holder: str = "h1", **more: Any) -> Fields:
+    end = {"holder": holder, "token": 7, "state": "done", "outcome": "ran", "status": 0, "end": 0}
+    return {**end, "retention": RETENTION, **more}
+
+
+@pytest.fixture
+def voter(tmp_path: Path) -> Voter:
+    """One that knows nothing."""
+    return Voter(tmp_path / "state")
+
+
+# -- the same state machine --------------------------------------------------------------------------------------------
+
+texts = st.sampled_from(["", "true", "日本", "\udcff", 'a\t"b"\n\x00', "\u2028"])
+common = {"node": texts, "settings": st.sampled_from(["1 local", "1 local", "1 other"]), "token": st.integers(1, 3)}
+steps = st.tuples(
+    st.sampled_from(["prepare", "prepare", "commit", "extend", "finish", "release", "pause"]),
+    st.sampled_from(["h1", "h2"]),
+    st.fixed_dictionaries(
+        common
+        | {
+            "tick": st.sampled_from([0, TICK, TICK + 60]),
+            "attempts": st.integers(1, 2),
+            "again": st.sampled_from([0, 0, 1]),
+            "fair": st.integers(0, 1),
+            "lease": st.sampled_from([-60_000, 60_000, LEASE_MAX + 60_000]),  # over, going on, from a clock set back
+            "state": st.sampled_from(["running", "done", "failed", "back"]),
+            "until": st.sampled_from([0, 0, -1]),
+            "command": texts,
+        }
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(steps, min_size=3, max_size=12))
+def test_the_file_and_the_pure_record_go_the_same_way(tmp_path: Path, steps: list[tuple[str, str, Fields]]) -> None:
+    """Every answer and all that is stored, through the file and back."""
+    voter, pure = Voter(tmp_path / "state"), Copy()
+    voter.path.unlink(missing_ok=True)
+    for operation, holder, more in steps:
+        ask = candidate() | run_of() | finish_of() | {"reason": "x"} | more | {"holder": holder}
+        ask["run_tick"] = ask["tick"]
+        answer = voter.ask(operation, **ask)
+        assert answer == record.OPERATIONS[operation](pure, ask, answer["now"], answer["time"], "")
+        stored = voter.stored
+        assert stored["record"] == pure.record
+        assert stored["nodes"] == pure.nodes
+        assert stored["history"] == pure.history
+        assert stored["expires"] == pure.expires
+
+
+def test_its_clock_stands_still_while_the_machine_sleeps(voter: Voter) -> None:
+    """Leases by CLOCK_MONOTONIC, ticks by the wall clock: a lid that closes ends no job."""
+    before, answer, after = now(), voter.prepare(), now()
+    assert before <= answer["now"] <= after
+    assert abs(answer["time"] - wall()) < 5_000
+    assert (answer["run_id"], answer["reborn"]) == ("", 0)
+    assert voter.stored["record"]["lease_end"] == answer["now"] + 2_000
+
+
+def test_a_record_that_is_over_its_time_is_gone(voter: Voter) -> None:
+    """As on a server: a blank one after a minute, a run after its retention."""
+    voter.prepare("h1", lease=3_000_000)
+    assert voter.prepare("h2")["answer"] == "busy"
+    voter.change(expires=wall() - 1)
+    assert voter.prepare("h2")["answer"] == "ok"
+    voter.ask("commit", **run_of("h2"))
+    assert voter.stored["expires"] > wall() + RETENTION - 60_000
+
+
+def test_a_start_of_the_machine_ends_leases_but_not_ticks(voter: Voter) -> None:
+    """The clock of leases begins anew with it; what ran has run."""
+    voter.run()
+    assert voter.prepare("h2")["answer"] == "held"
+    assert voter.stored["boot"] == boot_id()
+    voter.change(boot="another")
+    answer = voter.prepare("h2")
+    assert (answer["answer"], answer["token"], answer["tick"], answer["left"]) == ("done", 7, TICK, 0)
+    assert voter.stored["boot"] == boot_id()
+    assert voter.prepare("h2", tick=TICK + 60)["answer"] == "ok"
+
+
+def test_boot_id_is_the_same_until_the_next_start() -> None:
+    """In every process."""
+    code = "from cronlock.lock.local import boot_id; print(boot_id())"
+    told = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == boot_id() != ""
+
+
+# -- where it lies -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_only_its_user_may_read_it(tmp_path: Path, mask: int) -> None:
+    """Whatever the umask: command lines stand in it."""
+    before = os.umask(mask)
+    try:
+        voter = Voter(tmp_path / "a" / "state")
+        voter.run()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(voter.path.parent.stat().st_mode) == 0o700
+    files = list(voter.path.parent.iterdir())
+    assert voter.path in files
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_every_record_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """By prefix, key and node, however alike they look; the name shows the key and fits into a directory."""
+    keys = ["a", "A", "a b", "a/b", "a_b", "../a", ".", "日本", "日木", "x" * 200, "x" * 199 + "y", "\udcff"]
+    voters = [Voter(tmp_path, key) for key in keys] + [Voter(tmp_path, "a", "web-1"), Voter(tmp_path, "a", prefix="b")]
+    assert len({voter.path for voter in voters}) == len(voters)
+    for voter in voters:
+        assert voter.path.parent == tmp_path
+        voter.run()
+        assert voter.stored["record"]["token"] == 7
+    assert Voter(tmp_path, "nightly").path.name.startswith("nightly-")
+
+
+def test_the_state_directory_is_roots_or_the_users_own() -> None:
+    """XDG's rule: a relative path in the variable is as none."""
+    code = "import os; os.geteuid = lambda: {}; from cronlock.lock.local import state_directory as d; print(d())"
+
+    def told(uid: int, **env: str) -> str:
+        environ = environment({"HOME": "/home/me", **env})
+        words = [sys.executable, "-c", code.format(uid)]
+        return subprocess.run(words, env=environ, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert told(0, XDG_STATE_HOME="/x") == "/var/lib/cronlock"
+    assert told(1000) == "/home/me/.local/state/cronlock"
+    assert told(1000, XDG_STATE_HOME="") == "/home/me/.local/state/cronlock"
+    assert told(1000, XDG_STATE_HOME="/x") == "/x/cronlock"
+    assert told(1000, XDG_STATE_HOME="x") == "/home/me/.local/state/cronlock"
+    assert state_directory().endswith("/cronlock")
+
+
+def test_a_directory_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
+    """With what it is for."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match=f"can't make {tmp_path}/file/state: .*: --local keeps its locks there"):
+        Voter(tmp_path / "file" / "state")
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", " ", "{", "null", "1", "[]", "{}", '{"expires": 0}', "[" * 100_000, '{"expires": "x"}'),
+        *('{"expires": 0, "record": [1], "nodes": {}, "history": [], "boot": ""}',),
+        *('{"expires": 0, "record": {}, "nodes": 1, "history": [], "boot": ""}',),
+        *('{"expires": 0, "record": {"tick": "x"}, "nodes": {}, "history": [], "boot": ""}',),
+        *('{"expires": 0, "record": {"token": null}, "nodes": {}, "history": [], "boot": ""}',),
+        *('{"expires": 0, "record": {"node": 1}, "nodes": {}, "history": [], "boot": ""}',),
+        *('{"expires": 0, "record": {}, "nodes": {"seen:a": "x"}, "history": [], "boot": ""}',),
+        *('{"expires": 0, "record": {}, "nodes": {}, "history": [1], "boot": ""}',),
+    ],
+)
+def test_a_damaged_file_is_a_final_failure_that_names_it(voter: Voter, content: str) -> None:
+    """Waiting mends nothing, and beginning anew by itself could run a tick twice; the file stays as it is."""
+    voter.path.write_text(content)
+    failure = voter.fail("prepare", **candidate())
+    assert failure.final
+    assert failure.text == f"{voter.path}: it is damaged: remove it to begin anew"
+    assert voter.path.read_text() == content
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2_000), st.integers(0, 255), st.booleans())
+def test_no_damage_causes_a_traceback(tmp_path: Path, at: int, byte: int, cut: bool) -> None:
+    """A byte that changed, or an end that is missing: an answer or a failure that names the file."""
+    voter = Voter(tmp_path / "state")
+    if not (tmp_path / "whole").exists():
+        voter.run()
+        (tmp_path / "whole").write_bytes(voter.path.read_bytes())
+    data = (tmp_path / "whole").read_bytes()
+    at %= len(data)
+    voter.path.write_bytes(data[:at] if cut else data[:at] + bytes((byte,)) + data[at + 1 :])
+    reply = voter.reply("prepare", **candidate("h2", tick=TICK + 60, fair=1))
+    assert isinstance(reply, dict) or (reply.final and str(voter.path) in reply.text)
+
+
+@pytest.mark.parametrize("what", ["directory is gone", "it is a directory", "its lock is a directory"])
+def test_what_waiting_will_not_mend_is_final(voter: Voter, what: str) -> None:
+    """The message names the file and the reason."""
+    if what == "directory is gone":
+        voter.path.parent.rmdir()
+    elif what == "it is a directory":
+        voter.path.mkdir()
+    else:
+        Path(f"{voter.path}.lock").mkdir()
+    assert voter.fail().final
+
+
+def test_a_full_disk_is_a_failure_that_passes_and_changes_nothing(voter: Voter) -> None:
+    """It is tried again for the outage window; what was stored before stands."""
+    voter.run()
+    before = voter.path.read_bytes()
+    new = Path(f"{voter.path}.new")
+    new.symlink_to("/dev/full")
+    failure = voter.fail("finish", **finish_of())
+    assert not failure.final
+    assert failure.text == f"{voter.path}: {os.strerror(errno.ENOSPC).lower()}"
+    assert voter.path.read_bytes() == before
+    new.unlink()
+    assert voter.ask("finish", **finish_of())["answer"] == "ok"
+
+
+def test_what_a_killed_process_left_half_written_is_in_nobodys_way(voter: Voter) -> None:
+    """It is written anew."""
+    voter.run()
+    Path(f"{voter.path}.new").write_text("half")
+    assert voter.ask("finish", **finish_of())["answer"] == "ok"
+    assert voter.stored["record"]["state"] == "done"
+
+
+# -- several processes -------------------------------------------------------------------------------------------------
+
+CHILD = """
+import sys, time
+from cronlock.lock.local import LocalVoters
+from cronlock.lock.quorum import Failure
+from cronlock.loop import Loop
+directory, holder = sys.argv[1:]
+voters = LocalVoters(Loop(), directory, "cronlock", "job")
+voters.find(0)
+ask = {"holder": holder, "node": "web-1", "late_at": 0, "attempts": 1, "again": 0, "fair": 0, "lease": 60000,
+       "settings": "1 local", "until": 0, "retention": 60000}
+def said(operation, **more):
+    reply = []
+    while not reply:
+        voters.send(0, operation, {**ask, "time": int(time.time() * 1000), **more}, reply.append)
+        if isinstance(reply[0], Failure) and not reply[0].final:
+            reply.clear()
+    return reply[0]
+print("ready", flush=True)
+for line in sys.stdin:
+    word, number = line.split()
+"""
+
+
+@contextmanager
+def children(count: int, directory: Path, loop: str) -> Iterator[list["subprocess.Popen[str]"]]:
+    """Processes that share a file; each carries out `loop` for every line that it is sent."""
+    words = [sys.executable, "-c", CHILD + "\n".join(f"    {line}" for line in loop.splitlines()), str(directory)]
+    processes = [
+        subprocess.Popen([*words, f"h{i}"], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for i in range(count)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def tell(processes: list["subprocess.Popen[str]"], line: str) -> None:
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+
+
+def heard(processes: list["subprocess.Popen[str]"]) -> list[str]:
+    return [process.stdout.readline().strip() for process in processes if process.stdout]
+
+
+def test_of_several_processes_at_once_one_gets_it(tmp_path: Path) -> None:
+    """However often they meet; the others find it busy."""
+    with children(6, tmp_path, 'print(said("prepare", tick=int(number))["answer"], flush=True)') as processes:
+        for tick in range(TICK, TICK + 20):
+            tell(processes, f"prepare {tick}")
+            assert sorted(heard(processes)) == ["busy"] * 5 + ["ok"]
+            voter = Voter(tmp_path, "job")
+            assert voter.ask("release", holder=voter.stored["record"]["holder"])["answer"] == "ok"
+
+
+def test_no_operation_of_another_process_is_lost(tmp_path: Path) -> None:
+    """Each one reads what the one before wrote."""
+    loop = 'for _ in range(int(number)): said("prepare", tick=1, time=0)\nprint("done", flush=True)'
+    with children(4, tmp_path, loop) as processes:
+        tell(processes, "count 25")
+        assert heard(processes) == ["done"] * 4
+    assert Voter(tmp_path, "job").stored["nodes"] == {"clock:web-1": 100}
+
+
+def test_a_process_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:
+    """And no lock: whenever kill -9 comes, what stands there is the state before an operation or after it."""
+    loop = 'for i in range(10**9): said("pause", reason=str(i % 10) * int(number))\n'
+    voter = Voter(tmp_path, "job")
+    size = 300_000
+    for _ in range(15):
+        voter.path.unlink(missing_ok=True)
+        with children(1, tmp_path, loop) as (process,):
+            tell([process], f"pause {size}")
+            wait_until(voter.path.exists, message="its first write", interval=0.001)
+            seen = {voter.stored["record"]["pause_reason"][0]}
+            writes = random.randint(1, 5)
+            wait_until(lambda: len(seen) > writes or seen.add(voter.stored["record"]["pause_reason"][0]), interval=0)  # noqa: B023
+        reason = voter.stored["record"]["pause_reason"]
+        assert reason == reason[0] * size
+        assert voter.prepare("h9", tick=0)["answer"] == "ok"
+
+
+def test_a_file_that_another_process_keeps_locked_is_a_failure_that_passes(tmp_path: Path) -> None:
+    """A stopped process must not hang all others for good."""
+    voter = Voter(tmp_path, "job")
+    loop = (
+        'import fcntl; file = open(voters.label(0) + ".lock", "w"); fcntl.flock(file, 2); print("locked", flush=True)'
+    )
+    with children(1, tmp_path, loop) as (process,):
+        tell([process], "lock 1")
+        assert heard([process]) == ["locked"]
+        assert not voter.fail("prepare", **candidate()).final
+    assert voter.prepare()["answer"] == "ok"

@@ -1,0 +1,79 @@
+"""Host names that a silent resolver never answers for: waited for under a deadline that signals can end."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.commands import descendants, environment, heir, home, wait_until
+
+pytestmark = pytest.mark.debian
+
+HOUSE = """\
+set -e
+ip link set lo up 2>/dev/null || true
+mount --make-rprivate /
+echo nameserver 127.0.0.1 > resolv.conf
+mount --bind resolv.conf /etc/resolv.conf
+{python} -c 'import socket, time
+silent = socket.socket(type=socket.SOCK_DGRAM); silent.bind(("127.0.0.1", 53)); time.sleep(60)' >/dev/null 2>&1 &
+exec "$@"
+"""
+
+
+@pytest.fixture
+def start():
+    """cronlock in a network of its own whose name server never answers."""
+    started = []
+
+    def run(*words):
+        house = HOUSE.format(python=sys.executable)
+        command = [sys.executable, "-m", "cronlock", "run", "--redis", "redis://far.example", "--key", "job", *words]
+        process = subprocess.Popen(
+            ["unshare", "--mount", "--net", "sh", "-c", house, "sh", *command, "--", "true"],
+            cwd=home(),
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        heir().tell(f"+pid {process.pid}")
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        family = descendants(process.pid)
+        process.kill()
+        process.communicate()
+        heir().tell(f"-pid {process.pid}")
+        for pid in family:
+            subprocess.run(["kill", "-9", str(pid)], check=False, capture_output=True)
+
+
+def looks_up(process):
+    """Whether a child of cronlock, and no other process there, is waiting for the name server."""
+    return len(descendants(process.pid)) >= 2
+
+
+def test_a_silent_resolver_is_given_up_with_the_outage_window(start):
+    """glibc would wait for 10 s; --outage-wait says 2."""
+    process = start("--schedule", "none", "--outage-wait", "2s")
+    wait_until(lambda: looks_up(process), message="the look-up")
+    begun = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 122
+    assert "far.example:6379" in err
+    assert time.monotonic() - begun < 5
+
+
+def test_a_signal_ends_a_look_up(start):
+    """SIGTERM is heard at once, and the child that looks up ends as well."""
+    process = start("--schedule", "none")
+    wait_until(lambda: looks_up(process), message="the look-up")
+    time.sleep(0.3)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 128 + signal.SIGTERM
+    assert time.monotonic() - begun < 2
