@@ -166,6 +166,9 @@ def _read(path: str, must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise Refused(f"{path}: keys holds tables: write [keys.NAME]")
     top = _checked(content, path)
+    for key, table in tables.items():
+        if "key" in table:
+            raise Refused(f"{path} [keys.{key}]: key: the table's own name is the key")
     return top, {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
 
 

@@ -624,6 +624,17 @@ def test_a_node_that_is_gone_for_the_retention_is_forgotten(voter: Voter) -> Non
     assert voter.copy.nodes == young | {"seen:web-a": tick, "last:web-a": tick, "ran:web-a": 1}
 
 
+def test_a_node_that_never_names_a_tick_is_forgotten_too(voter: Voter) -> None:
+    """Pods that use a key as a plain mutex come and go under new names; they never stand in line."""
+    voter.prepare("old", tick=0)
+    assert voter.copy.nodes == {"asked:web-o": NOW // 1000}
+    voter.release("old")
+    voter.now += RETENTION + 1001
+    voter.ran("a", tick=0)
+    assert "asked:web-o" not in voter.copy.nodes
+    assert voter.copy.nodes["asked:web-a"] == voter.now // 1000
+
+
 # -- how long it stays -------------------------------------------------------------------------------------------------
 
 

@@ -289,6 +289,30 @@ def test_a_dead_node_leaves_the_line_on_both_sides(server: Server) -> None:
     assert both.pure.nodes["last:alive"] == tick
 
 
+def test_a_tick_that_is_missed_and_runs_after_all_counts_the_same_on_both_sides(server: Server) -> None:
+    """Up by one, once, and down again."""
+    both = Both(server)
+    both.step("holds", "h1", {"node": "a", "tick": TICKS, "again": 0})
+    both.step("asks", "h2", {"node": "b", "tick": TICKS + 60})
+    both.step("asks", "h3", {"node": "c", "tick": TICKS + 60})
+    assert (both.pure.get("missed"), both.pure.get("missed_tick")) == (1, TICKS + 60)
+    both.step("time passes", 60_000 + SLACK)
+    both.step("runs", "h2", {"node": "b", "tick": TICKS + 60, "again": 0, "state": "done"})
+    assert (both.pure.get("missed"), both.pure.get("missed_tick")) == (0, 0)
+
+
+def test_a_node_that_is_gone_is_forgotten_on_both_sides(server: Server) -> None:
+    """With its counts, by the finish of another one; a colon ends the count's name, not the node's."""
+    both = Both(server)
+    for name in ("gone", "web-1"):
+        both.put(1, f"held:{name}", 5)
+        both.put(1, f"last:{name}", 1)
+    both.step("was seen long ago", "gone")
+    both.step("runs", "h1", {"node": "a", "tick": TICKS, "again": 0, "state": "done"})
+    assert not any(name.endswith(":gone") for name in both.pure.nodes)
+    assert both.pure.nodes["held:web-1"] == 5
+
+
 def test_a_long_history_is_cut_on_both_sides(server: Server) -> None:
     """At the same length."""
     both = Both(server)

@@ -39,8 +39,8 @@ def boot_id() -> str:
     try:
         with open(BOOT_ID, encoding="ascii") as file:
             return file.read().strip()
-    except OSError:  # not Linux: the instant of the start, to the minute, for it is computed
-        return str(round((time.time() - time.monotonic()) / 60))
+    except OSError:  # not Linux: a lease of before the start may then block for up to an hour, but none ends early
+        return "unknown"
 
 
 class LocalVoters:

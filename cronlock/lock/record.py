@@ -14,8 +14,9 @@ run_tick, run_attempt, command, schedule, zone, next, outcome (empty while it go
 settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, run_id of the server that
 last wrote a run.
 
-`nodes` counts per node: seen:NODE and last:NODE are the newest ticks that it asked for and ran; held:NODE, done:NODE,
-ran:NODE and so on are numbers of answers and of runs. `history` holds one line per run, newest first.
+`nodes` counts per node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when it
+asked without a tick (epoch seconds); held:NODE, done:NODE, ran:NODE and so on are numbers of answers and of runs.
+`history` holds one line per run, newest first.
 """
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -90,7 +91,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
     """Ask for the key: ok takes the short lease and changes nothing else; never a lease that a commit set."""
     answer = _refusal(copy, ask, time)
     if not answer:
-        _note_seen(copy, ask)
+        _note_seen(copy, ask, time)
         answer = _judge(copy, ask, now, time)
     wait = 0
     if answer == OK and ask["fair"]:
@@ -134,10 +135,9 @@ def _judge(copy: Copy, ask: "Fields", now: int, time: int) -> str:
     return OK
 
 
-def _note_seen(copy: Copy, ask: "Fields") -> None:
-    name = "seen:" + ask["node"]
-    if ask["tick"] > copy.nodes.get(name, 0):
-        copy.nodes[name] = ask["tick"]
+def _note_seen(copy: Copy, ask: "Fields", time: int) -> None:
+    name = ("seen:" if ask["tick"] else "asked:") + ask["node"]
+    copy.nodes[name] = max(copy.nodes.get(name, 0), ask["tick"] or time // 1000)
 
 
 def _wait_in_line(copy: Copy, ask: "Fields") -> int:
@@ -226,11 +226,20 @@ def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
     copy.clear_holder()
     _remember(copy, ask["outcome"])
     _count(copy, ask["outcome"], copy.get("node"))
-    gone = {name[5:] for name, tick in copy.nodes.items() if name.startswith("seen:")
-            and (tick * 1000 + RETENTION) < time}  # fmt: skip
-    copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
+    _drop_gone_nodes(copy, time)
     _retain(copy, ask, time)
     return _report(copy, OK, now, time, run_id)
+
+
+def _drop_gone_nodes(copy: Copy, time: int) -> None:
+    """Forget who has not asked for so long: names of pods come and go."""
+    heard: dict[str, int] = {}
+    for name, value in copy.nodes.items():
+        kind, _, node = name.partition(":")
+        if kind in ("seen", "asked"):
+            heard[node] = max(heard.get(node, 0), value)
+    gone = {node for node, at in heard.items() if at * 1000 + RETENTION < time}
+    copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
 
 
 def pause(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":

@@ -1,13 +1,17 @@
 """Where a key's copies lie: hash slots, hash tags and the names of Redis keys. Part of the protocol between nodes.
 
-On a Redis Cluster copy i lies at slot (h(key) + i * 16384 / 7) mod 16384, so that no growth from 3 up to 8 masters puts
-a quorum of the copies on one master. Names never depend on the topology: two nodes with different views still meet.
+On a Redis Cluster copy i lies at slot (h(key) + OFFSETS[i]) mod 16384, so that no growth of a rebalanced cluster from
+3 up to 8 masters puts a quorum of the copies on one master. Names never depend on the topology: two nodes with
+different views still meet.
 """
 
 from binascii import crc_hqx  # CRC16/XMODEM, the one that the Redis Cluster specification names
 
 SLOTS = 16384
 COPIES = 7
+# Uneven: steps of a seventh are the ranges of 7 equal masters, and `redis-cli --cluster rebalance` gives the lowest slots
+# of each to an eighth master: all copies of every eighth key would lie on it.
+OFFSETS = (0, 1934, 4973, 7359, 8847, 11234, 14060)
 LETTERS = b"@ABCDEFGHIJKLMNO"  # four of them reach every slot
 
 
@@ -57,7 +61,7 @@ def copies(prefix: str, key: str, node: str = "", count: int = COPIES) -> list[N
     kinds = (f"each:{node}", "each-nodes", f"each-history:{node}") if node else ("record", "nodes", "history")
     names = []
     for i in range(count):
-        slot = (first + i * SLOTS // COPIES) % SLOTS
+        slot = (first + OFFSETS[i]) % SLOTS
         front = prefix.encode("utf-8", "surrogateescape") + b":{" + tags.of(slot) + b"}:"
         record, nodes, history = (front + kind.encode("utf-8", "surrogateescape") + b":" + text for kind in kinds)
         names.append(Names((record, nodes, history), slot))

@@ -139,13 +139,14 @@ local function wait_in_line()
   return math.min(before * YIELD_STEP, YIELD_MAX)
 end
 local function drop_gone_nodes()
-  local values, gone = nodes(), {}
-  for name, tick in pairs(values) do
-    if string.sub(name, 1, 5) == 'seen:' and tick * 1000 + RETENTION < now then gone[string.sub(name, 6)] = true end
+  local values, heard = nodes(), {}
+  for name, value in pairs(values) do
+    local kind, node = string.match(name, '^([^:]*):(.*)$')
+    if kind == 'seen' or kind == 'asked' then heard[node] = math.max(heard[node] or 0, value) end
   end
   for name in pairs(values) do
-    local node = string.match(name, '^[^:]*:(.*)$') or ''
-    if gone[node] then redis.call('HDEL', KEYS[2], name) end
+    local at = heard[string.match(name, '^[^:]*:(.*)$') or '']
+    if at and at * 1000 + RETENTION < now then redis.call('HDEL', KEYS[2], name) end
   end
 end
 
@@ -154,7 +155,8 @@ local operations = {}
 function operations.prepare()
   local answer = refusal()
   if not answer then
-    raise('seen:' .. ask.node, asked('tick'))
+    local tick = asked('tick')
+    if tick ~= 0 then raise('seen:' .. ask.node, tick) else raise('asked:' .. ask.node, math.floor(now / 1000)) end
     answer = judge()
   end
   wait = 0
