@@ -21,9 +21,13 @@ class Refused(CronlockError):
 
 
 class Unreachable(CronlockError):
-    """Raised when no quorum of the voters answered within the outage window."""
+    """Raised when no quorum of the voters agreed in time; `outage`: because too few of them answered."""
 
     status = 122
+
+    def __init__(self, message: str, outage: bool = True) -> None:
+        super().__init__(message)
+        self.outage = outage
 
 
 class Interrupted(CronlockError):

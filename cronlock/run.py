@@ -33,7 +33,10 @@ LAST_TRY = (
 )
 SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
 OUTAGE_STEP_MIN, OUTAGE_STEP_MAX = 200, 2_000  # ms between two attempts while no quorum answers, doubling
-OLD_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, once
+SPLIT_WINDOW = 5_000  # ms at least for split votes, which are no outage: other nodes ask at the same time
+STRAGGLER_WAIT = 50  # ms for the slower voters of a split vote, doubling with each attempt
+OLDER_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, a living node's is not
+EXTENDED = 1_000  # ms by which an extension moves a lease's end at least; measuring its end twice differs by less
 COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
 
 
@@ -98,9 +101,9 @@ class Run:
         try:
             got = self._get()
         except Unreachable as error:
-            if self.settings.on_outage == "fail":
+            if self.settings.on_outage == "fail" or not error.outage:
                 raise
-            started = self.settings.on_outage == "run"
+            started = self.settings.on_outage == "run" and not self._too_late()
             self.say.always(f"unreachable: {error}: " + ("run without a lock" if started else "skipped"))
             return self._start(None) if started else self.settings.conflict_exit_code
         if isinstance(got, Holder):
@@ -118,35 +121,36 @@ class Run:
         """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
         begun = self.clock()
         deadline = begun + self.plan.outage_wait
-        waited = False
-        splits, outages = SPLIT_MIN, OUTAGE_STEP_MIN
+        older = OlderLease()
+        splits, outages, patience = SPLIT_MIN, OUTAGE_STEP_MIN, STRAGGLER_WAIT
         while True:
-            candidate = Candidate(self.voters)
+            candidate = Candidate(self.voters, patience)
             try:
-                got = self._attempt(candidate, deadline + LAST_TRY)
+                got = self._attempt(candidate, max(deadline, begun + SPLIT_WINDOW) + LAST_TRY)
             except Interrupted:
                 if candidate.seats:
                     candidate.seats.release(self.clock() + LAST_TRY)
                 raise
             if isinstance(got, Holder) or got.kind not in (AGAIN, UNKNOWN, record.HELD):
                 return got
+            split = got.kind == AGAIN and got.reached
             if got.kind == record.HELD:
-                left = got.answer["left"]
-                old = 0 < got.answer["tick"] < self.plan.tick
-                if waited or not old or left > OLD_LEASE_MAX or self._too_late(left):
+                pause = older.left(candidate.answers, self.plan.tick, self.clock())
+                if not pause or self._too_late(pause):
                     return got
-                waited = True
-                deadline += left
-                pause = left + 1
-            elif got.reached and got.kind == AGAIN:
+                deadline = max(deadline, self.clock() + pause + self.plan.outage_wait)
+            elif split:
                 pause = got.wait or _random(splits // 10, splits)
-                splits = min(2 * splits, SPLIT_MAX)
+                splits, patience = min(2 * splits, SPLIT_MAX), min(2 * patience, SPLIT_MAX)
             else:
                 pause = _random(outages // 2, outages)
                 outages = min(2 * outages, OUTAGE_STEP_MAX)
-            if got.kind == UNKNOWN or self.clock() >= deadline or self._too_late():
-                raise Unreachable(self._unreachable(got, self.clock() - begun))
-            self._sleep(pause if got.kind == record.HELD else min(pause, deadline - self.clock()))
+            until = max(deadline, begun + SPLIT_WINDOW) if split else deadline
+            if split and self._too_late():
+                return Verdict(record.LATE)
+            if got.kind == UNKNOWN or self.clock() >= until or self._too_late():
+                raise Unreachable(self._unreachable(got, self.clock() - begun), outage=not split)
+            self._sleep(pause if got.kind == record.HELD else min(pause, until - self.clock()))
 
     def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
         verdict = candidate.run(self.plan.ask(time.time(), self.settings.again), until)
@@ -169,7 +173,7 @@ class Run:
     def _sleep(self, length: int) -> None:
         until = self.clock() + length
         while (left := until - self.clock()) > 0:
-            self.loop.step(left)
+            self.voters.step(left)
 
     def _too_late(self, ahead: int = 0) -> bool:
         """Whether the tick will be late so many ms from now, by this node's clock."""
@@ -203,6 +207,9 @@ class Run:
                 f"the run of {instant(last['run_tick'])}" if last["run_tick"] else f"a run since {since(last['start'])}"
             )
             self.say.always(f"{which} on {last['node']} never ended")
+        if holder and holder.stop_at <= self.clock():
+            holder.release()
+            raise Unreachable("the lease was over before the command could start")
         try:
             command = Command(self.argv, self._environment(holder), self.signals.mask)
         except CannotStartError as error:
@@ -212,7 +219,11 @@ class Run:
             return error.status
         self.signals.receiver = lambda number: self._forward(command, number)
         self.signals.catch_job_control()
-        status, lost = self._hold(command, holder)
+        try:
+            status, lost = self._hold(command, holder)
+        except BaseException:  # a fault of cronlock itself: the command must not go on without a lease
+            command.end(self.plan.kill_after)
+            raise
         command.reap()
         if holder:
             self._tell(holder, status, lost)
@@ -259,18 +270,38 @@ class Run:
                 return status, False
             elif holder and now >= holder.stop_at:
                 kill_at = min(now + self.plan.kill_after, max(now, holder.validity - STOP_MARGIN))
-                self.say.always(f"lost: no quorum extends the lease: the command is stopped (status {LOST})")
                 command.signal(signal.SIGTERM)
                 command.signal(signal.SIGCONT)
+                self.say.always(f"lost: no quorum extends the lease: the command is stopped (status {LOST})")
             elif command.stopped:
                 command.stop_with_it()
             if kill_at:
-                self.loop.step(max(20, min(kill_at - now, 100)))
+                self.voters.step(max(20, min(kill_at - now, 100)))
             elif holder:
                 holder.tend()
-                self.loop.step(min(holder.due, holder.stop_at) - self.clock())
+                self.voters.step(min(holder.due, holder.stop_at) - self.clock())
             else:
-                self.loop.step(1_000)
+                self.voters.step(1_000)
+
+
+class OlderLease:
+    """The lease of an older tick, which a contender waits for: a dead node's must not cost the next tick."""
+
+    def __init__(self) -> None:
+        self._token = 0
+        self._end = 0
+
+    def left(self, answers: "list[dict[str, Any]]", tick: int, now: int) -> int:
+        """How many ms to wait until all voters are free of it; 0 when it is none of these, or is being extended."""
+        held = [answer for answer in answers if answer["answer"] == record.HELD]
+        newest = max(held, key=lambda answer: (answer["token"], answer["left"]))
+        left = int(newest["left"])
+        if not 0 < newest["tick"] < tick or left > OLDER_LEASE_MAX:
+            return 0
+        if self._token and (newest["token"] != self._token or now + left > self._end + EXTENDED):
+            return 0
+        self._token, self._end = newest["token"], max(self._end, now + left)
+        return left + 50
 
 
 def _random(least: int, most: int) -> int:

@@ -1,6 +1,7 @@
 """What cronlock says: one line to standard error, or to syslog; never on standard output, which is the command's."""
 
 import os
+import select
 import time
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -8,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 STDERR = 2
+STALLED = 200  # ms
 
 
 def printable(text: str) -> str:
@@ -48,7 +50,8 @@ class Say:
             syslog.syslog(syslog.LOG_NOTICE, line)
             return
         try:
-            os.write(STDERR, f"cronlock: {line}\n".encode("utf-8", "backslashreplace"))
+            if _writable():
+                os.write(STDERR, f"cronlock: {line}\n".encode("utf-8", "backslashreplace"))
         except OSError:  # nobody reads any more; the outcome stands in the exit status
             pass
 
@@ -56,6 +59,13 @@ class Say:
         """A line with -v or at a terminal."""
         if self._verbose:
             self.always(text)
+
+
+def _writable() -> bool:
+    """Whether a line can be written without waiting for a reader that has stalled: a lease does not wait either."""
+    poll = select.poll()
+    poll.register(STDERR, select.POLLOUT)
+    return bool(poll.poll(STALLED))
 
 
 def outcome(kind: str, answer: "dict[str, Any]", tick: int) -> str:

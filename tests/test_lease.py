@@ -1,5 +1,6 @@
 """The lease while the command runs: extended, lost in time, written back, and never longer than it must be."""
 
+import contextlib
 import os
 import signal
 import time
@@ -66,6 +67,27 @@ def test_with_all_servers_gone_the_command_is_ended_before_the_lease_is_over(fre
     assert err == "cronlock: job: lost: no quorum extends the lease: the command is stopped (status 123)\n"
 
 
+def test_a_reader_that_stalls_does_not_keep_the_command_alive(fresh_servers):
+    """Standard error is a full pipe: the command is stopped all the same, before the lease is over."""
+    servers = fresh_servers(3)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    words = ("run", *where(servers), "--key", "job", *TICK, "--ttl", "8s", "--kill-after", "2s")
+    process = start_cronlock(*words, "--", "sh", "-c", "touch ready; exec sleep 60", stderr=writer)
+    marked()
+    family = descendants(process.pid)
+    for server in servers:
+        server.kill()
+    wait_until(lambda: not any(alive(pid) for pid in family), timeout=8, message="the command's end")
+    assert process.wait(10) == 123
+    os.close(reader)
+    os.close(writer)
+
+
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -87,11 +109,10 @@ def test_a_quorum_is_enough_to_go_on(fresh_servers):
 
 
 def test_a_voter_that_forgot_gets_the_record_back(fresh_servers):
-    """A restarted, empty server has tick, token and lease again after the next extension."""
+    """A restarted, empty server has tick, token and lease again a moment later, however long the lease is."""
     servers = fresh_servers(3)
-    process = start_cronlock(
-        "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 9"
-    )
+    script = "touch ready; while ! test -e go; do sleep 0.05; done"
+    process = start_cronlock("run", *where(servers), "--key", "job", *TICK, "--ttl", "1h", "--", "sh", "-c", script)
     marked()
     servers[0].kill()
     servers[0].restart(empty=True)
@@ -99,6 +120,7 @@ def test_a_voter_that_forgot_gets_the_record_back(fresh_servers):
     written, kept = record(servers[0]), record(servers[1])
     for field in ("token", "tick", "attempt", "holder", "node", "start", "state"):
         assert written[field] == kept[field]
+    Path(home(), "go").touch()
     assert process.wait(30) == 0
     assert record(servers[0])["state"] == "done"
 

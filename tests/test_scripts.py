@@ -408,15 +408,17 @@ def test_with_the_right_to_info_the_stamp_is_the_servers_run_id(server: Server) 
 
 
 def test_a_copy_that_came_back_from_a_dump_is_reborn(fresh_servers: Servers, every_binary: Path) -> None:
-    """Until the next run is written."""
+    """Until a run is written, or extended: then it has what its holder has."""
     (server,) = fresh_servers(binary=every_binary, appendonly="yes", appendfsync="always")
     stored = Stored(server)
     candidate(stored)
     assert stored.call("commit", run_of(stored))["reborn"] == 0
     server.restart()
-    stored = Stored(server)
-    assert stored.call("extend", run_of(stored))["reborn"] == 1
-    assert stored.call("commit", run_of(stored))["reborn"] == 0
+    assert candidate(Stored(server))["reborn"] == 1
+    assert Stored(server).call("extend", run_of(Stored(server)))["reborn"] == 0
+    server.restart()
+    assert candidate(Stored(server))["reborn"] == 1
+    assert Stored(server).call("commit", run_of(Stored(server)))["reborn"] == 0
 
 
 @pytest.mark.parametrize("right", ["-publish", "resetchannels"])

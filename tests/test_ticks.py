@@ -15,11 +15,13 @@ FIRST = 1_790_000_000  # a tick is only a number here: it has no schedule
 LOG = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_TOKEN $CRONLOCK_RUN_NODE" >> runs'
 
 
-def race(tick, urls, nodes=NODES):
+def race(tick, urls, nodes=NODES, extra=()):
     """One tick asked for by several nodes at once: their statuses, and all that they printed."""
     where = [word for url in urls for word in ("--redis", url)]
     started = [
-        start_cronlock("run", *where, "--key", "race", "--node", f"n{node}", "--tick", FIRST + tick, "sh", "-c", LOG)
+        start_cronlock(
+            "run", *where, *extra, "--key", "race", "--node", f"n{node}", "--tick", FIRST + tick, "sh", "-c", LOG
+        )
         for node in range(nodes)
     ]
     ended = [(process, *process.communicate(timeout=60)) for process in started]
@@ -71,6 +73,15 @@ def test_a_dead_voter_and_one_that_stalls_cost_no_tick(fresh_servers):
         stall.join()
     assert len(stalls) > 3
     assert_each_tick_once(TICKS)
+
+
+def test_a_split_vote_is_no_outage(servers):
+    """Nodes that ask at the same time are told apart, also by who would not wait and would run without a lock."""
+    extra = ("--outage-wait", "0", "--on-outage", "run")
+    for tick in range(15):
+        statuses, printed = race(tick, [server.url for server in servers], nodes=4, extra=extra)
+        assert (set(statuses), printed) == ({0}, ""), f"tick {tick}"
+    assert_each_tick_once(15)
 
 
 def test_the_three_servers_of_these_tests_are_three(servers):

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,9 +12,10 @@ import pytest
 
 from cronlock.lock.address import Address
 from cronlock.lock.quorum import Failure
+from cronlock.lock.topology import RedisVoters
 from cronlock.lock.wire import Connection, Resolution, pack
 from cronlock.loop import Loop
-from tests.commands import descendants
+from tests.commands import descendants, environment
 
 PIECE = 7  # bytes: smaller than any reply
 
@@ -142,6 +145,41 @@ def test_a_name_that_nobody_knows_says_so():
     _, [failure] = ask(Address("nowhere.invalid", 1), [b"X"], patience=30)
     assert failure.text.startswith("nowhere.invalid:1: ")
     assert not failure.final
+
+
+def test_without_a_file_descriptor_a_look_up_fails_as_a_request():
+    """No traceback while a command runs: the voter counts as down."""
+    script = """
+import resource, os
+from cronlock.lock.address import Address
+from cronlock.lock.wire import Connection
+from cronlock.loop import Loop
+connection, got = Connection(Loop(), Address("localhost", 1)), []
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, 4096))
+connection.send([b"X"], got.append)
+print(got[0].text, got[0].final)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "localhost:1: too many open files False\n", done.stderr
+
+
+def test_a_connection_that_has_gone_silent_is_opened_again():
+    """A second without an answer: it failed, and the next request does not wait on it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        voters = RedisVoters(Loop(), [Address("127.0.0.1", listener.getsockname()[1])], "cronlock", "job")
+        for _ in range(2):
+            begun = time.monotonic()
+            failure = voters.find(voters.clock() + 5_000)
+            assert failure is not None
+            assert failure.text.endswith(": no answer")
+            assert 0.9 < time.monotonic() - begun < 3
+        accepted = [listener.accept()[0] for _ in range(2)]
+        assert len({peer.fileno() for peer in accepted}) == 2
+        for peer in accepted:
+            peer.close()
+    voters.close()
 
 
 def test_a_look_up_can_be_called_off():

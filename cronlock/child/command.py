@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 
 from cronlock.child.terminal import Foreground
 from cronlock.system import signal
@@ -91,6 +92,16 @@ class Command:
         """Continue the group, in the foreground when cronlock was put there."""
         self._foreground.lend(self.pid)
         self.signal(signal.SIGCONT)
+
+    def end(self, kill_after: int) -> None:
+        """Stop the group without a loop: SIGTERM, and SIGKILL after so many ms."""
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+        until = time.monotonic() + kill_after / 1000
+        while self.look() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        self.signal(signal.SIGKILL)
+        self.reap()
 
     def reap(self) -> None:
         """Let go of the process that has ended, and of the terminal."""

@@ -10,15 +10,21 @@ if TYPE_CHECKING:
 
     from cronlock.lock.seats import Fields, Reply, Request, Voters
 
-STRAGGLER_WAIT = 50  # ms for the rest of a split vote, once a quorum has answered: a hanging voter must not prolong it
 QUIET_WAIT = 10  # ms for the rest, once a quorum sends this node home: a late ok is then released at once
 
 
 class Candidate:
-    """One attempt under a fresh holder id. `seats` is empty until the voters are known."""
+    """One attempt under a fresh holder id. `seats` is empty until the voters are known.
 
-    def __init__(self, voters: "Voters") -> None:
+    `straggler_wait` is how many ms the rest of a split vote gets once a quorum has answered: a voter that hangs must
+    not prolong it, but one that is far away must be heard in the end.
+    """
+
+    def __init__(self, voters: "Voters", straggler_wait: int) -> None:
         self._voters = voters
+        self._straggler_wait = straggler_wait
+        self._ask: Fields = {}
+        self._asked_at = 0
         self._clock = voters.clock
         self.seats: Seats | None = None
         self.late_ok: Callable[[Seat], None] | None = None  # told of an ok that came after the verdict
@@ -34,16 +40,23 @@ class Candidate:
         if failure:
             return Verdict(REFUSED if failure.final else AGAIN, text=failure.text, reached=False)
         self.seats = Seats(self._voters)
-        ask = {**ask, "lease": record.PREPARE_LEASE, "settings": self._voters.settings}
+        self._ask = {**ask, "lease": record.PREPARE_LEASE, "settings": self._voters.settings}
+        self._asked_at = self._clock()
         for seat in self.seats.all:
-            seat.prepared_at = self._clock()
-            self.seats.send(seat, "prepare", ask, self._answered)
+            self.ask(seat)
         verdict = self._wait(self.seats, bool(ask["tick"]), min(until, self._clock() + ANSWER_WAIT))
         if self._voters.conflict:
             verdict = Verdict(REFUSED, text=self._voters.conflict)
         if verdict.kind != WON:
             self.seats.release(until)
         return verdict
+
+    def ask(self, seat: Seat) -> None:
+        """Send the prepare to one voter: to each at first, later again to one that failed."""
+        if self.seats:
+            seat.prepared_at = self._clock()
+            time = self._ask["time"] + self._clock() - self._asked_at
+            self.seats.send(seat, "prepare", {**self._ask, "time": time}, self._answered)
 
     def _wait(self, seats: Seats, ticks: bool, deadline: int) -> Verdict:
         heard, heard_at = -1, 0
@@ -61,10 +74,13 @@ class Candidate:
             if verdict:
                 until = min(deadline, heard_at + QUIET_WAIT)
             elif len(self.answers) >= quorum(len(replies)) and any(a["answer"] != record.OK for a in self.answers):
-                until = min(deadline, heard_at + STRAGGLER_WAIT)
+                until = min(deadline, heard_at + self._straggler_wait)
             if not pending or now >= until:
-                return verdict or undecided(replies)
+                return verdict or undecided([seat.reply or self._silent(seat) for seat in seats.all])
             self._voters.step(until - now)
+
+    def _silent(self, seat: Seat) -> Failure:
+        return Failure(f"{self._voters.label(seat.voter)}: no answer")
 
     def _answered(self, seat: Seat, reply: "Reply", _request: "Request") -> None:
         seat.reply = reply

@@ -1,7 +1,19 @@
 """commit, extend and finish: the run, from the won prepare until its end is known to a quorum."""
 
 from cronlock.lock import record
-from cronlock.lock.quorum import AGAIN, UNKNOWN, WON, Failure, believed, claim, drift, median_time, quorum, unended
+from cronlock.lock.quorum import (
+    AGAIN,
+    UNKNOWN,
+    WON,
+    Failure,
+    believed,
+    blank,
+    claim,
+    drift,
+    median_time,
+    quorum,
+    unended,
+)
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -44,7 +56,8 @@ class Holder:
         self._time, self._time_at = median_time(answers), self._clock()
         self.unended = unended(answers)  # the run before, when nobody heard of its end
         self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
-        candidate.late_ok = self._commit
+        self._candidate = candidate
+        candidate.late_ok = self._late
 
     @property
     def token(self) -> int:
@@ -70,9 +83,8 @@ class Holder:
 
     @property
     def due(self) -> int:
-        """When `tend` has something to do."""
-        late = [seat.request.sent + record.PREPARE_LEASE // 2 for seat in self._seats.all if seat.request]
-        return min([seat.due for seat in self._seats.all if not seat.request] + late)
+        """When `tend` has something to do; what is under way ends by itself."""
+        return min((seat.due for seat in self._seats.all if not seat.request), default=self.validity)
 
     def _voter_time(self) -> int:
         return self._time + self._clock() - self._time_at
@@ -95,16 +107,26 @@ class Holder:
             if hopeless or now >= until:
                 self._seats.release(max(until, now + COMMIT_RETRY))
                 return AGAIN if hopeless else UNKNOWN
-            self._seats.give_up_late()
             for seat in self._seats.all:
-                stale = seat.committed and seat.until - self._spare <= now
-                if seat.prepared and not seat.request and seat.due <= now and (stale or not seat.committed):
+                if seat.request or seat.due > now or seat.rejected:
+                    continue
+                if seat.prepared and (not seat.committed or seat.until - self._spare <= now):
                     self._commit(seat)
+                elif isinstance(seat.reply, Failure):  # it may be up by now, and another one down
+                    seat.due = now + RETRY_MIN
+                    self._candidate.ask(seat)
             self._voters.step(min(until - now, COMMIT_RETRY))
 
     def _commit(self, seat: "Seat") -> None:
         if not self._seats.ending:
             self._seats.send(seat, "commit", self._ask(seat.voter_now(self._clock()) + NOT_AFTER), self._committed)
+
+    def _late(self, seat: "Seat") -> None:
+        """An ok that came after the verdict: good for a commit only where nothing newer was seen or forgotten since."""
+        if isinstance(seat.reply, dict) and not blank(seat.reply) and seat.reply["token"] < self.token:
+            self._commit(seat)
+        else:
+            seat.rejected = True  # it gets the record once this is a run
 
     def _committed(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
         seat.due = self._clock() + COMMIT_RETRY
@@ -123,6 +145,7 @@ class Holder:
         seat.committed, seat.lost = True, False
         seat.until = request.sent + request.lease - drift(request.lease)
         seat.due = request.sent + request.lease // 3
+        seat.failures = self._voters.failures(seat.voter)
 
     # -- extend, and write back ------------------------------------------------------------------------------------
 
@@ -139,19 +162,23 @@ class Holder:
 
     def tend(self) -> None:
         """Extend where it is time: a third of the lease has gone, or the last try failed."""
-        self._seats.give_up_late()
         now = self._clock()
         if now >= self.validity:
             return
         for seat in self._seats.all:
+            if seat.failures != self._voters.failures(seat.voter):  # a server that restarted may have forgotten
+                seat.failures = self._voters.failures(seat.voter)
+                seat.due = min(seat.due, now + RETRY_MIN)
             if not seat.request and seat.due <= now:
                 self._extend(seat, now)
 
     def _extend(self, seat: "Seat", now: int) -> None:
+        if not seat.now_at:  # its clock is unknown: what is void everywhere comes back with it
+            self._seats.send(seat, "extend", self._ask(0), self._extended)
+            return
         good_for = min(NOT_AFTER, self.validity - now)
-        time = seat.voter_now(now) if seat.now_at else self._voter_time()
-        seat.write_until = now + good_for
-        self._seats.send(seat, "extend", self._ask(time + good_for), self._extended)
+        ask = self._ask(seat.voter_now(now) + good_for)
+        self._seats.send(seat, "extend", ask, self._extended, void_at=now + good_for)
 
     def _extended(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
         seat.due = self._clock() + self._retry()
@@ -159,14 +186,17 @@ class Holder:
             if not self._seats.ending:
                 self._voters.refresh()
             return
-        seat.write_until = 0
         if reply["answer"] == record.OK:
             self._good(seat, request)
-        elif reply["answer"] == record.EXPIRED:  # by now its clock is known
+        elif reply["answer"] == record.EXPIRED:  # its clock is known now
             seat.due = self._clock() + COMMIT_RETRY
         else:
             seat.committed = False
             seat.lost = reply["answer"] in (record.NEWER, record.SETTINGS)
+
+    def release(self) -> None:
+        """Take the commit back: nothing was started."""
+        self._seats.release(self._clock() + FINISH_WAIT)
 
     # -- finish ----------------------------------------------------------------------------------------------------
 
@@ -189,7 +219,7 @@ class Holder:
         while not ending.over(self._clock(), self._enough) and self._clock() < start + FINISH_WAIT:
             now = self._clock()
             for seat in self._seats.all:
-                if seat.voter not in ending.under_way and seat.voter not in ending.answered and seat.due <= now:
+                if ending.lacks(seat.voter) and max(seat.due, seat.void_at) <= now:
                     ending.under_way.add(seat.voter)
                     self._seats.send(seat, "finish", ask, ending.answer)
             if not ending.over(self._clock(), self._enough):
@@ -204,12 +234,8 @@ class Holder:
 
     def _wait_for_writes(self, until: int) -> None:
         """A write-back that was lost on its way must not come back after the finish."""
-        while True:
-            now = self._clock()
-            last = max((seat.write_until for seat in self._seats.all if not seat.request), default=0)
-            if now >= min(last, until):
-                return
-            self._voters.step(min(last, until) - now)
+        while (now := self._clock()) < min(until, max(seat.void_at for seat in self._seats.all)):
+            self._voters.step(min(until, max(seat.void_at for seat in self._seats.all)) - now)
 
 
 class Ending:
@@ -233,6 +259,10 @@ class Ending:
             return
         self.answered.add(seat.voter)
         self.heard += reply["answer"] == record.OK
+
+    def lacks(self, voter: int) -> bool:
+        """Whether this voter is to be told, or told again."""
+        return voter not in self.under_way and voter not in self.answered
 
     def over(self, now: int, enough: int) -> bool:
         """Whether all have answered, or enough have and the others had their time."""

@@ -73,11 +73,13 @@ class LocalVoters:
 
     def send(self, _voter: int, operation: str, ask: "Fields", answered: "Answered") -> None:
         """Do one operation on the file; `answered` gets the answer's fields, or a Failure."""
+        reply: Fields | Failure
         try:
-            answered(self._locked(operation, ask))
+            reply = self._locked(operation, ask)
         except OSError as error:
             reason = f"{self._path}: {(error.strerror or str(error)).lower()}"
-            answered(Failure(reason, final=error.errno not in PASSING and not isinstance(error, BlockingIOError)))
+            reply = Failure(reason, final=error.errno not in PASSING and not isinstance(error, BlockingIOError))
+        answered(reply)
 
     def _locked(self, operation: str, ask: "Fields") -> "Fields | Failure":
         fd = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -146,8 +148,9 @@ class LocalVoters:
     def refresh(self) -> None:
         """A file does not move."""
 
-    def give_up(self, _voter: int) -> None:
-        """Nothing is ever under way here."""
+    def failures(self, _voter: int) -> int:
+        """A file has no connection to lose."""
+        return 0
 
     def close(self) -> None:
         """Nothing is open."""

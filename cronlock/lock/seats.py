@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.lock.local import LocalVoters
-    from cronlock.lock.topology import RedisVoters
+    from cronlock.lock.topology import Call, RedisVoters
 
     Fields = dict[str, Any]
     Reply = Fields | Failure
@@ -20,13 +20,15 @@ RELEASE_WAIT = 200  # ms for releases to be answered; what is not heard runs out
 
 
 class Request:
-    """One request under way: when it was sent, and the lease in ms that it asks for."""
+    """One request under way: when it was sent, the lease in ms that it asks for, until when it may be executed."""
 
-    __slots__ = ("lease", "sent")
+    __slots__ = ("call", "lease", "sent", "void_at")
 
-    def __init__(self, sent: int, lease: int) -> None:
+    def __init__(self, sent: int, lease: int, void_at: int) -> None:
         self.sent = sent
         self.lease = lease
+        self.void_at = void_at
+        self.call: Call | None = None
 
 
 class Seat:
@@ -35,6 +37,7 @@ class Seat:
     __slots__ = (
         "committed",
         "due",
+        "failures",
         "lost",
         "now",
         "now_at",
@@ -44,8 +47,8 @@ class Seat:
         "reply",
         "request",
         "until",
+        "void_at",
         "voter",
-        "write_until",
     )
 
     def __init__(self, voter: int) -> None:
@@ -59,7 +62,8 @@ class Seat:
         self.lost = False  # it holds a newer run, or other settings
         self.until = 0  # the end of the run's lease there, as far as this node may believe
         self.due = 0  # when to ask it again
-        self.write_until = 0  # until when a write-back that was not answered may still be executed
+        self.void_at = 0  # until when a write-back that was not answered may still be executed
+        self.failures = 0  # of the connection, when it was last looked at
         self.now = 0  # the clock that the voter told, at this node's `now_at`
         self.now_at = 0
 
@@ -78,24 +82,32 @@ class Seats:
         self.all = [Seat(voter) for voter in range(voters.count)]
         self.ending = False  # release or finish is under way: nothing new is taken
 
-    def send(self, seat: Seat, operation: str, ask: "Fields", done: "Callable[[Seat, Reply, Request], None]") -> None:
-        """Ask one voter; `done` gets the answer with the request that it answers."""
-        request = seat.request = Request(self.clock(), int(ask.get("lease", 0)))
+    def send(
+        self,
+        seat: Seat,
+        operation: str,
+        ask: "Fields",
+        done: "Callable[[Seat, Reply, Request], None]",
+        void_at: int = 0,
+    ) -> None:
+        """Ask one voter; `done` gets the answer with the request that it answers.
+
+        What is still under way there was sent before, so it is not sent again when its slot turns out to have moved.
+        """
+        if seat.request and seat.request.call:
+            seat.request.call.void = True
+        request = seat.request = Request(self.clock(), int(ask.get("lease", 0)), void_at)
 
         def answered(reply: "Reply") -> None:
             if seat.request is request:
                 seat.request = None
-            if not isinstance(reply, Failure):
+            if isinstance(reply, Failure):
+                seat.void_at = max(seat.void_at, request.void_at)
+            else:
                 seat.now, seat.now_at = reply["now"], self.clock()
             done(seat, reply, request)
 
-        self.voters.send(seat.voter, operation, {"holder": self.holder, **ask}, answered)
-
-    def give_up_late(self) -> None:
-        """What was not answered in time counts as failed."""
-        for seat in self.all:
-            if seat.request and self.clock() - seat.request.sent >= ANSWER_WAIT:
-                self.voters.give_up(seat.voter)
+        request.call = self.voters.send(seat.voter, operation, {"holder": self.holder, **ask}, answered)
 
     def release(self, until: int) -> None:
         """Take everything back where something of this attempt may stand, behind what is still under way there."""

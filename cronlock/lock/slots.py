@@ -9,8 +9,8 @@ from binascii import crc_hqx  # CRC16/XMODEM, the one that the Redis Cluster spe
 
 SLOTS = 16384
 COPIES = 7
-# Uneven: steps of a seventh are the ranges of 7 equal masters, and `redis-cli --cluster rebalance` gives the lowest slots
-# of each to an eighth master: all copies of every eighth key would lie on it.
+# Uneven: steps of a seventh are the ranges of 7 equal masters, and `redis-cli --cluster rebalance` gives the lowest
+# slots of each to an eighth master: all copies of every eighth key would lie on it.
 OFFSETS = (0, 1934, 4973, 7359, 8847, 11234, 14060)
 LETTERS = b"@ABCDEFGHIJKLMNO"  # four of them reach every slot
 

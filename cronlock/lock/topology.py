@@ -41,15 +41,16 @@ def decoded(reply: "Any") -> "Fields":
 
 
 class Call:
-    """One script call on its way."""
+    """One script call on its way. `void`: something later was sent to its voter, so it must not be sent again."""
 
-    __slots__ = ("answered", "redirects", "voter", "words")
+    __slots__ = ("answered", "redirects", "void", "voter", "words")
 
     def __init__(self, voter: int, words: "list[bytes]", answered: "Answered") -> None:
         self.voter = voter
         self.words = words
         self.answered = answered
         self.redirects = 0
+        self.void = False
 
 
 class Hearing:
@@ -121,14 +122,12 @@ class RedisVoters:
         for connection in asked:
             connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
         while not hearing.decided and len(hearing.failures) < len(asked) and self.clock() < until:
-            self._loop.step(until - self.clock())
+            self.step(until - self.clock())
         if hearing.decided:
             return None
-        for connection in asked:
-            if not connection.idle:
-                connection.fail("no answer")
         passing = [failure for failure in hearing.failures if not failure.final]
-        return (passing or hearing.failures)[0]
+        silent = [Failure(f"{asked[0].address.label}: no answer")]
+        return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
 
     def _listener(self, connection: Connection, hearing: Hearing) -> "Done":
         def described(reply: "Any") -> None:
@@ -139,7 +138,7 @@ class RedisVoters:
                 hearing.failures.append(refused_by_server(connection.address.label, str(reply)))
             elif isinstance(reply, Failure):
                 hearing.failures.append(reply)
-            elif self._use_cluster(connection, reply):
+            elif self._understood(connection, reply):
                 hearing.decided = True
             else:
                 hearing.failures.append(Failure(f"{connection.address.label}: its cluster has no slots yet"))
@@ -153,6 +152,12 @@ class RedisVoters:
             names = copies(self._prefix, self._key, self._node, 1)
             self._names = names * len(self._seeds)
             self._places = list(self._seeds)
+
+    def _understood(self, connection: Connection, reply: "Any") -> bool:
+        try:
+            return self._use_cluster(connection, reply)
+        except (TypeError, IndexError, ValueError):  # no list of slots
+            return False
 
     def _use_cluster(self, connection: Connection, reply: "Any") -> bool:
         members = {node[2] for slots in reply for node in slots[2:] if len(node) > 2}
@@ -182,16 +187,18 @@ class RedisVoters:
             self._pool[name, port] = Connection(self._loop, beside.address.beside(name, port))
         return self._pool[name, port]
 
-    def send(self, voter: int, operation: str, ask: "Fields", answered: "Answered") -> None:
+    def send(self, voter: int, operation: str, ask: "Fields", answered: "Answered") -> Call:
         """Call the script for one voter's copy; `answered` gets the answer's fields, or a Failure."""
-        place = self._places[voter]
-        if place is None:
-            answered(Failure(f"{self.label(voter)}: no master has its slot"))
-            return
         words = [encoded(operation)]
         for name, value in ask.items():
             words += (encoded(name), encoded(value))
-        self._send(place, Call(voter, words, answered), self._digest)
+        call = Call(voter, words, answered)
+        place = self._places[voter]
+        if place is None:
+            answered(Failure(f"{self.label(voter)}: no master has its slot"))
+        else:
+            self._send(place, call, self._digest)
+        return call
 
     def _send(self, place: Connection, call: Call, script: bytes) -> None:
         how = b"EVALSHA" if script is self._digest else b"EVAL"
@@ -204,7 +211,13 @@ class RedisVoters:
         if isinstance(reply, Failure):
             call.answered(reply)
         elif not isinstance(reply, hiredis.ReplyError):
-            call.answered(decoded(reply))
+            try:
+                fields = decoded(reply)
+            except (TypeError, AttributeError, ValueError):
+                place.fail("its answers are not those of cronlock's script")
+                call.answered(Failure(f"{place.address.label}: its answers are not those of cronlock's script"))
+                return
+            call.answered(fields)
         elif not self._follow(place, call, str(reply)):
             call.answered(refused_by_server(place.address.label, str(reply)))
 
@@ -212,7 +225,7 @@ class RedisVoters:
         """Whether the call goes on elsewhere: the script is not loaded yet, or the slot has moved."""
         code, _, rest = text.partition(" ")
         call.redirects += 1
-        if call.redirects > REDIRECTS:
+        if call.redirects > REDIRECTS or call.void:
             return False
         if code == "NOSCRIPT":
             self._send(place, call, self._script)
@@ -235,11 +248,10 @@ class RedisVoters:
                 if connection.idle:
                     connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing()))
 
-    def give_up(self, voter: int) -> None:
-        """What this voter has not answered by now counts as failed; the next request opens a new connection."""
+    def failures(self, voter: int) -> int:
+        """How often the connection to this voter was lost: another number than before means that it may be another."""
         place = self._places[voter]
-        if place and not place.idle:
-            place.fail("no answer")
+        return place.failures if place else 0
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -247,5 +259,9 @@ class RedisVoters:
             connection.close()
 
     def step(self, timeout: int) -> None:
-        """Wait at most so many ms for something to happen."""
-        self._loop.step(timeout)
+        """Wait at most so many ms for something to happen; what has been silent for too long counts as lost."""
+        busy = [connection for connection in self._pool.values() if not connection.idle]
+        self._loop.step(min([timeout, *(connection.patience for connection in busy)]))
+        for connection in busy:
+            if not connection.idle and connection.patience <= 0:
+                connection.fail("no answer")

@@ -7,7 +7,7 @@ import hiredis
 
 from cronlock.lock.quorum import Failure
 from cronlock.loop import READ, WRITE
-from cronlock.system import signal, socket
+from cronlock.system import boottime, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
 
 CHUNK = 65_536
+SILENCE = 1_000  # ms without an answer, after which a connection counts as lost: it may have died without a word
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
 )
@@ -54,16 +55,25 @@ class Connection:
         self._connected = False
         self._out = bytearray()
         self._waiting: list[Done] = []
+        self._heard_at = 0  # ms, of boottime(): the last answer, or the first request after all were answered
         self._reader = hiredis.Reader()
+        self.failures = 0  # how often it was lost
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""
         return not self._waiting
 
+    @property
+    def patience(self) -> int:
+        """How many ms more to wait for the answers under way; 0 or less when it is time to fail."""
+        return self._heard_at + SILENCE - boottime()
+
     def send(self, words: "Sequence[bytes]", done: "Done") -> None:
         """Queue a request; `done` gets its reply, or the Failure that ended the connection."""
         opening = not self._opened
+        if not self._waiting:
+            self._heard_at = boottime()
         if opening:
             self._opened = True
             self._log_in()
@@ -85,6 +95,7 @@ class Connection:
         """Close, and give all that wait the same Failure. The next request tries the next place."""
         self._drop_socket()
         self._opened = False
+        self.failures += 1
         self._out.clear()
         self._reader = hiredis.Reader()
         self._places = self._places[1:]
@@ -114,7 +125,10 @@ class Connection:
         if self._places:
             self._connect()
         elif not self._resolution:  # one that takes longer than a request may last goes on for the next request
-            self._resolution = Resolution(self._loop, self.address, self._resolved)
+            try:
+                self._resolution = Resolution(self._loop, self.address, self._resolved)
+            except OSError as error:  # no process or no file descriptor to be had
+                self.fail((error.strerror or str(error)).lower())
 
     def _resolved(self, places: "list[Place] | str") -> None:
         self._resolution = None
@@ -193,6 +207,7 @@ class Connection:
                 reply = self._reader.gets()
                 if reply is False:
                     break
+                self._heard_at = boottime()
                 self._waiting.pop(0)(reply)
         except hiredis.ProtocolError:
             self.fail("it does not speak Redis's protocol", final=True)

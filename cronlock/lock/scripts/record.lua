@@ -181,7 +181,7 @@ end
 function operations.extend()
   if now > asked('not_after') then return 'expired' end
   if mine() then
-    set({lease_end = now + asked('lease'), lease = ask.lease})
+    set({lease_end = now + asked('lease'), lease = ask.lease, run_id = run_id})
     return 'ok'
   end
   if word('settings') ~= '' and word('settings') ~= ask.settings then return 'settings' end
@@ -201,6 +201,9 @@ function operations.release()
 end
 function operations.finish()
   if not mine() then
+    if number('token') == asked('token') and number('end') == asked('end') and word('outcome') == ask.outcome then
+      return 'ok'
+    end
     if word('holder') == ask.holder and word('kind') == 'prepare' then clear_holder() end
     return 'other'
   end
