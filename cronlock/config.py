@@ -216,6 +216,8 @@ def _generic(environ: "Mapping[str, str]") -> tuple[list[Address], str]:
     if host:
         if not port.isdigit():
             raise Refused("REDIS_PORT: it is no port: 1 to 65535")
+        if host.count(":") == 1:
+            raise Refused("REDIS_HOST has a colon: the port goes into REDIS_PORT")
         bracketed = f"[{host}]" if ":" in host else host
         by_host = parse(f"redis://{bracketed}:{port}", "REDIS_HOST and REDIS_PORT")
         by_host.username = environ.get("REDIS_USERNAME", "")

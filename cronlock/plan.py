@@ -9,6 +9,7 @@ from cronlock.schedule import (
     check_lease,
     kill_after_default,
     lease_length,
+    load_zone,
     outage_window,
     parse_tick,
     shortest_lease,
@@ -95,7 +96,10 @@ class Plan:
         by_hand = settings.source("each") == COMMAND_LINE
         lines = own_lines(settings.key, settings.mode, default_mode="once" if by_hand else settings.mode)
         if not lines:
-            if settings.once or settings.each:
+            if settings.tz:
+                with Blame(settings, "tz"):
+                    load_zone(settings.tz)
+            if settings.once or settings.each or settings.again or settings.start_within:
                 self.note = NO_SCHEDULE
             return None
         self.schedule_source = ", ".join(line.place for line in lines)

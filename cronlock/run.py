@@ -42,7 +42,8 @@ COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
 
 def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str, str]") -> int:
     """`cronlock run` with the options that were given on its command line; the exit status."""
-    say = Say(str(given.get("key", "")), quiet=bool(given.get("quiet")), syslog=bool(given.get("syslog")))
+    quiet = bool(given.get("quiet")) and not given.get("verbose")
+    say = Say(str(given.get("key", "")), quiet=quiet, syslog=bool(given.get("syslog")))
     try:
         settings = load(given, environ)
         say = Say(settings.key or "", settings.verbose, settings.quiet, settings.syslog)
@@ -138,6 +139,7 @@ class Run:
                 pause = older.left(candidate.answers, self.plan.tick, self.clock())
                 if not pause or self._too_late(pause):
                     return got
+                self.say.told(f"waiting for a lease of an older tick, {got.answer['node']}'s, to end or be extended")
                 deadline = max(deadline, self.clock() + pause + self.plan.outage_wait)
             elif split:
                 pause = got.wait or _random(splits // 10, splits)
@@ -181,7 +183,7 @@ class Run:
 
     def _unreachable(self, verdict: Verdict, waited: int) -> str:
         count = self.voters.count
-        voters = f"no quorum of {count} voters" if count > 1 else "no answer that decides"
+        voters = f"no quorum of {count} voters" if count > 1 else "no answer"
         why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
         return f"{voters} in {round(waited / 1000)} s{why}"
 
@@ -227,6 +229,8 @@ class Run:
         command.reap()
         if holder:
             self._tell(holder, status, lost)
+            for text in holder.missing:
+                self.say.told(f"a voter is missing: {text}")
         if not lost:
             self.say.told(f"ran: status {status}")
         return LOST if lost else status

@@ -42,6 +42,8 @@ def parse(url: str, source: str) -> Address:
     if not found or scheme not in SCHEMES:
         what = "no scheme" if not found else f"unknown scheme {scheme!r}" if scheme.isalpha() else "unknown scheme"
         raise Refused(f"{source}: a Redis URL with {what}: write redis://host:port or unix:///path")
+    if any(f"{between}{known}://" in rest for between in " ," for known in SCHEMES):
+        raise Refused(f"{source}: several Redis URLs in one: repeat --redis, or put spaces between in CRONLOCK_REDIS")
     rest, _, query = rest.partition("?")
     if "@" in query:
         raise Refused(f"{source}: percent-encode what is special in a Redis URL's password: %3F for ?, %40 for @")

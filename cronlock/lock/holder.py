@@ -56,6 +56,7 @@ class Holder:
         self._time, self._time_at = median_time(answers), self._clock()
         self.unended = unended(answers)  # the run before, when nobody heard of its end
         self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
+        self.missing: list[str] = []  # what kept voters from hearing of the end
         self._candidate = candidate
         candidate.late_ok = self._late
 
@@ -225,6 +226,7 @@ class Holder:
             if not ending.over(self._clock(), self._enough):
                 self._voters.step(min(start + FINISH_WAIT, ending.next(now)) - now)
             self._look_again(ending)
+        self.missing = list(ending.texts.values())
         return ending.heard >= self._enough
 
     def _look_again(self, ending: "Ending") -> None:
@@ -241,12 +243,13 @@ class Holder:
 class Ending:
     """Who has heard of the end."""
 
-    __slots__ = ("answered", "enough_at", "failed", "heard", "under_way", "voters")
+    __slots__ = ("answered", "enough_at", "failed", "heard", "texts", "under_way", "voters")
 
     def __init__(self, voters: int) -> None:
         self.voters = voters
         self.under_way: set[int] = set()
         self.answered: set[int] = set()
+        self.texts: dict[int, str] = {}
         self.heard = 0
         self.enough_at = 0
         self.failed = False
@@ -255,9 +258,11 @@ class Ending:
         self.under_way.discard(seat.voter)
         if isinstance(reply, Failure):
             self.failed = True
+            self.texts[seat.voter] = reply.text
             seat.due = request.sent + COMMIT_RETRY * 2
             return
         self.answered.add(seat.voter)
+        self.texts.pop(seat.voter, None)
         self.heard += reply["answer"] == record.OK
 
     def lacks(self, voter: int) -> bool:

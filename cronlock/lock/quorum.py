@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WON, AGAIN, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
 QUIET = (record.HELD, record.DONE, record.PAUSED)
+SHOWN = 3  # failures named in a message: more do not make it clearer
 DRIFT_PERCENT, DRIFT_MS = 1, 2  # the Redlock page's allowance for clocks that do not run at quite the same rate
 
 
@@ -119,12 +120,16 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     wait = max((answer["wait"] for answer in answers), default=0)
-    text = failures[0].text if failures else ""
+    text = "; ".join(dict.fromkeys(failure.text for failure in failures[:SHOWN]))
     enough = quorum(len(replies))
     forgot = sum(answer["answer"] == record.OK and blank(answer) for answer in answers)
     if forgot and sum(answer["answer"] == record.OK for answer in answers) >= enough:
-        missing = f", and not {text}" if text else ""
-        text = f"a new key, or copies that forgot it, need all {len(replies)} voters once{missing}"
+        final = [failure for failure in failures if failure.final]
+        if final:
+            return Verdict(REFUSED, text=f"{final[0].text} (a first tick needs all {len(replies)} voters)")
+        missing = f": {text}" if text else ""
+        count = f"{forgot} of {len(replies)} voters"
+        text = f"{count} do not know this key, as if it were new; a new key's first tick needs all of them{missing}"
         return Verdict(AGAIN, text=text, reached=False)
     return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) >= enough)
 

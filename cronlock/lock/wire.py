@@ -208,6 +208,9 @@ class Connection:
                 if reply is False:
                     break
                 self._heard_at = boottime()
+                if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
+                    self.fail(str(reply), final=True)  # what follows would be answered with worse words
+                    return
                 self._waiting.pop(0)(reply)
         except hiredis.ProtocolError:
             self.fail("it does not speak Redis's protocol", final=True)

@@ -1,5 +1,6 @@
 """`run --dry-run`: what would be done, and where each value comes from; connects to nothing."""
 
+import shlex
 import time
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ UPCOMING = 3
 
 def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
     """Print the plan on standard output, a line per fact; returns 0."""
-    rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", " ".join(argv))]
+    rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", shlex.join(argv))]
     rows += _time(plan)
     rows += [
         ("kill after", spell(plan.kill_after)),
