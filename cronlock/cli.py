@@ -4,8 +4,8 @@ import os
 
 import click
 
-from cronlock import __version__, options
-from cronlock.options import GROUPS, OPTIONS, Option
+from cronlock import __version__
+from cronlock.options import BY_NAME, GROUPS, OPTIONS, YES, Option
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
 if TYPE_CHECKING:
@@ -43,19 +43,25 @@ def _click_option(option: Option) -> click.Option:
     return click.Option(names, type=Value(option), multiple=option.many, default=None, help=option.help)
 
 
-class RunCommand(click.Command):
-    """`run`, with its options grouped by the question that they answer."""
+class TableCommand(click.Command):
+    """A command whose options stand in the table, grouped by the question that they answer."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for group in GROUPS:
-            rows = [_help_row(option) for option in OPTIONS if option.group == group]
-            with formatter.section(group):
-                formatter.write_dl(rows)
+            rows = [_help_row(option) for option in _options_of(self.name) if option.group == group]
+            if rows:
+                with formatter.section(group):
+                    formatter.write_dl(rows)
         with formatter.section("Help"):
             formatter.write_dl([("--help", "Show this page.")])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(f"\n{EPILOG}")
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}")
+
+
+def _options_of(command: str | None) -> list[Option]:
+    return [option for option in (*OPTIONS, YES) if command in option.commands]
 
 
 def _help_row(option: Option) -> tuple[str, str]:
@@ -64,25 +70,46 @@ def _help_row(option: Option) -> tuple[str, str]:
     return f"{flags} {option.metavar}".rstrip(), option.help + default
 
 
+def _given(values: "dict[str, Any]") -> "dict[str, Any]":
+    """What the command line gave, by option name."""
+    by_name = {name.replace("_", "-"): value for name, value in values.items()}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in by_name.items() if v not in (None, ())}
+
+
 def _run(command: "Sequence[str]", **values: "Any") -> int:
     from cronlock.run import run
 
-    given = {option.name: values[option.name.replace("-", "_")] for option in OPTIONS}
-    given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
-    zeros = {name for name in options.BY_NAME if values[name.replace("-", "_")] == 0 and options.BY_NAME[name].parse}
-    return run(given | dict.fromkeys(zeros, 0), command, os.environ)
+    return run(_given(values), command, os.environ)
 
 
-run_command = RunCommand(
+def _adopt(keys: "Sequence[str]", yes: bool, **values: "Any") -> int:
+    from cronlock.people.adopt import adopt
+
+    return adopt(_given(values), keys, bool(yes), os.environ)
+
+
+run_command = TableCommand(
     "run",
     callback=_run,
     params=[
-        *(_click_option(option) for option in OPTIONS),
+        *(_click_option(option) for option in _options_of("run")),
         click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED),
     ],
     help="Run COMMAND when this node gets the tick's lock, and exit with its status; else exit quietly.",
+    epilog=EPILOG,
     options_metavar="[OPTIONS] [--]",
     context_settings={"allow_interspersed_args": False, "max_content_width": 100},
+)
+adopt_command = TableCommand(
+    "adopt",
+    callback=_adopt,
+    params=[
+        *(_click_option(option) for option in _options_of("adopt")),
+        click.Argument(["keys"], metavar="KEY...", nargs=-1, required=True, type=Value(BY_NAME["key"])),
+    ],
+    help="Accept what the voters answer now: records made with other settings, copies that forgot, a new key "
+    "without all voters; never under a live lease.",
+    context_settings={"max_content_width": 100},
 )
 
 
@@ -97,6 +124,7 @@ def group() -> None:
 
 
 group.add_command(run_command)
+group.add_command(adopt_command)
 
 
 def cli(words: "Sequence[str]") -> int:

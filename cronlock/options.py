@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # in ms
 NAME_MAX = 200  # characters of a key, node or prefix: they become part of Redis key names
 
+RUN, ALL = "run", "run adopt"  # the commands that have an option
+
 WHO, WHEN, FAILS, REDIS, SAYS = (
     "Who runs",
     "When",
@@ -107,11 +109,11 @@ class Choice:
 class Option:
     """One option: how it is spelled, read and explained.
 
-    `parse` turns text into the value and raises ValueError; it is None for an option without a value. `only_run`: the
-    other commands do not have it. `where`: the option says where Redis is, so the command inherits its variable.
+    `parse` turns text into the value and raises ValueError; it is None for an option without a value. `where`: the
+    option says where Redis is, so the command inherits its variable. `commands` are those that have the option.
     """
 
-    __slots__ = ("default", "flags", "group", "help", "many", "metavar", "name", "only_run", "parse", "where")
+    __slots__ = ("commands", "default", "flags", "group", "help", "many", "metavar", "name", "parse", "where")
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class Option:
         parse: "Callable[[str], Any] | None" = None,
         metavar: str = "",
         default: str = "",
-        only_run: bool = True,
+        commands: str = RUN,
         many: bool = False,
         where: bool = False,
     ) -> None:
@@ -132,7 +134,7 @@ class Option:
         self.parse = parse
         self.metavar = metavar
         self.default = default
-        self.only_run = only_run
+        self.commands = commands.split()
         self.many = many
         self.where = where
 
@@ -144,7 +146,7 @@ class Option:
 
 OPTIONS = (
     Option("--once", WHO, "One node per tick, whichever comes first.", default="yes"),
-    Option("--each", WHO, "Every node, once per tick."),
+    Option("--each", WHO, "Every node, once per tick.", commands=ALL),
     Option("-k --key", WHO, "The job's name, the same on every node.", name, "NAME", "required"),
     Option("--again", WHO, "Run although the tick is done; never beside a run that goes on, never while paused."),
     Option(
@@ -212,15 +214,13 @@ OPTIONS = (
         plain,
         "URL",
         "REDIS_URL, or REDIS_HOST and REDIS_PORT",
-        only_run=False,
+        commands=ALL,
         many=True,
         where=True,
     ),
-    Option("--local", REDIS, "No Redis: a lock file for this machine alone.", only_run=False, where=True),
-    Option(
-        "--prefix", REDIS, "First part of all names in Redis.", name, "NAME", "cronlock", only_run=False, where=True
-    ),
-    Option("--node", REDIS, "This node's name.", node, "NAME", "the host name", only_run=False, where=True),
+    Option("--local", REDIS, "No Redis: a lock file for this machine alone.", commands=ALL, where=True),
+    Option("--prefix", REDIS, "First part of all names in Redis.", name, "NAME", "cronlock", commands=ALL, where=True),
+    Option("--node", REDIS, "This node's name.", node, "NAME", "the host name", commands=ALL, where=True),
     Option(
         "--config",
         REDIS,
@@ -228,7 +228,7 @@ OPTIONS = (
         plain,
         "FILE",
         "/etc/cronlock.toml, ~/.config/cronlock.toml",
-        only_run=False,
+        commands=ALL,
         where=True,
     ),
     Option("--dry-run", SAYS, "Print what would be done and where each value comes from; connects to nothing."),
@@ -237,6 +237,7 @@ OPTIONS = (
     Option("--syslog", SAYS, "To syslog instead of standard error."),
 )
 BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
+YES = Option("--yes", SAYS, "Do not ask.", commands="adopt")  # of one call only: no variable, no place in the file
 BY_NAME = {option.name: option for option in OPTIONS}
 
 

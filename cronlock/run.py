@@ -14,9 +14,10 @@ from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
 from cronlock.loop import Loop
 from cronlock.options import OPTIONS
 from cronlock.plan import Plan
-from cronlock.say import Say, instant, outcome, since
+from cronlock.say import Say, instant, outcome, refusal, since
 from cronlock.schedule import STOP_MARGIN
 from cronlock.system import signal
+from cronlock.voters import voters_for
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.config import Settings
-    from cronlock.lock.seats import Voters
 
 LOST = 123
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
@@ -77,21 +77,9 @@ class Run:
         self.argv = argv
         self.loop = Loop()
         self.signals = Signals(self.loop, self._interrupt)
-        self.voters = self._find_voters()
+        self.voters = voters_for(settings, self.loop, plan.key, plan.each_node)
         self.clock = self.voters.clock
         self.forwarded: set[int] = set()  # signals that reached the command through this process
-
-    def _find_voters(self) -> "Voters":
-        settings, plan = self.settings, self.plan
-        if settings.local:
-            from cronlock.lock.local import LocalVoters, state_directory
-
-            return LocalVoters(self.loop, state_directory(), settings.prefix, plan.key, plan.each_node)
-        if not settings.redis:
-            raise Refused("where is Redis? give --redis URL, set REDIS_URL or REDIS_HOST, or --local for this machine")
-        from cronlock.lock.topology import RedisVoters
-
-        return RedisVoters(self.loop, settings.redis, settings.prefix, plan.key, plan.each_node)
 
     def _interrupt(self, number: int) -> None:
         self.signals.receiver = lambda _number: None  # what follows is the release, which is short
@@ -157,7 +145,7 @@ class Run:
     def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
         verdict = candidate.run(self.plan.ask(time.time(), self.settings.again), until)
         if verdict.kind == REFUSED:
-            raise Refused(self._refusal(verdict))
+            raise Refused(refusal(verdict, self.voters.settings, self.plan.key))
         if verdict.kind != WON or not candidate.seats:
             return verdict
         shown = " ".join(self.argv)[:COMMAND_SHOWN]
@@ -186,19 +174,6 @@ class Run:
         voters = f"no quorum of {count} voters" if count > 1 else "no answer"
         why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
         return f"{voters} in {round(waited / 1000)} s{why}"
-
-    def _refusal(self, verdict: Verdict) -> str:
-        answer = verdict.answer
-        if verdict.text == record.CLOCK:
-            ahead = round(time.time() - answer["time"] / 1000)
-            where = "ahead of" if ahead > 0 else "behind"
-            return f"this node's clock is {abs(ahead)} s {where} the voters': set it; at most 60 s are tolerated"
-        if verdict.text == record.SETTINGS:
-            return (
-                f"{answer['settings_by']} ran this key with other voters ({answer['settings']}; "
-                f"here {self.voters.settings}): give all nodes the same --redis, or cronlock adopt {self.plan.key}"
-            )
-        return verdict.text
 
     # -- the command -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from typing import Any
 
+    from cronlock.lock.quorum import Verdict
+
 STDERR = 2
 STALLED = 200  # ms
 
@@ -59,6 +61,21 @@ class Say:
         """A line with -v or at a terminal."""
         if self._verbose:
             self.always(text)
+
+
+def refusal(verdict: "Verdict", settings: str, key: str) -> str:
+    """What to do about voters that refused; `settings` are this node's."""
+    answer = verdict.answer
+    if verdict.text == "clock":
+        ahead = round(time.time() - answer["time"] / 1000)
+        where = "ahead of" if ahead > 0 else "behind"
+        return f"this node's clock is {abs(ahead)} s {where} the voters': set it; at most 60 s are tolerated"
+    if verdict.text == "settings":
+        return (
+            f"{answer['settings_by']} ran this key with other voters ({answer['settings']}; here {settings}): "
+            f"give all nodes the same --redis, or after a wanted change: cronlock adopt {key}"
+        )
+    return verdict.text
 
 
 def _writable() -> bool:

@@ -6,9 +6,11 @@ from cronlock.lock.seats import ANSWER_WAIT, Seat, Seats
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cronlock.lock.seats import Fields, Reply, Request, Voters
+
+    Judge = Callable[[Sequence[Reply | None], Sequence[bool], bool], Verdict | None]
 
 QUIET_WAIT = 10  # ms for the rest, once a quorum sends this node home: a late ok is then released at once
 
@@ -20,8 +22,9 @@ class Candidate:
     not prolong it, but one that is far away must be heard in the end.
     """
 
-    def __init__(self, voters: "Voters", straggler_wait: int) -> None:
+    def __init__(self, voters: "Voters", straggler_wait: int, judge: "Judge" = judge) -> None:
         self._voters = voters
+        self._judge = judge
         self._straggler_wait = straggler_wait
         self._ask: Fields = {}
         self._asked_at = 0
@@ -67,7 +70,9 @@ class Candidate:
             pending = sum(reply is None for reply in replies)
             if len(replies) - pending != heard:
                 heard, heard_at = len(replies) - pending, now
-            verdict = self._twins() or judge(replies, [now - seat.prepared_at < limit for seat in seats.all], ticks)
+            verdict = self._twins() or self._judge(
+                replies, [now - seat.prepared_at < limit for seat in seats.all], ticks
+            )
             if verdict and verdict.kind in (WON, REFUSED):
                 return verdict
             until = deadline

@@ -115,6 +115,25 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> "
     return None
 
 
+def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _ticks: bool) -> "Verdict | None":
+    """The verdict when a person says that what the voters answer now is the truth: none who answers is left out.
+
+    Copies that forgot count as well, and other settings were not judged; a live lease anywhere forbids it.
+    """
+    if any(reply is None for reply in replies):
+        return None
+    answers = [reply for reply in replies if isinstance(reply, dict)]
+    for answer in answers:
+        if answer["answer"] in QUIET:
+            return Verdict(answer["answer"], answer)
+    clocks = [answer for answer in answers if answer["answer"] == record.CLOCK]
+    if clocks:
+        return Verdict(REFUSED, clocks[0], record.CLOCK)
+    if sum(answer["answer"] == record.OK for answer in answers) >= quorum(len(replies)):
+        return Verdict(WON)
+    return undecided(replies)
+
+
 def undecided(replies: "Sequence[Reply]") -> Verdict:
     """The verdict when no more answers will come: try again, after what a voter asked for."""
     answers = [reply for reply in replies if isinstance(reply, dict)]

@@ -110,7 +110,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
 def _refusal(copy: Copy, ask: "Fields", time: int) -> str:
     if abs(ask["time"] - time) > CLOCK_LIMIT:
         return CLOCK
-    if copy.get("settings") and copy.get("settings") != ask["settings"]:
+    if copy.get("settings") and copy.get("settings") != ask["settings"] and not ask.get("adopt"):
         return SETTINGS
     return ""
 

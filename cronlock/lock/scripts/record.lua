@@ -100,7 +100,7 @@ end
 
 local function refusal()
   if math.abs(asked('time') - now) > CLOCK_LIMIT then return 'clock' end
-  if word('settings') ~= '' and word('settings') ~= ask.settings then return 'settings' end
+  if word('settings') ~= '' and word('settings') ~= ask.settings and ask.adopt ~= '1' then return 'settings' end
 end
 local function judge()
   local tick = asked('tick')

@@ -1,0 +1,95 @@
+"""`cronlock adopt`: a person says that what the voters answer now is the truth, and all who answer are told so."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cronlock.config import Settings, load
+from cronlock.errors import CronlockError, Refused, Unreachable
+from cronlock.lock.candidate import Candidate
+from cronlock.lock.holder import Holder
+from cronlock.lock.quorum import REFUSED, WON, Failure, Verdict, judge_adoption
+from cronlock.lock.record import RETENTION
+from cronlock.lock.seats import ANSWER_WAIT
+from cronlock.loop import Loop
+from cronlock.say import Say, instant, outcome, printable, refusal
+from cronlock.voters import voters_for
+
+if TYPE_CHECKING:
+    from cronlock.lock.seats import Voters
+
+LEASE = 10_000  # ms: nothing runs under it
+DECLINED = 1
+
+
+def adopt(given: Mapping[str, Any], keys: Sequence[str], yes: bool, environ: Mapping[str, str]) -> int:
+    """Adopt each key, after showing what the voters have, and a question unless `yes`; the exit status."""
+    for key in keys:
+        try:
+            status = _adopt(load({**given, "key": key}, environ), key, yes)
+        except CronlockError as error:
+            Say(key).always(f"{type(error).__name__.lower()}: {error}")
+            return error.status
+        if status:
+            return status
+    return 0
+
+
+def _adopt(settings: Settings, key: str, yes: bool) -> int:
+    voters = voters_for(settings, Loop(), key, settings.node if settings.each else "")
+    try:
+        candidate = _ask(voters, settings, key)
+        for line in _seen(voters, candidate):
+            click.echo(f"{printable(key)}: {printable(line)}")
+        if not yes:
+            if candidate.seats:
+                candidate.seats.release(voters.clock() + ANSWER_WAIT)
+            if not click.confirm(f"Is that the truth about {printable(key)} from now on?"):
+                return DECLINED
+            candidate = _ask(voters, settings, key)
+        _write(voters, candidate, settings)
+    finally:
+        voters.close()
+    click.echo(f"{printable(key)}: adopted")
+    return 0
+
+
+def _ask(voters: Voters, settings: Settings, key: str) -> Candidate:
+    candidate = Candidate(voters, ANSWER_WAIT, judge_adoption)
+    ask = {"time": int(time.time() * 1000), "tick": 0, "late_at": 0, "attempts": 1, "again": 0, "fair": 0, "adopt": 1}
+    verdict: Verdict = candidate.run({**ask, "node": settings.node}, voters.clock() + 2 * ANSWER_WAIT)
+    if verdict.kind == WON:
+        return candidate
+    if verdict.kind == REFUSED:
+        raise Refused(refusal(verdict, voters.settings, key))
+    if verdict.answer:
+        raise Refused(f"{outcome(verdict.kind, verdict.answer, 0)}: nothing is adopted meanwhile")
+    raise Unreachable(f"no quorum of {voters.count} voters{': ' + verdict.text if verdict.text else ''}")
+
+
+def _seen(voters: Voters, candidate: Candidate) -> list[str]:
+    """What each voter has, a line each."""
+    lines = []
+    for seat in candidate.seats.all if candidate.seats else ():
+        reply = seat.reply
+        if isinstance(reply, dict):
+            last = f"tick {instant(reply['tick'])}, {reply['state']}" if reply["tick"] else "no tick"
+            known = f"{last}, last run on {reply['node']}, settings {reply['settings']}"
+            lines.append(f"{voters.label(seat.voter)}: {known if reply['token'] else 'knows nothing'}")
+        elif isinstance(reply, Failure):
+            lines.append(f"left out: {reply.text}")
+    return [*lines, f"settings here: {voters.settings}"]
+
+
+def _write(voters: Voters, candidate: Candidate, settings: Settings) -> None:
+    assert candidate.seats is not None  # noqa: S101 - it has won
+    run = {"node": settings.node, "pid": os.getpid(), "command": "cronlock adopt", "retention": RETENTION}
+    run |= {"schedule": "", "zone": "", "next": 0}
+    holder = Holder(candidate, candidate.seats, run, (0, False), lambda _time: LEASE, 0)
+    if holder.commit(voters.clock() + 2 * ANSWER_WAIT) != WON or not holder.finish("done", "adopted", 0):
+        raise Unreachable("the voters did not confirm it: try again")

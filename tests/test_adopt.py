@@ -1,0 +1,77 @@
+"""`cronlock adopt`: a person decides that what the voters answer now is the truth."""
+
+from tests.commands import cronlock, home, start_cronlock, wait_until
+
+TICK = ("--tick", "2026-11-20T02:00Z")
+NEXT = ("--tick", "2026-11-20T03:00Z")
+
+
+def where(servers):
+    return [word for server in servers for word in ("--redis", server.url)]
+
+
+def run(servers, *words):
+    return cronlock("run", *where(servers), "--key", "job", "--outage-wait", "0", *words)
+
+
+def test_from_one_server_to_three_without_running_a_tick_twice(servers):
+    """Other settings are refused until adopted; what the old server knew of ticks goes along."""
+    assert run(servers[:1], *TICK, "--", "echo", "ran").stdout == "ran\n"
+    refused = run(servers, *NEXT, "--", "echo", "ran")
+    assert refused.returncode == 125
+    assert "cronlock adopt job" in refused.stderr
+    adopted = cronlock("adopt", *where(servers), "--yes", "job")
+    assert (adopted.returncode, adopted.stderr) == (0, "")
+    assert adopted.stdout.splitlines()[-1] == "job: adopted"
+    assert run(servers, *TICK, "--", "echo", "again").stdout == ""
+    assert run(servers, *NEXT, "--", "echo", "next").stdout == "next\n"
+    assert run(servers[:1], *NEXT, "--", "echo", "old").returncode == 125
+
+
+def test_a_new_key_without_all_voters_can_be_adopted(fresh_servers):
+    """Two of three answer: their word is taken, and the first tick runs."""
+    servers = fresh_servers(3)
+    servers[0].kill()
+    assert run(servers, *TICK, "--", "echo", "ran").returncode == 122
+    adopted = cronlock("adopt", *where(servers), "--yes", "job")
+    assert adopted.returncode == 0
+    assert "left out: " in adopted.stdout
+    assert adopted.stdout.count("knows nothing") == 2
+    assert run(servers, *TICK, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_nothing_is_adopted_under_a_live_lease(servers):
+    """The run goes on, and nobody is told that it may start beside it."""
+    start_cronlock("run", *where(servers), "--key", "job", *TICK, "--", "sh", "-c", "touch ready; sleep 60")
+    wait_until(lambda: (home() / "ready").exists())
+    done = cronlock("adopt", *where(servers), "--yes", "job")
+    assert done.returncode == 125
+    assert "held by" in done.stderr
+
+
+def test_a_no_changes_nothing(servers):
+    """The question comes after what the voters have was shown; nothing is left behind by asking."""
+    run(servers[:1], *TICK, "--", "true")
+    done = cronlock("adopt", *where(servers), "job", input="n\n")
+    assert done.returncode == 1
+    assert "settings 1 1" in done.stdout
+    assert run(servers, *NEXT, "--", "true").returncode == 125
+    assert run(servers[:1], *NEXT, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_without_a_quorum_nothing_is_adopted(fresh_servers):
+    """One of three is no majority to speak for all."""
+    servers = fresh_servers(3)
+    for server in servers[1:]:
+        server.kill()
+    done = cronlock("adopt", *where(servers), "--yes", "job")
+    assert done.returncode == 122
+    assert "connection refused" in done.stderr
+
+
+def test_wrong_words_get_one_line_and_125():
+    """As everywhere."""
+    for words in (("adopt",), ("adopt", "a{b"), ("adopt", "--kee", "x"), ("adopt", "job")):
+        done = cronlock(*words)
+        assert done.returncode == 125, words
+        assert len(done.stderr.splitlines()) == 1
