@@ -28,7 +28,7 @@ README = (ROOT / "README.md").read_text()
 MAN_PAGE = ROOT / "man" / "cronlock.1"
 EXAMPLE = ROOT / "crontab.example"
 INSTALLED = Path("/etc/cron.d/cronlock-example")
-OTHERS = {"--help", "--version"}  # click's own
+OTHERS = {"--yes", "--help", "--version"}  # click's own
 
 
 @pytest.fixture
