@@ -43,7 +43,7 @@ def test_a_new_key_without_all_voters_can_be_adopted(fresh_servers):
 def test_nothing_is_adopted_under_a_live_lease(servers):
     """The run goes on, and nobody is told that it may start beside it."""
     start_cronlock("run", *where(servers), "--key", "job", *TICK, "--", "sh", "-c", "touch ready; sleep 60")
-    wait_until(lambda: (home() / "ready").exists())
+    wait_until((home() / "ready").exists, message="the command")
     done = cronlock("adopt", *where(servers), "--yes", "job")
     assert done.returncode == 125
     assert "held by" in done.stderr
