@@ -247,47 +247,42 @@ def scan(words: "Sequence[str]") -> "tuple[dict[str, Any], list[str]] | None":
     Returns None for all that a person should hear about from click: help, an unknown option, a bad value, no command.
     """
     values: dict[str, Any] = {}
-    at = 0
-    while at < len(words):
-        word = words[at]
-        at += 1
+    rest = list(words)
+    while rest and rest[0][:1] == "-" and rest[0] != "-":
+        word = rest.pop(0)
         if word == "--":
             break
-        if word[:1] != "-" or word == "-":
-            at -= 1
-            break
-        if word[1] != "-" and len(word) > 2 and word[:2] in BY_FLAG:  # -vq, -kNAME
-            option, value = BY_FLAG[word[:2]], word[2:]
-            if not option.parse:
-                if value[0] == "-":  # -v- and -v-key=x: no end of the options, no long one
-                    return None
-                values[option.name] = True
-                words = ["-" + value, *words[at:]]
-                at = 0
-                continue
-            found = True
-        else:
-            flag, equals, value = word.partition("=") if word[1] == "-" else (word, "", "")
-            if flag not in BY_FLAG:
-                return None
-            option, found = BY_FLAG[flag], bool(equals)
-        if not option.parse:
-            if found:
-                return None
-            values[option.name] = True
-            continue
-        if not found:
-            if at == len(words):
-                return None
-            value = words[at]
-            at += 1
-        try:
-            parsed = option.parse(value)
-        except ValueError:
+        taken = _take(word, rest)
+        if taken is None:
             return None
+        option, value = taken
         if option.many:
-            values.setdefault(option.name, []).append(parsed)
+            values.setdefault(option.name, []).append(value)
         else:
-            values[option.name] = parsed
-    command = list(words[at:])
-    return (values, command) if command else None
+            values[option.name] = value
+    return (values, rest) if rest else None
+
+
+def _take(word: str, rest: list[str]) -> "tuple[Option, Any] | None":
+    """The option in `word` and its value, which may be the first of `rest`; None when it is not well formed."""
+    if word[1] == "-":
+        flag, given, value = word.partition("=")
+    else:  # -k, -kNAME, -vq
+        flag, given, value = word[:2], word[2:], word[2:]
+    option = BY_FLAG.get(flag)
+    if option is None:
+        return None
+    if not option.parse:
+        if (word[1] == "-" and given) or value[:1] == "-":  # -v- and -v-key=x are no end of the options and no long one
+            return None
+        if value:
+            rest.insert(0, "-" + value)
+        return option, True
+    if not given:
+        if not rest:
+            return None
+        value = rest.pop(0)
+    try:
+        return option, option.parse(value)
+    except ValueError:
+        return None
