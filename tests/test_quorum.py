@@ -18,6 +18,7 @@ from cronlock.lock.quorum import (
     claim,
     drift,
     judge,
+    judge_adoption,
     median_time,
     quorum,
     token,
@@ -460,3 +461,38 @@ def test_every_answer_of_the_record_is_known(answer: str) -> None:
     """No word stands here alone."""
     words = {record.OK, record.BUSY, record.HELD, record.DONE, record.PAUSED, record.LATE, record.YIELD}
     assert answer in words | {record.CLOCK, record.SETTINGS}
+
+
+def test_a_split_vote_on_a_new_key_is_no_outage() -> None:
+    """Others ask at the same time: that is no copy that forgot, and passes in a moment."""
+    split = undecided([forgot(), forgot(), forgot("busy")])
+    assert (split.kind, split.reached) == (AGAIN, True)
+    new = undecided([forgot(), forgot(), DOWN])
+    assert (new.kind, new.reached) == (AGAIN, False)
+    assert "2 of 3 voters do not know this key" in new.text
+    assert DOWN.text in new.text
+
+
+def test_a_new_key_that_one_voter_refuses_for_good_is_refused() -> None:
+    """Its first tick needs all voters, and a wrong password will not pass."""
+    assert undecided([forgot(), forgot(), SHUT]).kind == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("replies", "kind"),
+    [
+        ([forgot(), forgot(), DOWN], WON),
+        ([OK, forgot(), forgot()], WON),
+        ([OK, OK, HELD], record.HELD),
+        ([OK, OK, PAUSED], record.PAUSED),
+        ([OK, OK, CLOCK], REFUSED),
+        ([OK, DOWN, DOWN], AGAIN),
+        ([OK, BUSY, DOWN], AGAIN),
+    ],
+)
+def test_an_adoption_takes_the_word_of_a_quorum_and_never_of_a_live_lease(replies: list[Reply], kind: str) -> None:
+    """Copies that forgot count; who holds or pauses anywhere forbids it."""
+    judged = judge_adoption(replies, [True] * 3, False)
+    assert judged is not None
+    assert judged.kind == kind
+    assert judge_adoption([*replies[:2], None], [True] * 3, False) is None, "it waits for all answers"

@@ -142,7 +142,8 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     text = "; ".join(dict.fromkeys(failure.text for failure in failures[:SHOWN]))
     enough = quorum(len(replies))
     forgot = sum(answer["answer"] == record.OK and blank(answer) for answer in answers)
-    if forgot and sum(answer["answer"] == record.OK for answer in answers) >= enough:
+    split = any(answer["answer"] in (record.BUSY, record.YIELD) for answer in answers)
+    if forgot and not split and sum(answer["answer"] == record.OK for answer in answers) >= enough:
         final = [failure for failure in failures if failure.final]
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} (a first tick needs all {len(replies)} voters)")
