@@ -202,6 +202,8 @@ class Run:
             command.end(self.plan.kill_after)
             raise
         command.reap()
+        if lost:  # said when it is over: whoever reads may be slow, and the lease does not wait
+            self.say.always(f"lost: no quorum extended the lease: the command was stopped (status {LOST})")
         if holder:
             self._tell(holder, status, lost)
             for text in holder.missing:
@@ -251,7 +253,6 @@ class Run:
                 kill_at = min(now + self.plan.kill_after, max(now, holder.validity - STOP_MARGIN))
                 command.signal(signal.SIGTERM)
                 command.signal(signal.SIGCONT)
-                self.say.always(f"lost: no quorum extends the lease: the command is stopped (status {LOST})")
             elif command.stopped:
                 command.stop_with_it()
             if kill_at:

@@ -64,7 +64,7 @@ def test_with_all_servers_gone_the_command_is_ended_before_the_lease_is_over(fre
     assert time.monotonic() - died < 10
     _, err = process.communicate(timeout=10)
     assert process.returncode == 123
-    assert err == "cronlock: job: lost: no quorum extends the lease: the command is stopped (status 123)\n"
+    assert err == "cronlock: job: lost: no quorum extended the lease: the command was stopped (status 123)\n"
 
 
 def test_a_reader_that_stalls_does_not_keep_the_command_alive(fresh_servers):

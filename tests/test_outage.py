@@ -147,6 +147,25 @@ def test_a_new_key_waits_for_a_voter_that_is_far_away(servers, proxy_to):
     assert cronlock(*words, *TICK, "--", "echo", "ran").stdout == "ran\n"
 
 
+def test_voters_that_wake_are_not_blocked_by_dead_requests(fresh_servers):
+    """Two of three are stopped for some seconds: what they execute when they wake is taken back, and the tick runs."""
+    servers = fresh_servers(3)
+    words = ("run", *where(servers), "--key", "job")
+    cronlock(*words, "--tick", "2026-11-20T01:00Z", "--", "true")
+    for server in servers[1:]:
+        server.stop_process()
+    nodes = [
+        start_cronlock(*words, *TICK, "--outage-wait", "6s", "--node", f"n{node}", "--", "echo", "ran")
+        for node in range(3)
+    ]
+    time.sleep(3.7)
+    for server in servers[1:]:
+        server.continue_process()
+    said = [node.communicate(timeout=30) for node in nodes]
+    assert sorted(said) == [("", ""), ("", ""), ("ran\n", "")]
+    assert {node.returncode for node in nodes} == {0}
+
+
 def test_a_server_that_was_stopped_executes_no_dead_request(fresh_servers):
     """What was sent to it and given up is void when it wakes: no lease of nobody is left."""
     servers = fresh_servers(3)

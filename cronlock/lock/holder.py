@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NOT_AFTER = 2_000  # ms: a server that was stopped must not execute what nobody waits for any more
 RETRY_MIN, RETRY_MAX = 1_000, 30_000  # ms between two tries at a voter that failed: a tenth of the lease
 COMMIT_RETRY = 100  # ms until a commit that failed is repeated: nothing runs before it is known
+ASK_RETRY = 300  # ms until a voter that did not say ok is asked again while the commit is unknown
 FINISH_WAIT = 3_000  # ms for a quorum to hear of the end: the exit status stands by then
 FINISH_MORE = 50  # ms for the other voters after that
 
@@ -113,8 +114,8 @@ class Holder:
                     continue
                 if seat.prepared and (not seat.committed or seat.until - self._spare <= now):
                     self._commit(seat)
-                elif isinstance(seat.reply, Failure):  # it may be up by now, and another one down
-                    seat.due = now + RETRY_MIN
+                elif not seat.prepared and _may_say_ok(seat.reply):  # it may be up or free by now, and another one down
+                    seat.due = now + ASK_RETRY
                     self._candidate.ask(seat)
             self._voters.step(min(until - now, COMMIT_RETRY))
 
@@ -238,6 +239,11 @@ class Holder:
         """A write-back that was lost on its way must not come back after the finish."""
         while (now := self._clock()) < min(until, max(seat.void_at for seat in self._seats.all)):
             self._voters.step(min(until, max(seat.void_at for seat in self._seats.all)) - now)
+
+
+def _may_say_ok(reply: "Reply | None") -> bool:
+    """Whether what kept a voter from saying ok passes."""
+    return isinstance(reply, Failure) or (reply is not None and reply["answer"] in (record.BUSY, record.YIELD))
 
 
 class Ending:

@@ -110,14 +110,22 @@ class Seats:
         request.call = self.voters.send(seat.voter, operation, {"holder": self.holder, **ask}, answered)
 
     def release(self, until: int) -> None:
-        """Take everything back where something of this attempt may stand, behind what is still under way there."""
+        """Take everything back where something of this attempt may stand, behind what is still under way there.
+
+        Also where the prepare was not answered: a server that was stopped executes it when it wakes. Only those that
+        answered before are waited for.
+        """
         self.ending = True
-        waiting = [seat for seat in self.all if seat.prepared or seat.request]
+        waiting = [seat for seat in self.all if seat.prepared or seat.request or _passing(seat.reply)]
         answered: list[Seat] = []
-        prompt = sum(seat.request is None for seat in waiting)
+        prompt = sum(seat.request is None and not _passing(seat.reply) for seat in waiting)
         for seat in waiting:
             seat.prepared = seat.committed = False
             self.send(seat, "release", {}, lambda seat, _reply, _request: answered.append(seat))
         until = min(until, self.clock() + RELEASE_WAIT)
         while len(answered) < prompt and self.clock() < until:
             self.voters.step(until - self.clock())
+
+
+def _passing(reply: "Reply | None") -> bool:
+    return isinstance(reply, Failure) and not reply.final

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
 
 CHUNK = 65_536
-SILENCE = 1_000  # ms without an answer, after which a connection counts as lost: it may have died without a word
+SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
 )
@@ -55,7 +55,7 @@ class Connection:
         self._connected = False
         self._out = bytearray()
         self._waiting: list[Done] = []
-        self._heard_at = 0  # ms, of boottime(): the last answer, or the first request after all were answered
+        self._heard_at = 0  # ms, of boottime(): the last progress, or the first request after all were answered
         self._reader = hiredis.Reader()
         self.failures = 0  # how often it was lost
 
@@ -93,12 +93,13 @@ class Connection:
 
     def fail(self, text: str, final: bool = False) -> None:
         """Close, and give all that wait the same Failure. The next request tries the next place."""
+        if self._socket is not None:  # a place that was found but not tried yet keeps its turn
+            self._places = self._places[1:]
         self._drop_socket()
         self._opened = False
         self.failures += 1
         self._out.clear()
         self._reader = hiredis.Reader()
-        self._places = self._places[1:]
         waiting, self._waiting = self._waiting, []
         failure = Failure(f"{self.address.label}: {text}", final)
         for done in waiting:
@@ -136,6 +137,7 @@ class Connection:
             self.fail(places)
             return
         self._places = places
+        self._heard_at = boottime()
         if self._opened:
             self._connect()
 
@@ -169,6 +171,7 @@ class Connection:
                 self._try_next(number)
                 return
             self._connected = True
+            self._heard_at = boottime()
         if events & ~WRITE:
             self._read()
         if self._connected:
@@ -247,7 +250,12 @@ class Resolution:
         self._done = done
         self._text = b""
         self._fd, other = os.pipe()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(self._fd)
+            os.close(other)
+            raise
         if not self._pid:
             _look_up(other, address)
         os.close(other)
