@@ -62,6 +62,22 @@ def test_a_unix_socket_serves_as_well(server):
     assert server.client().keys("*:record:*")
 
 
+def test_three_unix_sockets_are_three_voters(servers):
+    """Each is asked, and one that hangs is given up like any other."""
+    words = ["run", "--key", "job"]
+    for server in servers:
+        words += ["--redis", server.unix_url]
+    assert cronlock(*words, *TICK, "--", "echo", "ran").stdout == "ran\n"
+    assert all(server.client().keys("*:record:*") for server in servers)
+    servers[0].stop_process()
+    told = cronlock(*words, *NEXT, "-v", "--", "sleep", "1.5")
+    assert told.returncode == 0
+    assert "done" not in told.stderr
+    for server in servers[:2]:
+        server.stop_process()
+    assert cronlock(*words, "--tick", "2026-11-20T04:00Z", "--outage-wait", "1s", "--", "true").returncode == 122
+
+
 def test_a_host_name_is_resolved(server):
     """localhost may be IPv6 first, where nobody listens."""
     url = f"redis://localhost:{server.port}"

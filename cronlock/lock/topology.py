@@ -77,7 +77,7 @@ class RedisVoters:
         self._loop = loop
         self._prefix, self._key, self._node = prefix, key, node
         self._seeds = [Connection(loop, address) for address in addresses]
-        self._pool = {(seed.address.host, seed.address.port): seed for seed in self._seeds}
+        self._pool = {seed.address.label: seed for seed in self._seeds}
         self._names: list[Names] = []
         self._places: list[Connection | None] = []
         self._members: set[bytes] = set()
@@ -182,10 +182,10 @@ class RedisVoters:
         return None
 
     def _connection(self, beside: Connection, host: bytes, port: int) -> Connection:
-        name = host.decode("utf-8", "surrogateescape") or beside.address.host
-        if (name, port) not in self._pool:
-            self._pool[name, port] = Connection(self._loop, beside.address.beside(name, port))
-        return self._pool[name, port]
+        address = beside.address.beside(host.decode("utf-8", "surrogateescape") or beside.address.host, port)
+        if address.label not in self._pool:
+            self._pool[address.label] = Connection(self._loop, address)
+        return self._pool[address.label]
 
     def send(self, voter: int, operation: str, ask: "Fields", answered: "Answered") -> Call:
         """Call the script for one voter's copy; `answered` gets the answer's fields, or a Failure."""
