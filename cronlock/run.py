@@ -90,11 +90,11 @@ class Run:
         try:
             got = self._get()
         except Unreachable as error:
-            if self.settings.on_outage == "fail" or not error.outage:
+            then = self.settings.on_outage
+            if then == "fail" or not error.outage or (then == "run" and self._too_late()):
                 raise
-            started = self.settings.on_outage == "run" and not self._too_late()
-            self.say.always(f"unreachable: {error}: " + ("run without a lock" if started else "skipped"))
-            return self._start(None) if started else self.settings.conflict_exit_code
+            self.say.always(f"unreachable: {error}: " + ("skipped" if then == "skip" else "run without a lock"))
+            return self.settings.conflict_exit_code if then == "skip" else self._start(None)
         if isinstance(got, Holder):
             return self._start(got)
         line = outcome(got.kind, got.answer, self.plan.tick)
@@ -194,13 +194,14 @@ class Run:
             if holder:
                 holder.finish("done", "ran", error.status)
             return error.status
-        self.signals.receiver = lambda number: self._forward(command, number)
+        self.signals.receiver = lambda number: self._forward(command, holder, number)
         self.signals.catch_job_control()
         try:
             status, lost = self._hold(command, holder)
         except BaseException:  # a fault of cronlock itself: the command must not go on without a lease
             command.end(self.plan.kill_after)
             raise
+        self.signals.receiver = lambda _number: None  # there is nobody left to forward to
         command.reap()
         if lost:  # said when it is over: whoever reads may be slow, and the lease does not wait
             self.say.always(f"lost: no quorum extended the lease: the command was stopped (status {LOST})")
@@ -228,12 +229,12 @@ class Run:
         outer = [name for name in os.environ if name.startswith("CRONLOCK_RUN_")]
         return environment(extra, outer + [option.variable for option in OPTIONS if not option.where])
 
-    def _forward(self, command: Command, number: int) -> None:
+    def _forward(self, command: Command, holder: Holder | None, number: int) -> None:
         self.forwarded.add(number)
-        if number == signal.SIGCONT:
-            command.go_on()
-        else:
+        if number != signal.SIGCONT:
             command.signal(number)
+        elif holder is None or self.clock() < holder.stop_at:  # else it was stopped past its lease, and is ended
+            command.go_on()
 
     def _hold(self, command: Command, holder: Holder | None) -> tuple[int, bool]:
         """Wait for the command's end and keep the lease meanwhile: its status, and whether the lease was lost."""

@@ -113,6 +113,16 @@ def test_on_outage_decides_what_then(fresh_servers):
     assert [line.split("=")[0] for line in ran.stdout.splitlines()] == ["CRONLOCK_RUN_KEY", "CRONLOCK_RUN_NODE"]
 
 
+def test_without_a_lock_nothing_starts_too_late_either(fresh_servers):
+    """--on-outage run, and --start-within is over: 122."""
+    [server] = fresh_servers(1)
+    server.kill()
+    words = ("run", "--redis", server.url, "--key", "job", *TICK, "--start-within", "1h", "--on-outage", "run")
+    done = cronlock(*words, "--outage-wait", "0", "--", "touch", "ran")
+    assert done.returncode == 122
+    assert not Path(home(), "ran").exists()
+
+
 def test_a_minority_is_no_quorum_and_what_it_gave_is_released(fresh_servers):
     """Of three voters one answers: 122, and it holds nothing afterwards."""
     servers = fresh_servers(3)
