@@ -158,3 +158,6 @@ def test_a_silent_server_does_not_stop_others(servers):
     done = cronlock("run", *words, "--key", "job", *TICK, "--", "echo", "ran")
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
     assert time.monotonic() - begun < 5
+    told = cronlock("run", *words, "--key", "job", *NEXT, "-v", "--", "echo", "ran")
+    label = f"127.0.0.1:{servers[0].port}"
+    assert told.stderr == f"cronlock: job: a voter is missing: {label}: no answer\ncronlock: job: ran: status 0\n"

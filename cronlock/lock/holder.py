@@ -227,7 +227,8 @@ class Holder:
             if not ending.over(self._clock(), self._enough):
                 self._voters.step(min(start + FINISH_WAIT, ending.next(now)) - now)
             self._look_again(ending)
-        self.missing = list(ending.texts.values())
+        unheard = [seat.voter for seat in self._seats.all if seat.voter not in ending.answered]
+        self.missing = [ending.texts.get(voter, f"{self._voters.label(voter)}: no answer") for voter in unheard]
         return ending.heard >= self._enough
 
     def _look_again(self, ending: "Ending") -> None:
