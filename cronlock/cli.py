@@ -85,7 +85,7 @@ def _run(command: "Sequence[str]", **values: "Any") -> int:
 def _adopt(keys: "Sequence[str]", yes: bool, **values: "Any") -> int:
     from cronlock.people.adopt import adopt
 
-    return adopt(_given(values), keys, bool(yes), os.environ)
+    return adopt(_given(values), keys, (lambda _question: True) if yes else click.confirm, os.environ)
 
 
 run_command = TableCommand(

@@ -75,9 +75,8 @@ class Plan:
         self.spare = self.kill_after + STOP_MARGIN
         period = self.next - self.tick if self.next else None
         self.outage_wait = outage_window(period) if settings.outage_wait is None else settings.outage_wait
-        self.start_within = settings.start_within if self.tick else None
         ends = [self.next * 1000] if self.next else []
-        ends += [self.tick * 1000 + self.start_within] if self.start_within else []
+        ends += [self.tick * 1000 + settings.start_within] if self.tick and settings.start_within else []
         self.late_at = min(ends, default=0)
         self.retention = max(RETENTION, 3000 * (period or 0))
 

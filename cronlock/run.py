@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 LOST = 123
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
-LAST_TRY = (
-    700  # ms beyond the outage window for the last attempt: window, attempt and release stay within a second more
-)
+LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
 SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
 OUTAGE_STEP_MIN, OUTAGE_STEP_MAX = 200, 2_000  # ms between two attempts while no quorum answers, doubling
 SPLIT_WINDOW = 5_000  # ms at least for split votes, which are no outage: other nodes ask at the same time
@@ -63,7 +61,7 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
         say.told(f"signal {end.signum}: not started")
         return end.status
     except CronlockError as error:
-        say.always(f"{type(error).__name__.lower()}: {error}")
+        say.failed(error)
         return error.status
 
 
@@ -109,13 +107,13 @@ class Run:
     def _get(self) -> "Holder | Verdict":
         """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
         begun = self.clock()
-        deadline = begun + self.plan.outage_wait
+        until = deadline = begun + self.plan.outage_wait
         older = OlderLease()
         splits, outages, patience = SPLIT_MIN, OUTAGE_STEP_MIN, STRAGGLER_WAIT
         while True:
             candidate = Candidate(self.voters, patience)
             try:
-                got = self._attempt(candidate, max(deadline, begun + SPLIT_WINDOW) + LAST_TRY)
+                got = self._attempt(candidate, until + LAST_TRY)
             except Interrupted:
                 if candidate.seats:
                     candidate.seats.release(self.clock() + LAST_TRY)
@@ -148,11 +146,10 @@ class Run:
             raise Refused(refusal(verdict, self.voters.settings, self.plan.key))
         if verdict.kind != WON or not candidate.seats:
             return verdict
-        shown = " ".join(self.argv)[:COMMAND_SHOWN]
         holder = Holder(
             candidate,
             candidate.seats,
-            self.plan.run(os.getpid(), shown),
+            self.plan.run(os.getpid(), " ".join(self.argv)[:COMMAND_SHOWN]),
             (self.plan.tick, self.settings.again),
             self.plan.lease_at,
             self.plan.spare,

@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from typing import Any
 
+    from cronlock.errors import CronlockError
     from cronlock.lock.quorum import Verdict
 
 STDERR = 2
@@ -56,6 +57,10 @@ class Say:
                 os.write(STDERR, f"cronlock: {line}\n".encode("utf-8", "backslashreplace"))
         except OSError:  # nobody reads any more; the outcome stands in the exit status
             pass
+
+    def failed(self, error: "CronlockError") -> None:
+        """The line of an error: what kind it is, and its message."""
+        self.always(f"{type(error).__name__.lower()}: {error}")
 
     def told(self, text: str) -> None:
         """A line with -v or at a terminal."""

@@ -95,3 +95,10 @@ def test_private_modules_stand_in_one_place():
         if line.lstrip().startswith(("import _", "from _")) and "from __future__" not in line
     }
     assert users == {"system.py"}
+
+
+def test_click_stands_in_one_place():
+    """cli.py alone knows how the command line is read; what it calls takes plain values."""
+    package = Path(__file__).parent.parent / "cronlock"
+    users = {path.name for path in package.rglob("*.py") if "import click" in path.read_text().splitlines()}
+    assert users == {"cli.py"}

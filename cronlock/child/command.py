@@ -32,11 +32,9 @@ class Command:
         self.stopped = False
         self._foreground = Foreground()
         try:
-            self.pid = _spawn(argv, env, mask)
+            self.pid = _start(argv, env, mask)
         except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise CannotStartError(argv[0], error) from None
-            self.pid = _spawn([SHELL, _path_of(argv[0]), *argv[1:]], env, mask)  # a script without #!
+            raise CannotStartError(argv[0], error) from None
         self._foreground.lend(self.pid)
 
     def look(self) -> int | None:
@@ -107,6 +105,15 @@ class Command:
         """Let go of the process that has ended, and of the terminal."""
         self._foreground.take_back()
         os.waitpid(self.pid, 0)
+
+
+def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]") -> int:
+    try:
+        return _spawn(argv, env, mask)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        return _spawn([SHELL, _path_of(argv[0]), *argv[1:]], env, mask)  # a script without #!
 
 
 def _spawn(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]") -> int:

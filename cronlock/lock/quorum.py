@@ -108,7 +108,8 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> "
             return Verdict(speaks, same[0], kind)
     quiet = [answer for answer in answers if _sends_home(answer)]
     if len(quiet) >= enough:
-        return Verdict(_loudest(quiet)["answer"], _loudest(quiet))
+        loudest = _loudest(quiet)
+        return Verdict(loudest["answer"], loudest)
     pending = sum(reply is None for reply in replies)
     if not pending:
         return undecided(replies)

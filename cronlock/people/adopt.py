@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from cronlock.config import Settings, load
 from cronlock.errors import CronlockError, Refused, Unreachable
@@ -27,35 +25,35 @@ LEASE = 10_000  # ms: nothing runs under it
 DECLINED = 1
 
 
-def adopt(given: Mapping[str, Any], keys: Sequence[str], yes: bool, environ: Mapping[str, str]) -> int:
-    """Adopt each key, after showing what the voters have, and a question unless `yes`; the exit status."""
+def adopt(
+    given: Mapping[str, Any], keys: Sequence[str], confirm: Callable[[str], bool], environ: Mapping[str, str]
+) -> int:
+    """Adopt each key, after showing what the voters have, when `confirm` says yes to a question; the exit status."""
     for key in keys:
         try:
-            status = _adopt(load({**given, "key": key}, environ), key, yes)
+            status = _adopt(load({**given, "key": key}, environ), key, confirm)
         except CronlockError as error:
-            Say(key).always(f"{type(error).__name__.lower()}: {error}")
+            Say(key).failed(error)
             return error.status
         if status:
             return status
     return 0
 
 
-def _adopt(settings: Settings, key: str, yes: bool) -> int:
+def _adopt(settings: Settings, key: str, confirm: Callable[[str], bool]) -> int:
     voters = voters_for(settings, Loop(), key, settings.node if settings.each else "")
     try:
         candidate = _ask(voters, settings, key)
         for line in _seen(voters, candidate):
-            click.echo(f"{printable(key)}: {printable(line)}")
-        if not yes:
-            if candidate.seats:
-                candidate.seats.release(voters.clock() + ANSWER_WAIT)
-            if not click.confirm(f"Is that the truth about {printable(key)} from now on?"):
-                return DECLINED
-            candidate = _ask(voters, settings, key)
-        _write(voters, candidate, settings)
+            print(f"{printable(key)}: {printable(line)}")  # noqa: T201 - what is about to be adopted
+        if candidate.seats:  # nobody waits for a person to answer
+            candidate.seats.release(voters.clock() + ANSWER_WAIT)
+        if not confirm(f"Is that the truth about {printable(key)} from now on?"):
+            return DECLINED
+        _write(voters, _ask(voters, settings, key), settings)
     finally:
         voters.close()
-    click.echo(f"{printable(key)}: adopted")
+    print(f"{printable(key)}: adopted")  # noqa: T201
     return 0
 
 
