@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -148,19 +149,24 @@ def test_the_lease_ends_with_the_command(server):
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_voter_that_dies_at_the_end_changes_no_status(fresh_servers, number):
-    """All voters gone when the command ends: its status stands, at most 3 s later."""
+    """All voters gone when the command ends: its status stands, at most 3 s later.
+
+    The 3 s are those of a process beside it that sleeps so long: a machine that stalls delays both.
+    """
     servers = fresh_servers(3)
     script = "touch ready; while ! test -e go; do sleep 0.05; done; exit 7"
     process = start_cronlock("run", *where(servers), "--key", "job", *TICK, "--", "sh", "-c", script)
     marked()
     for server in servers:
         os.kill(server.pid, number)
+    measure = subprocess.Popen(["sh", "-c", "while ! test -e go; do sleep 0.05; done; exec sleep 3"], cwd=home())
     Path(home(), "go").touch()
+    measure.wait(30)
     begun = time.monotonic()
     _, err = process.communicate(timeout=20)
     assert process.returncode == 7
     assert err == "cronlock: job: ended with status 7, but no quorum heard of it: the lease runs out by itself\n"
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 1
     for server in servers:
         if number == signal.SIGSTOP:
             server.continue_process()
