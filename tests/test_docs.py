@@ -235,7 +235,7 @@ def test_a_command_of_the_readme_runs(line: str, shell: Callable[[str], subproce
 def test_the_readme_has_the_two_commands_that_set_up_first() -> None:
     first, second = commands()[:2]
     assert first.startswith("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/cronlock run --local ")
-    assert second == ".venv/bin/pip install '.[test]' && .venv/bin/pytest -n 4"
+    assert second == ".venv/bin/pip install '.[test]' && .venv/bin/pytest -n 3"
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -75,13 +76,47 @@ def test_a_dead_voter_and_one_that_stalls_cost_no_tick(fresh_servers):
     assert_each_tick_once(TICKS)
 
 
+class Pulse(threading.Thread):
+    """Sleeps 10 ms at a time and notes the longest sleep: where that is long, the machine itself stood still."""
+
+    STALL = 0.25  # s: a third of the time after which a voter that does not answer counts as silent
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.going, self.longest = True, 0.0
+        self.start()
+
+    def run(self):
+        while self.going:
+            begun = time.monotonic()
+            time.sleep(0.01)
+            self.longest = max(self.longest, time.monotonic() - begun)
+
+    def stalled(self):
+        self.going = False
+        self.join()
+        return self.longest > self.STALL
+
+
 def test_a_split_vote_is_no_outage(servers):
-    """Nodes that ask at the same time are told apart, also by who would not wait and would run without a lock."""
+    """Nodes that ask at the same time are told apart, also by who would not wait and would run without a lock.
+
+    Fifteen ticks are judged; one during which the machine stood still is none of them: no voter could answer then.
+    """
     extra = ("--outage-wait", "0", "--on-outage", "run")
-    for tick in range(15):
+    judged = before = 0
+    for tick in range(60):
+        pulse = Pulse()
         statuses, printed = race(tick, [server.url for server in servers], nodes=4, extra=extra)
-        assert (set(statuses), printed) == ({0}, ""), f"tick {tick}"
-    assert_each_tick_once(15)
+        ran = len(runs()) - before
+        before += ran
+        if pulse.stalled():
+            continue
+        assert (set(statuses), printed, ran) == ({0}, "", 1), f"tick {tick}"
+        judged += 1
+        if judged == 15:
+            return
+    raise AssertionError(f"the machine stood still at most ticks: {judged} of 60 could be judged")
 
 
 def test_the_three_servers_of_these_tests_are_three(servers):
