@@ -3,13 +3,14 @@
 import sys
 
 from cronlock.options import scan
-from cronlock.system import signal
+from cronlock.system import occupy_standard_streams, signal
 
 
 def main() -> None:
     """Exit with the status of the command line in sys.argv."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for a Ctrl-C before the handlers stand
+    occupy_standard_streams()
     sys.exit(_status(sys.argv[1:]))
 
 

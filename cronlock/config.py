@@ -41,6 +41,7 @@ class Settings:
     start_within: int | None
     outage_wait: int | None
     on_outage: str
+    max_runtime: int | None
     kill_after: int | None
     conflict_exit_code: int
     redis: list[Address]

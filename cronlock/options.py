@@ -191,6 +191,7 @@ OPTIONS = (
         "fail|skip|run",
         "fail",
     ),
+    Option("--max-runtime", FAILS, "End the command after this, with status 124.", lasting, "D", "none"),
     Option(
         "--kill-after",
         FAILS,

@@ -4,9 +4,12 @@ import os
 import time
 
 from cronlock.child.command import SIGNALLED, CannotStartError, Command, environment
-from cronlock.child.signals import Signals
+from cronlock.child.guard import Guard
+from cronlock.child.signals import Signals, pass_on
+from cronlock.child.terminal import Terminal
 from cronlock.config import load
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
+from cronlock.hold import LOST, TIMED_OUT, Hold, guard_times
 from cronlock.lock import record
 from cronlock.lock.candidate import Candidate
 from cronlock.lock.holder import Holder
@@ -15,7 +18,6 @@ from cronlock.loop import Loop
 from cronlock.options import OPTIONS
 from cronlock.plan import Plan
 from cronlock.say import Say, instant, outcome, refusal, since
-from cronlock.schedule import STOP_MARGIN
 from cronlock.system import signal
 from cronlock.voters import voters_for
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from cronlock.config import Settings
 
-LOST = 123
+STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
 SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
@@ -54,9 +56,12 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
             say.always(plan.note)
         this = Run(settings, plan, say, argv)
         try:
-            return this.story()
+            status = this.story()
         finally:
-            this.voters.close()
+            this.close()
+        if this.typed:
+            pass_on(this.typed)
+        return status
     except Interrupted as end:
         say.told(f"signal {end.signum}: not started")
         return end.status
@@ -77,7 +82,14 @@ class Run:
         self.signals = Signals(self.loop, self._interrupt)
         self.voters = voters_for(settings, self.loop, plan.key, plan.each_node)
         self.clock = self.voters.clock
+        self.guard = Guard(self.loop, self.clock, plan.kill_after)
         self.forwarded: set[int] = set()  # signals that reached the command through this process
+        self.typed = 0  # a signal that the terminal sent to the command alone, and that ended it
+
+    def close(self) -> None:
+        """Let go of guard and voters."""
+        self.guard.let_go()
+        self.voters.close()
 
     def _interrupt(self, number: int) -> None:
         self.signals.receiver = lambda _number: None  # what follows is the release, which is short
@@ -176,46 +188,75 @@ class Run:
 
     def _start(self, holder: Holder | None) -> int:
         if holder and holder.unended:
-            last = holder.unended
-            which = (
-                f"the run of {instant(last['run_tick'])}" if last["run_tick"] else f"a run since {since(last['start'])}"
-            )
-            self.say.always(f"{which} on {last['node']} never ended")
-        if holder and holder.stop_at <= self.clock():
-            holder.release()
-            raise Unreachable("the lease was over before the command could start")
+            self._tell_of_the_last(holder.unended)
+        env = self._environment(holder)  # before the fork: what is written to after it is memory for two
         try:
-            command = Command(self.argv, self._environment(holder), self.signals.mask)
+            self._set_guard(holder)
+        except BaseException:
+            if holder:
+                holder.release()
+            raise
+        try:
+            command = Command(self.argv, env, self.signals.mask, self.guard, Terminal())
         except CannotStartError as error:
+            if holder and self.clock() >= self.guard.begin_at:  # stopped in between: its group is closed
+                holder.release()
+                raise Unreachable("the lease was over before the command could start") from None
             self.say.always(f"can't start: {error}")
             if holder:
                 holder.finish("done", "ran", error.status)
             return error.status
-        self.signals.receiver = lambda number: self._forward(command, holder, number)
+        hold = Hold(command, self.guard, self.voters, holder, self.plan.kill_after, self.settings.max_runtime)
+        self.signals.receiver = lambda number: self._forward(hold, number)
         self.signals.catch_job_control()
-        try:
-            status, lost = self._hold(command, holder)
-        except BaseException:  # a fault of cronlock itself: the command must not go on without a lease
-            command.end(self.plan.kill_after)
-            raise
+        status = hold.wait()
         self.signals.receiver = lambda _number: None  # there is nobody left to forward to
-        command.reap()
-        if lost:  # said when it is over: whoever reads may be slow, and the lease does not wait
-            self.say.always(f"lost: no quorum extended the lease: the command was stopped (status {LOST})")
+        if command.typed not in self.forwarded:
+            self.typed = command.typed
+        if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
+            self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
+        return self._tell(holder, status, hold.cause)
+
+    def _set_guard(self, holder: Holder | None) -> None:
+        """Start the guard, and look once more at what speaks against a start."""
+        try:
+            self.guard.announce(*guard_times(holder))
+        except OSError as error:
+            raise Refused(f"no process can be started to guard the command: {(error.strerror or '').lower()}") from None
+        self.signals.deliver()  # what came until now came before the command
+        if holder and holder.stop_at <= self.clock():
+            raise Unreachable("the lease was over before the command could start")
+
+    def _tell_of_the_last(self, last: "dict[str, Any]") -> None:
+        tick = last["run_tick"]
+        which = f"the run of {instant(tick)}" if tick else f"a run since {since(last['start'])}"
+        self.say.always(f"{which} on {last['node']} never ended")
+
+    def _forward(self, hold: Hold, number: int) -> None:
+        self.forwarded.add(number)
+        hold.forward(number)
+
+    def _tell(self, holder: Holder | None, status: int, cause: int) -> int:
+        """Tell the voters and the operator of the end; the exit status."""
+        result = cause or status
         if holder:
-            self._tell(holder, status, lost)
+            state, outcome = self._ended(status, cause)
+            if not holder.finish(state, outcome, result) and cause != LOST:
+                self.say.always(f"ended with status {result}, but no quorum heard of it: the lease runs out by itself")
             for text in holder.missing:
                 self.say.told(f"a voter is missing: {text}")
-        if not lost:
+        if not cause:
             self.say.told(f"ran: status {status}")
-        return LOST if lost else status
+        return result
 
-    def _tell(self, holder: Holder, status: int, lost: bool) -> None:
+    def _ended(self, status: int, cause: int) -> tuple[str, str]:
+        """State and outcome for the record. A run that somebody broke off is given back."""
+        if cause:
+            return "done", STOPPED[cause]
         hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
-        back = not lost and (hung_up or self.forwarded & GIVE_BACK)
-        heard = holder.finish("back" if back else "done", "lost" if lost else "given back" if back else "ran", status)
-        if not heard and not lost:
-            self.say.always(f"ended with status {status}, but no quorum heard of it: the lease runs out by itself")
+        if hung_up or self.typed or self.forwarded & GIVE_BACK:
+            return "back", "given back"
+        return "done", "ran"
 
     def _environment(self, holder: Holder | None) -> dict[bytes, bytes]:
         extra = {"CRONLOCK_RUN_KEY": self.plan.key, "CRONLOCK_RUN_NODE": self.plan.node}
@@ -225,41 +266,6 @@ class Run:
                 extra["CRONLOCK_RUN_TICK"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.plan.tick))
         outer = [name for name in os.environ if name.startswith("CRONLOCK_RUN_")]
         return environment(extra, outer + [option.variable for option in OPTIONS if not option.where])
-
-    def _forward(self, command: Command, holder: Holder | None, number: int) -> None:
-        self.forwarded.add(number)
-        if number != signal.SIGCONT:
-            command.signal(number)
-        elif holder is None or self.clock() < holder.stop_at:  # else it was stopped past its lease, and is ended
-            command.go_on()
-
-    def _hold(self, command: Command, holder: Holder | None) -> tuple[int, bool]:
-        """Wait for the command's end and keep the lease meanwhile: its status, and whether the lease was lost."""
-        kill_at = 0
-        while True:
-            status = command.look()
-            now = self.clock()
-            if kill_at:
-                if status is not None and (now >= kill_at or command.alone()):
-                    command.signal(signal.SIGKILL)
-                    return status, True
-                if now >= kill_at:
-                    command.signal(signal.SIGKILL)
-            elif status is not None:
-                return status, False
-            elif holder and now >= holder.stop_at:
-                kill_at = min(now + self.plan.kill_after, max(now, holder.validity - STOP_MARGIN))
-                command.signal(signal.SIGTERM)
-                command.signal(signal.SIGCONT)
-            elif command.stopped:
-                command.stop_with_it()
-            if kill_at:
-                self.voters.step(max(20, min(kill_at - now, 100)))
-            elif holder:
-                holder.tend()
-                self.voters.step(min(holder.due, holder.stop_at) - self.clock())
-            else:
-                self.voters.step(1_000)
 
 
 class OlderLease:

@@ -9,8 +9,9 @@ import _socket as socket
 import os
 import time
 
-__all__ = ["boottime", "monotonic", "sha1", "signal", "socket"]
+__all__ = ["CHILDREN", "boottime", "monotonic", "sha1", "signal", "socket"]
 
+CHILDREN: set[int] = set()  # whom somebody here waits for: as PID 1 cronlock reaps all others
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine is suspended
 
 
@@ -36,3 +37,15 @@ def sha1(data: bytes) -> str:
 def random_id() -> str:
     """32 hexadecimal digits that nobody else has."""
     return os.urandom(16).hex()
+
+
+def occupy_standard_streams() -> None:
+    """Open /dev/null where cronlock was started with 0, 1 or 2 closed, else a socket of its own would land there.
+
+    They close on exec: the command finds them as cronlock was given them.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)  # takes the lowest number that is free

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cronlock import run
 from cronlock.child.command import CANNOT_EXECUTE, NOT_FOUND
 from cronlock.config import load
 from cronlock.crontab import Sources, own_lines
 from cronlock.errors import Refused, Unreachable
+from cronlock.hold import LOST, TIMED_OUT
 from cronlock.lock.local import state_directory
 from cronlock.options import BY_FLAG, GROUPS, OPTIONS, Option
 from cronlock.schedule import Schedule
@@ -163,7 +163,7 @@ def test_readme_and_man_page_have_the_same_exit_statuses() -> None:
 
 def test_the_exit_statuses_are_those_of_the_program() -> None:
     statuses = {status for status, _ in table("exit status") if status.isdigit()}
-    own = (Refused.status, Unreachable.status, run.LOST, CANNOT_EXECUTE, NOT_FOUND)
+    own = (Refused.status, Unreachable.status, LOST, TIMED_OUT, CANNOT_EXECUTE, NOT_FOUND)
     assert statuses == {str(status) for status in own}
 
 

@@ -1,20 +1,23 @@
-"""The command: started as argv in a process group of its own, waited for, ended."""
+"""The command: started as argv in the guard's process group, waited for, stopped and continued with its job."""
 
 import errno
 import os
-import time
 
-from cronlock.child.terminal import Foreground
-from cronlock.system import signal
+from cronlock.child.terminal import ASKING
+from cronlock.system import CHILDREN, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from cronlock.child.guard import Guard
+    from cronlock.child.terminal import Terminal
+
 SHELL = "/bin/sh"
 CANNOT_EXECUTE, NOT_FOUND = 126, 127  # as the shell and env(1)
 SIGNALLED = 128  # plus the number of the signal
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs; the command gets the default back
+TYPED = (signal.SIGINT, signal.SIGQUIT)  # what a terminal sends to end its foreground
 
 
 class CannotStartError(Exception):
@@ -26,16 +29,30 @@ class CannotStartError(Exception):
 
 
 class Command:
-    """One process group. `pid` is its leader, which stays unreaped, and so pins the number, until `reap`."""
+    """The process that was started. It stays unreaped, and so keeps its number, until `reap`."""
 
-    def __init__(self, argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]") -> None:
-        self.stopped = False
-        self._foreground = Foreground()
+    def __init__(
+        self,
+        argv: "Sequence[str]",
+        env: "Mapping[bytes, bytes]",
+        mask: "Iterable[int]",
+        guard: "Guard",
+        terminal: "Terminal",
+    ) -> None:
+        self.stopped_by = 0  # the signal, until `stop_with_it` has dealt with it
+        self.told_to_stop = False  # by a SIGTSTP through this process
+        self.killed_by = 0
+        self.typed = 0  # the signal that ended it was typed at the terminal, and only the command's group got it
+        self._terminal = terminal
+        self._group = guard.group
+        terminal.lend(guard.group.number)
         try:
-            self.pid = _start(argv, env, mask)
+            self.pid = _start(argv, env, mask, guard.group.number)
         except OSError as error:
+            terminal.take_back()
             raise CannotStartError(argv[0], error) from None
-        self._foreground.lend(self.pid)
+        CHILDREN.add(self.pid)
+        guard.admit(self.pid)
 
     def look(self) -> int | None:
         """The exit status when the command has ended, 128+n for signal n; None while it runs. Notes a stop."""
@@ -45,7 +62,8 @@ class Command:
         if info.si_code == os.CLD_EXITED:
             return int(info.si_status)
         if info.si_code != os.CLD_STOPPED:
-            return SIGNALLED + int(info.si_status)
+            self.killed_by = int(info.si_status)
+            return SIGNALLED + self.killed_by
         self._note_stop(int(info.si_status))
         return None
 
@@ -54,70 +72,56 @@ class Command:
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
         except ChildProcessError:  # it has ended meanwhile
             return
-        if number in (signal.SIGTTIN, signal.SIGTTOU) and self._foreground.lend(self.pid):
+        if number in ASKING and self._terminal.lend(self._group.number, asked=True):
             self.signal(signal.SIGCONT)
         else:
-            self.stopped = True
+            self.stopped_by = number
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""
-        try:
-            os.killpg(self.pid, number)
-        except (ProcessLookupError, PermissionError):  # it has gone, or has become another user
-            pass
-
-    def alone(self) -> bool:
-        """Whether nothing of the group lives but, at most, its unreaped leader."""
-        mine = str(self.pid)
-        for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-            if entry.isdigit():
-                try:
-                    with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
-                        state, _, group = file.read().rpartition(")")[2].split()[:3]
-                except (OSError, ValueError):
-                    continue
-                if group == mine and state != "Z":
-                    return False
-        return True
+        self._group.signal(number)
 
     def stop_with_it(self) -> None:
-        """The command has stopped: at a terminal stop as well, as a job does. Elsewhere nobody would continue us."""
-        self.stopped = False
-        if self._foreground.take_back():
-            os.kill(os.getpid(), signal.SIGSTOP)
+        """The command has stopped: stop as well where somebody can continue this job.
+
+        That is a shell at a terminal, or whoever sent SIGTSTP to this process. A command that somebody stopped away
+        from a terminal is continued by that person, and its lease goes on until then.
+        """
+        number, self.stopped_by = self.stopped_by, 0
+        told, self.told_to_stop = self.told_to_stop, False
+        if not self._terminal.there:
+            if told:
+                os.kill(os.getpid(), signal.SIGSTOP)
+        elif not self._terminal.stop_with(number):  # do what the kernel would have done to an orphaned group
+            if number in ASKING:
+                self.signal(signal.SIGHUP)
+            self.signal(signal.SIGCONT)
 
     def go_on(self) -> None:
         """Continue the group, in the foreground when cronlock was put there."""
-        self._foreground.lend(self.pid)
+        self.told_to_stop = False
+        self._terminal.lend(self._group.number)
         self.signal(signal.SIGCONT)
-
-    def end(self, kill_after: int) -> None:
-        """Stop the group without a loop: SIGTERM, and SIGKILL after so many ms."""
-        self.signal(signal.SIGTERM)
-        self.signal(signal.SIGCONT)
-        until = time.monotonic() + kill_after / 1000
-        while self.look() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        self.signal(signal.SIGKILL)
-        self.reap()
 
     def reap(self) -> None:
         """Let go of the process that has ended, and of the terminal."""
-        self._foreground.take_back()
+        lent = self._terminal.take_back(sane=bool(self.killed_by))
+        self.typed = self.killed_by if lent and self.killed_by in TYPED else 0
         os.waitpid(self.pid, 0)
+        CHILDREN.discard(self.pid)
 
 
-def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]") -> int:
+def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", group: int) -> int:
     try:
-        return _spawn(argv, env, mask)
+        return _spawn(argv, env, mask, group)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
-        return _spawn([SHELL, _path_of(argv[0]), *argv[1:]], env, mask)  # a script without #!
+        return _spawn([SHELL, _path_of(argv[0]), *argv[1:]], env, mask, group)  # a script without #!
 
 
-def _spawn(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]") -> int:
-    return os.posix_spawnp(argv[0], list(argv), env, setpgroup=0, setsigmask=mask, setsigdef=PYTHON_IGNORES)
+def _spawn(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", group: int) -> int:
+    return os.posix_spawnp(argv[0], list(argv), env, setpgroup=group, setsigmask=mask, setsigdef=PYTHON_IGNORES)
 
 
 def _path_of(name: str) -> str:
@@ -134,16 +138,18 @@ def _path_of(name: str) -> str:
 def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[bytes, bytes]:
     """The command's environment: cronlock's own as it was given, less the options of this run, plus `extra`.
 
-    Python may add LC_CTYPE to its environment (PEP 538); the kernel still knows what was given.
+    Python may set LC_CTYPE (PEP 538); the kernel still knows what was given.
     """
     env = dict(os.environb)
     for name in removed:
         env.pop(name.encode(), None)
     try:
         with open("/proc/self/environ", "rb") as file:
-            given = b"\0" + file.read()
-        if b"\0LC_CTYPE=" not in given:
-            env.pop(b"LC_CTYPE", None)
+            given = file.read().split(b"\0")
+        env.pop(b"LC_CTYPE", None)
+        for entry in given:
+            if entry.startswith(b"LC_CTYPE="):
+                env[b"LC_CTYPE"] = entry[9:]
     except OSError:  # not Linux
         pass
     return env | {os.fsencode(name): os.fsencode(value) for name, value in extra.items()}

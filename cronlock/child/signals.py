@@ -3,7 +3,7 @@
 import os
 
 from cronlock.loop import READ
-from cronlock.system import signal
+from cronlock.system import CHILDREN, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Signals:
         self._catch(ENDING + OTHERS)
         signal.signal(signal.SIGCHLD, _nothing)
         self.mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # a blocked one never wakes the poll
-        loop.watch(self._pipe, READ, self._wake)
+        loop.watch(self._pipe, READ, self.deliver)
 
     def catch_job_control(self) -> None:
         """From now on also what stops and continues a job; before that, cronlock itself is the job."""
@@ -42,7 +42,8 @@ class Signals:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _nothing)
 
-    def _wake(self, _events: int) -> None:
+    def deliver(self, _events: int = 0) -> None:
+        """Give the signals that have come to the receiver."""
         try:
             numbers = os.read(self._pipe, 512)
         except BlockingIOError:
@@ -50,6 +51,31 @@ class Signals:
         for number in numbers:
             if number != signal.SIGCHLD:
                 self.receiver(number)
+            elif os.getpid() == 1:
+                _reap_others()
+
+
+def pass_on(number: int) -> None:
+    """Send a signal to this process's own group, as the terminal would have, and for SIGINT end by it as well.
+
+    A shell ends its script or loop only when it sees that its command was ended by SIGINT.
+    """
+    os.killpg(os.getpgrp(), number)
+    if number == signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _reap_others() -> None:
+    """As PID 1: wait for orphans that have ended. Children of our own are waited for where they were started."""
+    while True:
+        try:
+            info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if info is None or info.si_pid in CHILDREN:
+            return
+        os.waitpid(info.si_pid, 0)
 
 
 def _nothing(_number: int, _frame: object) -> None:

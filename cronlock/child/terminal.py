@@ -1,44 +1,121 @@
-"""The terminal's foreground, lent to the command while cronlock's own group has it."""
+"""The controlling terminal: its foreground, lent to the command while cronlock's own group has it, and job control.
+
+The rules of a job-control shell, see "The GNU C Library: Job Control": only that the command's group is a part of the
+shell's job that the shell does not know.
+"""
 
 import os
 
 from cronlock.system import signal
 
-TERMINAL = 0  # stdin
+PATH = "/dev/tty"
+STREAMS = (0, 1)  # both are terminals where a person started the command for its own sake, not inside a pipe
+ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # what stops a group that wants the foreground and has it not
 
 
-class Foreground:
-    """Gives the foreground to the command's process group and takes it back; does nothing away from a terminal."""
+class Terminal:
+    """Does nothing where there is none."""
 
     def __init__(self) -> None:
-        self._group = 0
+        self._fd = -1
+        self._group = 0  # whom the foreground is lent to
+        self._modes: list[object] | None = None  # before the command could change them
 
-    def lend(self, group: int) -> bool:
-        """Let `group` read from the terminal, when it is ours to give; whether the group has it now."""
-        try:
-            owner = os.tcgetpgrp(TERMINAL) if os.isatty(TERMINAL) and os.isatty(1) else 0
-        except OSError:  # no controlling terminal
+    def lend(self, group: int, asked: bool = False) -> bool:
+        """Give the foreground to `group` if it is ours to give; whether the group has it now.
+
+        Without being `asked` only when standard input and output are both terminals: a pager behind a pipe is in our
+        own group, and needs it as well.
+        """
+        if not asked and not all(map(os.isatty, STREAMS)):
             return False
+        owner = self._owner()
         if owner == os.getpgrp():
+            self._keep_modes()
             self._set(group)
             self._group = group
         return owner in (os.getpgrp(), group)
 
-    def take_back(self) -> bool:
-        """Be the foreground again, unless somebody else is by now; whether it was lent."""
+    def take_back(self, sane: bool = False) -> bool:
+        """Have the foreground again, unless somebody alive has it who is not the command; whether it was lent.
+
+        `sane`: the modes too, which a command that a signal ended could not put back.
+        """
         group, self._group = self._group, 0
+        if not group:
+            return False
+        owner = self._owner()
+        if owner == group or not _alive(owner):
+            self._set(os.getpgrp())
+        if sane and self._owner() == os.getpgrp():
+            self._put_modes_back()
+        return True
+
+    def stop_with(self, number: int) -> bool:
+        """The command was stopped by a signal: stop the whole job, as the signal would have. True once it goes on.
+
+        False when the kernel did not stop it, since nobody could continue it: its group is orphaned.
+        """
+        self.take_back()
+        number = signal.SIGTSTP if number == signal.SIGSTOP else number
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])  # it goes on all the same, and leaves a trace
+        handler = signal.getsignal(number)
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
         try:
-            if group and os.tcgetpgrp(TERMINAL) == group:
-                self._set(os.getpgrp())
-        except OSError:  # the terminal is gone
-            pass
-        return bool(group)
+            os.killpg(os.getpgrp(), number)
+            return signal.SIGCONT in signal.sigpending()
+        finally:
+            signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    @property
+    def there(self) -> bool:
+        """Whether this process has a controlling terminal."""
+        return self._owner() > 0
+
+    def _owner(self) -> int:
+        """The group in the foreground; 0 without a terminal."""
+        try:
+            if self._fd < 0:
+                self._fd = os.open(PATH, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            return os.tcgetpgrp(self._fd)
+        except OSError:
+            return 0
 
     def _set(self, group: int) -> None:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])  # a background group may ask only so
         try:
-            os.tcsetpgrp(TERMINAL, group)
-        except OSError:  # the group has gone already
+            os.tcsetpgrp(self._fd, group)
+        except OSError:  # the group or the terminal has gone
             pass
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _keep_modes(self) -> None:
+        import termios
+
+        if self._modes is None:
+            try:
+                self._modes = termios.tcgetattr(self._fd)
+            except termios.error:
+                pass
+
+    def _put_modes_back(self) -> None:
+        import termios
+
+        try:
+            if self._modes:
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._modes)  # type: ignore[arg-type]
+        except termios.error:
+            pass
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return group > 0

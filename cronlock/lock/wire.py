@@ -7,7 +7,7 @@ import hiredis
 
 from cronlock.lock.quorum import Failure
 from cronlock.loop import READ, WRITE
-from cronlock.system import boottime, signal, socket
+from cronlock.system import CHILDREN, boottime, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -258,6 +258,7 @@ class Resolution:
             raise
         if not self._pid:
             _look_up(other, address)
+        CHILDREN.add(self._pid)
         os.close(other)
         loop.watch(self._fd, READ, self._read)
 
@@ -280,6 +281,7 @@ class Resolution:
         os.close(self._fd)
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+        CHILDREN.discard(self._pid)
 
 
 def _look_up(fd: int, address: "Address") -> None:

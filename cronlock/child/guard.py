@@ -1,0 +1,203 @@
+"""The guard: a second process that ends the command when this one dies, or no longer says that its lease lives.
+
+It is forked and not executed, so it costs a millisecond and the few pages that it touches. It leads the command's
+process group: the group has a number before the command starts, and keeps it.
+"""
+
+import gc
+import os
+import select
+import time
+
+from cronlock.child.group import Group
+from cronlock.loop import POLL_MAX
+from cronlock.system import CHILDREN, signal
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronlock.loop import Loop
+
+    Order = tuple[int, int, int]  # begin_at, kill_at, the command's pid
+
+NAME = b"cronlock-guard"  # what ps calls it: at most 15 bytes
+NEVER = 1 << 62  # ms
+PIPE = 3  # the guard's only file descriptor beyond the standard three
+NUMBER = 8  # bytes of a number in an order
+ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
+FILES_MIN = 1024  # that may be open: a limit which was lowered after they were opened closes none
+LOOK_MIN, LOOK_MAX = 10, 200  # ms between two looks at whether the group has ended, doubling
+
+
+class Guard:
+    """This process's end of it. Times are ms on `clock`.
+
+    At `begin_at` the guard sends SIGTERM, and SIGKILL at `kill_at`, unless later times were announced until then. When
+    this process dies it begins at once, and takes `kill_after` at most.
+    """
+
+    def __init__(self, loop: "Loop", clock: "Callable[[], int]", kill_after: int) -> None:
+        self.group = Group(0)
+        self.begin_at = 0
+        self._kill_at = 0
+        self._loop = loop
+        self._clock = clock
+        self._kill_after = kill_after
+        self._pid = 0
+        self._pipe = -1
+        self._told: Order | None = None
+
+    def announce(self, begin_at: int, kill_at: int) -> None:
+        """Say until when this process is to be trusted. The first time starts the guard: raises OSError if it can't."""
+        self.begin_at, self._kill_at = begin_at, kill_at
+        order = (begin_at, kill_at, self.group.command)
+        if order == self._told:
+            return
+        if not self._pid:
+            self._fork()
+            return
+        try:
+            os.write(self._pipe, b"".join(number.to_bytes(NUMBER, "big") for number in order))
+            self._told = order
+        except BlockingIOError:  # somebody stopped it, and the pipe is full: again the next time
+            self._told = None
+        except BrokenPipeError:
+            self._replace()
+
+    def admit(self, command: int) -> None:
+        """Answer for the command, which has started. It is told first: this process may die in the next moment."""
+        self.group.command = command
+        self.announce(self.begin_at, self._kill_at)
+        self.group.admit(command)
+
+    def company(self) -> bool:
+        """Whether anything lives that the guard is there for."""
+        return self.group.alive(self._pid)
+
+    def let_go(self) -> None:
+        """The farewell: the guard leaves, and what the command left behind in the group stays."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)  # our child, so the number is its own until we wait
+            self._loop.forget(self._pipe)
+            os.close(self._pipe)
+            self._bury(self._pid)
+            self._pid, self._told = 0, None
+
+    def _bury(self, pid: int) -> None:
+        os.waitpid(pid, 0)
+        CHILDREN.discard(pid)
+
+    def _died(self, _events: int) -> None:
+        if self._clock() < self.begin_at:
+            self._replace()
+        else:  # it has done what it was there for
+            self._loop.forget(self._pipe)
+
+    def _replace(self) -> None:
+        """Start another one in the same group, whose number the dead one holds until it is waited for."""
+        dead, pipe = self._pid, self._pipe
+        self._loop.forget(pipe)
+        try:
+            self._fork()
+        except OSError:  # no process to be had: again with the next announcement
+            self._told = None
+            return
+        os.close(pipe)
+        self._bury(dead)
+
+    def _fork(self) -> None:
+        group = self.group.number if self.group.command else 0
+        wrapper = os.getpid()
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        gc.freeze()  # a collection would write to every object, and part each page that the two processes share
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if not pid:
+                self._become_guard(read, group, wrapper)
+        except OSError:
+            os.close(write)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.close(read)
+        try:  # whoever of the two is first
+            os.setpgid(pid, group or pid)
+        except OSError:
+            pass
+        CHILDREN.add(pid)
+        self._pid, self._pipe = pid, write
+        self._told = (self.begin_at, self._kill_at, self.group.command)
+        if not group:
+            self.group = Group(pid)
+        self._loop.watch(write, 0, self._died)
+
+    # -- the guard's own process -----------------------------------------------------------------------------------
+
+    def _become_guard(self, pipe: int, group: int, wrapper: int) -> None:
+        """Watch over the group, and exit."""
+        try:
+            os.setpgid(0, group)
+            self.group.number = os.getpgrp()
+            _strip(pipe)
+            self._watch()
+            self._end(wrapper)
+        except BaseException:  # out of memory, perhaps: the wrapper replaces us, if it is there
+            if os.getppid() != wrapper:
+                self.group.signal(signal.SIGKILL)
+        finally:
+            os._exit(0)
+
+    def _watch(self) -> None:
+        """Wait until it is time to begin, or the wrapper is dead."""
+        poll = select.poll()
+        poll.register(PIPE, select.POLLIN)
+        while (left := self.begin_at - self._clock()) > 0:
+            if not poll.poll(min(left, POLL_MAX)):
+                continue
+            orders = os.read(PIPE, 100 * ORDER)
+            if not orders:
+                return
+            last = orders[-ORDER:]
+            self.begin_at, self._kill_at, command = (
+                int.from_bytes(last[at : at + NUMBER], "big") for at in range(0, ORDER, NUMBER)
+            )
+            if command:
+                self.group.admit(command)
+
+    def _end(self, wrapper: int) -> None:
+        """End the group, and wake a wrapper that was stopped, so that it can tell."""
+        kill_at = min(self._kill_at, self._clock() + self._kill_after)
+        self.group.signal(signal.SIGTERM)
+        self.group.signal(signal.SIGCONT)
+        pause = LOOK_MIN
+        while (left := kill_at - self._clock()) > 0 and self.group.alive(os.getpid()):
+            time.sleep(min(left, pause) / 1000)
+            pause = min(2 * pause, LOOK_MAX)
+        try:  # leave the group: nothing can join an empty one, not even the command of a wrapper that wakes only now
+            os.setpgid(0, os.getpgid(wrapper) if os.getppid() == wrapper else 0)
+        except OSError:  # then the signal ends us too
+            pass
+        self.group.signal(signal.SIGKILL)
+        if os.getppid() == wrapper:
+            os.kill(wrapper, signal.SIGCONT)
+
+
+def _strip(pipe: int) -> None:
+    """Keep nothing of the wrapper's but the pipe: whoever reads from its files must see their end."""
+    for name in ("/proc/self/comm", "/dev/null"):
+        try:
+            fd = os.open(name, os.O_RDWR)
+        except OSError:
+            continue
+        if name == "/dev/null":
+            for standard in (0, 1, 2):
+                os.dup2(fd, standard)
+        else:
+            os.write(fd, NAME)
+    if pipe != PIPE:
+        os.dup2(pipe, PIPE)
+    os.closerange(PIPE + 1, max(os.sysconf("SC_OPEN_MAX"), FILES_MIN))
+    os.chdir("/")
