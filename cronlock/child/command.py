@@ -24,7 +24,7 @@ class CannotStartError(Exception):
     """The command was not found or can't be executed; `status` is what a shell would exit with."""
 
     def __init__(self, name: str, error: OSError) -> None:
-        super().__init__(f"{name}: {(error.strerror or str(error)).lower()}")
+        super().__init__(f"{name or repr(name)}: {(error.strerror or str(error)).lower()}")
         self.status = NOT_FOUND if error.errno == errno.ENOENT else CANNOT_EXECUTE
 
 
@@ -113,6 +113,8 @@ class Command:
 
 def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", group: int) -> int:
     try:
+        if not argv[0]:  # as execvp(3) has it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return _spawn(argv, env, mask, group)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
@@ -130,7 +132,7 @@ def _path_of(name: str) -> str:
         return name
     for folder in os.get_exec_path():
         path = os.path.join(folder, name)
-        if os.access(path, os.X_OK):
+        if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     return name
 
