@@ -185,6 +185,16 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
+def bearing(mark: str) -> dict[int, str]:
+    """The living processes in whose environment this stands as a whole NAME=value: pid -> name."""
+    found: dict[int, str] = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if mark.encode() in Path("/proc", pid, "environ").read_bytes().split(b"\0"):
+                found[int(pid)] = Path("/proc", pid, "comm").read_text().strip()
+    return found
+
+
 def end(process: subprocess.Popen[Any]) -> None:
     """Ends a process that a test started, and what that started; asked first, so that a good one can tidy up."""
     if process.poll() is None:

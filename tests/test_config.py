@@ -125,7 +125,14 @@ def test_zero_is_a_value_and_not_nothing(tmp_path: Path) -> None:
 
 def test_every_option_has_a_variable_and_a_name_in_the_file(tmp_path: Path) -> None:
     """With the same words and the same meaning."""
-    texts = {"ttl": "90", "start-within": "15m", "outage-wait": "2h", "max-runtime": "1d", "kill-after": "500ms", "on-outage": "skip"}
+    texts = {
+        "ttl": "90",
+        "start-within": "15m",
+        "outage-wait": "2h",
+        "max-runtime": "1d",
+        "kill-after": "500ms",
+        "on-outage": "skip",
+    }
     texts |= {"conflict-exit-code": "75", "redis": "redis://h:1"}
     rivals = {"each", "local", "quiet"}
     chosen = [option for option in OPTIONS if option.name not in rivals]

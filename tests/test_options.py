@@ -293,7 +293,14 @@ def test_what_a_person_should_hear_about_goes_to_click(words: list[str]) -> None
 @given(st.data())
 def test_any_set_of_good_options_is_read_without_click(data: st.DataObject) -> None:
     """The scanner may not give up on what is well formed, however it is spelled."""
-    good = {"ttl": "90", "start-within": "15m", "outage-wait": "0", "max-runtime": "1h", "kill-after": "5s", "on-outage": "skip"}
+    good = {
+        "ttl": "90",
+        "start-within": "15m",
+        "outage-wait": "0",
+        "max-runtime": "1h",
+        "kill-after": "5s",
+        "on-outage": "skip",
+    }
     good |= {"conflict-exit-code": "75", "redis": "redis://h", "node": "web-1"}
     words, expected = [], {}
     for option in data.draw(st.lists(st.sampled_from(OPTIONS), unique=True)):

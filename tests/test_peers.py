@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.commands import PATIENCE, end, environment, heir, home, wait_until
+from tests.commands import PATIENCE, bearing, end, environment, heir, home, wait_until
 
 PEERS = ("timeout", "dumb-init", "tini")
 USUAL = {"timeout": "timeout 60", "tini": "tini -s --"}  # tini warns without -s when it is not PID 1
@@ -98,13 +98,7 @@ def program(request, server):
 
 def family():
     """The living processes of this test, whatever became of their parents: pid -> name."""
-    mark = f"HOME={home()}".encode()
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if mark in Path("/proc", pid, "environ").read_bytes().split(b"\0"):
-                found[int(pid)] = Path("/proc", pid, "comm").read_text().strip()
-    return found
+    return bearing(f"HOME={home()}")
 
 
 def about(pid):

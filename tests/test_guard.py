@@ -1,0 +1,289 @@
+"""The guard: whatever happens to cronlock, the command ends before its lease, and so does the guard."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cronlock.child.command import CannotStartError, Command
+from cronlock.child.guard import NEVER, Guard
+from cronlock.child.terminal import Terminal
+from cronlock.loop import Loop
+from cronlock.system import monotonic
+from tests.commands import bearing, cronlock, descendants, home, start_cronlock, wait_until
+
+TICK = ("--tick", "2026-11-20T02:00Z")
+SHORT = ("--ttl", "8s", "--kill-after", "2s")
+DEAF = "trap '' TERM; "
+COMMANDS = {
+    "one that obeys": "exec sleep 61",
+    "one that ignores SIGTERM": DEAF + "while :; do sleep 0.1; done",
+    "grandchildren": "(sleep 61 & sleep 62) & sleep 63",
+    "grandchildren that ignore SIGTERM": f"({DEAF} (sleep 61; sleep 62) & sleep 63; sleep 64) & exec sleep 65",
+    "a pipeline": f"sleep 61 | ({DEAF} cat; sleep 62) | sleep 63",
+    "one in a session of its own": "exec setsid sh -c \"trap '' TERM; touch began; sleep 61; sleep 62\"",
+    "one that has stopped": "kill -STOP $$; sleep 61",
+}
+
+
+@pytest.fixture
+def start(servers):
+    """cronlock on three servers, in front of a shell script, as soon as that runs."""
+
+    def call(script, *words, at=servers, **kw):
+        where = [word for server in at for word in ("--redis", server.url)]
+        args = ("run", *where, "--key", "job", *TICK, *words, "--", "sh", "-c", f"touch ready; {script}")
+        process = start_cronlock(*args, **kw)
+        wait_until(Path(home(), "ready").exists, message="the command")
+        if "setsid" in script:
+            wait_until(Path(home(), "began").exists, message="the command's session")
+        wait_until(lambda: settled(process), message="the command to come to rest")
+        return process
+
+    return call
+
+
+def settled(process):
+    """Whether the command's processes sleep, or have stopped."""
+    run = [pid for pid in descendants(process.pid) if name_of(pid) != "cronlock-guard"]
+    return run and all(status(pid)["State"][0] in "ST" for pid in run)
+
+
+def status(pid):
+    try:
+        return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    except OSError:
+        return {"State": "Z", "Name": ""}
+
+
+def name_of(pid):
+    return status(pid)["Name"]
+
+
+def left():
+    """All processes of this test, cronlock and guard included."""
+    return bearing(f"HOME={home()}")
+
+
+def guard_of(process):
+    found = [pid for pid in descendants(process.pid) if name_of(pid) == "cronlock-guard"]
+    return found[0] if len(found) == 1 else None
+
+
+def lease_end(servers):
+    """When the lease ends by the clock of the servers, in s: the earliest of three."""
+    clients = [server.client() for server in servers]
+    ends = [client.hget(name, "lease_end") for client in clients for name in client.keys("*:record:*")]
+    return min(map(int, ends)) / 1000
+
+
+@pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)
+def test_with_cronlock_killed_the_command_ends_before_its_lease(start, servers, script):
+    """SIGTERM at once, SIGKILL after --kill-after; then nothing is left, not even the guard."""
+    process = start(script, *SHORT)
+    process.kill()
+    ends = lease_end(servers)
+    wait_until(lambda: not left(), timeout=10, message="the end of all")
+    assert time.time() < ends
+
+
+@pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)
+def test_with_cronlock_stopped_the_command_ends_before_its_lease(start, servers, script):
+    """A cronlock that is stopped for longer than its lease is woken at the end, and returns 123."""
+    process = start(script, *SHORT)
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: status(process.pid)["State"][0] == "T")
+    ends = lease_end(servers)
+    wait_until(lambda: list(left()) in ([], [process.pid]), timeout=15, message="the end of the command")
+    assert time.time() < ends
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 123
+    assert err == (
+        "cronlock: job: lost: cronlock itself was stopped, or held up, until the lease was nearly over:"
+        " the command was stopped (status 123)\n"
+    )
+
+
+def test_a_cronlock_that_was_stopped_for_less_goes_on(start):
+    """It extends the lease when it wakes, and nobody noticed."""
+    process = start("sleep 6", "--ttl", "10s", "--kill-after", "1s")
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def starved():
+    """starved(pid): lets the kernel give this process no more memory; the OOM killer ends it when it wants some."""
+    folders = []
+
+    def call(pid):
+        for root, limit in (
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max"),
+        ):
+            folder = Path(root, f"cronlock-test-{pid}")
+            if Path(root, "cgroup.procs").exists():
+                folder.mkdir()
+                folders.append(folder)
+                (folder / limit).write_text("4096")
+                (folder / "cgroup.procs").write_text(str(pid))
+                return
+        raise AssertionError("no memory cgroup")
+
+    yield call
+    for folder in folders:
+        wait_until(lambda folder=folder: not (folder / "cgroup.procs").read_text())
+        folder.rmdir()
+
+
+@pytest.mark.debian
+def test_with_cronlock_out_of_memory_the_command_ends_before_its_lease(start, fresh_servers, starved):
+    """The kernel's OOM killer ends cronlock; the guard ends the command."""
+    servers = fresh_servers(3)
+    process = start(COMMANDS["grandchildren that ignore SIGTERM"], *SHORT, at=servers)
+    starved(process.pid)
+    servers[0].kill()  # what it has to do now is new, and takes memory
+    ends = lease_end(servers[1:])
+    wait_until(lambda: not left(), timeout=10, message="the end of all")
+    assert time.time() < ends
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_a_guard_that_dies_is_replaced(start):
+    """Each time: afterwards the command is as safe as before."""
+    process = start(COMMANDS["grandchildren"], *SHORT)
+    group = os.getpgid(guard_of(process))
+    for _ in range(3):
+        dead = guard_of(process)
+        os.kill(dead, signal.SIGKILL)
+        wait_until(lambda dead=dead: guard_of(process) not in (dead, None), message="another guard")
+        assert os.getpgid(guard_of(process)) == group
+    process.kill()
+    wait_until(lambda: not left(), message="the end of all")
+
+
+def test_a_guard_that_was_stopped_does_not_hold_up_the_end(start):
+    """Nor does it keep what is told to it from being told later."""
+    process = start("while ! test -e go; do sleep 0.05; done; exit 4", *SHORT)
+    os.kill(guard_of(process), signal.SIGSTOP)
+    Path(home(), "go").touch()
+    assert process.wait(10) == 4
+    assert not left()
+
+
+def test_the_guard_has_nothing_of_cronlocks_but_a_pipe(start):
+    """Its name tells what it is; it stands in /, blocks every signal, leads the group, and keeps no file open."""
+    reader, writer = os.pipe()
+    process = start("exec sleep 61", pass_fds=[writer])
+    os.close(writer)
+    guard = guard_of(process)
+    files = wait_until(lambda: sorted(os.listdir(f"/proc/{guard}/fd")) == list("0123"))
+    files = [os.readlink(f"/proc/{guard}/fd/{fd}") for fd in range(4)]
+    assert files[:3] == ["/dev/null"] * 3
+    assert files[3].startswith("pipe:")
+    assert os.readlink(f"/proc/{guard}/cwd") == "/"
+    stoppable = {signal.SIGKILL, signal.SIGSTOP}
+    blocked = int(status(guard)["SigBlk"], 16)
+    assert {number for number in signal.valid_signals() if not blocked >> number - 1 & 1} <= stoppable
+    assert os.getpgid(guard) == guard
+    [command] = [pid for pid in descendants(process.pid) if name_of(pid) == "sleep"]
+    assert os.getpgid(command) == guard
+    os.close(reader)
+
+
+def test_the_guard_costs_little_memory(start):
+    """Less than 1.3 MB that is its own: forked when all is prepared, it shares the rest with cronlock."""
+    process = start("exec sleep 61")
+    text = Path(f"/proc/{guard_of(process)}/smaps_rollup").read_text()
+    private = sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
+    assert 0 < private < 1300, "kB"
+
+
+def test_what_the_command_leaves_behind_outlives_the_guard(start):
+    """A run is over when the command itself ends: the guard leaves without a signal to anybody."""
+    process = start("(sleep 2; touch later) & while ! test -e go; do sleep 0.05; done; exit 3")
+    Path(home(), "go").touch()
+    assert process.wait(10) == 3
+    assert "cronlock-guard" not in left().values()
+    wait_until(Path(home(), "later").exists, message="what it left")
+
+
+def test_a_command_without_a_lock_is_guarded_too(fresh_servers):
+    """--on-outage run: against the death of cronlock, there is no lease that could be over."""
+    [server] = fresh_servers(1)
+    server.kill()
+    where = ("--redis", server.url, "--key", "job", "--schedule", "none")
+    words = ("run", *where, "--outage-wait", "0", "--on-outage", "run", "--", "sh", "-c", "touch ready; sleep 61")
+    process = start_cronlock(*words)
+    wait_until(Path(home(), "ready").exists)
+    process.kill()
+    wait_until(lambda: not left(), message="the end of all")
+
+
+def test_a_command_that_daemonises_has_run(server):
+    """The lease ends with the first process: the next run starts at once, and the daemon lives on, without a lock."""
+    words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--ttl", "1h", "--")
+    assert cronlock(*words, "sh", "-c", "setsid -f sh -c 'touch began; exec sleep 61' >/dev/null 2>&1").returncode == 0
+    wait_until(Path(home(), "began").exists)
+    assert cronlock(*words, "echo", "next").stdout == "next\n"
+    [daemon] = left()
+    os.kill(daemon, signal.SIGKILL)
+
+
+def test_nothing_starts_in_the_group_of_a_guard_that_has_begun():
+    """A cronlock that was stopped just before the start, and wakes when its lease is over, starts nothing."""
+    guard = Guard(Loop(), monotonic, 1000)
+    guard.announce(monotonic() + 300, NEVER)
+    group = guard.group.number
+    wait_until(lambda: status(group)["State"][0] == "Z", message="the guard's end")
+    with pytest.raises(CannotStartError):
+        Command(["touch", str(home() / "ran")], os.environb, [], guard, Terminal())
+    assert not Path(home(), "ran").exists()
+    guard.let_go()
+
+
+@pytest.mark.parametrize("deaf", ["", DEAF])
+def test_a_run_that_is_too_long_is_ended(start, server, deaf):
+    """124 and one line, also when SIGKILL was needed; the tick is done."""
+    process = start(f"{deaf} sleep 61; sleep 62", "--max-runtime", "2s", "--kill-after", "1s")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 124
+    assert err == "cronlock: job: timed out: it ran for longer than 2s: the command was stopped (status 124)\n"
+    assert not left()
+    client = server.client()
+    [name] = client.keys("*:record:*")
+    assert client.hmget(name, "state", "holder") == ["done", ""]
+
+
+def test_the_first_cause_decides(fresh_servers):
+    """A lease that is lost while a command is being ended for its time changes nothing of the status."""
+    servers = fresh_servers(3)
+    where = [word for server in servers for word in ("--redis", server.url)]
+    words = (*where, "--key", "job", *TICK, "--ttl", "10s", "--kill-after", "3s", "--max-runtime", "5s")
+    process = start_cronlock("run", *words, "--", "sh", "-c", f"{DEAF} touch ready; sleep 61; sleep 62")
+    wait_until(Path(home(), "ready").exists)
+    for server in servers:
+        server.kill()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 124
+    assert err.startswith("cronlock: job: timed out: ")
+    assert not left()
+
+
+def test_the_guard_of_a_waiting_cronlock_is_not_there_yet(fresh_servers):
+    """Who gets no lock pays for no guard."""
+    [server] = fresh_servers(1)
+    server.stop_process()
+    process = start_cronlock("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--", "true")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(1)
+    assert not descendants(process.pid)
+    server.continue_process()
+    assert process.wait(20) == 0
