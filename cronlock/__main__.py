@@ -1,5 +1,6 @@
 """Entry: a well-formed `run` goes straight to run.py, all else to click; the one place that exits."""
 
+import os
 import sys
 
 from cronlock.options import scan
@@ -7,11 +8,21 @@ from cronlock.system import occupy_standard_streams, signal
 
 
 def main() -> None:
-    """Exit with the status of the command line in sys.argv."""
+    """Exit with the status of the command line in sys.argv.
+
+    At once: while Python tidies up, which takes milliseconds, a signal would replace the status.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for a Ctrl-C before the handlers stand
     occupy_standard_streams()
-    sys.exit(_status(sys.argv[1:]))
+    status = _status(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream:
+                stream.flush()
+        except OSError:  # the disk is full, or nobody reads any more
+            status = status or 1
+    os._exit(status)
 
 
 def _status(words: list[str]) -> int:
@@ -20,8 +31,6 @@ def _status(words: list[str]) -> int:
         from cronlock.cli import cli
 
         return cli(words)
-    import os
-
     from cronlock.run import run
 
     return run(*line, os.environ)

@@ -78,13 +78,19 @@ class Hold:
         self._command.reap()
         return status
 
-    def forward(self, number: int) -> None:
-        """Pass a signal on. A job that was stopped past its lease does not go on, it is ended."""
+    def forward(self, number: int) -> bool:
+        """Pass a signal on; whether the command was there to get it.
+
+        A job that was stopped past its lease does not go on, it is ended.
+        """
+        if self._command.look() is not None:
+            return False
         if number != signal.SIGCONT:
             self._command.told_to_stop = number == signal.SIGTSTP
             self._command.signal(number)
         elif self._lease_left:
             self._command.go_on()
+        return True
 
     def _judge(self, ended: bool) -> None:
         now = self._clock()
@@ -121,10 +127,11 @@ class Hold:
         """Wait for whatever comes first; a lease that is good still is extended."""
         now = self._clock()
         wait = self._end_at - now
-        if self._holder and self._lease_left:
-            self._holder.tend()
-            if not self.cause:
-                self._guard.announce(*guard_times(self._holder))
+        if self._holder:
+            if self._lease_left:
+                self._holder.tend()
+                if not self.cause:
+                    self._guard.announce(*guard_times(self._holder))
             wait = min(wait, self._holder.due - now, self._holder.stop_at - now)
         if self.cause:
             wait = LOOK_MAX if self._killed else min(max(self._kill_at - now, LOOK_MIN), LOOK_MAX)

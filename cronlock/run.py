@@ -233,8 +233,8 @@ class Run:
         self.say.always(f"{which} on {last['node']} never ended")
 
     def _forward(self, hold: Hold, number: int) -> None:
-        self.forwarded.add(number)
-        hold.forward(number)
+        if hold.forward(number):
+            self.forwarded.add(number)
 
     def _tell(self, holder: Holder | None, status: int, cause: int) -> int:
         """Tell the voters and the operator of the end; the exit status."""

@@ -249,10 +249,10 @@ def test_nothing_starts_in_the_group_of_a_guard_that_has_begun():
     guard.let_go()
 
 
-@pytest.mark.parametrize("deaf", ["", DEAF])
-def test_a_run_that_is_too_long_is_ended(start, server, deaf):
-    """124 and one line, also when SIGKILL was needed; the tick is done."""
-    process = start(f"{deaf} sleep 61; sleep 62", "--max-runtime", "2s", "--kill-after", "1s")
+@pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)
+def test_a_run_that_is_too_long_is_ended(start, server, script):
+    """124 and one line, also when SIGKILL was needed; the tick is done, and nothing is left."""
+    process = start(script, "--max-runtime", "2s", "--kill-after", "1s")
     _, err = process.communicate(timeout=20)
     assert process.returncode == 124
     assert err == "cronlock: job: timed out: it ran for longer than 2s: the command was stopped (status 124)\n"
@@ -260,6 +260,13 @@ def test_a_run_that_is_too_long_is_ended(start, server, deaf):
     client = server.client()
     [name] = client.keys("*:record:*")
     assert client.hmget(name, "state", "holder") == ["done", ""]
+
+
+def test_a_signal_reaches_a_command_in_a_session_of_its_own(start):
+    """It has left the group, and is the command all the same."""
+    process = start("exec setsid sh -c \"trap 'exit 9' USR1; touch began; sleep 61 & wait\"")
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(10) == 9
 
 
 def test_the_first_cause_decides(fresh_servers):

@@ -18,9 +18,8 @@ class Group:
 
     def admit(self, command: int) -> None:
         """Answer for this process as well. It is there, or nobody has waited for it yet."""
-        if command != self.command:
-            self.command = command
-            self._born = _stat(command)[2]
+        self.command = command
+        self._born = _stat(command)[2]
 
     def signal(self, number: int) -> None:
         """Send a signal to all of them, to the group last: whoever calls may be in it."""

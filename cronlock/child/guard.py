@@ -164,7 +164,7 @@ class Guard:
             self.begin_at, self._kill_at, command = (
                 int.from_bytes(last[at : at + NUMBER], "big") for at in range(0, ORDER, NUMBER)
             )
-            if command:
+            if command != self.group.command:
                 self.group.admit(command)
 
     def _end(self, wrapper: int) -> None:

@@ -1,0 +1,63 @@
+"""300 runs whose cronlock is killed with SIGKILL at a random moment: nothing of them outlives the lease."""
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.commands import bearing, cronlock, descendants, home, start_cronlock, wait_until
+
+RUNS = 300
+AT_ONCE = 4
+LEASE = 7  # s: the shortest that leaves time to stop a command
+LENGTH = 0.5  # s of a whole run, about: the moments are spread over it and a little more
+SCRIPTS = (  # none of them leaves anything behind when it ends by itself
+    "sleep 0.2",
+    "trap '' TERM; sleep 0.2; sleep 61",
+    "(sleep 61 & sleep 62) & sleep 63",
+    "sleep 61 | (trap '' TERM; cat; sleep 62) | sleep 63",
+    "exec setsid sh -c 'sleep 0.1; sleep 61'",
+)
+FIRST, NEXT = "2026-11-20T02:00Z", "2026-11-20T03:00Z"
+
+
+def begin_and_kill(number, where, moment):
+    """One run, of a key of its own; how far it had got when it was killed."""
+    words = ("run", *where, "--key", f"job-{number}", "--ttl", f"{LEASE}s", "--kill-after", "1s", "--tick", FIRST)
+    script = f"touch began-{number}; {SCRIPTS[number % len(SCRIPTS)]}"
+    process = start_cronlock(*words, "--", "sh", "-c", script, stdout=None, stderr=None)
+    time.sleep(moment)
+    if process.poll() is not None:
+        return "ended before"
+    began = Path(home(), f"began-{number}").exists()
+    guarded = bool(descendants(process.pid))
+    process.kill()
+    process.wait()
+    return "command ran" if began else "guard was there" if guarded else "before the guard"
+
+
+@pytest.mark.timeout(400)
+def test_of_300_killed_runs_nothing_is_left_and_the_next_tick_runs(servers, record_property):
+    """After the lease no process that bears the test's mark is alive, no guard either, and each key goes on."""
+    where = [word for server in servers for word in ("--redis", server.url)]
+    chance = random.Random()
+    moments = [chance.uniform(0.03, LENGTH) for _ in range(RUNS)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        phases = list(pool.map(lambda number: begin_and_kill(number, where, moments[number]), range(RUNS)))
+        last = time.monotonic()
+        wait_until(lambda: time.monotonic() > last + LEASE, timeout=LEASE + 5, message="the end of the last lease")
+        assert left() == {}
+        again = ("--ttl", f"{LEASE}s", "--tick", NEXT, "--", "echo", "next")
+        done = list(pool.map(lambda number: cronlock("run", *where, "--key", f"job-{number}", *again), range(RUNS)))
+    assert [(each.returncode, each.stdout) for each in done] == [(0, "next\n")] * RUNS
+    counts = {phase: phases.count(phase) for phase in sorted(set(phases))}
+    record_property("phases", counts)
+    assert counts["command ran"] > RUNS / 10, counts
+    assert counts["before the guard"] > RUNS / 20, counts
+
+
+def left():
+    """All that this test started, cronlocks, guards and commands: they bear its HOME."""
+    return bearing(f"HOME={home()}")

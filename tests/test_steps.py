@@ -1,0 +1,86 @@
+"""A SIGTERM at every step of a run: before, while and after the lock is acquired and the command runs.
+
+A step is a system call: strace delivers the signal at each one in turn, from the first socket to the exit.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.commands import bearing, environment, home
+
+pytestmark = pytest.mark.debian
+
+AT_ONCE = 3
+FEWEST = 60  # steps: with fewer the trace is not that of a whole run
+SCRIPT = "exec 2>/dev/null; : >{began}; trap 'exit 7' TERM; sleep 0.3 & wait; exit 0"  # dash would say Terminated
+STOPPED = {7, 128 + signal.SIGTERM}  # by its own trap, or before it had one; the latter also when it never began
+TICK = "2026-11-20T02:00Z"
+
+
+def run(key, where, command, front=()):
+    words = [sys.executable, "-m", "cronlock", "run", *where, "--key", key, "--tick", TICK, "--", *command]
+    return subprocess.run(
+        [*front, *words],
+        env=environment(),
+        cwd=home(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def steps(where):
+    """Each system call of a run as its name and how many of this name there were up to it."""
+    trace = Path(home(), "trace")
+    done = run("reference", where, ["sh", "-c", SCRIPT.format(began="began")], ["strace", "-qq", "-o", trace])
+    assert (done.returncode, done.stderr) == (0, "")
+    names = [found[0] for line in trace.read_text().splitlines() if (found := re.match(r"\w+(?=\()", line))]
+    numbered = [(name, names[: place + 1].count(name)) for place, name in enumerate(names)]
+    return numbered[names.index("socket") :]
+
+
+def signalled(place, step, where):
+    """What came of a run that was signalled at a step, and of the next one of the same tick."""
+    name, count = step
+    key = f"{place}-{name}-{count}"
+    inject = [
+        "strace",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={name}",
+        "-e",
+        f"inject={name}:signal=TERM:when={count}",
+    ]
+    done = run(key, where, ["sh", "-c", SCRIPT.format(began=f"began-{key}")], inject)
+    after = run(key, where, ["echo", "next"])
+    return key, done.returncode, done.stderr, Path(home(), f"began-{key}").exists(), after.stdout
+
+
+@pytest.mark.parametrize("place", ["server", "servers", "cluster"])
+def test_a_sigterm_at_any_step_ends_the_run_and_leaves_the_tick_to_others(place, request):
+    """Before the command: 143, and nothing stays. While it runs: its own end. After it: nothing changes any more."""
+    voters = request.getfixturevalue(place)
+    urls = {"server": lambda: [voters.url], "servers": lambda: [s.url for s in voters], "cluster": lambda: voters.urls}
+    where = [word for url in urls[place]() for word in ("--redis", url)]
+    found = steps(where)
+    assert len(found) >= FEWEST
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda step: signalled(place, step, where), found))
+    for key, status, said, began, after in results:
+        assert said == "", key
+        assert status in {0, *STOPPED}, key
+        assert began or status == 128 + signal.SIGTERM, key
+        assert after == ("" if status == 0 else "next\n"), (key, status, began)
+    statuses = [status for _, status, _, _, _ in results]
+    assert {*statuses} >= {0, 143}, "some steps are before the command, some behind it"
+    assert not bearing(f"HOME={home()}")
