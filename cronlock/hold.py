@@ -70,6 +70,7 @@ class Hold:
             elif status is not None:
                 break
             elif self._command.stopped_by:
+                self._guard.wake()
                 self._command.stop_with_it()
             self._step()
         if self.cause and not self._killed:

@@ -5,7 +5,7 @@ import time
 
 from cronlock.child.command import SIGNALLED, CannotStartError, Command, environment
 from cronlock.child.guard import Guard
-from cronlock.child.signals import Signals, pass_on
+from cronlock.child.signals import JOB_CONTROL, Signals, end_as_typed
 from cronlock.child.terminal import Terminal
 from cronlock.config import load
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
@@ -18,7 +18,7 @@ from cronlock.loop import Loop
 from cronlock.options import OPTIONS
 from cronlock.plan import Plan
 from cronlock.say import Say, instant, outcome, refusal, since
-from cronlock.system import signal
+from cronlock.system import let_go_of_standard_streams, signal
 from cronlock.voters import voters_for
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cronlock.config import Settings
 
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
+TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
 SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
@@ -60,7 +61,7 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
         finally:
             this.close()
         if this.typed:
-            pass_on(this.typed)
+            end_as_typed(this.typed, heard=this.typed in this.forwarded)
         return status
     except Interrupted as end:
         say.told(f"signal {end.signum}: not started")
@@ -84,7 +85,7 @@ class Run:
         self.clock = self.voters.clock
         self.guard = Guard(self.loop, self.clock, plan.kill_after)
         self.forwarded: set[int] = set()  # signals that reached the command through this process
-        self.typed = 0  # a signal that the terminal sent to the command alone, and that ended it
+        self.typed = 0  # the signal of a key that ended the command
 
     def close(self) -> None:
         """Let go of guard and voters."""
@@ -92,7 +93,9 @@ class Run:
         self.voters.close()
 
     def _interrupt(self, number: int) -> None:
-        self.signals.receiver = lambda _number: None  # what follows is the release, which is short
+        if number in JOB_CONTROL:
+            return
+        self.signals.receiver = _ignore  # what follows is the release, which is short
         raise Interrupted(number)
 
     def story(self) -> int:
@@ -189,6 +192,7 @@ class Run:
     def _start(self, holder: Holder | None) -> int:
         if holder and holder.unended:
             self._tell_of_the_last(holder.unended)
+        terminal = Terminal()
         env = self._environment(holder)  # before the fork: what is written to after it is memory for two
         try:
             self._set_guard(holder)
@@ -196,9 +200,11 @@ class Run:
             if holder:
                 holder.release()
             raise
+        self.signals.catch_job_control()  # from here on the job is the command
         try:
-            command = Command(self.argv, env, self.signals.mask, self.guard, Terminal())
+            command = Command(self.argv, env, self.signals.mask, self.guard, terminal)
         except CannotStartError as error:
+            self.signals.receiver = _ignore
             if holder and self.clock() >= self.guard.begin_at:  # stopped in between: its group is closed
                 holder.release()
                 raise Unreachable("the lease was over before the command could start") from None
@@ -208,11 +214,11 @@ class Run:
             return error.status
         hold = Hold(command, self.guard, self.voters, holder, self.plan.kill_after, self.settings.max_runtime)
         self.signals.receiver = lambda number: self._forward(hold, number)
-        self.signals.catch_job_control()
+        let_go_of_standard_streams()
         status = hold.wait()
-        self.signals.receiver = lambda _number: None  # there is nobody left to forward to
-        if command.typed not in self.forwarded:
-            self.typed = command.typed
+        self.signals.receiver = _ignore  # there is nobody left to forward to
+        if command.killed_by in TYPED and terminal.there:
+            self.typed = command.killed_by if command.had_terminal or command.killed_by in self.forwarded else 0
         if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
             self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
         return self._tell(holder, status, hold.cause)
@@ -286,6 +292,10 @@ class OlderLease:
             return 0
         self._token, self._end = newest["token"], max(self._end, now + left)
         return left + 50
+
+
+def _ignore(_number: int) -> None:
+    """For signals that come when all is decided."""
 
 
 def _random(least: int, most: int) -> int:

@@ -40,12 +40,25 @@ def random_id() -> str:
 
 
 def occupy_standard_streams() -> None:
-    """Open /dev/null where cronlock was started with 0, 1 or 2 closed, else a socket of its own would land there.
+    """Open /dev/null where cronlock was started with 0, 1 or 2 closed: a message would go into a socket that got 2.
 
-    They close on exec: the command finds them as cronlock was given them.
+    They close on exec, so the command finds them as cronlock was given them.
     """
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open("/dev/null", os.O_RDWR)  # takes the lowest number that is free
+    try:
+        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(fd)
+    except OSError:  # a place without /dev/null
+        pass
+
+
+def let_go_of_standard_streams() -> None:
+    """Keep open no input and no output but a terminal: when the command closes its own, the other end is to see it."""
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+    except OSError:  # a place without /dev/null
+        return
+    for fd in (0, 1):
+        if not os.isatty(fd):
+            os.dup2(null, fd, inheritable=False)
+    os.close(null)

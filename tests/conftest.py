@@ -10,6 +10,7 @@ import pytest
 
 from tests.commands import end_all, home
 from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
+from tests.terminals import BASH, Terminal
 
 
 def pytest_configure() -> None:
@@ -133,3 +134,25 @@ def local_key() -> Iterator[str]:
     for folder in (Path("/var/lib/cronlock"), home() / ".local/state/cronlock"):
         for path in folder.glob(f"{key}-*"):
             path.unlink()
+
+
+@pytest.fixture
+def open_terminal(local_key: str) -> Iterator[Callable[..., Terminal]]:
+    """open_terminal(*words): a terminal with that program on it; `cronlock run` there needs no options."""
+    env = {"CRONLOCK_LOCAL": "1", "CRONLOCK_KEY": local_key, "CRONLOCK_SCHEDULE": "none"}
+    with ExitStack() as stack:
+
+        def start(*words: str) -> Terminal:
+            terminal = Terminal(*words, env=env)
+            stack.callback(terminal.close)
+            return terminal
+
+        yield start
+
+
+@pytest.fixture
+def terminal(open_terminal: Callable[..., Terminal]) -> Terminal:
+    """A terminal with an interactive bash at its prompt."""
+    terminal = open_terminal(*BASH)
+    terminal.prompt()
+    return terminal

@@ -20,6 +20,7 @@ PATH=/usr/bin:/bin
 * * * * * root {cronlock} --node web-1 -- {command}
 * * * * * root {cronlock} --node web-2 -- {command}
 * * * * * root {cronlock} --node web-3 -- {command}
+* * * * * root {percent} -- cat >> {tmp}/percent%line one%line two
 * * * * * root echo "a job that is not quiet"
 """
 HOUSE = """\
@@ -65,11 +66,17 @@ def cron(tmp_path):
 
 @pytest.mark.timeout(120 + 60 * MINUTES)
 def test_three_nodes_under_a_real_cron_run_each_minute_once(cron, cluster, tmp_path):
-    """Three lines of different nodes, one key, a cluster of 3 masters and 3 replicas: one run a minute, no mail."""
+    """Three lines of different nodes, one key, a cluster of 3 masters and 3 replicas: one run a minute, no mail.
+
+    What stands behind a crontab line's `%` is the command's standard input, and no part of the line's schedule or key.
+    """
     command = f"""sh -c 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_TOKEN $CRONLOCK_RUN_NODE" >> {tmp_path}/runs'"""
     path = f"PYTHONPATH={environment()['PYTHONPATH']}" if "PYTHONPATH" in environment() else ""
-    cronlock = f"{sys.executable} -m cronlock run --once --key minute --redis {cluster.urls[0]}"
-    process = cron(CRONTAB.format(path=path, cronlock=cronlock, command=command))
+    cronlock = f"{sys.executable} -m cronlock run --once --redis {cluster.urls[0]} --key "
+    crontab = CRONTAB.format(
+        path=path, cronlock=cronlock + "minute", percent=cronlock + "percent", command=command, tmp=tmp_path
+    )
+    process = cron(crontab)
     runs, mail = tmp_path / "runs", tmp_path / "mail"
     wait_until(
         lambda: process.poll() is None and runs.exists() and len(runs.read_text().splitlines()) >= MINUTES,
@@ -84,8 +91,9 @@ def test_three_nodes_under_a_real_cron_run_each_minute_once(cron, cluster, tmp_p
     assert [tick[-4:] for tick in ticks] == [":00Z"] * len(ticks)
     assert all(int(line[1]) < int(after[1]) for line, after in itertools.pairwise(lines))
     subjects = [line for line in mail.read_text().splitlines() if line.startswith("Subject:")]
-    assert subjects, "the fourth line's mail shows that mail would have been seen"
-    assert all("echo" in subject for subject in subjects), subjects
+    assert subjects, "the last line's mail shows that mail would have been seen"
+    assert all("a job that is not quiet" in subject for subject in subjects), subjects
+    assert (tmp_path / "percent").read_bytes() == b"line one\nline two\n" * len(lines)
 
 
 def test_a_line_of_a_users_crontab_is_found_by_that_user(tmp_path, server):

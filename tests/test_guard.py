@@ -84,7 +84,7 @@ def lease_end(servers):
 @pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)
 def test_with_cronlock_killed_the_command_ends_before_its_lease(start, servers, script):
     """SIGTERM at once, SIGKILL after --kill-after; then nothing is left, not even the guard."""
-    process = start(script, *SHORT)
+    process = start(script, "--ttl", "1h", "--kill-after", "2s")
     process.kill()
     ends = lease_end(servers)
     wait_until(lambda: not left(), timeout=10, message="the end of all")
@@ -158,7 +158,7 @@ def test_with_cronlock_out_of_memory_the_command_ends_before_its_lease(start, fr
 
 def test_a_guard_that_dies_is_replaced(start):
     """Each time: afterwards the command is as safe as before."""
-    process = start(COMMANDS["grandchildren"], *SHORT)
+    process = start(COMMANDS["grandchildren"], "--ttl", "1h")
     group = os.getpgid(guard_of(process))
     for _ in range(3):
         dead = guard_of(process)

@@ -17,7 +17,6 @@ SHELL = "/bin/sh"
 CANNOT_EXECUTE, NOT_FOUND = 126, 127  # as the shell and env(1)
 SIGNALLED = 128  # plus the number of the signal
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs; the command gets the default back
-TYPED = (signal.SIGINT, signal.SIGQUIT)  # what a terminal sends to end its foreground
 
 
 class CannotStartError(Exception):
@@ -42,7 +41,7 @@ class Command:
         self.stopped_by = 0  # the signal, until `stop_with_it` has dealt with it
         self.told_to_stop = False  # by a SIGTSTP through this process
         self.killed_by = 0
-        self.typed = 0  # the signal that ended it was typed at the terminal, and only the command's group got it
+        self.had_terminal = False  # its foreground, when it ended
         self._terminal = terminal
         self._group = guard.group
         terminal.lend(guard.group.number)
@@ -105,10 +104,9 @@ class Command:
 
     def reap(self) -> None:
         """Let go of the process that has ended, and of the terminal."""
-        lent = self._terminal.take_back(sane=bool(self.killed_by))
-        self.typed = self.killed_by if lent and self.killed_by in TYPED else 0
         os.waitpid(self.pid, 0)
         CHILDREN.discard(self.pid)
+        self.had_terminal = self._terminal.take_back(sane=bool(self.killed_by))
 
 
 def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", group: int) -> int:
@@ -143,13 +141,14 @@ def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[by
     Python may set LC_CTYPE (PEP 538); the kernel still knows what was given.
     """
     env = dict(os.environb)
+    env.pop(b"", None)  # an entry without a name, which posix_spawn does not take
     for name in removed:
         env.pop(name.encode(), None)
     try:
         with open("/proc/self/environ", "rb") as file:
             given = file.read().split(b"\0")
         env.pop(b"LC_CTYPE", None)
-        for entry in given:
+        for entry in reversed(given):  # of several the first counts
             if entry.startswith(b"LC_CTYPE="):
                 env[b"LC_CTYPE"] = entry[9:]
     except OSError:  # not Linux

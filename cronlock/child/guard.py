@@ -71,6 +71,10 @@ class Guard:
         self.announce(self.begin_at, self._kill_at)
         self.group.admit(command)
 
+    def wake(self) -> None:
+        """Let it go on: who stops the group, as a shell does that suspends itself, has stopped it as well."""
+        os.kill(self._pid, signal.SIGCONT)
+
     def company(self) -> bool:
         """Whether anything lives that the guard is there for."""
         return self.group.alive(self._pid)

@@ -55,12 +55,14 @@ class Signals:
                 _reap_others()
 
 
-def pass_on(number: int) -> None:
-    """Send a signal to this process's own group, as the terminal would have, and for SIGINT end by it as well.
+def end_as_typed(number: int, heard: bool) -> None:
+    """End as a program does that got this signal from the keyboard, together with its command.
 
-    A shell ends its script or loop only when it sees that its command was ended by SIGINT.
+    Unless this process has `heard` of it, the rest of its own group has not either, and gets it now. A shell ends its
+    script or loop only when it sees that its command was ended by SIGINT.
     """
-    os.killpg(os.getpgrp(), number)
+    if not heard:
+        os.killpg(os.getpgrp(), number)
     if number == signal.SIGINT:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -9,7 +9,7 @@ import os
 from cronlock.system import signal
 
 PATH = "/dev/tty"
-STREAMS = (0, 1)  # both are terminals where a person started the command for its own sake, not inside a pipe
+STDIN, STDOUT = 0, 1  # both are terminals where a person started the command for its own sake, not inside a pipe
 ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # what stops a group that wants the foreground and has it not
 
 
@@ -25,9 +25,10 @@ class Terminal:
         """Give the foreground to `group` if it is ours to give; whether the group has it now.
 
         Without being `asked` only when standard input and output are both terminals: a pager behind a pipe is in our
-        own group, and needs it as well.
+        own group, and needs it as well. Or where SIGTTIN is ignored, as bash(1) has it for `x=$(...)` at its prompt:
+        there a command never stops to ask.
         """
-        if not asked and not all(map(os.isatty, STREAMS)):
+        if not asked and not (os.isatty(STDIN) and (os.isatty(STDOUT) or _mute())):
             return False
         owner = self._owner()
         if owner == os.getpgrp():
@@ -109,6 +110,10 @@ class Terminal:
                 termios.tcsetattr(self._fd, termios.TCSADRAIN, self._modes)  # type: ignore[arg-type]
         except termios.error:
             pass
+
+
+def _mute() -> bool:
+    return bool(signal.getsignal(signal.SIGTTIN) == signal.SIG_IGN)
 
 
 def _alive(group: int) -> bool:
