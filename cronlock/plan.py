@@ -1,5 +1,7 @@
 """What one call is to do, before anything is asked: tick, next tick, lease, time limits. Reads crontabs, no network."""
 
+import time
+
 from cronlock.config import COMMAND_LINE
 from cronlock.errors import Refused
 from cronlock.lock.record import RETENTION
@@ -58,6 +60,7 @@ class Plan:
         if environ.get("CRONLOCK_RUN_KEY") == settings.key:
             raise Refused("a run inside a run of the same key would wait for itself: give it another --key")
         self.key = settings.key
+        self.again = settings.again
         self.node = settings.node
         self.each_node = settings.node if settings.each else ""
         named_by_host = settings.source("node") == "host name"
@@ -125,7 +128,11 @@ class Plan:
         """The length of a lease that is taken or extended at this time of the voters' wall clock."""
         return lease_length(self.next or None, voter_time, self.ttl)
 
-    def ask(self, now: float, again: bool) -> "dict[str, Any]":
+    def too_late(self, ahead: int = 0) -> bool:
+        """Whether the tick will be late so many ms from now, by this node's clock."""
+        return bool(self.late_at and time.time() * 1000 + ahead >= self.late_at)
+
+    def ask(self, now: float) -> "dict[str, Any]":
         """What prepare asks with, at this wall-clock time."""
         return {
             "node": self.node,
@@ -133,7 +140,7 @@ class Plan:
             "tick": self.tick,
             "late_at": self.late_at,
             "attempts": 1,
-            "again": int(again),
+            "again": int(self.again),
             "fair": 0,
         }
 

@@ -8,16 +8,15 @@ from cronlock.child.guard import Guard
 from cronlock.child.signals import JOB_CONTROL, Signals, end_as_typed
 from cronlock.child.terminal import Terminal
 from cronlock.config import load
+from cronlock.contender import Contender
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
 from cronlock.hold import LOST, TIMED_OUT, Hold, guard_times
 from cronlock.lock import record
-from cronlock.lock.candidate import Candidate
 from cronlock.lock.holder import Holder
-from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
 from cronlock.loop import Loop
 from cronlock.options import OPTIONS
 from cronlock.plan import Plan
-from cronlock.say import Say, instant, outcome, refusal, since
+from cronlock.say import Say, instant, outcome, since
 from cronlock.system import let_go_of_standard_streams, signal
 from cronlock.voters import voters_for
 
@@ -31,14 +30,6 @@ if TYPE_CHECKING:
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
 TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
-LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
-SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
-OUTAGE_STEP_MIN, OUTAGE_STEP_MAX = 200, 2_000  # ms between two attempts while no quorum answers, doubling
-SPLIT_WINDOW = 5_000  # ms at least for split votes, which are no outage: other nodes ask at the same time
-STRAGGLER_WAIT = 50  # ms for the slower voters of a split vote, doubling with each attempt
-OLDER_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, a living node's is not
-EXTENDED = 1_000  # ms by which an extension moves a lease's end at least; measuring its end twice differs by less
-COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
 
 
 def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str, str]") -> int:
@@ -101,10 +92,10 @@ class Run:
     def story(self) -> int:
         """Get the lock or say why not; then start the command, hold the lock, and tell of the end."""
         try:
-            got = self._get()
+            got = Contender(self.plan, self.voters, self.say, self.argv).contend()
         except Unreachable as error:
             then = self.settings.on_outage
-            if then == "fail" or not error.outage or (then == "run" and self._too_late()):
+            if then == "fail" or not error.outage or (then == "run" and self.plan.too_late()):
                 raise
             self.say.always(f"unreachable: {error}: " + ("skipped" if then == "skip" else "run without a lock"))
             return self.settings.conflict_exit_code if then == "skip" else self._start(None)
@@ -116,78 +107,6 @@ class Run:
         else:
             self.say.told(line)
         return self.settings.conflict_exit_code
-
-    # -- the lock --------------------------------------------------------------------------------------------------
-
-    def _get(self) -> "Holder | Verdict":
-        """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
-        begun = self.clock()
-        until = deadline = begun + self.plan.outage_wait
-        older = OlderLease()
-        splits, outages, patience = SPLIT_MIN, OUTAGE_STEP_MIN, STRAGGLER_WAIT
-        while True:
-            candidate = Candidate(self.voters, patience)
-            try:
-                got = self._attempt(candidate, until + LAST_TRY)
-            except Interrupted:
-                if candidate.seats:
-                    candidate.seats.release(self.clock() + LAST_TRY)
-                raise
-            if isinstance(got, Holder) or got.kind not in (AGAIN, UNKNOWN, record.HELD):
-                return got
-            split = got.kind == AGAIN and got.reached
-            if got.kind == record.HELD:
-                pause = older.left(candidate.answers, self.plan.tick, self.clock())
-                if not pause or self._too_late(pause):
-                    return got
-                self.say.told(f"waiting for a lease of an older tick, {got.answer['node']}'s, to end or be extended")
-                deadline = max(deadline, self.clock() + pause + self.plan.outage_wait)
-            elif split:
-                pause = got.wait or _random(splits // 10, splits)
-                splits, patience = min(2 * splits, SPLIT_MAX), min(2 * patience, SPLIT_MAX)
-            else:
-                pause = _random(outages // 2, outages)
-                outages = min(2 * outages, OUTAGE_STEP_MAX)
-            until = max(deadline, begun + SPLIT_WINDOW) if split else deadline
-            if split and self._too_late():
-                return Verdict(record.LATE)
-            if got.kind == UNKNOWN or self.clock() >= until or self._too_late():
-                raise Unreachable(self._unreachable(got, self.clock() - begun), outage=not split)
-            self._sleep(pause if got.kind == record.HELD else min(pause, until - self.clock()))
-
-    def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
-        verdict = candidate.run(self.plan.ask(time.time(), self.settings.again), until)
-        if verdict.kind == REFUSED:
-            raise Refused(refusal(verdict, self.voters.settings, self.plan.key))
-        if verdict.kind != WON or not candidate.seats:
-            return verdict
-        holder = Holder(
-            candidate,
-            candidate.seats,
-            self.plan.run(os.getpid(), " ".join(self.argv)[:COMMAND_SHOWN]),
-            (self.plan.tick, self.settings.again),
-            self.plan.lease_at,
-            self.plan.spare,
-        )
-        result = holder.commit(until)
-        return holder if result == WON else Verdict(result, text="the commit was not confirmed")
-
-    def _sleep(self, length: int) -> None:
-        until = self.clock() + length
-        while (left := until - self.clock()) > 0:
-            self.voters.step(left)
-
-    def _too_late(self, ahead: int = 0) -> bool:
-        """Whether the tick will be late so many ms from now, by this node's clock."""
-        return bool(self.plan.late_at and time.time() * 1000 + ahead >= self.plan.late_at)
-
-    def _unreachable(self, verdict: Verdict, waited: int) -> str:
-        count = self.voters.count
-        voters = f"no quorum of {count} voters" if count > 1 else "no answer"
-        why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
-        return f"{voters} in {round(waited / 1000)} s{why}"
-
-    # -- the command -----------------------------------------------------------------------------------------------
 
     def _start(self, holder: Holder | None) -> int:
         if holder and holder.unended:
@@ -274,29 +193,5 @@ class Run:
         return environment(extra, outer + [option.variable for option in OPTIONS if not option.where])
 
 
-class OlderLease:
-    """The lease of an older tick, which a contender waits for: a dead node's must not cost the next tick."""
-
-    def __init__(self) -> None:
-        self._token = 0
-        self._end = 0
-
-    def left(self, answers: "list[dict[str, Any]]", tick: int, now: int) -> int:
-        """How many ms to wait until all voters are free of it; 0 when it is none of these, or is being extended."""
-        held = [answer for answer in answers if answer["answer"] == record.HELD]
-        newest = max(held, key=lambda answer: (answer["token"], answer["left"]))
-        left = int(newest["left"])
-        if not 0 < newest["tick"] < tick or left > OLDER_LEASE_MAX:
-            return 0
-        if self._token and (newest["token"] != self._token or now + left > self._end + EXTENDED):
-            return 0
-        self._token, self._end = newest["token"], max(self._end, now + left)
-        return left + 50
-
-
 def _ignore(_number: int) -> None:
     """For signals that come when all is decided."""
-
-
-def _random(least: int, most: int) -> int:
-    return least + int.from_bytes(os.urandom(4), "big") % (most - least + 1)
