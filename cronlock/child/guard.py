@@ -58,18 +58,24 @@ class Guard:
             self._fork()
             return
         try:
-            os.write(self._pipe, b"".join(number.to_bytes(NUMBER, "big") for number in order))
+            os.write(self._pipe, _packed(order))
             self._told = order
         except BlockingIOError:  # somebody stopped it, and the pipe is full: again the next time
             self._told = None
         except BrokenPipeError:
             self._replace()
 
+    def expect(self, command: int) -> None:
+        """In the process that is about to become the command: tell the guard, before anything can go wrong."""
+        try:
+            os.write(self._pipe, _packed((self.begin_at, self._kill_at, command)))
+        except BrokenPipeError:  # it is about to be replaced
+            pass
+
     def admit(self, command: int) -> None:
-        """Answer for the command, which has started. It is told first: this process may die in the next moment."""
-        self.group.command = command
-        self.announce(self.begin_at, self._kill_at)
+        """Answer for the command, which has started."""
         self.group.admit(command)
+        self._told = (self.begin_at, self._kill_at, command)
 
     def wake(self) -> None:
         """Let it go on: who stops the group, as a shell does that suspends itself, has stopped it as well."""
@@ -187,6 +193,10 @@ class Guard:
         self.group.signal(signal.SIGKILL)
         if os.getppid() == wrapper:
             os.kill(wrapper, signal.SIGCONT)
+
+
+def _packed(order: "Order") -> bytes:
+    return b"".join(number.to_bytes(NUMBER, "big") for number in order)
 
 
 def _strip(pipe: int) -> None:
