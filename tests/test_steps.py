@@ -1,4 +1,4 @@
-"""A SIGTERM at every step of a run: before, while and after the lock is acquired and the command runs.
+"""A SIGTERM, and a SIGKILL, at every step of a run: before, while and after it gets the lock and the command runs.
 
 A step is a system call: strace delivers the signal at each one in turn, from the first socket to the exit.
 """
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import bearing, environment, home
+from tests.commands import bearing, environment, home, wait_until
 
 pytestmark = pytest.mark.debian
 
 AT_ONCE = 3
+DELAY = 100_000  # us
 FEWEST = 60  # steps: with fewer the trace is not that of a whole run
 SCRIPT = "exec 2>/dev/null; : >{began}; trap 'exit 7' TERM; sleep 0.3 & wait; exit 0"  # dash would say Terminated
 STOPPED = {7, 128 + signal.SIGTERM}  # by its own trap, or before it had one; the latter also when it never began
@@ -47,20 +48,18 @@ def steps(where):
     return numbered[names.index("socket") :]
 
 
+def injecting(number, name, count, slow=""):
+    """strace, so that it sends a signal at this system call, and stands still behind those that are slow."""
+    words = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={','.join(filter(None, (slow, name)))}"]
+    words += ["-e", f"inject={slow}:delay_exit={DELAY}"] if slow else []
+    return [*words, "-e", f"inject={name}:signal={number}:when={count}"]
+
+
 def signalled(place, step, where):
     """What came of a run that was signalled at a step, and of the next one of the same tick."""
     name, count = step
     key = f"{place}-{name}-{count}"
-    inject = [
-        "strace",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        f"trace={name}",
-        "-e",
-        f"inject={name}:signal=TERM:when={count}",
-    ]
+    inject = injecting("TERM", name, count)
     done = run(key, where, ["sh", "-c", SCRIPT.format(began=f"began-{key}")], inject)
     after = run(key, where, ["echo", "next"])
     return key, done.returncode, done.stderr, Path(home(), f"began-{key}").exists(), after.stdout
@@ -86,3 +85,24 @@ def test_a_sigterm_at_any_step_ends_the_run_and_leaves_the_tick_to_others(place,
     statuses = [status for _, status, _, _, _ in results]
     assert {*statuses} >= {0, 143}, "some steps are before the command, some behind it"
     assert not bearing(f"HOME={home()}")
+
+
+def test_a_sigkill_at_any_step_leaves_nothing_behind(servers):
+    """The guard knows the command before that can leave its group, and ends it long before the lease of an hour.
+
+    cronlock stands still behind each fork, for as long as the command takes to leave.
+    """
+    where = [word for server in servers for word in ("--redis", server.url)]
+    found = steps(where)
+    where += ["--ttl", "1h", "--kill-after", "1s"]
+    stray = ["setsid", "sh", "-c", "trap '' TERM; sleep 0.3; kill -0 $PPID && exit 0; sleep 61"]
+
+    def killed(step):
+        return run(
+            "-".join(map(str, step)), where, stray, injecting("KILL", *step, slow="clone,clone3,vfork")
+        ).returncode
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = list(pool.map(killed, found))
+    assert statuses.count(-signal.SIGKILL) > FEWEST
+    wait_until(lambda: not bearing(f"HOME={home()}"), message="the end of all")
