@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -89,6 +90,15 @@ def new_folder() -> Path:
 def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     heir().tell(f"-dir {folder}")
+
+
+def cronlock_on_path() -> str:
+    """A PATH with a `cronlock` in front that runs the package under test."""
+    programs = home() / "bin"
+    programs.mkdir(exist_ok=True)
+    (programs / "cronlock").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cronlock "$@"\n')
+    (programs / "cronlock").chmod(0o755)
+    return f"{programs}:{os.environ.get('PATH', os.defpath)}"
 
 
 _started: list[subprocess.Popen[Any]] = []
@@ -183,6 +193,14 @@ def descendants(pid: int) -> dict[int, str]:
         generation = {child for child, (parent, _) in stats.items() if parent in generation and child not in found}
         found.update({child: stats[child][1] for child in generation})
     return found
+
+
+def about(pid: int) -> dict[str, str]:
+    """What the kernel tells of a process; its State begins with a letter, which is g when it has gone."""
+    try:
+        return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    except OSError:
+        return {"State": "gone", "Name": "", "PPid": "0"}
 
 
 def bearing(mark: str) -> dict[int, str]:

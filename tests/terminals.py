@@ -4,17 +4,15 @@ import contextlib
 import os
 import re
 import select
-import shlex
 import signal
 import subprocess
-import sys
 import termios
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.commands import environment, heir, home, wait_until
+from tests.commands import cronlock_on_path, environment, heir, home, wait_until
 
 PROMPT = "ready> "
 BASH = ("bash", "--norc", "--noprofile", "-i")
@@ -54,15 +52,6 @@ def process(pid: int) -> Process | None:
 def stopped(pid: int) -> bool:
     found = process(pid)
     return bool(found and found.state == "T")
-
-
-def cronlock_on_path() -> str:
-    """A PATH with a `cronlock` in front that runs the package under test."""
-    programs = home() / "bin"
-    programs.mkdir(exist_ok=True)
-    (programs / "cronlock").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cronlock "$@"\n')
-    (programs / "cronlock").chmod(0o755)
-    return f"{programs}:{os.environ.get('PATH', os.defpath)}"
 
 
 class Terminal:

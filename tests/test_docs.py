@@ -3,10 +3,8 @@
 import itertools
 import os
 import re
-import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +19,7 @@ from cronlock.hold import LOST, TIMED_OUT
 from cronlock.lock.local import state_directory
 from cronlock.options import BY_FLAG, GROUPS, OPTIONS, Option
 from cronlock.schedule import Schedule
-from tests.commands import PATIENCE, ROOT, cronlock, environment, home
+from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
 from tests.servers import Server
 
 README = (ROOT / "README.md").read_text()
@@ -34,11 +32,7 @@ OTHERS = {"--yes", "--help", "--version"}  # click's own
 @pytest.fixture
 def shell() -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
     """shell(line): runs it in a POSIX shell that finds cronlock; keys that it made in local files are removed."""
-    programs = home() / "bin"
-    programs.mkdir()
-    (programs / "cronlock").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cronlock "$@"\n')
-    (programs / "cronlock").chmod(0o755)
-    path = f"{programs}:{os.environ.get('PATH', os.defpath)}"
+    path = cronlock_on_path()
 
     def start(line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -14,7 +14,7 @@ from cronlock.child.guard import NEVER, Guard
 from cronlock.child.terminal import Terminal
 from cronlock.loop import Loop
 from cronlock.system import monotonic
-from tests.commands import bearing, cronlock, descendants, home, start_cronlock, wait_until
+from tests.commands import about, bearing, cronlock, descendants, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 SHORT = ("--ttl", "8s", "--kill-after", "2s")
@@ -50,18 +50,11 @@ def start(servers):
 def settled(process):
     """Whether the command's processes sleep, or have stopped."""
     run = [pid for pid in descendants(process.pid) if name_of(pid) != "cronlock-guard"]
-    return run and all(status(pid)["State"][0] in "ST" for pid in run)
-
-
-def status(pid):
-    try:
-        return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    except OSError:
-        return {"State": "Z", "Name": ""}
+    return run and all(about(pid)["State"][0] in "ST" for pid in run)
 
 
 def name_of(pid):
-    return status(pid)["Name"]
+    return about(pid)["Name"]
 
 
 def left():
@@ -96,7 +89,7 @@ def test_with_cronlock_stopped_the_command_ends_before_its_lease(start, servers,
     """A cronlock that is stopped for longer than its lease is woken at the end, and returns 123."""
     process = start(script, *SHORT)
     process.send_signal(signal.SIGSTOP)
-    wait_until(lambda: status(process.pid)["State"][0] == "T")
+    wait_until(lambda: about(process.pid)["State"][0] == "T")
     ends = lease_end(servers)
     wait_until(lambda: list(left()) in ([], [process.pid]), timeout=15, message="the end of the command")
     assert time.time() < ends
@@ -190,7 +183,7 @@ def test_the_guard_has_nothing_of_cronlocks_but_a_pipe(start):
     assert files[3].startswith("pipe:")
     assert os.readlink(f"/proc/{guard}/cwd") == "/"
     stoppable = {signal.SIGKILL, signal.SIGSTOP}
-    blocked = int(status(guard)["SigBlk"], 16)
+    blocked = int(about(guard)["SigBlk"], 16)
     assert {number for number in signal.valid_signals() if not blocked >> number - 1 & 1} <= stoppable
     assert os.getpgid(guard) == guard
     [command] = [pid for pid in descendants(process.pid) if name_of(pid) == "sleep"]
@@ -242,7 +235,7 @@ def test_nothing_starts_in_the_group_of_a_guard_that_has_begun():
     guard = Guard(Loop(), monotonic, 1000)
     guard.announce(monotonic() + 300, NEVER)
     group = guard.group.number
-    wait_until(lambda: status(group)["State"][0] == "Z", message="the guard's end")
+    wait_until(lambda: about(group)["State"][0] == "Z", message="the guard's end")
     with pytest.raises(CannotStartError):
         Command(["touch", str(home() / "ran")], os.environb, [], guard, Terminal())
     assert not Path(home(), "ran").exists()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.commands import PATIENCE, bearing, end, environment, heir, home, wait_until
+from tests.commands import PATIENCE, about, bearing, end, environment, heir, home, wait_until
 
 PEERS = ("timeout", "dumb-init", "tini")
 USUAL = {"timeout": "timeout 60", "tini": "tini -s --"}  # tini warns without -s when it is not PID 1
@@ -99,14 +99,6 @@ def program(request, server):
 def family():
     """The living processes of this test, whatever became of their parents: pid -> name."""
     return bearing(f"HOME={home()}")
-
-
-def about(pid):
-    """What the kernel tells of a process; its State begins with a letter."""
-    try:
-        return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    except OSError:
-        return {"State": "gone", "PPid": "0"}
 
 
 def below(process):
