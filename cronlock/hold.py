@@ -84,7 +84,7 @@ class Hold:
 
         A job that was stopped past its lease does not go on, it is ended.
         """
-        if self._command.look() is not None:
+        if self._killed or self._command.look() is not None:
             return False
         if number != signal.SIGCONT:
             self._command.told_to_stop = number == signal.SIGTSTP

@@ -5,7 +5,7 @@ import time
 
 from cronlock.child.command import SIGNALLED, CannotStartError, Command, environment
 from cronlock.child.guard import Guard
-from cronlock.child.signals import JOB_CONTROL, Signals, end_as_typed
+from cronlock.child.signals import Signals, end_as_typed
 from cronlock.child.terminal import Terminal
 from cronlock.config import load
 from cronlock.contender import Contender
@@ -49,8 +49,8 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
         this = Run(settings, plan, say, argv)
         try:
             status = this.story()
-        finally:
-            this.close()
+        finally:  # not of the guard: when this process fails, it has to end the command
+            this.voters.close()
         if this.typed:
             end_as_typed(this.typed, heard=this.typed in this.forwarded)
         return status
@@ -78,14 +78,7 @@ class Run:
         self.forwarded: set[int] = set()  # signals that reached the command through this process
         self.typed = 0  # the signal of a key that ended the command
 
-    def close(self) -> None:
-        """Let go of guard and voters."""
-        self.guard.let_go()
-        self.voters.close()
-
     def _interrupt(self, number: int) -> None:
-        if number in JOB_CONTROL:
-            return
         self.signals.receiver = _ignore  # what follows is the release, which is short
         raise Interrupted(number)
 
@@ -112,25 +105,19 @@ class Run:
         if holder and holder.unended:
             self._tell_of_the_last(holder.unended)
         terminal = Terminal()
-        env = self._environment(holder)  # before the fork: what is written to after it is memory for two
         try:
-            self._set_guard(holder)
-        except BaseException:
-            if holder:
-                holder.release()
-            raise
-        self.signals.catch_job_control()  # from here on the job is the command
-        try:
-            command = Command(self.argv, env, self.signals.mask, self.guard, terminal)
+            command = self._launch(holder, terminal)
         except CannotStartError as error:
-            self.signals.receiver = _ignore
-            if holder and self.clock() >= self.guard.begin_at:  # stopped in between: its group is closed
-                holder.release()
-                raise Unreachable("the lease was over before the command could start") from None
+            self.guard.let_go()
             self.say.always(f"can't start: {error}")
             if holder:
                 holder.finish("done", "ran", error.status)
             return error.status
+        except BaseException:
+            self.guard.let_go()
+            if holder:
+                holder.release()
+            raise
         hold = Hold(command, self.guard, self.voters, holder, self.plan.kill_after, self.settings.max_runtime)
         self.signals.receiver = lambda number: self._forward(hold, number)
         let_go_of_standard_streams()
@@ -142,15 +129,24 @@ class Run:
             self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
         return self._tell(holder, status, hold.cause)
 
-    def _set_guard(self, holder: Holder | None) -> None:
-        """Start the guard, and look once more at what speaks against a start."""
+    def _launch(self, holder: Holder | None, terminal: Terminal) -> Command:
+        """Start guard and command, after one more look at what speaks against it."""
+        env = self._environment(holder)  # before the fork: what is written to after it is memory for two
+        too_late = Unreachable("the lease was over before the command could start")
         try:
             self.guard.announce(*guard_times(holder))
+            self.signals.deliver()  # what came until now came before the command
+            self.signals.receiver = _ignore
+            if holder and holder.stop_at <= self.clock():
+                raise too_late
+            self.signals.catch_job_control()  # from here on the job is the command
+            return Command(self.argv, env, self.signals.mask, self.guard, terminal)
+        except CannotStartError:
+            if holder and self.clock() >= self.guard.begin_at:  # stopped in between: the group was closed
+                raise too_late from None
+            raise
         except OSError as error:
-            raise Refused(f"no process can be started to guard the command: {(error.strerror or '').lower()}") from None
-        self.signals.deliver()  # what came until now came before the command
-        if holder and holder.stop_at <= self.clock():
-            raise Unreachable("the lease was over before the command could start")
+            raise Refused(f"no process can be started here: {(error.strerror or str(error)).lower()}") from None
 
     def _tell_of_the_last(self, last: "dict[str, Any]") -> None:
         tick = last["run_tick"]

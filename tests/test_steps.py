@@ -106,3 +106,15 @@ def test_a_sigkill_at_any_step_leaves_nothing_behind(servers):
         statuses = list(pool.map(killed, found))
     assert statuses.count(-signal.SIGKILL) > FEWEST
     wait_until(lambda: not bearing(f"HOME={home()}"), message="the end of all")
+
+
+@pytest.mark.parametrize("call", ["waitid:error=EINVAL:when=2", "poll:error=EINVAL:when=12+"])
+def test_a_fault_of_cronlock_itself_leaves_nothing_behind(servers, call):
+    """Whatever makes cronlock fail while the command runs: the guard ends the command."""
+    where = [word for server in servers for word in ("--redis", server.url)]
+    where += ["--ttl", "1h", "--kill-after", "1s"]
+    inject = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call.partition(':')[0]}", "-e", f"inject={call}"]
+    done = run("job", where, ["sh", "-c", ": >began; trap '' TERM; sleep 61"], inject)
+    assert done.returncode not in (0, 128 + signal.SIGTERM)
+    assert Path(home(), "began").exists()
+    wait_until(lambda: not bearing(f"HOME={home()}"), message="the end of all")

@@ -25,13 +25,16 @@ PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours run
 class CannotStartError(Exception):
     """The command was not found or can't be executed; `status` is what a shell would exit with."""
 
-    def __init__(self, name: str, error: OSError) -> None:
-        super().__init__(f"{name or repr(name)}: {(error.strerror or str(error)).lower()}")
-        self.status = NOT_FOUND if error.errno == errno.ENOENT else CANNOT_EXECUTE
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(f"{name or repr(name)}: {os.strerror(number).lower()}")
+        self.status = NOT_FOUND if number == errno.ENOENT else CANNOT_EXECUTE
 
 
 class Command:
-    """The process that was started. It stays unreaped, and so keeps its number, until `reap`."""
+    """The process that was started. It stays unreaped, and so keeps its number, until `reap`.
+
+    Raises CannotStartError, and OSError when no process can be had.
+    """
 
     def __init__(
         self,
@@ -50,9 +53,9 @@ class Command:
         terminal.lend(guard.group.number)
         try:
             self.pid = _start(argv, env, mask, guard)
-        except OSError as error:
+        except BaseException:
             terminal.take_back()
-            raise CannotStartError(argv[0], error) from None
+            raise
         CHILDREN.add(self.pid)
         guard.admit(self.pid)
 
@@ -113,7 +116,7 @@ class Command:
 
 
 def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", guard: "Guard") -> int:
-    """Fork and execute; the pid. Raises OSError when that can't be done.
+    """Fork and execute; the pid.
 
     No posix_spawn: the guard has to know the process before the command can leave the group.
     """
@@ -132,7 +135,7 @@ def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[
         os.close(read)
     if error:
         os.waitpid(pid, 0)
-        raise OSError(error, os.strerror(error))
+        raise CannotStartError(argv[0], error)
     return pid
 
 
@@ -196,7 +199,7 @@ def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[by
     Python may set LC_CTYPE (PEP 538); the kernel still knows what was given.
     """
     env = dict(os.environb)
-    env.pop(b"", None)  # an entry without a name, which posix_spawn does not take
+    env.pop(b"", None)  # an entry without a name, which execve does not take
     for name in removed:
         env.pop(name.encode(), None)
     try:

@@ -42,7 +42,11 @@ class Group:
             return True
         if self._strayed() and _stat(self.command)[0] not in (b"Z", b""):
             return True
-        for entry in os.listdir(PROC):
+        try:
+            entries = os.listdir(PROC)
+        except OSError:  # no file to be had
+            return True
+        for entry in entries:
             if entry.isdigit() and int(entry) not in besides:
                 state, group, _ = _stat(int(entry))
                 if group == self.number and state != b"Z":
