@@ -32,13 +32,15 @@ COMMANDS = {
 
 @pytest.fixture
 def start(servers):
-    """cronlock on three servers, in front of a shell script, as soon as that runs."""
+    """cronlock on three servers, in front of a shell script, as soon as that runs, and has come to rest."""
 
-    def call(script, *words, at=servers, **kw):
+    def call(script, *words, at=servers, rest=True, **kw):
         where = [word for server in at for word in ("--redis", server.url)]
         args = ("run", *where, "--key", "job", *TICK, *words, "--", "sh", "-c", f"touch ready; {script}")
         process = start_cronlock(*args, **kw)
         wait_until(Path(home(), "ready").exists, message="the command")
+        if not rest:
+            return process
         if "setsid" in script:
             wait_until(Path(home(), "began").exists, message="the command's session")
         wait_until(lambda: settled(process), message="the command to come to rest")
@@ -245,7 +247,7 @@ def test_nothing_starts_in_the_group_of_a_guard_that_has_begun():
 @pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)
 def test_a_run_that_is_too_long_is_ended(start, server, script):
     """124 and one line, also when SIGKILL was needed; the tick is done, and nothing is left."""
-    process = start(script, "--max-runtime", "2s", "--kill-after", "1s")
+    process = start(script, "--max-runtime", "2s", "--kill-after", "1s", rest=False)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 124
     assert err == "cronlock: job: timed out: it ran for longer than 2s: the command was stopped (status 124)\n"
