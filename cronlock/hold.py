@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cronlock.lock.seats import Voters
 
 LOST, TIMED_OUT = 123, 124
+TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GUARD_MARGIN = STOP_MARGIN // 2  # ms by which the guard comes after this process: when all is well it never has to
 LOOK_MIN, LOOK_MAX = 20, 100  # ms between two looks at whether a group that was told to end has done so
 
@@ -41,6 +42,7 @@ class Hold:
     ) -> None:
         self.cause = 0
         self.why = ""
+        self.keyed = False  # what ended the command was typed at the terminal
         self._command = command
         self._guard = guard
         self._voters = voters
@@ -65,16 +67,16 @@ class Hold:
                 self._judge(ended=status is not None)
             if self.cause:
                 self._press()
-                if status is not None and (self._killed or not self._guard.company()):
+                if status is not None and (self._killed or not self._guard.company(self._kill_at)):
                     break
             elif status is not None:
                 break
             elif self._command.stopped_by:
-                self._guard.wake()
                 self._command.stop_with_it()
             self._step()
         if self.cause and not self._killed:
             self._command.signal(signal.SIGKILL)  # whoever was forked behind the last look
+        self.keyed = self._command.killed_by in TYPED and self._guard.got(self._command.killed_by)
         self._guard.let_go()
         self._command.reap()
         return status
@@ -128,11 +130,13 @@ class Hold:
         """Wait for whatever comes first; a lease that is good still is extended."""
         now = self._clock()
         wait = self._end_at - now
-        if self._holder:
-            if self._lease_left:
+        self._guard.keep_awake()
+        if self._lease_left:
+            if self._holder:
                 self._holder.tend()
-                if not self.cause:
-                    self._guard.announce(*guard_times(self._holder))
+            if not self.cause:
+                self._guard.announce(*guard_times(self._holder))
+        if self._holder:
             wait = min(wait, self._holder.due - now, self._holder.stop_at - now)
         if self.cause:
             wait = LOOK_MAX if self._killed else min(max(self._kill_at - now, LOOK_MIN), LOOK_MAX)

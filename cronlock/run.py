@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from cronlock.config import Settings
 
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
-TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 
 
@@ -123,8 +122,8 @@ class Run:
         let_go_of_standard_streams()
         status = hold.wait()
         self.signals.receiver = _ignore  # there is nobody left to forward to
-        if command.killed_by in TYPED and terminal.there:
-            self.typed = command.killed_by if command.had_terminal or command.killed_by in self.forwarded else 0
+        if hold.keyed and terminal.there and (command.had_terminal or command.killed_by in self.forwarded):
+            self.typed = command.killed_by
         if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
             self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
         return self._tell(holder, status, hold.cause)

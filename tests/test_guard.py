@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import resource
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from cronlock.child.guard import NEVER, Guard
 from cronlock.child.terminal import Terminal
 from cronlock.loop import Loop
 from cronlock.system import monotonic
-from tests.commands import about, bearing, cronlock, descendants, home, start_cronlock, wait_until
+from tests.commands import about, bearing, cronlock, descendants, environment, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 SHORT = ("--ttl", "8s", "--kill-after", "2s")
@@ -167,10 +170,71 @@ def test_a_guard_that_dies_is_replaced(start):
 def test_a_guard_that_was_stopped_does_not_hold_up_the_end(start):
     """Nor does it keep what is told to it from being told later."""
     process = start("while ! test -e go; do sleep 0.05; done; exit 4", *SHORT)
-    os.kill(guard_of(process), signal.SIGSTOP)
+    for _ in range(3):
+        os.kill(guard_of(process), signal.SIGSTOP)
     Path(home(), "go").touch()
     assert process.wait(10) == 4
     assert not left()
+
+
+def test_a_guard_that_is_stopped_is_woken(start):
+    """Were it not, nobody would end the command of a cronlock that is killed next."""
+    process = start("exec sleep 61", "--ttl", "1h")
+    os.kill(guard_of(process), signal.SIGSTOP)
+    wait_until(lambda: about(guard_of(process))["State"][0] == "S")
+    process.kill()
+    wait_until(lambda: not left(), message="the end of all")
+
+
+def test_a_guard_without_files_ends_the_command_all_the_same(start, servers):
+    """It can't look into /proc, nor can it be replaced: the command ends before its lease, and cronlock is woken."""
+    process = start(COMMANDS["one that ignores SIGTERM"], *SHORT)
+    resource.prlimit(guard_of(process), resource.RLIMIT_NOFILE, (4, 4))
+    process.send_signal(signal.SIGSTOP)
+    ends = lease_end(servers)
+    wait_until(lambda: list(left()) in ([], [process.pid]), timeout=15, message="the end of the command")
+    assert time.time() < ends
+    assert process.wait(10) == 123
+
+
+def test_a_cronlock_without_files_ends_the_command_all_the_same(start):
+    """It can't look into /proc either: SIGKILL comes when it is due."""
+    process = start(COMMANDS["grandchildren that ignore SIGTERM"], "--max-runtime", "3s", "--kill-after", "1s")
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (5, 5))
+    assert process.wait(15) == 124
+    assert not left()
+
+
+def test_a_guard_that_reads_late_believes_the_newest_order():
+    """Many orders wait for a guard that stood still: the oldest are long over, and the last one counts."""
+    guard = Guard(Loop(), monotonic, 1000)
+    guard.announce(monotonic() + 500, monotonic() + 1000)
+    group = guard.group.number
+    os.kill(group, signal.SIGSTOP)
+    for number in range(300):
+        guard.announce(monotonic() + 200 + number, NEVER)
+    guard.announce(NEVER, NEVER)
+    time.sleep(1)
+    os.kill(group, signal.SIGCONT)
+    with pytest.raises(AssertionError):
+        wait_until(lambda: about(group)["State"][0] == "Z", timeout=1)
+    guard.let_go()
+
+
+@pytest.mark.debian
+@pytest.mark.parametrize("proc", [["--mount-proc"], []], ids=["its own /proc", "a foreign /proc"])
+@pytest.mark.parametrize("how", ["timed out", "killed"])
+def test_in_a_pid_namespace_a_command_has_its_time_to_tidy_up(local_key, how, proc):
+    """SIGKILL comes after --kill-after, not at once, also where /proc tells of other processes."""
+    script = "trap 'sleep 1; touch tidied; exit 0' TERM; while :; do sleep 0.1; done"
+    limit = ["--max-runtime", "2s"] if how == "timed out" else []
+    words = [sys.executable, "-m", "cronlock", "run", "--local", "--key", local_key, "--schedule", "none", *limit]
+    words += ["--kill-after", "5s", "--", "sh", "-c", f"({script}) & touch ready; wait"]
+    line = " ".join(map(shlex.quote, words))
+    kill = "while ! test -e ready; do sleep 0.1; done; sleep 0.5; kill -9 $!; sleep 3" if how == "killed" else "wait"
+    unshare = ["unshare", "--pid", "--fork", *proc, "--kill-child", "sh", "-c", f"{line} & {kill}"]
+    subprocess.run(unshare, env=environment(), cwd=home(), timeout=30, check=False, capture_output=True)
+    assert Path(home(), "tidied").exists()
 
 
 def test_the_guard_has_nothing_of_cronlocks_but_a_pipe(start):

@@ -305,3 +305,21 @@ def test_without_a_terminal_cronlock_does_not_stop_with_a_stopped_command(daemon
     os.kill(pid, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
     assert wrapper.wait(20) == 128 + signal.SIGKILL
+
+
+def test_without_a_terminal_an_old_stop_signal_is_forgotten(local_key):
+    """A command that ignored SIGTSTP, and is stopped later by somebody else, does not take cronlock with it."""
+    words = ("run", "--local", "--key", local_key, "--schedule", "none", "--", "bash", "command")
+    command(f"trap '' TSTP; {BEATER}")
+    wrapper = start_cronlock(*words, start_new_session=True)
+    pid = command_pid()
+    beats()
+    wrapper.send_signal(signal.SIGTSTP)
+    beats()
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: stopped(pid), message="a stopped command")
+    with pytest.raises(AssertionError):
+        wait_until(lambda: stopped(wrapper.pid), timeout=0.5)
+    os.kill(pid, signal.SIGCONT)
+    beats()
+    end(wrapper)

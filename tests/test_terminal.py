@@ -1,6 +1,8 @@
 """`cronlock run` at a terminal: the keys, the foreground and the modes are as they would be without it."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,17 @@ def test_ctrl_c_that_the_command_handles_ends_nothing_else(terminal):
     terminal.ctrl("C")
     terminal.expect("caught$")
     terminal.expect("^next=5$")
+    terminal.prompt()
+
+
+@pytest.mark.parametrize("who", ["itself", "another"])
+def test_a_sigint_that_nobody_typed_ends_the_command_only(terminal, who):
+    """kill -INT is no Ctrl-C: a script around it goes on."""
+    script("script", "cronlock run -- sh command; echo next=$?")
+    pid = started(terminal, "kill -INT $$" if who == "itself" else SLEEPER, "sh script")
+    if who == "another":
+        os.kill(pid, signal.SIGINT)
+    terminal.expect("^next=130$")
     terminal.prompt()
 
 
@@ -217,6 +230,20 @@ def test_a_job_that_ends_in_the_background_leaves_the_foreground_alone(terminal)
     terminal.enter("hello")
     terminal.expect("^hello$")
     terminal.expect("^hello$")
+
+
+def test_without_job_control_a_stop_that_no_key_made_stands(open_terminal):
+    """The kernel ignores Ctrl-Z where nobody could continue a job, but never SIGSTOP: who sent it continues it."""
+    command(READER)
+    terminal = open_terminal("cronlock", "run", "--", "sh", "command")
+    pid = command_pid()
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: stopped(pid))
+    with pytest.raises(AssertionError):
+        wait_until(lambda: not stopped(pid), timeout=0.5)
+    os.kill(pid, signal.SIGCONT)
+    terminal.enter("one")
+    terminal.expect("^got=one$")
 
 
 @pytest.mark.parametrize("words", [["cronlock", "run", "--", "sh", "command"], ["sh", "script"]], ids=["itself", "sh"])

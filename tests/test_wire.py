@@ -15,7 +15,7 @@ from cronlock.lock.quorum import Failure
 from cronlock.lock.topology import RedisVoters
 from cronlock.lock.wire import Connection, Resolution, pack
 from cronlock.loop import Loop
-from tests.commands import descendants, environment
+from tests.commands import cronlock, descendants, environment
 
 PIECE = 7  # bytes: smaller than any reply
 
@@ -189,3 +189,14 @@ def test_a_look_up_can_be_called_off():
     assert set(descendants(os.getpid())) != before
     look_up.cancel()
     assert set(descendants(os.getpid())) == before
+
+
+@pytest.mark.parametrize("reply", [b"*0\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*1\r\n:1\r\n", b"+OK\r\n"])
+def test_an_answer_of_something_else_is_no_answer(serve, reply):
+    """A server that answers in its own way is as good as none, and is named."""
+    address = serve(b"-ERR This instance has cluster support disabled\r\n", *[reply] * 20)
+    words = ("run", "--redis", f"redis://127.0.0.1:{address.port}", "--key", "job", "--schedule", "none")
+    done = cronlock(*words, "--outage-wait", "0", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (122, "")
+    assert f"127.0.0.1:{address.port}: its answers are not those of cronlock's script" in done.stderr
+    assert done.stderr.count("\n") == 1

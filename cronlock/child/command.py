@@ -95,10 +95,10 @@ class Command:
         number, self.stopped_by = self.stopped_by, 0
         told, self.told_to_stop = self.told_to_stop, False
         if not self._terminal.there:
-            if told:
+            if told and number == signal.SIGTSTP:
                 os.kill(os.getpid(), signal.SIGSTOP)
-        elif not self._terminal.stop_with(number):  # do what the kernel would have done to an orphaned group
-            if number in ASKING:
+        elif not self._terminal.stop_with(number) and number != signal.SIGSTOP:
+            if number in ASKING:  # do what the kernel does to an orphaned group
                 self.signal(signal.SIGHUP)
             self.signal(signal.SIGCONT)
 

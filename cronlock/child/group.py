@@ -2,7 +2,12 @@
 
 import os
 
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PROC = "/proc"
+AT_ONCE = 256  # processes that are looked at between two looks at the clock
 
 
 class Group:
@@ -19,7 +24,7 @@ class Group:
     def admit(self, command: int) -> None:
         """Answer for this process as well. It is there, or nobody has waited for it yet."""
         self.command = command
-        self._born = _stat(command)[2]
+        self._born = _stat(command)[2] if _proc_is_ours() else b""
 
     def signal(self, number: int) -> None:
         """Send a signal to all of them, to the group last: whoever calls may be in it."""
@@ -36,9 +41,12 @@ class Group:
         except (ProcessLookupError, PermissionError):  # it has gone, or has become another user
             pass
 
-    def alive(self, *besides: int) -> bool:
-        """Whether any of them lives, zombies and `besides` not counted; True also where nobody can tell."""
-        if not os.path.isdir(f"{PROC}/self"):  # not Linux, or the /proc of another PID namespace
+    def alive(self, beside: int, enough: "Callable[[], bool]") -> bool:
+        """Whether any of them lives, zombies and `beside` not counted; True also where nobody can tell.
+
+        Nor can it be told when there was `enough` looking: a busy machine has many processes.
+        """
+        if not _proc_is_ours():
             return True
         if self._strayed() and _stat(self.command)[0] not in (b"Z", b""):
             return True
@@ -46,8 +54,10 @@ class Group:
             entries = os.listdir(PROC)
         except OSError:  # no file to be had
             return True
-        for entry in entries:
-            if entry.isdigit() and int(entry) not in besides:
+        for place, entry in enumerate(entries):
+            if not place % AT_ONCE and enough():
+                return True
+            if entry.isdigit() and int(entry) != beside:
                 state, group, _ = _stat(int(entry))
                 if group == self.number and state != b"Z":
                     return True
@@ -57,10 +67,20 @@ class Group:
         """Whether the command is in another group by now, and still is the process that was admitted."""
         try:
             return bool(
-                self.command and os.getpgid(self.command) != self.number and _stat(self.command)[2] == self._born
+                self.command
+                and os.getpgid(self.command) != self.number
+                and (not self._born or _stat(self.command)[2] == self._born)
             )
         except ProcessLookupError:
             return False
+
+
+def _proc_is_ours() -> bool:
+    """Whether /proc is there, and that of our own PID namespace."""
+    try:
+        return os.readlink(f"{PROC}/self") == str(os.getpid())
+    except OSError:
+        return False
 
 
 def _stat(pid: int) -> tuple[bytes, int, bytes]:

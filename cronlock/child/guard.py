@@ -26,6 +26,7 @@ NEVER = 1 << 62  # ms
 PIPE = 3  # the guard's only file descriptor beyond the standard three
 NUMBER = 8  # bytes of a number in an order
 ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
+ORDERS = 65_536 // ORDER * ORDER  # all that a pipe holds
 FILES_MIN = 1024  # that may be open: a limit which was lowered after they were opened closes none
 LOOK_MIN, LOOK_MAX = 10, 200  # ms between two looks at whether the group has ended, doubling
 
@@ -50,6 +51,7 @@ class Guard:
 
     def announce(self, begin_at: int, kill_at: int) -> None:
         """Say until when this process is to be trusted. The first time starts the guard: raises OSError if it can't."""
+        begun = self._clock() >= self.begin_at
         self.begin_at, self._kill_at = begin_at, kill_at
         order = (begin_at, kill_at, self.group.command)
         if order == self._told:
@@ -63,7 +65,10 @@ class Guard:
         except BlockingIOError:  # somebody stopped it, and the pipe is full: again the next time
             self._told = None
         except BrokenPipeError:
-            self._replace()
+            if begun:
+                self._retire(order)
+            else:
+                self._replace()
 
     def expect(self, command: int) -> None:
         """In the process that is about to become the command: tell the guard, before anything can go wrong."""
@@ -77,13 +82,26 @@ class Guard:
         self.group.admit(command)
         self._told = (self.begin_at, self._kill_at, command)
 
-    def wake(self) -> None:
+    def keep_awake(self) -> None:
         """Let it go on: who stops the group, as a shell does that suspends itself, has stopped it as well."""
-        os.kill(self._pid, signal.SIGCONT)
+        try:
+            if self._pid and os.waitid(os.P_PID, self._pid, os.WSTOPPED | os.WNOHANG):
+                os.kill(self._pid, signal.SIGCONT)
+        except ChildProcessError:  # it has died
+            pass
 
-    def company(self) -> bool:
-        """Whether anything lives that the guard is there for."""
-        return self.group.alive(self._pid)
+    def company(self, until: int) -> bool:
+        """Whether anything lives that the guard is there for, as far as that can be told until then."""
+        return self.group.alive(self._pid, lambda: self._clock() >= until)
+
+    def got(self, number: int) -> bool:
+        """Whether a signal came to the whole group, as those that are typed do: it waits at the guard."""
+        try:
+            with open(f"/proc/{self._pid}/status", encoding="ascii", errors="replace") as file:
+                pending = [int(line.split()[1], 16) for line in file if line.startswith("ShdPnd:")]
+        except OSError:  # not Linux: nobody can tell
+            return True
+        return bool(pending and pending[0] >> number - 1 & 1)
 
     def let_go(self) -> None:
         """The farewell: the guard leaves, and what the command left behind in the group stays."""
@@ -101,8 +119,13 @@ class Guard:
     def _died(self, _events: int) -> None:
         if self._clock() < self.begin_at:
             self._replace()
-        else:  # it has done what it was there for
-            self._loop.forget(self._pipe)
+        else:
+            self._retire((self.begin_at, self._kill_at, self.group.command))
+
+    def _retire(self, order: "Order") -> None:
+        """It has done what it was there for, and nothing is left to be told."""
+        self._loop.forget(self._pipe)
+        self._told = order
 
     def _replace(self) -> None:
         """Start another one in the same group, whose number the dead one holds until it is waited for."""
@@ -151,12 +174,16 @@ class Guard:
         try:
             os.setpgid(0, group)
             self.group.number = os.getpgrp()
+            self._pid = os.getpid()
             _strip(pipe)
             self._watch()
-            self._end(wrapper)
-        except BaseException:  # out of memory, perhaps: the wrapper replaces us, if it is there
-            if os.getppid() != wrapper:
-                self.group.signal(signal.SIGKILL)
+            self._ask()
+        except BaseException:  # no memory, perhaps, or no file to be had
+            if os.getppid() == wrapper and self._clock() < self.begin_at:
+                os.kill(wrapper, signal.SIGCONT)  # it replaces us
+                os._exit(1)
+        try:
+            self._force(wrapper)
         finally:
             os._exit(0)
 
@@ -164,10 +191,13 @@ class Guard:
         """Wait until it is time to begin, or the wrapper is dead."""
         poll = select.poll()
         poll.register(PIPE, select.POLLIN)
-        while (left := self.begin_at - self._clock()) > 0:
-            if not poll.poll(min(left, POLL_MAX)):
+        while True:
+            left = self.begin_at - self._clock()
+            if not poll.poll(max(0, min(left, POLL_MAX))):
+                if left <= 0:  # and nothing newer has been said
+                    return
                 continue
-            orders = os.read(PIPE, 100 * ORDER)
+            orders = os.read(PIPE, ORDERS)
             if not orders:
                 return
             last = orders[-ORDER:]
@@ -177,19 +207,27 @@ class Guard:
             if command != self.group.command:
                 self.group.admit(command)
 
-    def _end(self, wrapper: int) -> None:
-        """End the group, and wake a wrapper that was stopped, so that it can tell."""
+    def _ask(self) -> None:
+        """Ask the group to end, and wait for that."""
         kill_at = min(self._kill_at, self._clock() + self._kill_after)
         self.group.signal(signal.SIGTERM)
         self.group.signal(signal.SIGCONT)
         pause = LOOK_MIN
-        while (left := kill_at - self._clock()) > 0 and self.group.alive(os.getpid()):
+        while self.company(kill_at) and (left := kill_at - self._clock()) > 0:
             time.sleep(min(left, pause) / 1000)
             pause = min(2 * pause, LOOK_MAX)
-        try:  # leave the group: nothing can join an empty one, not even the command of a wrapper that wakes only now
-            os.setpgid(0, os.getpgid(wrapper) if os.getppid() == wrapper else 0)
-        except OSError:  # then the signal ends us too
-            pass
+
+    def _force(self, wrapper: int) -> None:
+        """End what is left, and wake a wrapper that was stopped, so that it can tell.
+
+        A guard whose number is the group's leaves that first: nothing can join it once it is empty, not even the
+        command of a wrapper that wakes only now. Another guard would set the number free, and ends with the rest.
+        """
+        if self.group.number == os.getpid():
+            try:
+                os.setpgid(0, os.getpgid(wrapper))
+            except OSError:  # no wrapper, no command
+                pass
         self.group.signal(signal.SIGKILL)
         if os.getppid() == wrapper:
             os.kill(wrapper, signal.SIGCONT)

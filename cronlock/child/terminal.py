@@ -107,7 +107,7 @@ class Terminal:
 
         try:
             if self._modes:
-                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._modes)  # type: ignore[arg-type]
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._modes)  # type: ignore[arg-type]
         except termios.error:
             pass
 

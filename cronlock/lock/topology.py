@@ -213,6 +213,8 @@ class RedisVoters:
         elif not isinstance(reply, hiredis.ReplyError):
             try:
                 fields = decoded(reply)
+                if not {"answer", "now"} <= fields.keys():
+                    raise ValueError
             except (TypeError, AttributeError, ValueError):
                 place.fail("its answers are not those of cronlock's script")
                 call.answered(Failure(f"{place.address.label}: its answers are not those of cronlock's script"))
@@ -232,7 +234,9 @@ class RedisVoters:
             return True
         if code not in ("MOVED", "ASK") or not self._cluster:
             return False
-        host, _, port = rest.split(" ")[1].rpartition(":")
+        host, _, port = rest.rpartition(" ")[2].rpartition(":")
+        if not port.isdigit():
+            return False
         target = self._connection(place, host.encode(), int(port))
         if code == "ASK":
             target.send([b"ASKING"], lambda _: None)
