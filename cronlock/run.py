@@ -48,8 +48,9 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
         this = Run(settings, plan, say, argv)
         try:
             status = this.story()
-        finally:  # not of the guard: when this process fails, it has to end the command
+        finally:
             this.voters.close()
+            this.guard.bury()  # one that was not let go stays: when this process fails, it has to end the command
         if this.typed:
             end_as_typed(this.typed, heard=this.typed in this.forwarded)
         return status

@@ -219,6 +219,7 @@ def test_a_guard_that_reads_late_believes_the_newest_order():
     with pytest.raises(AssertionError):
         wait_until(lambda: about(group)["State"][0] == "Z", timeout=1)
     guard.let_go()
+    guard.bury()
 
 
 @pytest.mark.debian
@@ -306,6 +307,7 @@ def test_nothing_starts_in_the_group_of_a_guard_that_has_begun():
         Command(["touch", str(home() / "ran")], os.environb, [], guard, Terminal())
     assert not Path(home(), "ran").exists()
     guard.let_go()
+    guard.bury()
 
 
 @pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)

@@ -46,6 +46,7 @@ class Guard:
         self._clock = clock
         self._kill_after = kill_after
         self._pid = 0
+        self._gone: list[int] = []
         self._pipe = -1
         self._told: Order | None = None
 
@@ -109,12 +110,15 @@ class Guard:
             os.kill(self._pid, signal.SIGKILL)  # our child, so the number is its own until we wait
             self._loop.forget(self._pipe)
             os.close(self._pipe)
-            self._bury(self._pid)
+            self._gone.append(self._pid)
             self._pid, self._told = 0, None
 
-    def _bury(self, pid: int) -> None:
-        os.waitpid(pid, 0)
-        CHILDREN.discard(pid)
+    def bury(self) -> None:
+        """Wait for those that have gone; it takes them half a millisecond, in which others can be told of the end."""
+        while self._gone:
+            pid = self._gone.pop()
+            os.waitpid(pid, 0)
+            CHILDREN.discard(pid)
 
     def _died(self, _events: int) -> None:
         if self._clock() < self.begin_at:
@@ -137,7 +141,8 @@ class Guard:
             self._told = None
             return
         os.close(pipe)
-        self._bury(dead)
+        self._gone.append(dead)
+        self.bury()
 
     def _fork(self) -> None:
         group = self.group.number if self.group.command else 0
