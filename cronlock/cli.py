@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 STATUS_REFUSED = 125  # usage errors too: a wrapper's own failure must not look like the command's
 EPILOG = """Exit status: the command's own; 0 (or -E N) when another node has or had the tick; 122 no quorum answered;
-123 the lease was lost; 125 refused; 126, 127 the command can't be executed, was not found; 128+n signal n came first.
+123 the lease was lost; 124 --max-runtime is over; 125 refused; 126, 127 the command can't be executed, was not
+found; 128+n signal n came first.
 
 Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option is also a variable, CRONLOCK_START_WITHIN, and a name in
 /etc/cronlock.toml and ~/.config/cronlock.toml, start-within. See man cronlock.

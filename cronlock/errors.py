@@ -6,7 +6,7 @@
     `-- Interrupted          128+n: signal n came before the command started
 
 Not getting the lock is no error: held, done, paused and late are values (run.py). Losing it and running
-out of time are ends of a run that started (child/). Every message is one line that says what to do.
+out of time are ends of a run that started (hold.py). Every message is one line that says what to do.
 """
 
 
