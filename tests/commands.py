@@ -241,4 +241,8 @@ def end_all() -> None:
     for process in _started[:]:
         end(process)
     while _homes:
-        remove_folder(_homes.pop())
+        folder = _homes.pop()
+        for pid in bearing(f"HOME={folder}"):  # guards too, which are nobody's descendants when a test has failed
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        remove_folder(folder)
