@@ -144,8 +144,9 @@ class Terminal:
         return [one for one in found if one and one.session == self.pid != one.pid]
 
     def wrapper(self) -> Process:
-        """The one cronlock."""
-        [found] = [one for one in self.processes() if one.argv[1:3] == ("-m", "cronlock") and "guard" not in one.name]
+        """The one cronlock; what it has forked, such as a guard that has no name of its own yet, is its child."""
+        ours = [one for one in self.processes() if one.argv[1:3] == ("-m", "cronlock")]
+        [found] = [one for one in ours if one.parent not in {other.pid for other in ours}]
         return found
 
     def left(self) -> bool:
