@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import importlib.util
+import itertools
 import os
 import random
 import re
@@ -11,7 +12,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +31,9 @@ START_TIMEOUT = 20.0  # s
 # Below the ports that the kernel gives to clients, or one could take a dead server's port before it is restarted; the
 # cluster bus listens 10000 above.
 PORTS = range(10_000, 22_000)
+LOOPBACK = "127.0.0.1"
 QUIET = {
-    "bind": "127.0.0.1",
+    "protected-mode": "no",
     "daemonize": "no",
     "save": "",
     "appendonly": "no",
@@ -103,6 +105,15 @@ class PortTakenError(Exception):
     """Raised when somebody else was faster to listen on a server's port."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server runs: its address, the words before its command line, and what its environment gains."""
+
+    address: str = LOOPBACK
+    words: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
 class Closing:
     """To be used in `with`."""
 
@@ -117,17 +128,25 @@ class Closing:
 
 
 class Server(Closing):
-    """One server process on 127.0.0.1 and a unix socket, in a folder of its own, empty, without persistence.
+    """One server process on an address and a unix socket, in a folder of its own, empty, without persistence.
 
     It listens on another port than `port` if that is taken. `options` are lines of redis.conf, with _ for -:
     Server(maxmemory="1mb", save="60 1").
     """
 
     def __init__(
-        self, binary: Path | None = None, *, port: int | None = None, ready: bool = True, **options: Any
+        self,
+        binary: Path | None = None,
+        *,
+        port: int | None = None,
+        ready: bool = True,
+        place: Place = Place(),
+        **options: Any,
     ) -> None:
         self.binary = binary or default_binary()
-        self.options: dict[str, Any] = QUIET | {name.replace("_", "-"): str(value) for name, value in options.items()}
+        self.place = place
+        self.options: dict[str, Any] = QUIET | {"bind": place.address}
+        self.options |= {name.replace("_", "-"): str(value) for name, value in options.items()}
         self.folder = new_folder()
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -138,7 +157,7 @@ class Server(Closing):
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self.place.address}:{self.port}"
 
     @property
     def unix_url(self) -> str:
@@ -171,7 +190,7 @@ class Server(Closing):
     def client(self, **kw: Any) -> "redis.Redis":
         """A redis-py client that gives up after 2 s, never tries again, and decodes replies; `kw` go to redis.Redis."""
         defaults: dict[str, Any] = {
-            "host": "127.0.0.1",
+            "host": self.place.address,
             "port": self.port,
             "password": self.options.get("requirepass"),
             "socket_timeout": 2,
@@ -194,7 +213,8 @@ class Server(Closing):
             (self.folder / name).unlink(missing_ok=True)
         with (self.folder / "output").open("wb") as output:
             self.process = subprocess.Popen(
-                [self.binary, self.folder / "server.conf"],
+                [*self.place.words, self.binary, self.folder / "server.conf"],
+                env=os.environ | dict(self.place.env),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -283,9 +303,14 @@ class Server(Closing):
         remove_folder(self.folder)
 
 
-def start_servers(count: int, binary: Path | None = None, **options: Any) -> list[Server]:
-    """Several servers, all at once."""
-    servers = [Server(binary, ready=False, **options) for _ in range(count)]
+def start_servers(
+    count: int, binary: Path | None = None, *, places: Sequence[Place] = (), **options: Any
+) -> list[Server]:
+    """Several servers, all at once; each in a place of its own when there are `places`."""
+    servers = [
+        Server(binary, ready=False, place=place, **options)
+        for place in itertools.islice(itertools.chain(places, itertools.repeat(Place())), count)
+    ]
     try:
         for server in servers:
             server.wait_ready()
@@ -322,14 +347,22 @@ class Seen:
 
 
 class Cluster(Closing):
-    """Masters, each with an equal part of the slots and some replicas; `options` as for Server."""
+    """Masters, each with an equal part of the slots and some replicas; `options` and `places` as for servers."""
 
-    def __init__(self, binary: Path | None = None, *, masters: int = 3, replicas: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        binary: Path | None = None,
+        *,
+        masters: int = 3,
+        replicas: int = 1,
+        places: Sequence[Place] = (),
+        **options: Any,
+    ) -> None:
         self.binary = binary
         self.options: dict[str, Any] = CLUSTERED | {
             name.replace("_", "-"): str(value) for name, value in options.items()
         }
-        self.nodes = start_servers(masters * (1 + replicas), binary, **self.options)
+        self.nodes = start_servers(masters * (1 + replicas), binary, places=places, **self.options)
         try:
             self._join(masters)
         except BaseException:
@@ -353,7 +386,7 @@ class Cluster(Closing):
     def _meet(node: Server, others: Iterable[Server]) -> None:
         """Everybody meets everybody: gossip alone would take seconds."""
         for other in others:
-            node.ask("CLUSTER", "MEET", "127.0.0.1", other.port)
+            node.ask("CLUSTER", "MEET", other.place.address, other.port)
 
     def _replicate(self, replica: Server, master: Server) -> None:
         def known() -> bool:
@@ -456,9 +489,9 @@ class Cluster(Closing):
         self.wait_ok()
         return self.master_of(slot)
 
-    def add_master(self) -> Server:
+    def add_master(self, place: Place = Place()) -> Server:
         """A further master, without slots."""
-        node = Server(self.binary, **self.options)
+        node = Server(self.binary, place=place, **self.options)
         self._meet(node, self.running())
         self.nodes.append(node)
         self.wait_ok()
@@ -475,7 +508,7 @@ class Cluster(Closing):
         source = self.master_of(slot)
         keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, count)
         if keys:
-            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 2000, "KEYS", *keys)
+            source.ask("MIGRATE", target.place.address, target.port, "", 0, 2000, "KEYS", *keys)
         return len(keys)
 
     def finish_migration(self, slot: int, target: Server) -> None:
@@ -519,8 +552,9 @@ class Proxy(Closing):
     What it lost is lost; a new mode holds for what arrives from then on, on connections that stand as well.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, address: str = LOOPBACK) -> None:
         self.server = server
+        self.address = address
         self.port = 0
         self.request_bytes = 0  # that arrived from clients, lost ones too
         self.reply_bytes = 0  # that arrived from the server, lost ones too
@@ -533,7 +567,7 @@ class Proxy(Closing):
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self.address}:{self.port}"
 
     def pass_all(self) -> None:
         self._mode()
@@ -586,7 +620,7 @@ class Proxy(Closing):
     async def _listen(self) -> None:
         if self._listener is None:
             self.port = self.port or free_port()
-            self._listener = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+            self._listener = await asyncio.start_server(self._relay, self.address, self.port)
 
     async def _refuse(self) -> None:
         if self._listener is not None:
@@ -604,7 +638,7 @@ class Proxy(Closing):
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._pipes.add(writer)
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+            far_reader, far_writer = await asyncio.open_connection(self.server.place.address, self.server.port)
             self._pipes.add(far_writer)
             try:
                 await asyncio.gather(

@@ -1,0 +1,43 @@
+"""What the nodes run: one line in the journal at its start, one at its end; argv: the journal, and how many seconds.
+
+Each line is one O_APPEND write, and its time is CLOCK_MONOTONIC, which all processes of a machine share. Besides, every
+run that lives holds a flock(2) on the journal's lock file, which the kernel takes from it at its last breath and not
+before: a run that finds it taken has another one beside it, and says so, however short both were.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+import time
+
+
+def main() -> None:
+    journal, seconds = sys.argv[1], float(sys.argv[2])
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: told.append(number))
+    lock = os.open(journal + ".lock", os.O_RDWR | os.O_CREAT)
+    beside = 0
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        beside = 1
+    log = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def write(what: str, *more: object) -> None:
+        env = os.environ
+        who = (env[f"CRONLOCK_RUN_{name}"] for name in ("TICK", "TOKEN", "ATTEMPT", "NODE"))
+        words = (what, f"{time.clock_gettime(time.CLOCK_MONOTONIC):.4f}", *who, os.getpid(), *more)
+        os.write(log, (" ".join(map(str, words)) + "\n").encode())
+
+    write("start", beside)
+    end = time.clock_gettime(time.CLOCK_MONOTONIC) + seconds
+    while not told and (left := end - time.clock_gettime(time.CLOCK_MONOTONIC)) > 0:
+        time.sleep(min(left, 0.05))
+    write("end", told[0] if told else 0)
+    if told:
+        sys.exit(128 + told[0])
+
+
+main()

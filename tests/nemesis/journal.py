@@ -1,0 +1,61 @@
+"""What a run of the nemesis left behind, as values: runs of the command, attempts of nodes, faults."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Run:
+    """One run of the command. Times are seconds of CLOCK_MONOTONIC; `end` is none when it was killed.
+
+    `beside`: it found another run alive. `signal`: what told it to stop.
+    """
+
+    tick: str
+    token: int
+    attempt: int
+    node: str
+    pid: int
+    start: float
+    beside: bool
+    end: float | None = None
+    signal: int = 0
+
+
+@dataclass
+class Attempt:
+    """One `cronlock run` that cron started: its tick, when, and what it ended with and said.
+
+    `harmed`: a signal of the nemesis hit it. `excused`: what the fault allows it to say aloud (exit statuses).
+    """
+
+    node: str
+    tick: str
+    start: float
+    pid: int
+    harmed: bool = False
+    end: float = 0.0
+    status: int | None = None
+    said: str = ""
+
+
+@dataclass
+class Hit:
+    """One thing that was made to go wrong, from when to when."""
+
+    what: str
+    start: float
+    end: float
+
+
+def read(path: Path) -> list[Run]:
+    """The runs in a journal, in the order of their starts."""
+    runs: list[Run] = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        what, at, tick, token, attempt, node, pid, more = line.split()
+        if what == "start":
+            runs.append(Run(tick, int(token), int(attempt), node, int(pid), float(at), more == "1"))
+        else:
+            run = next(run for run in runs if run.token == int(token) and run.pid == int(pid))
+            run.end, run.signal = float(at), int(more)
+    return runs

@@ -1,0 +1,24 @@
+"""Many rounds: each in namespaces of its own, several at once."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from tests.commands import ROOT
+from tests.nemesis.round import Report
+
+HOUSE = (*("unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"), "sh", "-c", '"$@"; exit $?', "sh")
+LIMIT = 180  # s for one round
+
+
+def play(fault: str, topology: str, seed: int, program: Mapping[str, str] | None = None) -> Report:
+    """One round, in network and process namespaces that end with it: sh is their init, which reaps."""
+    words = [*HOUSE, sys.executable, "-m", "tests.nemesis.round", fault, topology, str(seed)]
+    env = {"NEMESIS_PROGRAM": json.dumps(dict(program or {}))}
+    import os
+
+    done = subprocess.run(words, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=LIMIT, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{fault}, {topology}, seed {seed}: the round itself failed:\n{done.stderr[-4000:]}")
+    return Report.from_json(done.stdout.splitlines()[-1])

@@ -1,0 +1,99 @@
+"""What the journal, the nodes' exit statuses and the voters say afterwards: which promises were broken. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.nemesis.journal import Attempt, Run
+
+QUIET = 0  # the status of held, done, and of a command that ends well
+GIVEN_BACK = 143  # the command was ended by a SIGTERM that came through cronlock: its tick may run again
+KILLED = 10.0  # s at most until a run that was killed, and wrote no end, is over
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a fault allows: `loud` exit statuses, a tick that nobody ran when some node said so; `lease` in seconds."""
+
+    loud: frozenset[int] = frozenset()
+    may_miss: bool = False
+    lease: float = 3.0
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A promise that was broken: overlap, twice, token, missed, silent, status, or left over."""
+
+    kind: str
+    text: str
+
+
+def judge(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> list[Violation]:
+    """All violations of one round."""
+    return [*_overlaps(runs), *_twice(runs), *_tokens(runs), *_statuses(attempts, rules), *_missed(runs, attempts, rules)]
+
+
+def _overlaps(runs: Sequence[Run]) -> Iterable[Violation]:
+    for run in runs:
+        if run.beside:
+            yield Violation("overlap", f"tick {run.tick} on {run.node} began beside a living run, at {run.start:.3f}")
+    ended = [run for run in runs if run.end is not None]
+    for first in ended:
+        for second in runs:
+            if first is not second and first.start <= second.start < (first.end or 0) and not second.beside:
+                yield Violation("overlap", f"tick {first.tick} on {first.node} and tick {second.tick} on {second.node}")
+
+
+def _twice(runs: Sequence[Run]) -> Iterable[Violation]:
+    by_tick: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        earlier = by_tick[run.tick]
+        if any(not other.signal for other in earlier):
+            yield Violation("twice", f"tick {run.tick} ran on {earlier[-1].node} and again on {run.node}")
+        earlier.append(run)
+
+
+def _tokens(runs: Sequence[Run]) -> Iterable[Violation]:
+    for before, run in zip(runs, runs[1:], strict=False):
+        if run.token <= before.token:
+            yield Violation("token", f"token {run.token} of tick {run.tick} came after {before.token} of {before.tick}")
+
+
+def _statuses(attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:
+    for attempt in attempts:
+        who = f"{attempt.node}, tick {attempt.tick}"
+        if attempt.status is None:
+            yield Violation("left over", f"{who}: it did not end")
+        elif attempt.status not in {QUIET, *rules.loud} and not attempt.harmed:
+            yield Violation("status", f"{who}: status {attempt.status}: {attempt.said}")
+        if "Traceback" in attempt.said:
+            yield Violation("status", f"{who}: {attempt.said}")
+
+
+def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:
+    """Ticks that nobody ran although no run of another tick stood in the way, and nobody died of the fault."""
+    ran = {run.tick for run in runs}
+    by_tick: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        by_tick[attempt.tick].append(attempt)
+    for tick, tried in by_tick.items():
+        if tick in ran or any(attempt.harmed for attempt in tried):
+            continue
+        quiet = [attempt for attempt in tried if attempt.status == QUIET]
+        loud = [attempt for attempt in tried if attempt.status != QUIET]
+        without = [attempt for attempt in quiet if not _in_the_way(runs, attempt, rules.lease)]
+        if loud and rules.may_miss:
+            continue
+        if without and not loud:
+            yield Violation("silent", f"tick {tick}: nobody ran it, and nobody said so: {without[0].said}")
+        elif without or len(loud) == len(tried):
+            yield Violation("missed", f"tick {tick}: nobody ran it: {loud[0].said if loud else without[0].said}")
+
+
+def _in_the_way(runs: Sequence[Run], attempt: Attempt, lease: float) -> bool:
+    """Whether a newer tick began before this attempt's end, or an older one's run or lease lasted into it."""
+    for run in runs:
+        over = run.end if run.end is not None else run.start + KILLED
+        if run.start <= attempt.end and (run.tick > attempt.tick or over + lease >= attempt.start):
+            return True
+    return False
