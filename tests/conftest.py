@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.commands import end_all, home
+from tests.nemesis.faults import FAULTS
+from tests.nemesis.round import Report
+from tests.nemesis.table import write
 from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
 from tests.terminals import BASH, Terminal
 
@@ -24,6 +27,33 @@ def pytest_configure() -> None:
         )
     if (chosen := os.environ.get(CHOSEN)) and Path(chosen) != default_binary():
         raise pytest.UsageError(f"{CHOSEN}: {chosen} is no redis-server and no valkey-server")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=1, help="rounds of the nemesis per fault and topology")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "round" in metafunc.fixturenames:
+        rounds = [
+            (fault.name, topology, seed)
+            for seed in range(1, metafunc.config.getoption("seeds") + 1)
+            for fault in FAULTS.values()
+            for topology in fault.topologies
+        ]
+        metafunc.parametrize("round", rounds, ids=["-".join(map(str, one)) for one in rounds])
+
+
+reports: list[Report] = []  # of the nemesis, in the process that starts the workers
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    reports.extend(Report.from_json(text) for name, text in report.user_properties if name == "nemesis")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if reports and not hasattr(session.config, "workerinput"):
+        write(reports)
 
 
 class Pool:

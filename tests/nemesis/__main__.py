@@ -8,9 +8,5 @@ from tests.nemesis.matrix import play
 if len(sys.argv) != 4:
     sys.exit(f"{__doc__}\nfaults: {', '.join(FAULTS)}\ntopologies: three, five, cluster")
 report = play(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-print(*report.story, sep="\n")
-print(f"{report.ran} of {report.ticks} ticks ran, {report.attempts} attempts, {report.lost} lost;",
-      f"{report.hits} hits, {report.live} on a live run")  # fmt: skip
-for violation in report.violations:
-    print(f"VIOLATION {violation.kind}: {violation.text}")
+sys.stdout.write("\n".join(report.lines()) + "\n")
 sys.exit(bool(report.violations))

@@ -1,30 +1,36 @@
-"""What goes wrong, fault by fault: how it is made, what must hold all the same, and what no lock can give.
+"""The table of faults: what goes wrong, how it is made, what must hold all the same, and what no lock can give."""
 
-A harm does one thing to a round and takes it back. Harms that make voters forget wait until all the others remember:
-the lock promises nothing beyond fewer than a quorum of forgetful voters between two runs (guarantee G1).
-"""
-
-import os
-import signal
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from random import Random
-from typing import TYPE_CHECKING
 
-import redis
+from tests.nemesis.harms import (
+    Harm,
+    calm,
+    clock_off,
+    crowd,
+    cut,
+    flushed,
+    flushed_by_majority,
+    node_frozen,
+    out_of_memory,
+    password_changed,
+    replies_lost,
+    restarted_empty,
+    restarted_old,
+    scripts_flushed,
+    slots_moved,
+    stopped,
+    when_remembered,
+    wrapper_killed,
+    wrapper_stopped,
+    write_lost_in_failover,
+)
 
-from tests.commands import descendants, wait_until
-from tests.servers import Server
-
-if TYPE_CHECKING:
-    from tests.nemesis.round import Round
-
-PHASES = ("prepare", "commit", "extend", "finish")
-HOUR = 3600
-OOM_SOON = "1"  # bytes of maxmemory
-
-Harm = Callable[["Round", Random], None]
+ALL = "G1, G2, G3, G4, G8"
+SAFE = "G1, G2, G4, G8; a tick that nobody ran is told"
+ALONE = ("three", "five")
+FROZEN = "A frozen node can't stop its command; only a resource that looks at the token keeps its writes out"
+MAJORITY = "A majority that forgets is a new lock; only a resource that looks at the token tells the runs apart"
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,12 @@ class Pace:
 class Fault:
     """One row of the table. Of `harms` one is done after the other, and of `also` at the same time.
 
-    `conceded`: kinds of violation that no lock can prevent here, each with the reason. `loud`: exit statuses that a node may end with besides its command's. `may_miss`: a tick that nobody ran is no
-    violation when a node said so aloud.
+    `loud`: exit statuses that a node may end with besides its command's. `may_miss`: a tick that nobody ran is no
+    violation when a node said so. `conceded`: kinds of violation that no lock can prevent here, with the reason.
     """
 
     name: str
     how: str
-    holds: str
     harms: Sequence[Harm]
     topologies: Sequence[str] = ("three", "five", "cluster")
     pace: Pace = Pace()
@@ -61,310 +66,80 @@ class Fault:
     also: Sequence[Harm] = ()
     rest: float = 0.6  # s at most between two harms
 
-
-# -- a voter -----------------------------------------------------------------------------------------------------------
-
-
-def stopped(part: float) -> Harm:
-    """A voter stopped for a part of the lease, as soon as some voter has done a certain step."""
-
-    def harm(round: "Round", rng: Random) -> None:
-        phase = rng.choice(PHASES)
-        round.voters.watch.wait(phase, round.pace.period)
-        victim = round.voters.one(rng)
-        with round.hit(f"{victim.place.address} stopped after {phase}"):
-            victim.stop_process()
-            round.sleep(part * round.pace.ttl)
-            victim.continue_process()
-        if round.voters.cluster:
-            round.voters.heal()
-
-    return harm
+    @property
+    def holds(self) -> str:
+        """The guarantees that must hold."""
+        return SAFE if self.may_miss else ALL
 
 
-def forgetful(round: "Round", rng: Random) -> Server | None:
-    """A voter that may forget now."""
-    round.sleep(rng.uniform(0, round.pace.period))
-    victim = round.voters.one(rng)
-    try:
-        return victim if round.voters.remembered(round.key, victim) else None
-    except redis.RedisError:
-        return None
-
-
-def restarted_empty(round: "Round", rng: Random) -> None:
-    if victim := forgetful(round, rng):
-        with round.hit(f"{victim.place.address} restarted empty"):
-            victim.restart(empty=True)
-        round.voters.heal()
-
-
-def restarted_old(round: "Round", rng: Random) -> None:
-    """Back to what it held some runs ago."""
-    old = {server: server.redis.save() for server in round.voters.voting}
-    round.sleep(round.pace.period * rng.uniform(0.5, 2))
-    if (victim := forgetful(round, rng)) in old:
-        with round.hit(f"{victim.place.address} restarted from an old dump"):
-            victim.restart()
-        round.voters.heal()
-
-
-def when_remembered(other: Harm) -> Harm:
-    """The same, only when the voters that stay remember the key: others may have forgotten it before."""
-
-    def harm(round: "Round", rng: Random) -> None:
-        if forgetful(round, rng) and all(round.voters.remembered(round.key, server) for server in round.voters.voting):
-            other(round, rng)
-
-    return harm
-
-
-def flushed(round: "Round", rng: Random) -> None:
-    if victim := forgetful(round, rng):
-        with round.hit(f"{victim.place.address} flushed"):
-            victim.redis.flushall()
-        round.sleep(round.pace.period)
-
-
-def flushed_by_majority(round: "Round", rng: Random) -> None:
-    round.sleep(rng.uniform(0, round.pace.period))
-    voting = round.voters.voting
-    with round.hit("a majority flushed"):
-        for victim in rng.sample(voting, len(voting) // 2 + 1):
-            victim.redis.flushall()
-
-
-def scripts_flushed(round: "Round", rng: Random) -> None:
-    with round.hit("scripts flushed"):
-        for server in round.voters.all:
-            server.ask("SCRIPT", "FLUSH")
-
-
-def out_of_memory(round: "Round", rng: Random) -> None:
-    """One voter for up to a lease, or all of them for up to a second."""
-    victims, most = [round.voters.one(rng)], round.pace.ttl
-    if rng.random() < 0.3:
-        victims, most = round.voters.voting, 1.0
-    with round.hit(f"{len(victims)} out of memory"):
-        for victim in victims:
-            victim.ask("CONFIG", "SET", "maxmemory", OOM_SOON)
-        round.sleep(rng.uniform(0.2, most))
-        for victim in victims:
-            victim.ask("CONFIG", "SET", "maxmemory", "0")
-
-
-def clock_off(round: "Round", rng: Random) -> None:
-    victim = round.voters.one(rng)
-    file = dict(victim.place.env)["FAKETIME_TIMESTAMP_FILE"]
-    offset = rng.choice((-HOUR, HOUR, HOUR - 600))
-    round.sleep(rng.uniform(0, round.pace.period))
-    with round.hit(f"{victim.place.address}'s clock off by {offset} s"):
-        write(file, f"{offset:+d}")
-        round.sleep(rng.uniform(0.5, 2) * round.pace.ttl)
-        write(file, "+0")
-
-
-def write(path: str, text: str) -> None:
-    """The file is whole at any time."""
-    with open(path + ".new", "w", encoding="ascii") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
-
-
-# -- the way there -----------------------------------------------------------------------------------------------------
-
-
-def replies_lost(round: "Round", rng: Random) -> None:
-    """Of one voter for up to two leases, or of all for up to a second: done, and nobody hears of it."""
-    round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
-    everywhere = rng.random() < 0.3
-    proxies = round.voters.proxies if everywhere else [rng.choice(round.voters.proxies)]
-    with round.hit(f"replies of {len(proxies)} lost"):
-        for proxy in proxies:
-            proxy.drop_replies()
-        round.sleep(rng.uniform(0.2, 1.0 if everywhere else 2 * round.pace.ttl))
-        for proxy in proxies:
-            proxy.pass_all()
-            proxy.disconnect()
-
-
-def cut(there: bool, back: bool) -> Harm:
-    """Some nodes can't reach some voters, or can't be reached by them; one node can all the time."""
-
-    def harm(round: "Round", rng: Random) -> None:
-        nodes = rng.sample(round.crew[1:], rng.randint(1, len(round.crew) - 1))
-        voters = rng.sample(round.voters.rooms, rng.randint(1, len(round.voters.rooms)))
-        house, rooms = round.house, [node.room for node in nodes]
-        with round.hit(f"{len(nodes)} nodes cut off from {len(voters)} voters"):
-            for room in rooms if there else ():
-                house.cut(room, voters)
-            for voter in voters if back else ():
-                house.cut(voter, rooms)
-            round.sleep(rng.uniform(0.3, 2 * round.pace.ttl))
-            for room in rooms if there else ():
-                house.mend(room, voters)
-            for voter in voters if back else ():
-                house.mend(voter, rooms)
-
-    return harm
-
-
-# -- a cluster ---------------------------------------------------------------------------------------------------------
-
-
-def write_lost_in_failover(round: "Round", rng: Random) -> None:
-    """A replica that stands still does not hear of a commit that its master has acknowledged, and takes over."""
-    cluster = round.voters.cluster
-    assert cluster
-    master = round.voters.one(rng)
-    (replica,) = cluster.replicas(master)
-    round.voters.watch.wait("finish", 2 * round.pace.period)
-    if not round.voters.remembered(round.key, master):
-        return
-    replica.stop_process()
-    master.ask("CLIENT", "KILL", "TYPE", "replica")  # else the write survives in a socket's buffer
-    try:
-        if not round.voters.watch.wait("commit", 2 * round.pace.period):
-            return
-        with round.hit(f"{master.place.address} failed over, without the last commit"):
-            time.sleep(0.005)
-            slot = cluster.view(master)
-            own = next(seen.slots[0][0] for seen in slot if seen.port == master.port)
-            master.kill()
-            replica.continue_process()
-            wait_until(lambda: cluster.master_of(own) is replica, 30, "the replica to be promoted", 0.05)
-    finally:
-        round.voters.heal()
-
-
-def slots_moved(round: "Round", rng: Random) -> None:
-    """The slots of this key's copies move, one by one, between four masters; keys last, ownership in the end."""
-    cluster = round.voters.cluster
-    assert cluster
-    if len(cluster.nodes) == 6:
-        cluster.add_master(round.voters.spare_place)
-    source, names = rng.choice(round.voters.copies(round.key))
-    target = rng.choice([master for master in cluster.masters() if master is not source])
-    with round.hit(f"slot {names.slot} moved"):
-        cluster.begin_migration(names.slot, target)
-        round.sleep(rng.uniform(0, 0.5))
-        cluster.move_keys(names.slot, target, count=rng.randint(1, 3))
-        round.sleep(rng.uniform(0, 0.5))
-        wait_until(lambda: not cluster.move_keys(names.slot, target), 10, "a slot to be empty")
-        cluster.finish_migration(names.slot, target)
-
-
-# -- a node ------------------------------------------------------------------------------------------------------------
-
-
-def wrapper_killed(round: "Round", rng: Random) -> None:
-    round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
-    round.sleep(rng.uniform(0, 0.3))
-    if attempt := round.some_attempt(rng):
-        with round.hit(f"the wrapper on {attempt.node} killed"):
-            attempt.harmed = True
-            deliver(attempt.pid, signal.SIGKILL)
-
-
-def wrapper_stopped(round: "Round", rng: Random) -> None:
-    round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
-    if attempt := round.some_attempt(rng):
-        with round.hit(f"the wrapper on {attempt.node} stopped"):
-            attempt.harmed = True
-            deliver(attempt.pid, signal.SIGSTOP)
-            round.sleep(rng.choice((0.5, 2)) * round.pace.ttl)
-            deliver(attempt.pid, signal.SIGCONT)
-
-
-def node_frozen(round: "Round", rng: Random) -> None:
-    """Wrapper, guard and command stand still together, for longer than the lease."""
-    round.voters.watch.wait("commit", round.pace.period)
-    round.sleep(0.2)
-    if attempt := round.holder():
-        family = [attempt.pid, *descendants(attempt.pid)]
-        with round.hit(f"{attempt.node} frozen with its command"):
-            attempt.harmed = True
-            for pid in family:
-                deliver(pid, signal.SIGSTOP)
-            round.sleep(2 * round.pace.ttl)
-            for pid in family:
-                deliver(pid, signal.SIGCONT)
-
-
-def deliver(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
-
-
-def password_changed(round: "Round", rng: Random) -> None:
-    """On one voter after the other, connections closed; the nodes learn of it one by one, some early, some late."""
-    if round.password != round.fault.password:
-        return
-    round.sleep(rng.uniform(0.3, 1) * round.pace.period)
-    with round.hit("password changed"):
-        round.password = "second"
-        nodes = round.crew[:]
-        rng.shuffle(nodes)
-        for server in round.voters.all:
-            if round.voters.cluster:
-                server.ask("CONFIG", "SET", "masterauth", round.password)
-            server.ask("CONFIG", "SET", "requirepass", round.password)
-            server.options["requirepass"] = round.password
-            server.redis = server.client()
-            server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            round.sleep(rng.uniform(0, 0.4))
-            if nodes:
-                nodes.pop().password = round.password
-        for node in nodes:
-            node.password = round.password
-
-
-def calm(round: "Round", rng: Random) -> None:
-    """Nothing goes wrong but the clocks."""
-    round.sleep(round.pace.period)
-
-
-ALL = "no overlap, one run per tick, tokens in order, every tick runs, nothing left over"
-SAFE = "no overlap, one run per tick, tokens in order, nothing left over; a tick that does not run is told"
-ALONE = ("three", "five")
-FROZEN = "a frozen node can't stop its command; only a resource that looks at the token keeps its writes out"
-MAJORITY = "a majority that forgets is a new lock; only a resource that looks at the token tells the runs apart"
-
-FAULTS = {
-    fault.name: fault
-    for fault in (
-        Fault("calm", "nothing but five clocks that differ", ALL, [calm]),
-        Fault("restarted empty", "a voter killed, and started without its data", ALL, [restarted_empty]),
-        Fault("restarted old", "a voter killed, and started from a dump some runs old", ALL, [restarted_old]),
-        Fault(
-            "stopped half", "a voter stopped for half of the lease after prepare, commit, extend or finish", ALL, [stopped(0.5)]
-        ),
-        Fault("stopped twice", "the same for two leases", ALL, [stopped(2)]),
-        Fault("replies lost", "a proxy eats the replies of one voter, or for a second of all", ALL, [replies_lost], ALONE, proxied=True),
-        Fault("cut off", "some nodes and some voters don't hear each other", ALL, [cut(True, True)]),
-        Fault("can't send", "what some nodes send to some voters is lost", ALL, [cut(True, False)]),
-        Fault("can't hear", "what some voters send to some nodes is lost", SAFE, [cut(False, True)], may_miss=True),
-        Fault("failover", "a replica takes over that has not heard of the commit", ALL, [write_lost_in_failover], ["cluster"],
-              Pace(9, 6, 3, outage_wait=12)),
-        Fault("slots moved", "a fourth master joins; the slots of the key's copies move between the four", ALL, [slots_moved], ["cluster"]),
-        Fault("flushed", "FLUSHALL on one voter", ALL, [flushed]),
-        Fault("scripts flushed", "SCRIPT FLUSH on all voters, again and again", ALL, [scripts_flushed]),
-        Fault("out of memory", "maxmemory reached, with noeviction: one voter, or for a second all", ALL, [out_of_memory]),
-        Fault("clock off", "a voter's clock jumps by an hour, and back", ALL, [clock_off], own_clocks=True),
-        Fault("wrapper killed", "SIGKILL to a cronlock that asks, or that runs its command", ALL, [wrapper_killed]),
-        Fault("wrapper stopped", "SIGSTOP to it, for half of the lease or two leases", ALL, [wrapper_stopped]),
-        Fault("50 nodes", "50 nodes within one second", ALL, [calm], pace=Pace(ticks=2, period=4, nodes=50)),
-        Fault("password changed", "requirepass changes on one voter after the other, on the nodes one by one", SAFE, [password_changed],
-              loud=frozenset({122, 123, 125}), may_miss=True, password="first"),
-        Fault("mixed", "any of these, on one voter at a time and on the nodes", ALL,
-              [restarted_empty, flushed, when_remembered(stopped(0.5)), when_remembered(stopped(1.5)),
-               when_remembered(out_of_memory)],
-              also=[scripts_flushed, cut(True, True), cut(True, False), wrapper_killed, wrapper_stopped]),
-        Fault("node frozen", "wrapper, guard and command stopped together for two leases", SAFE, [node_frozen],
-              conceded={"overlap": FROZEN}),
-        Fault("majority flushed", "FLUSHALL on a majority of the voters", SAFE, [flushed_by_majority],
-              conceded={"overlap": MAJORITY, "twice": MAJORITY}, may_miss=True),
-    )
-}  # fmt: skip
+_TABLE = (
+    Fault("calm", "nothing but clocks that differ", [calm]),
+    Fault("restarted empty", "a voter killed, and started without its data", [restarted_empty]),
+    Fault("restarted old", "a voter killed, and started from a dump some runs old", [restarted_old]),
+    Fault("stopped half", "a voter stopped for half a lease after prepare, commit, extend, finish", [stopped(0.5)]),
+    Fault("stopped twice", "the same for two leases", [stopped(2)]),
+    Fault(
+        "replies lost",
+        "a proxy eats the replies of one voter for up to two leases, or for a second of all",
+        [replies_lost],
+        ALONE,
+        proxied=True,
+    ),
+    Fault("cut off", "some nodes and some voters don't hear each other", [cut(True, True)]),
+    Fault("can't send", "what some nodes send to some voters is lost", [cut(True, False)]),
+    Fault("can't hear", "what some voters send to some nodes is lost", [cut(False, True)], may_miss=True),
+    Fault(
+        "failover",
+        "a replica takes over that has not heard of the acknowledged commit",
+        [write_lost_in_failover],
+        ["cluster"],
+        Pace(9, 6, 3, outage_wait=12),
+    ),
+    Fault(
+        "slots moved",
+        "a fourth master joins; the slots of the key's copies move between the four",
+        [slots_moved],
+        ["cluster"],
+    ),
+    Fault("flushed", "FLUSHALL on one voter", [flushed]),
+    Fault("scripts flushed", "SCRIPT FLUSH on all voters, again and again", [scripts_flushed]),
+    Fault("out of memory", "maxmemory reached, with noeviction: one voter, or for a second all", [out_of_memory]),
+    Fault("clock off", "a voter's clock jumps by an hour, and back", [clock_off], own_clocks=True),
+    Fault("wrapper killed", "SIGKILL to a cronlock that asks, or that runs its command", [wrapper_killed]),
+    Fault("wrapper stopped", "SIGSTOP to it, for half a lease or two leases", [wrapper_stopped]),
+    Fault("50 nodes", "50 nodes within one second", [crowd], pace=Pace(ticks=2, period=4, nodes=50)),
+    Fault(
+        "password changed",
+        "requirepass changes on one voter after the other, and on the nodes one by one",
+        [password_changed],
+        loud=frozenset({122, 123, 125}),
+        may_miss=True,
+        password="first",
+    ),
+    Fault(
+        "mixed",
+        "one of these after the other on the voters, another one on nodes and networks at the same time",
+        [
+            restarted_empty,
+            flushed,
+            when_remembered(stopped(0.5)),
+            when_remembered(stopped(1.5)),
+            when_remembered(out_of_memory),
+        ],
+        also=[scripts_flushed, cut(True, True), cut(True, False), wrapper_killed, wrapper_stopped],
+    ),
+    Fault(
+        "node frozen",
+        "wrapper, guard and command stopped together for two leases",
+        [node_frozen],
+        conceded={"overlap": FROZEN},
+    ),
+    Fault(
+        "majority flushed",
+        "FLUSHALL on a majority of the voters",
+        [flushed_by_majority],
+        conceded={"overlap": MAJORITY, "twice": MAJORITY},
+        may_miss=True,
+    ),
+)
+FAULTS = {fault.name: fault for fault in _TABLE}

@@ -18,7 +18,9 @@ def play(fault: str, topology: str, seed: int, program: Mapping[str, str] | None
     env = {"NEMESIS_PROGRAM": json.dumps(dict(program or {}))}
     import os
 
-    done = subprocess.run(words, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=LIMIT, check=False)
+    done = subprocess.run(
+        words, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{fault}, {topology}, seed {seed}: the round itself failed:\n{done.stderr[-4000:]}")
     return Report.from_json(done.stdout.splitlines()[-1])

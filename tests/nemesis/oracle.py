@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.nemesis.journal import Attempt, Run
 
@@ -30,7 +31,13 @@ class Violation:
 
 def judge(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> list[Violation]:
     """All violations of one round."""
-    return [*_overlaps(runs), *_twice(runs), *_tokens(runs), *_statuses(attempts, rules), *_missed(runs, attempts, rules)]
+    return [
+        *_overlaps(runs),
+        *_twice(runs),
+        *_tokens(runs),
+        *_statuses(attempts, rules),
+        *_missed(runs, attempts, rules),
+    ]
 
 
 def _overlaps(runs: Sequence[Run]) -> Iterable[Violation]:
@@ -54,7 +61,7 @@ def _twice(runs: Sequence[Run]) -> Iterable[Violation]:
 
 
 def _tokens(runs: Sequence[Run]) -> Iterable[Violation]:
-    for before, run in zip(runs, runs[1:], strict=False):
+    for before, run in pairwise(runs):
         if run.token <= before.token:
             yield Violation("token", f"token {run.token} of tick {run.tick} came after {before.token} of {before.tick}")
 
@@ -97,3 +104,10 @@ def _in_the_way(runs: Sequence[Run], attempt: Attempt, lease: float) -> bool:
         if run.start <= attempt.end and (run.tick > attempt.tick or over + lease >= attempt.start):
             return True
     return False
+
+
+def stale(runs: Sequence[Run]) -> int:
+    """How many runs wrote their end when a run with a newer token had begun: a resource that looks would refuse it."""
+    return sum(
+        any(other.token > run.token and other.start < run.end for other in runs) for run in runs if run.end is not None
+    )

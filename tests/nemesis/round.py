@@ -1,4 +1,4 @@
-"""One round: five nodes start every tick by their own clocks, something goes wrong, and then it is read what happened."""
+"""One round: five nodes start every tick by their own clocks, something goes wrong; then it is read what happened."""
 
 import json
 import os
@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.commands import about, bearing, environment, new_folder, remove_folder, wait_until
-from tests.nemesis.faults import FAULTS, Harm
+from tests.nemesis.faults import FAULTS
+from tests.nemesis.harms import Harm
 from tests.nemesis.house import House, Room
 from tests.nemesis.journal import Attempt, Hit, Run, read
-from tests.nemesis.oracle import Rules, Violation, judge
+from tests.nemesis.oracle import Rules, Violation, judge, stale
 from tests.nemesis.voters import TOPOLOGIES, Voters, clock
 
 COMMAND = Path(__file__).with_name("command.py")
@@ -40,7 +41,10 @@ class Node:
 
 @dataclass
 class Report:
-    """What one round came to; `hits` on a run that lived at the time count as `live`."""
+    """What one round came to; `hits` on a run that lived at the time count as `live`.
+
+    `stale`: writes that a resource which looks at the token would have refused.
+    """
 
     fault: str
     topology: str
@@ -51,8 +55,15 @@ class Report:
     lost: int = 0
     hits: int = 0
     live: int = 0
+    stale: int = 0
     violations: list[Violation] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """All that happened, and what was broken."""
+        sums = f"{self.ran} of {self.ticks} ticks ran, {self.attempts} attempts, {self.lost} lost; "
+        sums += f"{self.hits} hits, {self.live} on a live run"
+        return [*self.story, sums, *(f"VIOLATION {one.kind}: {one.text}" for one in self.violations)]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -124,7 +135,13 @@ class Round:
             stack.callback(self.house.close)
             clocks = folder if self.fault.own_clocks else None
             self.voters = stack.enter_context(
-                Voters(self.report.topology, self.house, proxied=self.fault.proxied, own_clocks=clocks, password=self.password)
+                Voters(
+                    self.report.topology,
+                    self.house,
+                    proxied=self.fault.proxied,
+                    own_clocks=clocks,
+                    password=self.password,
+                )
             )
             self.crew = self._crew(self.house.rooms[voters:], nodes)
             self._everybody_runs_a_tick(0)
@@ -223,7 +240,7 @@ class Round:
         report, runs = self.report, self.runs()
         attempts = [attempt for attempt, _ in self.attempts]
         for attempt in attempts:
-            number = (self._number(attempt.tick))
+            number = self._number(attempt.tick)
             attempt.said = self.journal.with_name(f"{attempt.node}-{number}").read_text().strip()
         rules = Rules(self.fault.loud, self.fault.may_miss, self.pace.ttl)
         report.violations = judge(runs, attempts, rules) + list(self._left_over())
@@ -236,6 +253,7 @@ class Round:
             any(run.start <= hit.end and (run.end or run.start + self.pace.ttl) >= hit.start for run in runs)
             for hit in self.hits
         )
+        report.stale = stale(runs)
         report.story = self._story(runs, attempts)
 
     def _number(self, tick: str) -> int:
@@ -245,6 +263,7 @@ class Round:
 
     def _left_over(self) -> Iterator[Violation]:
         """Processes and leases, a lease after the last run's end."""
+
         def gone() -> bool:
             return not [pid for pid in bearing(MARK) if about(pid)["State"][0] not in "Zg"]
 
@@ -277,7 +296,7 @@ def main() -> None:
     """Inside namespaces of its own: plays, and prints the report as JSON."""
     fault, topology, seed = sys.argv[1:4]
     program = json.loads(os.environ.pop("NEMESIS_PROGRAM", "{}"))
-    print(Round(fault, topology, int(seed), program).play().to_json())
+    sys.stdout.write(Round(fault, topology, int(seed), program).play().to_json() + "\n")
 
 
 if __name__ == "__main__":

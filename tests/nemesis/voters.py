@@ -93,7 +93,7 @@ class Voters(Closing):
         return found
 
     def remembered(self, key: str, victim: Server) -> bool:
-        """Whether all copies but the victim's hold the newest run as their server wrote it: it may be the next to go."""
+        """Whether all copies but the victim's hold the newest run as their server wrote it: it may go next."""
         records = self.records(key)
         newest = max((record.get("token", "") for _, record in records), key=lambda token: int(token or 0))
         return all(

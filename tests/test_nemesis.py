@@ -1,0 +1,68 @@
+"""What the lock promises holds while something goes wrong: real nodes, real servers, one seed per round."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.commands import ROOT
+from tests.nemesis.matrix import play
+from tests.nemesis.table import broken
+
+SHORT = {  # fault: topology, for each commit
+    "restarted empty": "three",
+    "restarted old": "cluster",
+    "stopped twice": "three",
+    "replies lost": "five",
+    "cut off": "cluster",
+    "can't hear": "three",
+    "failover": "cluster",
+    "slots moved": "cluster",
+    "clock off": "five",
+    "wrapper killed": "three",
+    "50 nodes": "three",
+    "password changed": "five",
+    "mixed": "cluster",
+}
+
+
+@pytest.mark.debian
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("fault", SHORT)
+def test_promises_hold_while_something_goes_wrong(fault: str) -> None:
+    """A short selection; the whole matrix is `pytest -m nemesis --seeds 20`."""
+    report = play(fault, SHORT[fault], seed=1)
+    assert not broken(report), "\n".join(report.lines())
+    assert report.hits, "nothing went wrong"
+
+
+@pytest.mark.nemesis
+@pytest.mark.timeout(180)
+def test_promises_hold(round: tuple[str, str, int], record_property: Callable[[str, object], None]) -> None:
+    """The whole matrix, all seeds."""
+    report = play(*round)
+    record_property("nemesis", report.to_json())
+    assert not broken(report), "\n".join(report.lines())
+
+
+@pytest.fixture
+def quorum_of_one(tmp_path: Path) -> dict[str, str]:
+    """The environment of a cronlock for which one voter is enough."""
+    shutil.copytree(ROOT / "cronlock", tmp_path / "cronlock", ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "cronlock" / "lock" / "quorum.py"
+    text = path.read_text()
+    assert text.count("return voters // 2 + 1") == 1
+    path.write_text(text.replace("return voters // 2 + 1", "return 1"))
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+@pytest.mark.debian
+@pytest.mark.timeout(180)
+def test_the_oracle_sees_a_lock_that_does_not_lock(quorum_of_one: dict[str, str]) -> None:
+    """With a quorum of one, nodes that are cut off from each other's voters all run: seen within five seeds."""
+    with ThreadPoolExecutor(5) as pool:
+        reports = list(pool.map(lambda seed: play("cut off", "three", seed, quorum_of_one), range(1, 6)))
+    kinds = {one.kind for report in reports for one in report.violations}
+    assert kinds & {"overlap", "twice"}, [report.story for report in reports]
