@@ -26,7 +26,7 @@ class Run:
 class Attempt:
     """One `cronlock run` that cron started: its tick, when, and what it ended with and said.
 
-    `harmed`: a signal of the nemesis hit it. `excused`: what the fault allows it to say aloud (exit statuses).
+    `harmed`: a signal of the nemesis hit it. `cpu`: seconds that it worked, its command included.
     """
 
     node: str
@@ -36,6 +36,7 @@ class Attempt:
     harmed: bool = False
     end: float = 0.0
     status: int | None = None
+    cpu: float = 0.0
     said: str = ""
 
 

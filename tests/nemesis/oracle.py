@@ -8,8 +8,9 @@ from itertools import pairwise
 from tests.nemesis.journal import Attempt, Run
 
 QUIET = 0  # the status of held, done, and of a command that ends well
-GIVEN_BACK = 143  # the command was ended by a SIGTERM that came through cronlock: its tick may run again
 KILLED = 10.0  # s at most until a run that was killed, and wrote no end, is over
+BUSY = 1.5  # s of work in one attempt: more is a loop that does not wait
+FAREWELL = 3.0 + 3.0  # s from the command's end to cronlock's: three that finish may take, three for a slow machine
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was broken: overlap, twice, token, missed, silent, status, or left over."""
+    """A promise that was broken: overlap, twice, token, missed, silent, status, slow, or left over."""
 
     kind: str
     text: str
@@ -36,6 +37,7 @@ def judge(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> lis
         *_twice(runs),
         *_tokens(runs),
         *_statuses(attempts, rules),
+        *_slow(runs, attempts),
         *_missed(runs, attempts, rules),
     ]
 
@@ -75,6 +77,17 @@ def _statuses(attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:
             yield Violation("status", f"{who}: status {attempt.status}: {attempt.said}")
         if "Traceback" in attempt.said:
             yield Violation("status", f"{who}: {attempt.said}")
+
+
+def _slow(runs: Sequence[Run], attempts: Sequence[Attempt]) -> Iterable[Violation]:
+    ends = {(run.node, run.tick): run.end for run in runs if run.end is not None}
+    for attempt in attempts:
+        who = f"{attempt.node}, tick {attempt.tick}"
+        if attempt.cpu > BUSY:
+            yield Violation("slow", f"{who}: it worked for {attempt.cpu:.1f} s")
+        end = ends.get((attempt.node, attempt.tick))
+        if end and not attempt.harmed and attempt.end > end + FAREWELL:
+            yield Violation("slow", f"{who}: it ended {attempt.end - end:.1f} s after its command")
 
 
 def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:

@@ -109,7 +109,7 @@ class Round:
 
     def some_attempt(self, rng: random.Random) -> Attempt | None:
         """The holder mostly, or another node that is about."""
-        about = [attempt for attempt, process in self.attempts if process.poll() is None and not attempt.harmed]
+        about = [attempt for attempt, process in self.attempts if attempt.status is None and not attempt.harmed]
         if not about or (rng.random() < 0.7 and (holder := self.holder())):
             return holder if about else None
         return rng.choice(about)
@@ -117,8 +117,8 @@ class Round:
     def holder(self) -> Attempt | None:
         """The attempt whose command runs."""
         alive = {(run.node, run.tick) for run in self.runs() if run.end is None}
-        for attempt, process in self.attempts:
-            if (attempt.node, attempt.tick) in alive and process.poll() is None and not attempt.harmed:
+        for attempt, _ in self.attempts:
+            if (attempt.node, attempt.tick) in alive and attempt.status is None and not attempt.harmed:
                 return attempt
         return None
 
@@ -190,15 +190,17 @@ class Round:
 
     def _wait_for_the_nodes(self) -> None:
         end = time.monotonic() + GRACE + self.pace.outage_wait + 2 * self.pace.ttl
-        while time.monotonic() < end and any(process.poll() is None for _, process in self.attempts):
-            self._note_ends()
+        while time.monotonic() < end and any(attempt.status is None for attempt, _ in self.attempts):
             time.sleep(0.01)
-        self._note_ends()
+            self._note_ends()
 
     def _note_ends(self) -> None:
         for attempt, process in self.attempts:
-            if attempt.status is None and process.poll() is not None:
-                attempt.status, attempt.end = process.returncode, time.monotonic()
+            if attempt.status is None:
+                pid, status, used = os.wait4(process.pid, os.WNOHANG)
+                if pid:
+                    process.returncode = attempt.status = os.waitstatus_to_exitcode(status)
+                    attempt.end, attempt.cpu = time.monotonic(), used.ru_utime + used.ru_stime
 
     def _ticks_with_harms(self) -> None:
         threads = [

@@ -1,0 +1,151 @@
+"""The nemesis's oracle: what it must see, and what it must not take for a violation."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.nemesis.faults import FAULTS
+from tests.nemesis.journal import Attempt, Run, read
+from tests.nemesis.oracle import Rules, judge, stale
+from tests.nemesis.round import Report
+from tests.nemesis.table import BEGIN, END, broken, write
+
+TICKS = [f"2026-11-22T05:0{n}:00Z" for n in range(4)]
+STRICT = Rules()
+LOUD = Rules(loud=frozenset({122}), may_miss=True)
+
+
+def ran(tick: int, start: float, end: float | None, **more: Any) -> Run:
+    fields: dict[str, Any] = {"token": 100 + tick, "attempt": 1, "node": "n1", "pid": 1, "beside": False, "signal": 0}
+    return Run(tick=TICKS[tick], start=start, end=end, **fields | more)
+
+
+def tried(tick: int, start: float, end: float, **more: Any) -> Attempt:
+    fields: dict[str, Any] = {"node": "n1", "pid": 1, "status": 0, "said": "held by n2"}
+    return Attempt(tick=TICKS[tick], start=start, end=end, **fields | more)
+
+
+def kinds(runs: list[Run], attempts: list[Attempt] | None = None, rules: Rules = STRICT) -> list[str]:
+    return [violation.kind for violation in judge(runs, attempts or [], rules)]
+
+
+def test_one_run_after_the_other_is_fine() -> None:
+    """Each with a newer token, one per tick."""
+    assert kinds([ran(0, 1, 2), ran(1, 2, 3), ran(2, 4, None)]) == []
+
+
+@pytest.mark.parametrize(
+    "second", [ran(1, 1.5, 3), ran(1, 2.5, 3, beside=True)], ids=["by its times", "by the lock that the first one held"]
+)
+def test_it_sees_an_overlap(second: Run) -> None:
+    """By what both wrote, or by the lock, also when the first one was killed and wrote no end."""
+    assert kinds([ran(0, 1, None if second.beside else 2), second]) == ["overlap"]
+
+
+def test_it_sees_a_tick_that_ran_twice() -> None:
+    """On whichever node, however long after."""
+    assert kinds([ran(0, 1, 2), ran(0, 8, 9, token=101, node="n2")]) == ["twice"]
+
+
+def test_a_run_that_was_told_to_end_may_be_repeated() -> None:
+    """It was given back."""
+    assert kinds([ran(0, 1, 2, signal=15), ran(0, 8, 9, token=101)]) == []
+
+
+@pytest.mark.parametrize("token", [99, 100])
+def test_it_sees_a_token_that_does_not_grow(token: int) -> None:
+    """Older than the last one, or the same."""
+    assert kinds([ran(0, 1, 2), ran(1, 3, 4, token=token)]) == ["token"]
+
+
+def test_it_sees_a_silent_loss() -> None:
+    """Nobody ran it, everybody went home, and there was no reason to."""
+    assert kinds([ran(0, 1, 2)], [tried(1, 20, 21), tried(1, 20, 21, node="n2")]) == ["silent"]
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [[ran(0, 19, 22)], [ran(0, 10, 18)], [ran(0, 10, None)], [ran(2, 20.5, 21)]],
+    ids=["an older run goes on", "its lease does", "it was killed, its lease goes on", "a newer tick was first"],
+)
+def test_another_run_in_the_way_excuses_a_tick_that_nobody_ran(runs: list[Run]) -> None:
+    """G3 promises a run when the run before is over."""
+    assert kinds(runs, [tried(1, 20, 21), tried(1, 20, 21, node="n2")]) == []
+
+
+def test_it_sees_a_tick_that_was_missed_aloud() -> None:
+    """Every node said that it reached no quorum, and the fault left one."""
+    rules = Rules(loud=frozenset({122}))
+    assert kinds([], [tried(1, 20, 21, status=122), tried(1, 20, 21, status=122)], rules) == ["missed"]
+    assert kinds([], [tried(1, 20, 21, status=122), tried(1, 20, 21)], rules) == ["missed"]
+
+
+def test_a_loss_that_was_told_is_fine_where_the_fault_takes_the_quorum() -> None:
+    """But a silent one is not, even there."""
+    assert kinds([], [tried(1, 20, 21, status=122), tried(1, 20, 21)], LOUD) == []
+    assert kinds([], [tried(1, 20, 21), tried(1, 20, 21)], LOUD) == ["silent"]
+
+
+def test_a_node_that_died_of_the_fault_excuses_its_tick() -> None:
+    """A node that dies inside commit may cost that tick: no lock can tell."""
+    assert kinds([], [tried(1, 20, 21, harmed=True, status=-9), tried(1, 20, 21)]) == []
+
+
+def test_it_sees_what_a_node_must_not_end_with() -> None:
+    """A status that the fault does not explain, a traceback, no end at all."""
+    runs = [ran(1, 20, 21)]
+    assert kinds(runs, [tried(1, 20, 21, status=122)]) == ["status"]
+    assert kinds(runs, [tried(1, 20, 21, said="Traceback (most recent call last):")]) == ["status"]
+    assert kinds(runs, [tried(1, 20, 21, status=None)]) == ["left over"]
+    assert kinds(runs, [tried(1, 20, 21, status=122)], LOUD) == []
+
+
+def test_it_sees_a_node_that_is_busy_or_does_not_end() -> None:
+    """A loop without a pause; a farewell that takes longer than finish may."""
+    assert kinds([ran(1, 20, 21)], [tried(1, 20, 30)]) == ["slow"]
+    assert kinds([ran(1, 20, 21)], [tried(1, 20, 21.1, cpu=4)]) == ["slow"]
+
+
+def test_stale_writes_are_those_that_a_resource_would_refuse() -> None:
+    """The end of a run, written after a newer token had begun to write."""
+    assert stale([ran(0, 1, 5), ran(1, 4, 6)]) == 1
+    assert stale([ran(0, 1, 3), ran(1, 4, 6), ran(2, 7, None)]) == 0
+
+
+def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Two lines for a run, one for a run that was killed."""
+    path = tmp_path / "journal"
+    assert read(path) == []
+    path.write_text(
+        f"start 1.0000 {TICKS[0]} 100 1 n1 1 0\nend 2.0000 {TICKS[0]} 100 1 n1 1 15\n"
+        f"start 3.0000 {TICKS[1]} 101 2 n2 2 1\n"
+    )
+    assert read(path) == [ran(0, 1, 2, signal=15), ran(1, 3, None, attempt=2, node="n2", pid=2, beside=True)]
+
+
+def reports() -> list[Report]:
+    return [Report(fault.name, topology, seed=1) for fault in FAULTS.values() for topology in fault.topologies]
+
+
+def test_a_conceded_violation_is_seen_and_is_not_counted() -> None:
+    """Only in its own row."""
+    runs = [ran(0, 1, 5), ran(1, 4, 6, token=1)]
+    frozen = Report("node frozen", "three", 1, violations=judge(runs, [], Rules()))
+    assert [line.split(":")[0] for line in broken(frozen)] == ["token"]
+    assert len(broken(Report("calm", "three", 1, violations=frozen.violations))) == 2
+    assert Report.from_json(frozen.to_json()) == frozen
+
+
+def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
+    """A run of all rows writes it; a run that left some out changes nothing."""
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{BEGIN}last year's\n{END}after\n")
+    write(reports()[1:], path)
+    assert "last year's" in path.read_text()
+    write(reports(), path)
+    text = path.read_text()
+    assert text.startswith(f"before\n{BEGIN}{len(reports())} rounds, ")
+    assert text.endswith(f"\n{END}after\n")
+    assert "last year's" not in text
+    assert all(f"| {fault} | " in text for fault in FAULTS)
