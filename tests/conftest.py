@@ -11,7 +11,7 @@ import pytest
 
 from tests.commands import end_all, home
 from tests.nemesis.faults import FAULTS
-from tests.nemesis.round import Report
+from tests.nemesis.report import Report
 from tests.nemesis.table import write
 from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
 from tests.terminals import BASH, Terminal
@@ -48,7 +48,8 @@ reports: list[Report] = []  # of the nemesis, in the process that starts the wor
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    reports.extend(Report.from_json(text) for name, text in report.user_properties if name == "nemesis")
+    if report.when == "call":
+        reports.extend(Report.from_json(text) for name, text in report.user_properties if name == "nemesis")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

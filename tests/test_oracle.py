@@ -8,7 +8,7 @@ import pytest
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.journal import Attempt, Run, read
 from tests.nemesis.oracle import Rules, judge, stale
-from tests.nemesis.round import Report
+from tests.nemesis.report import Report
 from tests.nemesis.table import BEGIN, END, broken, write
 
 TICKS = [f"2026-11-22T05:0{n}:00Z" for n in range(4)]
@@ -18,12 +18,12 @@ LOUD = Rules(loud=frozenset({122}), may_miss=True)
 
 def ran(tick: int, start: float, end: float | None, **more: Any) -> Run:
     fields: dict[str, Any] = {"token": 100 + tick, "attempt": 1, "node": "n1", "pid": 1, "beside": False, "signal": 0}
-    return Run(tick=TICKS[tick], start=start, end=end, **fields | more)
+    return Run(tick=TICKS[tick], start=start, end=end, **{"won": start} | fields | more)
 
 
 def tried(tick: int, start: float, end: float, **more: Any) -> Attempt:
     fields: dict[str, Any] = {"node": "n1", "pid": 1, "status": 0, "said": "held by n2"}
-    return Attempt(tick=TICKS[tick], start=start, end=end, **fields | more)
+    return Attempt(number=tick, tick=TICKS[tick], start=start, end=end, **fields | more)
 
 
 def kinds(runs: list[Run], attempts: list[Attempt] | None = None, rules: Rules = STRICT) -> list[str]:
@@ -66,8 +66,8 @@ def test_it_sees_a_silent_loss() -> None:
 
 @pytest.mark.parametrize(
     "runs",
-    [[ran(0, 19, 22)], [ran(0, 10, 18)], [ran(0, 10, None)], [ran(2, 20.5, 21)]],
-    ids=["an older run goes on", "its lease does", "it was killed, its lease goes on", "a newer tick was first"],
+    [[ran(0, 19, 22)], [ran(0, 10, 18)], [ran(0, 10, None)], [ran(2, 20.5, 21)], [ran(2, 22, 23, won=20.5)]],
+    ids=["an older run goes on", "its lease does", "it was killed, its lease goes on", "a newer tick was first", "won"],
 )
 def test_another_run_in_the_way_excuses_a_tick_that_nobody_ran(runs: list[Run]) -> None:
     """G3 promises a run when the run before is over."""
@@ -116,12 +116,15 @@ def test_stale_writes_are_those_that_a_resource_would_refuse() -> None:
 def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Two lines for a run, one for a run that was killed."""
     path = tmp_path / "journal"
-    assert read(path) == []
+    assert read(path, 0) == []
     path.write_text(
-        f"start 1.0000 {TICKS[0]} 100 1 n1 1 0\nend 2.0000 {TICKS[0]} 100 1 n1 1 15\n"
-        f"start 3.0000 {TICKS[1]} 101 2 n2 2 1\n"
+        f"start 1.0000 {TICKS[0]} 1000500 1 n1 1 0\nend 2.0000 {TICKS[0]} 1000500 1 n1 1 15\n"
+        f"start 3.0000 {TICKS[1]} 1005000 2 n2 2 1\n"
     )
-    assert read(path) == [ran(0, 1, 2, signal=15), ran(1, 3, None, attempt=2, node="n2", pid=2, beside=True)]
+    assert read(path, epoch=1000) == [
+        ran(0, 1, 2, token=1_000_500, won=0.5, signal=15),
+        ran(1, 3, None, token=1_005_000, attempt=2, node="n2", pid=2, beside=True),
+    ]
 
 
 def reports() -> list[Report]:

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,8 @@ def flushed_by_majority(round: "Round", rng: Random) -> None:
 def scripts_flushed(round: "Round", rng: Random) -> None:
     with round.hit("scripts flushed"):
         for server in round.voters.all:
-            server.ask("SCRIPT", "FLUSH")
+            with suppress(redis.RedisError):  # it is stopped, or starts
+                server.ask("SCRIPT", "FLUSH")
 
 
 def out_of_memory(round: "Round", rng: Random) -> None:
@@ -156,7 +158,7 @@ def cut(there: bool, back: bool) -> Harm:
     """Some nodes can't reach some voters, or can't be reached by them; one node can all the time."""
 
     def harm(round: "Round", rng: Random) -> None:
-        nodes = rng.sample(round.crew[1:], rng.randint(1, len(round.crew) - 1))
+        nodes = rng.sample(round.crew.nodes[1:], rng.randint(1, len(round.crew.nodes) - 1))
         voters = rng.sample(round.voters.rooms, rng.randint(1, len(round.voters.rooms)))
         house, rooms = round.house, [node.room for node in nodes]
         with round.hit(f"{len(nodes)} nodes cut off from {len(voters)} voters"):
@@ -224,7 +226,7 @@ def slots_moved(round: "Round", rng: Random) -> None:
 def wrapper_killed(round: "Round", rng: Random) -> None:
     round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
     round.sleep(rng.uniform(0, 0.3))
-    if attempt := round.some_attempt(rng):
+    if attempt := round.crew.anybody(rng):
         with round.hit(f"the wrapper on {attempt.node} killed"):
             attempt.harmed = True
             deliver(attempt.pid, signal.SIGKILL)
@@ -232,7 +234,7 @@ def wrapper_killed(round: "Round", rng: Random) -> None:
 
 def wrapper_stopped(round: "Round", rng: Random) -> None:
     round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
-    if attempt := round.some_attempt(rng):
+    if attempt := round.crew.anybody(rng):
         with round.hit(f"the wrapper on {attempt.node} stopped"):
             attempt.harmed = True
             deliver(attempt.pid, signal.SIGSTOP)
@@ -244,7 +246,7 @@ def node_frozen(round: "Round", rng: Random) -> None:
     """Wrapper, guard and command stand still together, for longer than the lease."""
     round.voters.watch.wait("commit", round.pace.period)
     round.sleep(0.2)
-    if attempt := round.holder():
+    if attempt := round.crew.holder():
         family = [attempt.pid, *descendants(attempt.pid)]
         with round.hit(f"{attempt.node} frozen with its command"):
             attempt.harmed = True
@@ -264,25 +266,28 @@ def deliver(pid: int, number: int) -> None:
 
 def password_changed(round: "Round", rng: Random) -> None:
     """On one voter after the other, connections closed; the nodes learn of it one by one, some early, some late."""
-    if round.password != round.fault.password:
+    if round.voters.password != round.fault.password:
+        round.sleep(round.pace.period)
         return
-    round.sleep(rng.uniform(0.3, 1) * round.pace.period)
+    round.sleep(round.pace.period)
+    round.voters.watch.wait("commit", 2 * round.pace.period)
+    round.sleep(rng.uniform(0, 0.5))
     with round.hit("password changed"):
-        round.password = "second"
-        nodes = round.crew[:]
+        round.voters.password = "second"
+        nodes = round.crew.nodes[:]
         rng.shuffle(nodes)
         for server in round.voters.all:
             if round.voters.cluster:
-                server.ask("CONFIG", "SET", "masterauth", round.password)
-            server.ask("CONFIG", "SET", "requirepass", round.password)
-            server.options["requirepass"] = round.password
+                server.ask("CONFIG", "SET", "masterauth", round.voters.password)
+            server.ask("CONFIG", "SET", "requirepass", round.voters.password)
+            server.options["requirepass"] = round.voters.password
             server.redis = server.client()
             server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             round.sleep(rng.uniform(0, 0.4))
             if nodes:
-                nodes.pop().password = round.password
+                nodes.pop().password = round.voters.password
         for node in nodes:
-            node.password = round.password
+            node.password = round.voters.password
 
 
 def crowd(round: "Round", rng: Random) -> None:

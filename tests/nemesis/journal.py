@@ -8,6 +8,7 @@ from pathlib import Path
 class Run:
     """One run of the command. Times are seconds of CLOCK_MONOTONIC; `end` is none when it was killed.
 
+    `won` is when the voters were asked for it, of which its token tells: others may be sent home from then on.
     `beside`: it found another run alive. `signal`: what told it to stop.
     """
 
@@ -16,6 +17,7 @@ class Run:
     attempt: int
     node: str
     pid: int
+    won: float
     start: float
     beside: bool
     end: float | None = None
@@ -24,12 +26,13 @@ class Run:
 
 @dataclass
 class Attempt:
-    """One `cronlock run` that cron started: its tick, when, and what it ended with and said.
+    """One `cronlock run` that cron started: its tick and that tick's number, when, and what it ended with and said.
 
     `harmed`: a signal of the nemesis hit it. `cpu`: seconds that it worked, its command included.
     """
 
     node: str
+    number: int
     tick: str
     start: float
     pid: int
@@ -49,13 +52,14 @@ class Hit:
     end: float
 
 
-def read(path: Path) -> list[Run]:
-    """The runs in a journal, in the order of their starts."""
+def read(path: Path, epoch: float) -> list[Run]:
+    """The runs in a journal, in the order of their starts; `epoch` is what CLOCK_REALTIME is ahead of the other."""
     runs: list[Run] = []
     for line in path.read_text().splitlines() if path.exists() else ():
         what, at, tick, token, attempt, node, pid, more = line.split()
         if what == "start":
-            runs.append(Run(tick, int(token), int(attempt), node, int(pid), float(at), more == "1"))
+            won = min(float(at), int(token) / 1000 - epoch)
+            runs.append(Run(tick, int(token), int(attempt), node, int(pid), won, float(at), more == "1"))
         else:
             run = next(run for run in runs if run.token == int(token) and run.pid == int(pid))
             run.end, run.signal = float(at), int(more)

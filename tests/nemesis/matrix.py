@@ -1,12 +1,13 @@
 """Many rounds: each in namespaces of its own, several at once."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 
 from tests.commands import ROOT
-from tests.nemesis.round import Report
+from tests.nemesis.report import Report
 
 HOUSE = (*("unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"), "sh", "-c", '"$@"; exit $?', "sh")
 LIMIT = 180  # s for one round
@@ -16,8 +17,6 @@ def play(fault: str, topology: str, seed: int, program: Mapping[str, str] | None
     """One round, in network and process namespaces that end with it: sh is their init, which reaps."""
     words = [*HOUSE, sys.executable, "-m", "tests.nemesis.round", fault, topology, str(seed)]
     env = {"NEMESIS_PROGRAM": json.dumps(dict(program or {}))}
-    import os
-
     done = subprocess.run(
         words, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=LIMIT, check=False
     )

@@ -114,7 +114,7 @@ def _in_the_way(runs: Sequence[Run], attempt: Attempt, lease: float) -> bool:
     """Whether a newer tick began before this attempt's end, or an older one's run or lease lasted into it."""
     for run in runs:
         over = run.end if run.end is not None else run.start + KILLED
-        if run.start <= attempt.end and (run.tick > attempt.tick or over + lease >= attempt.start):
+        if run.won <= attempt.end and (run.tick > attempt.tick or over + lease >= attempt.start):
             return True
     return False
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.nemesis.faults import FAULTS, Fault
-from tests.nemesis.round import Report
+from tests.nemesis.report import Report
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- nemesis: written by the run -->\n", "<!-- end of nemesis -->\n"

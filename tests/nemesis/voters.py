@@ -1,6 +1,5 @@
 """The servers of one round: three or five alone, or a cluster of three masters with a replica each."""
 
-import os
 import random
 import re
 import threading
@@ -27,10 +26,13 @@ def clock(offset: float) -> dict[str, str]:
 
 
 class Voters(Closing):
-    """The servers, by what the nemesis needs of them. `proxied`: nodes reach them through proxies."""
+    """The servers, by what the nemesis needs of them. `proxied`: nodes reach them through proxies.
 
-    def __init__(self, topology: str, house: House, *, proxied: bool, own_clocks: Path | None, password: str) -> None:
-        self.topology = topology
+    `own_clocks` is a folder with a file for each that says how many seconds its clock is off.
+    """
+
+    def __init__(self, topology: str, house: House, proxied: bool, own_clocks: Path | None, password: str) -> None:
+        self.password = password
         self.rooms = house.rooms[: TOPOLOGIES[topology]]
         places = [self._place(number, room, own_clocks) for number, room in enumerate(self.rooms)]
         options = {"enable-debug-command": "yes"} | ({"requirepass": password} if password else {})
@@ -166,8 +168,3 @@ class Watch:
         with self._changed:
             self._seen[operation] += 1
             self._changed.notify_all()
-
-
-def with_library() -> bool:
-    """Whether wall clocks can be faked here."""
-    return bool(LIBRARY) and os.geteuid() == 0

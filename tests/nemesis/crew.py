@@ -1,0 +1,142 @@
+"""The nodes of a round: each with a name, a network and a clock of its own, and a cron that starts cronlock."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.commands import about, bearing, environment
+from tests.nemesis.faults import Pace
+from tests.nemesis.house import Room
+from tests.nemesis.journal import Attempt, Run, read
+from tests.nemesis.voters import Voters, clock
+
+COMMAND = Path(__file__).with_name("command.py")
+KEY = "nemesis"
+MARK = "NEMESIS=1"  # in the environment of all that the nodes start
+SKEW = 1.2  # periods by which a node's clock differs at most from the first one's
+CROWD = 5  # nodes with a network of their own; more of them share these, and have clocks within half a second
+AWAY = (0, 20, -20)  # s by which all nodes' clocks differ from the voters'
+LENGTHS = (0.05, 0.3, 0.5, 0.8, 1.4)  # periods that a command may take
+GRACE = 20.0  # s for the nodes to end when all is well again
+
+
+@dataclass
+class Node:
+    """A machine; `skew` is how many seconds its clock is ahead of the first node's."""
+
+    name: str
+    room: Room
+    skew: float
+    away: int
+    password: str
+
+
+class Crew:
+    """All nodes of a round and what they have started. `program` adds to their environment: another cronlock, say."""
+
+    def __init__(
+        self,
+        pace: Pace,
+        rooms: list[Room],
+        voters: Voters,
+        folder: Path,
+        rng: random.Random,
+        program: Mapping[str, str],
+    ) -> None:
+        self.attempts: list[Attempt] = []
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._pace = pace
+        self._voters = voters
+        self._folder = folder
+        self._rng = rng
+        self._program = program
+        self._first = int(time.time()) - 60 * (pace.ticks + 3)  # tick; those of a round are a minute apart by name
+        away, most = rng.choice(AWAY), 0.5 if pace.nodes > CROWD else SKEW * pace.period
+        skews = [0.0, *(rng.uniform(-most, most) for _ in range(pace.nodes - 1))]
+        self.nodes = [
+            Node(f"n{number}", rooms[number % len(rooms)], skew, away, voters.password)
+            for number, skew in enumerate(skews)
+        ]
+
+    def start(self, node: Node, number: int) -> None:
+        """As cron does, at the tick of that number."""
+        tick = self._first + 60 * number
+        seconds = self._rng.choice(LENGTHS) * self._pace.period
+        words = ["run", "-v", "--once", "--key", KEY, "--node", node.name, "--tick", str(tick)]
+        words += ["--ttl", f"{self._pace.ttl * 1000:.0f}ms", "--kill-after", "200ms"]
+        words += ["--outage-wait", f"{self._pace.outage_wait:.0f}s", "--"]
+        words += ["env", "-u", "LD_PRELOAD", sys.executable, "-IS", str(COMMAND), str(self.journal), f"{seconds:.3f}"]
+        env = {"CRONLOCK_REDIS": self._voters.urls(node.password), **dict([MARK.split("=")])}
+        with self._said(node.name, number).open("wb") as output:
+            process = subprocess.Popen(
+                [*node.room.words, sys.executable, "-m", "cronlock", *words],
+                env=environment(env | clock(node.away + node.skew) | dict(self._program)),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        name = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(tick))
+        self.attempts.append(Attempt(node.name, number, name, time.monotonic(), process.pid))
+        self._processes[process.pid] = process
+
+    def starts(self) -> list[tuple[float, Node, int]]:
+        """When each node starts each tick, by its own clock; seconds from now, the first one's number is 1."""
+        starts = [
+            ((SKEW + number - 1) * self._pace.period - node.skew + self._rng.uniform(0, 0.1), node, number)
+            for number in range(1, self._pace.ticks + 1)
+            for node in self.nodes
+        ]
+        return sorted(starts, key=lambda start: start[0])
+
+    def _said(self, node: str, number: int) -> Path:
+        return self._folder / f"{node}-{number}"
+
+    @property
+    def journal(self) -> Path:
+        return self._folder / "journal"
+
+    def runs(self) -> list[Run]:
+        """What the journal tells."""
+        return read(self.journal, time.time() - time.monotonic())
+
+    def reap(self) -> bool:
+        """Whether nobody is about any more."""
+        for attempt in self.alive():
+            pid, status, used = os.wait4(attempt.pid, os.WNOHANG)
+            if pid:
+                attempt.status = os.waitstatus_to_exitcode(status)
+                attempt.end, attempt.cpu = time.monotonic(), used.ru_utime + used.ru_stime
+                attempt.said = self._said(attempt.node, attempt.number).read_text().strip()
+                self._processes.pop(pid).returncode = attempt.status
+        return not self.alive()
+
+    def wait(self) -> None:
+        """Until all have ended that can be expected to."""
+        end = time.monotonic() + GRACE + self._pace.outage_wait + 2 * self._pace.ttl
+        while not self.reap() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def alive(self) -> list[Attempt]:
+        return [attempt for attempt in self.attempts if attempt.status is None]
+
+    def holder(self) -> Attempt | None:
+        """The attempt whose command runs, if no harm was done to it."""
+        running = {(run.node, run.tick) for run in self.runs() if run.end is None}
+        return next((one for one in self.alive() if (one.node, one.tick) in running and not one.harmed), None)
+
+    def anybody(self, rng: random.Random) -> Attempt | None:
+        """The holder mostly, or another one that is about."""
+        if rng.random() < 0.7 and (holder := self.holder()):
+            return holder
+        unharmed = [attempt for attempt in self.alive() if not attempt.harmed]
+        return rng.choice(unharmed) if unharmed else None
+
+    def left(self) -> dict[int, str]:
+        """Processes that are about: pid -> name."""
+        return {pid: name for pid, name in bearing(MARK).items() if about(pid)["State"][0] not in "Zg"}
