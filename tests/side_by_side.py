@@ -114,10 +114,20 @@ near = {  # what mostly happens: few nodes and few ticks, so that they meet
     "retention": retentions,
 } | {name: ANY[name] for name in ("fair", "command", "outcome")}
 numbers = st.integers(0, 255).map(lambda n: {"pid": n + 1, "start": 2**41 + n, "end": 2**41 + 9 * n, "status": n})
-runs = st.tuples(st.fixed_dictionaries(near), numbers).map(lambda both: both[0] | both[1])
+forged = st.fixed_dictionaries(  # what no node would claim here: another voter told it of other ticks and tokens
+    {
+        "token": st.integers(0, 3),
+        "tick": near["tick"] | st.just(0),
+        "run_tick": near["tick"] | st.just(0),
+        "state": one_of("running", "running", "done", ""),
+        "attempt": st.integers(0, 2),
+    }
+)
+claims = one_of(False, False, False, True).flatmap(lambda is_forged: forged if is_forged else st.just({}))
+runs = st.tuples(st.fixed_dictionaries(near), numbers, claims).map(lambda it: {**it[0], **it[1], "claims": it[2]})
 then = one_of(
     (),  # it died, or its release was lost
-    ("release",),
+    *[("release",)] * 3,
     *[("commit",)] * 3,  # the run goes on
     *[("commit", "finish")] * 4,
     ("commit", "commit", "finish"),  # an answer was lost
@@ -137,7 +147,7 @@ def message(operation: str) -> "st.SearchStrategy[Any]":
     return st.tuples(st.just(operation), holders, st.fixed_dictionaries(fields, optional=adopt))
 
 
-STEPS = {  # the methods of Pair, how often of 35 times, and with what
+STEPS = {  # the methods of Pair, with weights, and with what
     "play": (16, st.tuples(holders, runs, then)),
     "go_on": (
         5,
@@ -240,7 +250,8 @@ class Pair:
         told = self.ask("prepare", holder, fields | {"lease": record.PREPARE_LEASE})
         if told["answer"] == record.OK:
             claimed = claim([told], fields["tick"], bool(fields["again"]))
-            self._runs[holder] = fields | claimed | {"token": told["token"] + 1}
+            claimed["token"] = told["token"] + 1  # not by the clock: two nodes may come to the same one
+            self._runs[holder] = fields | claimed | fields.get("claims", {})
             self.go_on(holder, then, {})
 
     def go_on(self, holder: str, then: Iterable[str], more: Fields) -> None:
