@@ -162,7 +162,7 @@ class InFile(Pair):
 
 
 def test_the_file_and_the_pure_record_go_the_same_way(tmp_path: Path) -> None:
-    """Every answer and all that is stored, through the file and back."""
+    """Every answer and all that is stored, through the file and back (--hypothesis-profile=long: for longer)."""
     met: Counter[tuple[str, str]] = Counter()
 
     @settings(side_by_side, max_examples=settings.default.max_examples)
