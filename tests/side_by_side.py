@@ -186,6 +186,7 @@ TOUR: list[Any] = [  # by which each answer is met whatever chance brings
     ("play", ("h2", {"tick": TICKS + 60}, [])),  # held
     ("go_on", ("h1", ["finish", "finish"], {})),
     ("go_on", ("h1", ["finish"], {"outcome": "lost"})),  # other
+    ("go_on", ("h1", ["finish"], {"end": 1})),  # other
     ("play", ("h2", {}, [])),  # done
     ("play", ("h2", {"tick": TICKS + 60, "late_at": FromNow(0)}, [])),  # late
     ("play", ("h2", {"settings": "1 5"}, [])),  # settings
@@ -201,6 +202,9 @@ TOUR: list[Any] = [  # by which each answer is met whatever chance brings
     ("go_on", ("h1", ["extend"], {})),  # newer
     ("go_on", ("h2", ["finish"], {})),
     ("play", ("h2", {"tick": TICKS + 120, "node": "b", "fair": 1}, [])),  # yield
+    ("play", ("h3", {"tick": TICKS + 180, "node": ""}, ["commit"])),  # nobody knows whose it was: no line of history
+    ("come_to", ("lease_end", 0)),
+    ("play", ("h1", {"tick": TICKS + 240})),
 ]
 
 
