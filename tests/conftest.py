@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.commands import end_all, home
 from tests.nemesis.faults import FAULTS
@@ -15,6 +16,8 @@ from tests.nemesis.report import Report
 from tests.nemesis.table import write
 from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
 from tests.terminals import BASH, Terminal
+
+settings.register_profile("long", max_examples=1_000)  # ten times the default's
 
 
 def pytest_configure() -> None:

@@ -8,22 +8,23 @@ import stat
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.errors import Refused
-from cronlock.lock import record
 from cronlock.lock.local import LocalVoters, boot_id, state_directory
 from cronlock.lock.quorum import Failure
-from cronlock.lock.record import LEASE_MAX, RETENTION, Copy
+from cronlock.lock.record import RETENTION, Copy
 from cronlock.loop import Loop
 from tests.commands import environment, wait_until
+from tests.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
 
 Fields = dict[str, Any]
 TICK = 1_700_000_000
@@ -70,6 +71,40 @@ class Voter:
         self.path.write_text(json.dumps(self.stored | more))
 
 
+class Stored(Voter):
+    """As a side of the same steps."""
+
+    run_id = ""
+    lag = 0
+    parts = ("record", "nodes", "history")
+
+    def clocks(self) -> tuple[int, int]:
+        return now(), wall()
+
+    def call(self, operation: str, ask: Fields) -> Fields:
+        return self.ask(operation, **ask)
+
+    def look(self) -> State:
+        self.seen = self.stored
+        return self.seen["record"], self.seen["nodes"], self.seen["history"]
+
+    def expires(self) -> int:
+        return int(self.seen["expires"])
+
+    def put(self, part: int, values: Fields) -> None:
+        if not self.path.exists():
+            self.path.write_text(
+                json.dumps({"boot": boot_id(), "expires": 0, "record": {}, "nodes": {}, "history": []})
+            )
+        self.change(**{self.parts[part]: self.stored[self.parts[part]] | values})
+
+    def forget(self, parts: set[int]) -> None:
+        for part in parts if self.path.exists() else ():
+            self.change(**{self.parts[part]: type(self.stored[self.parts[part]])()})
+        if RECORD in parts and self.path.exists():
+            self.change(expires=0)
+
+
 def now() -> int:
     return LocalVoters.clock()
 
@@ -103,43 +138,43 @@ def voter(tmp_path: Path) -> Voter:
 
 # -- the same state machine --------------------------------------------------------------------------------------------
 
-texts = st.sampled_from(["", "true", "日本", "\udcff", 'a\t"b"\n\x00', "\u2028"])
-common = {"node": texts, "settings": st.sampled_from(["1 local", "1 local", "1 other"]), "token": st.integers(1, 3)}
-steps = st.tuples(
-    st.sampled_from(["prepare", "prepare", "commit", "extend", "finish", "release", "pause"]),
-    st.sampled_from(["h1", "h2"]),
-    st.fixed_dictionaries(
-        common
-        | {
-            "tick": st.sampled_from([0, TICK, TICK + 60]),
-            "attempts": st.integers(1, 2),
-            "again": st.sampled_from([0, 0, 1]),
-            "fair": st.integers(0, 1),
-            "lease": st.sampled_from([-60_000, 60_000, LEASE_MAX + 60_000]),  # over, going on, from a clock set back
-            "state": st.sampled_from(["running", "done", "failed", "back"]),
-            "until": st.sampled_from([0, 0, -1]),
-            "command": texts,
-        }
-    ),
-)
+
+class InFile(Pair):
+    """The file has steps of its own."""
+
+    def __init__(self, directory: Path, met: "Counter[tuple[str, str]]") -> None:
+        self.stored = Stored(directory)
+        super().__init__(self.stored, met)
+
+    def start_anew(self) -> None:
+        """The machine."""
+        if self.stored.path.exists():
+            self.stored.change(boot="another")
+            self.pure.clear_holder()
+            self.ask("release", "nobody", {})
+
+    def be_over(self) -> None:
+        """The time of the whole record."""
+        if self.stored.path.exists():
+            self.stored.change(expires=wall())
+            self.pure = Copy()
+            self.ask("release", "nobody", {})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(steps, min_size=3, max_size=12))
-def test_the_file_and_the_pure_record_go_the_same_way(tmp_path: Path, steps: list[tuple[str, str, Fields]]) -> None:
-    """Every answer and all that is stored, through the file and back."""
-    voter, pure = Voter(tmp_path / "state"), Copy()
-    voter.path.unlink(missing_ok=True)
-    for operation, holder, more in steps:
-        ask = candidate() | run_of() | finish_of() | {"reason": "x"} | more | {"holder": holder}
-        ask["run_tick"] = ask["tick"]
-        answer = voter.ask(operation, **ask)
-        assert answer == record.OPERATIONS[operation](pure, ask, answer["now"], answer["time"], "")
-        stored = voter.stored
-        assert stored["record"] == pure.record
-        assert stored["nodes"] == pure.nodes
-        assert stored["history"] == pure.history
-        assert stored["expires"] == pure.expires
+def test_the_file_and_the_pure_record_go_the_same_way(tmp_path: Path) -> None:
+    """Every answer and all that is stored, through the file and back (--hypothesis-profile=long: for longer)."""
+    met: Counter[tuple[str, str]] = Counter()
+
+    @settings(side_by_side, max_examples=settings.default.max_examples)
+    @example(TOUR)
+    @given(walks(start_anew=(2, st.just(())), be_over=(1, st.just(()))))
+    def walk(steps: list[Any]) -> None:
+        both = InFile(tmp_path, met)
+        both.stored.path.unlink(missing_ok=True)
+        both.go(steps)
+
+    walk()
+    assert not missing(met), met
 
 
 def test_its_clock_stands_still_while_the_machine_sleeps(voter: Voter) -> None:

@@ -1,28 +1,37 @@
 """The script inside Redis does what record.py says, step by step, on each server of this machine."""
 
 import json
-import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given
 
 from cronlock.lock import record
-from cronlock.lock.quorum import claim
-from cronlock.lock.record import BLANK_RETENTION, NUMBERS, RETENTION, Copy
+from cronlock.lock.record import BLANK_RETENTION, NUMBERS, RETENTION
 from cronlock.lock.slots import copies
 from tests.servers import Server
+from tests.side_by_side import (
+    HISTORY,
+    NODES,
+    PLAIN,
+    RECORD,
+    SLACK,
+    TICKS,
+    TOUR,
+    Pair,
+    State,
+    missing,
+    side_by_side,
+    walks,
+)
 
 SCRIPT = (Path(record.__file__).parent / "scripts" / "record.lua").read_text(encoding="utf-8")
 KEYS = copies("cronlock", "a job", count=1)[0].keys
-TICKS = int(time.time()) // 60 * 60  # epoch seconds
-NODES = ["web-1", "ü-日本", "a b%s%1", "100%", "\udcff", "x" * 200, "-", "seen"]
-HOLDERS = ["h1", "h2", "h3"]
-SLACK = 3_000  # ms that a slow machine may take between a step and the look at what it left
+MISSING, FOR_GOOD = -2, -1  # a key's time to live
 
 LOGIN = {"username": "cron", "password": "secret"}
 
@@ -47,9 +56,12 @@ def typed(fields: dict[str, str]) -> Fields:
 class Stored:
     """The copy on a server: asked by the script's own text, looked at behind its back."""
 
+    lag = SLACK
+
     def __init__(self, server: Server, **login: Any) -> None:
         self.redis = server.client(encoding="utf-8", encoding_errors="surrogateescape", **login)
         self.plain = server.client(encoding="utf-8", encoding_errors="surrogateescape")
+        self.run_id = server.run_id
 
     def call(self, operation: str, ask: Fields) -> Fields:
         words = [encoded(word) for pair in ask.items() for word in pair]
@@ -58,269 +70,120 @@ class Stored:
         return typed(dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def now(self) -> int:
+        return self.clocks()[0]
+
+    def clocks(self) -> tuple[int, int]:
         seconds, micros = self.plain.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        now = int(seconds) * 1000 + int(micros) // 1000
+        return now, now
 
     @property
     def record(self) -> Fields:
-        return typed(self.plain.hgetall(KEYS[0]))
+        return self.look()[RECORD]
 
     @property
     def nodes(self) -> dict[str, int]:
-        return {name: int(value) for name, value in self.plain.hgetall(KEYS[1]).items()}
+        return self.look()[NODES]
 
     @property
     def history(self) -> list[str]:
-        return list(self.plain.lrange(KEYS[2], 0, -1))
+        return self.look()[HISTORY]
+
+    def look(self) -> State:
+        pipe = self.plain.pipeline(transaction=False)
+        pipe.hgetall(KEYS[RECORD]).hgetall(KEYS[NODES]).lrange(KEYS[HISTORY], 0, -1)
+        for key in KEYS:
+            pipe.pttl(key)
+        fields, nodes, history, *self.left = pipe.execute()
+        return typed(fields), {name: int(value) for name, value in nodes.items()}, history
+
+    def expires(self) -> int:
+        left = self.left[RECORD]
+        return self.now() + left if left >= 0 else 0
+
+    def put(self, part: int, values: Fields) -> None:
+        self.plain.hset(KEYS[part], mapping={encoded(name): encoded(value) for name, value in values.items()})
+
+    def forget(self, parts: set[int]) -> None:
+        self.plain.delete(*[KEYS[part] for part in parts])
 
 
 # -- the same steps on both --------------------------------------------------------------------------------------------
 
-holders, nodes = st.sampled_from(HOLDERS), st.sampled_from(NODES)
-ticks = st.sampled_from([0, 0, 1_700_000_000, TICKS, TICKS + 60, TICKS + 120, TICKS + 180, 2**31 + 5, 2**33])
-tokens = st.integers(1, 4) | st.sampled_from([2**31 + 1, 2**50])
-attempts = st.integers(0, 3)
-leases = st.sampled_from([1, 2_000, 60_000, 3_600_000, 3_600_001 + SLACK])
-texts = st.sampled_from(["", "true", 'a "b"\n\x00', "日本 \udcff", "%d %s %", "0", "1e3"])
-offsets = st.sampled_from([-100_000, -30_000, -SLACK, SLACK, 30_000, 100_000])  # ms from the server's now
-few = st.sampled_from(["1 3", "1 3", "1 3", "1 3", "1 5"])
 
-prepares = st.fixed_dictionaries(
-    {
-        "node": nodes,
-        "time": st.sampled_from([0] * 8 + [-100_000, 100_000, 50_000]),
-        "tick": ticks,
-        "late_at": st.sampled_from(["no"] * 5) | offsets,
-        "attempts": st.integers(1, 3),
-        "again": st.sampled_from([0, 0, 1]),
-        "fair": st.integers(0, 1),
-        "lease": leases,
-        "settings": few,
-    }
-)
-runs = st.fixed_dictionaries(
-    {
-        "node": nodes,
-        "token": tokens,
-        "tick": ticks,
-        "state": st.sampled_from(["running", "running", "done", "failed", "back", ""]),
-        "attempt": attempts,
-        "settings": few,
-        "pid": st.integers(1, 2**22),
-        "start": st.integers(0, 2**41),
-        "run_tick": ticks,
-        "run_attempt": attempts,
-        "command": texts,
-        "schedule": texts,
-        "zone": texts,
-        "next": ticks,
-        "retention": st.sampled_from([60_000, RETENTION, 3 * 366 * 86_400_000]),
-        "lease": leases,
-        "not_after": st.sampled_from([SLACK] * 8 + [-SLACK]),
-    }
-)
-ends = st.fixed_dictionaries(
-    {
-        "token": tokens,
-        "state": st.sampled_from(["done", "failed", "back"]),
-        "outcome": st.sampled_from(["ran", "timed out", "lost", "größer"]),
-        "status": st.integers(0, 255),
-        "end": st.integers(0, 2**41),
-        "retention": st.sampled_from([60_000, RETENTION]),
-    }
-)
-pauses = st.fixed_dictionaries(
-    {"node": nodes, "until": st.sampled_from([-1, 0, 0]) | offsets, "reason": texts, "retention": st.just(RETENTION)}
-)
-# What mostly happens: few nodes, few ticks, prepare and perhaps commit and finish that belong together.
-near = st.sampled_from([TICKS, TICKS + 60, TICKS + 120, TICKS + 180])
-plays = st.tuples(
-    st.sampled_from(["asks", "asks", "holds", "runs", "runs", "runs"]),
-    holders,
-    st.fixed_dictionaries(
-        {
-            "node": st.sampled_from(NODES[:3]),
-            "tick": near | near | near | st.just(0),
-            "attempts": st.integers(1, 2),
-            "again": st.sampled_from([0, 0, 0, 1]),
-            "fair": st.integers(0, 1),
-            "state": st.sampled_from(["done", "failed", "back"]),
-        }
-    ),
-)
-steps = st.one_of(
-    plays,
-    plays,
-    plays,
-    plays,
-    plays,
-    plays,
-    plays,
-    st.tuples(st.just("time passes"), st.just(60_000 + SLACK)),
-    st.tuples(st.just("prepare"), holders, prepares),
-    st.tuples(st.just("commit"), holders, runs),
-    st.tuples(st.just("extend"), holders, runs),
-    st.tuples(st.just("finish"), holders, ends),
-    st.tuples(st.just("release"), holders),
-    st.tuples(st.just("pause"), st.just("-"), pauses),
-    st.tuples(st.just("time passes"), st.sampled_from([2_000 + SLACK, 60_000 + SLACK, 3_700_000])),
-    st.tuples(st.just("is forgotten"), st.sets(st.sampled_from([0, 1, 2]), min_size=1)),
-    st.tuples(st.just("is of another server process"), st.sampled_from(["", "0123abcd"])),
-    st.tuples(st.just("was seen long ago"), nodes),
-)
+class OnServer(Pair):
+    """The server keeps three keys where the pure copy has one time."""
 
-
-PREPARE = {"node": "", "time": 0, "tick": 0, "late_at": "no", "attempts": 1, "again": 0, "fair": 0, "lease": 2_000}
-PREPARE |= {"settings": "1 3"}
-RUN = {"settings": "1 3", "pid": 1, "start": 0, "command": "true", "schedule": "", "zone": "", "next": 0}
-RUN |= {"retention": RETENTION, "lease": 60_000, "not_after": SLACK}
-END = {"outcome": "ran", "status": 0, "end": 0, "retention": RETENTION}
-
-
-class Both:
-    """The pure copy and the one on the server, through the same steps."""
-
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, met: "Counter[tuple[str, str]] | None" = None) -> None:
         self.stored = Stored(server)
         self.stored.plain.flushall()
-        self.pure = Copy()
-        self.now = self.stored.now()
+        super().__init__(self.stored, met)
 
-    def step(self, what: str, *words: Any) -> None:
-        if what in ("asks", "holds", "runs"):
-            self.play(what, *words)
-        elif what == "time passes":
-            self.shift(words[0])
-        elif what == "is forgotten":
-            self.forget(words[0])
-        elif what == "is of another server process":
-            self.put(0, "run_id", words[0])
-        elif what == "was seen long ago":
-            self.put(1, "seen:" + words[0], self.now // 1000 - RETENTION // 1000 - 10)
-        else:
-            self.ask(what, words[0], words[1] if len(words) > 1 else {})
-        self.compare()
-
-    def play(self, what: str, holder: str, play: Fields) -> None:
-        """As a node does it: commits only after an ok, with the highest token and tick that it was told."""
-        self.ask("prepare", holder, PREPARE | {name: play[name] for name in PREPARE if name in play})
-        if what == "asks" or (self.pure.get("holder"), self.pure.get("kind")) != (holder, "prepare"):
-            return
-        told = self.pure.record | {"answer": "ok", "time": self.now}
-        heard = {name: told.get(name, self.pure.get(name)) for name in ("token", "tick", "attempt", "state", "time")}
-        claimed = claim([heard], play["tick"], bool(play["again"])) | {"token": heard["token"] + 1}
-        self.ask("commit", holder, RUN | {"node": play["node"]} | claimed)
-        if what == "runs":
-            self.ask("finish", holder, END | {"token": claimed["token"], "state": play["state"]})
-
-    def ask(self, operation: str, holder: str, ask: Fields) -> None:
-        """Times stand in the steps as distances from the server's clock."""
-        now = self.stored.now()
-        ask = {"holder": holder} | ask
-        for name in ("time", "late_at", "not_after", "until"):
-            if isinstance(ask.get(name), int) and (name != "until" or ask[name] not in (-1, 0)):
-                ask[name] += now
-        if "late_at" in ask and not isinstance(ask["late_at"], int):
-            ask["late_at"] = 0
-        answer = self.stored.call(operation, ask)
-        self.now = answer["now"]
-        assert self.now - now < SLACK, "this machine is too slow for the distances of this test"
-        expected = record.OPERATIONS[operation](self.pure, ask, self.now, self.now, answer["run_id"])
-        assert answer == expected, operation
-
-    def shift(self, ms: int) -> None:
-        """All times that the record waits for are so much nearer."""
-        for name in ("lease_end", "paused_until"):
-            if self.pure.get(name) > 0:
-                self.put(0, name, self.pure.get(name) - ms)
-
-    def put(self, key: int, name: str, value: int | str) -> None:
-        if key == 1 or self.pure.record:
-            (self.pure.record, self.pure.nodes)[key][name] = value  # type: ignore[index]
-            self.stored.plain.hset(KEYS[key], encoded(name), encoded(value))
-
-    def forget(self, which: set[int]) -> None:
-        for key in which:
-            self.stored.plain.delete(KEYS[key])
-            if key == 0:
-                self.pure.record, self.pure.expires = {}, 0
-            elif key == 1:
-                self.pure.nodes = {}
-            else:
-                self.pure.history = []
-
-    def compare(self) -> None:
-        assert self.stored.record == self.pure.record
-        assert self.stored.nodes == self.pure.nodes
-        assert self.stored.history == self.pure.history
-        left = self.stored.plain.pttl(KEYS[0])
-        if not self.pure.record:
-            assert left == -2
-        elif not self.pure.expires:
-            assert left == -1
-        else:
-            assert abs(self.now + left - self.pure.expires) < SLACK
+    def ask(self, operation: str, holder: str, fields: Fields) -> Fields:
+        answer = super().ask(operation, holder, fields)
+        left = [left for left in self.stored.left if left != MISSING]
+        if answer["answer"] == record.OK and operation in ("commit", "finish", "pause"):
+            assert max(left) - min(left) < SLACK, "its keys go together"
+        elif operation == "prepare" and not answer["paused_until"]:
+            assert self.stored.left[NODES] != FOR_GOOD
+        return answer
 
 
 @pytest.mark.timeout(600)  # for the search for a short counter-example
-@settings(
-    max_examples=200,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # to explain one would take minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-@given(st.lists(steps, min_size=8, max_size=30))
-def test_the_script_and_the_pure_record_go_the_same_way(server: Server, steps: list[tuple[Any, ...]]) -> None:
-    """Every answer, every field, every line of history, and how long they stay."""
-    both = Both(server)
-    for step in steps:
-        both.step(*step)
+def test_the_script_and_the_pure_record_go_the_same_way(server: Server) -> None:
+    """Every answer, every field, every line of history, and how long they stay; `--hypothesis-profile=long` goes on
+    for longer."""
+    met: Counter[tuple[str, str]] = Counter()
+
+    @side_by_side
+    @example(TOUR)
+    @given(walks())
+    def walk(steps: list[Any]) -> None:
+        OnServer(server, met).go(steps)
+
+    walk()
+    assert not missing(met), met
 
 
 def test_a_dead_node_leaves_the_line_on_both_sides(server: Server) -> None:
     """After the same tick, to the tick."""
-    both = Both(server)
-    both.step("asks", "h2", {"node": "dead", "tick": TICKS})
-    both.step("release", "h2")
+    both = OnServer(server)
+    both.play("h2", {"node": "dead"}, ["release"])
+    waited = []
     for tick in range(TICKS, TICKS + 300, 60):
-        both.step("asks", "h1", {"node": "alive", "tick": tick, "fair": 1})
-        both.step("release", "h1")
-        both.step("runs", "h1", {"node": "alive", "tick": tick, "again": 0, "state": "done"})
-    assert both.pure.nodes["last:alive"] == tick
+        waited.append(both.ask("prepare", "h1", PLAIN | {"node": "alive", "tick": tick, "fair": 1})["answer"])
+        both.ask("release", "h1", {})
+        both.play("h1", {"node": "alive", "tick": tick})
+    assert waited == ["ok", "yield", "yield", "yield", "ok"]
 
 
 def test_a_tick_that_is_missed_and_runs_after_all_counts_the_same_on_both_sides(server: Server) -> None:
     """Up by one, once, and down again."""
-    both = Both(server)
-    both.step("holds", "h1", {"node": "a", "tick": TICKS, "again": 0})
-    both.step("asks", "h2", {"node": "b", "tick": TICKS + 60})
-    both.step("asks", "h3", {"node": "c", "tick": TICKS + 60})
+    both = OnServer(server)
+    both.play("h1", {}, ["commit"])
+    both.play("h2", {"tick": TICKS + 60})
+    both.play("h3", {"tick": TICKS + 60})
     assert (both.pure.get("missed"), both.pure.get("missed_tick")) == (1, TICKS + 60)
-    both.step("time passes", 60_000 + SLACK)
-    both.step("runs", "h2", {"node": "b", "tick": TICKS + 60, "again": 0, "state": "done"})
+    both.come_to("lease_end", 0)
+    both.play("h2", {"tick": TICKS + 60})
     assert (both.pure.get("missed"), both.pure.get("missed_tick")) == (0, 0)
 
 
 def test_a_node_that_is_gone_is_forgotten_on_both_sides(server: Server) -> None:
     """With its counts, by the finish of another one; a colon ends the count's name, not the node's."""
-    both = Both(server)
-    for name in ("gone", "web-1"):
-        both.put(1, f"held:{name}", 5)
-        both.put(1, f"last:{name}", 1)
-    both.step("was seen long ago", "gone")
-    both.step("runs", "h1", {"node": "a", "tick": TICKS, "again": 0, "state": "done"})
-    assert not any(name.endswith(":gone") for name in both.pure.nodes)
+    both = OnServer(server)
+    both.put(NODES, {f"{word}:{name}": 5 for word in ("held", "last") for name in ("gone:1", "web-1")})
+    both.be_gone("seen", "gone:1", 10)
+    both.play("h1", {})
+    assert not any(name.endswith(":gone:1") for name in both.pure.nodes)
     assert both.pure.nodes["held:web-1"] == 5
 
 
 def test_a_long_history_is_cut_on_both_sides(server: Server) -> None:
     """At the same length."""
-    both = Both(server)
-    run = RUN | {"node": "a", "tick": TICKS, "run_tick": TICKS, "attempt": 1, "run_attempt": 1, "state": "running"}
-    for token in range(1, record.HISTORY_LENGTH + 4):
-        both.ask("extend", "h1", run | {"token": token})
-        both.ask("finish", "h1", END | {"token": token, "state": "done"})
-    both.compare()
+    both = OnServer(server)
+    for number in range(record.HISTORY_LENGTH + 3):
+        both.play("h1", {"tick": TICKS + number}, ["extend", "finish"])
     assert len(both.pure.history) == record.HISTORY_LENGTH
 
 
@@ -333,12 +196,12 @@ def candidate(stored: Stored, **more: Any) -> Fields:
 
 
 def run_of(stored: Stored, **more: Any) -> Fields:
-    plain = {"holder": "h1", "node": "a", "token": 2**31 + 3, "tick": 2**31 + 1, "state": "running", "attempt": 1}
+    plain = {"holder": "h1", "token": 2**31 + 3, "tick": 2**31 + 1, "state": "running", "attempt": 1}
     plain |= {"run_tick": 2**31 + 1, "run_attempt": 1, "next": 2**33, "not_after": stored.now() + SLACK}
-    return {**RUN, **plain, **more}
+    return {**PLAIN, **plain, **more}
 
 
-FINISH = END | {"holder": "h1", "token": 2**31 + 3, "state": "done"}
+FINISH = PLAIN | {"holder": "h1", "token": 2**31 + 3, "state": "done"}
 
 
 def test_numbers_beyond_32_bits_and_milliseconds_keep_their_digits(server: Server) -> None:

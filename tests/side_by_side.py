@@ -1,0 +1,311 @@
+"""A voter and the pure record, side by side: the same random steps on both, every answer and every field compared.
+
+Most steps are what nodes do: they ask, and commit, extend and finish what they got, while messages are lost, repeated
+or late. The others are messages of any content, time that passes, and copies that forget.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+
+from cronlock.lock import record
+from cronlock.lock.quorum import claim
+from cronlock.lock.record import CLOCK_LIMIT, LEASE_MAX, RETENTION, YIELD_MAX, YIELD_STEP, Copy
+
+Fields = dict[str, Any]
+State = tuple[Fields, dict[str, int], list[str]]
+
+RECORD, NODES, HISTORY = 0, 1, 2  # the parts of a copy
+TICKS = int(time.time()) // 60 * 60  # epoch seconds
+SLACK = 10_000  # ms that a slow machine may take between a step and the look at what it left
+
+SENT = {  # by holder.py and candidate.py, beside the holder
+    "prepare": "node time tick late_at attempts again fair lease settings adopt".split(),
+    "commit": [*record.WRITTEN[1:], "retention", "not_after"],
+    "extend": [*record.WRITTEN[1:], "retention", "not_after"],
+    "release": [],
+    "finish": "token state outcome status end retention".split(),
+    "pause": "node until reason retention".split(),
+}
+ANSWERS = {
+    "prepare": "ok busy held done paused late yield settings clock".split(),
+    "commit": "ok other expired".split(),
+    "extend": "ok expired settings newer busy".split(),
+    "release": "ok other".split(),
+    "finish": "ok other".split(),
+    "pause": ["ok"],
+}
+
+
+class FromNow(int):
+    """So many ms from the voter's clock at the time of the step: with 0 and 1 most steps are just on a limit."""
+
+    def __repr__(self) -> str:
+        return f"FromNow({int(self)})"
+
+
+PLAIN: Fields = {"node": "a", "time": FromNow(0), "tick": TICKS, "late_at": 0, "attempts": 1, "again": 0, "fair": 0}
+PLAIN |= {"lease": 60_000, "settings": "1 3", "pid": 1, "start": 0, "command": "true", "schedule": "", "zone": ""}
+PLAIN |= {"next": 0, "retention": RETENTION, "not_after": FromNow(60_000), "end": 0, "status": 0, "outcome": "ran"}
+PLAIN |= {"ends": "done"}
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def one_of(*values: Any) -> "st.SearchStrategy[Any]":
+    return st.sampled_from(values)
+
+
+holders = one_of("h1", "h2", "h3")
+nodes = one_of("web-1", "ü-日本", "a b%s:1", "100%", "\udcff", "x" * 200, "-", "seen", "")
+texts = one_of("", "true", 'a\t"b"\n\x00', "日本 \udcff", "\u2028", "%d %s %", "0", "1e3")
+ticks = one_of(0, 0, 1_700_000_000, TICKS, TICKS + 60, TICKS + 120, 2**31 + 5, 2**33)
+offsets = one_of(-100_000, -1, 0, 0, 1, 1, 100_000).map(FromNow)
+limits = one_of(CLOCK_LIMIT, CLOCK_LIMIT + 1, -CLOCK_LIMIT, -CLOCK_LIMIT - 1, -100_000).map(FromNow)
+in_time = one_of(*[SLACK] * 9, 0, 0, -1, -SLACK).map(FromNow)
+retentions = one_of(60_000, RETENTION, 3 * 366 * 86_400_000)
+
+ANY = {
+    "node": nodes,
+    "time": one_of(*[FromNow(0)] * 5) | limits,
+    "tick": ticks,
+    "late_at": one_of(0, 0, 0) | offsets,
+    "attempts": st.integers(1, 3),
+    "again": one_of(0, 0, 1),
+    "fair": st.integers(0, 1),
+    "lease": one_of(1, 2_000, 60_000, LEASE_MAX, LEASE_MAX + SLACK),
+    "settings": one_of("1 3", "1 3", "1 3", "1 5"),
+    "token": st.integers(1, 4) | one_of(2**31 + 1, 2**50),
+    "state": one_of("running", "running", "done", "failed", "back", ""),
+    "attempt": st.integers(0, 3),
+    "pid": st.integers(1, 2**22),
+    "start": st.integers(0, 2**41),
+    "run_tick": ticks,
+    "run_attempt": st.integers(0, 3),
+    "command": texts,
+    "schedule": texts,
+    "zone": texts,
+    "next": ticks,
+    "retention": retentions,
+    "not_after": in_time,
+    "outcome": one_of("ran", "timed out", "lost", "größer"),
+    "status": st.integers(0, 255),
+    "end": st.integers(0, 2**41),
+    "until": one_of(-1, 0, 0, 0) | offsets,
+    "reason": texts,
+}
+near = {  # what mostly happens: few nodes and few ticks, so that they meet
+    "node": one_of("web-1", "ü-日本", "a b%s:1"),
+    "tick": one_of(TICKS, TICKS + 60, TICKS + 120, TICKS + 180) | one_of(TICKS, TICKS + 60, TICKS + 120, 0),
+    "late_at": one_of(0, 0, 0, 0, 0, FromNow(0), FromNow(1)),
+    "attempts": st.integers(1, 2),
+    "again": one_of(0, 0, 0, 1),
+    "ends": one_of("done", "failed", "back"),
+    "settings": one_of(*["1 3"] * 9, "1 5"),
+    "not_after": one_of(*[SLACK] * 9, 0).map(FromNow),
+    "lease": one_of(60_000, 60_000, LEASE_MAX, 1),
+    "retention": retentions,
+    "outcome": one_of("ran", "ran", "ran", "timed out"),
+} | {name: ANY[name] for name in ("fair", "command")}
+numbers = st.integers(0, 255).map(lambda n: {"pid": n + 1, "start": 2**41 + n, "end": 2**41 + n % 3, "status": n})
+forged = st.fixed_dictionaries(  # what no node would claim here: another voter told it of other ticks and tokens
+    {
+        "token": st.integers(0, 3),
+        "tick": near["tick"] | st.just(0),
+        "run_tick": near["tick"] | st.just(0),
+        "state": one_of("running", "running", "done", ""),
+        "attempt": st.integers(0, 2),
+    }
+)
+claims = one_of(False, False, False, True).flatmap(lambda is_forged: forged if is_forged else st.just({}))
+runs = st.tuples(st.fixed_dictionaries(near), numbers, claims).map(lambda it: {**it[0], **it[1], "claims": it[2]})
+then = one_of(
+    (),  # it died, or its release was lost
+    *[("release",)] * 3,
+    *[("commit",)] * 3,  # the run goes on
+    *[("commit", "finish")] * 4,
+    ("commit", "commit", "finish"),  # an answer was lost
+    ("commit", "finish", "finish"),
+    *[("commit", "release")] * 2,  # it got no quorum
+    ("commit", "prepare", "extend"),  # the prepare came twice
+    ("extend", "finish"),  # the commit was lost
+    ("finish",),
+    ("commit", "extend", "finish", "extend"),  # the last one came late
+)
+later = one_of(("extend",), ("extend",), ("extend", "extend"), ("finish",), ("extend", "finish"), ("release",))
+
+
+def message(operation: str) -> "st.SearchStrategy[Any]":
+    fields = {name: ANY[name] for name in SENT[operation] if name != "adopt"}
+    adopt: Fields = {"adopt": st.just(1)} if operation == "prepare" else {}
+    return st.tuples(st.just(operation), holders, st.fixed_dictionaries(fields, optional=adopt))
+
+
+STEPS = {  # the methods of Pair, with weights, and with what
+    "play": (16, st.tuples(holders, runs, then)),
+    "go_on": (7, st.tuples(holders, later, st.fixed_dictionaries({"lease": ANY["lease"], "not_after": in_time}))),
+    "ask": (6, st.one_of(*map(message, SENT))),
+    "come_to": (
+        4,
+        st.tuples(st.just("lease_end"), one_of(-SLACK, -SLACK, 0, 1, LEASE_MAX, LEASE_MAX + 1, LEASE_MAX + 2))
+        | st.tuples(st.just("paused_until"), one_of(-SLACK, 0, 1)),
+    ),
+    "forget": (1, st.tuples(st.sets(st.integers(0, 2), min_size=1))),
+    "put": (1, st.tuples(st.just(RECORD), st.fixed_dictionaries({"run_id": one_of("", "0123abcd")}))),
+    "be_gone": (1, st.tuples(one_of("seen", "asked"), nodes, one_of(-1, 0, 10))),
+    "crowd": (1, st.tuples(one_of(-1, 0, 1))),
+}
+
+
+def walks(**more: "tuple[int, st.SearchStrategy[Any]]") -> "st.SearchStrategy[list[Any]]":
+    """Steps, with those of a voter's own."""
+    known = STEPS | more
+    names = one_of(*[name for name, (weight, _) in known.items() for _ in range(weight)])  # one_of() has no weights
+    return st.lists(names.flatmap(lambda name: st.tuples(st.just(name), known[name][1])), min_size=8, max_size=30)
+
+
+side_by_side = settings(  # --hypothesis-profile=long has more examples
+    max_examples=2 * settings.default.max_examples,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # to explain one would take minutes
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+PAUSE = {"node": "a", "until": FromNow(100_000), "reason": "", "retention": RETENTION}
+TOUR: list[Any] = [  # by which each answer is met whatever chance brings
+    ("play", ("h1", {}, ["release", "release", "commit"])),  # ok, other, other
+    ("play", ("h1", {}, [])),
+    ("play", ("h2", {}, [])),  # busy
+    ("go_on", ("h1", ["commit"], {"not_after": FromNow(-1)})),  # expired
+    ("go_on", ("h1", ["commit", "extend"], {})),
+    ("play", ("h2", {"tick": TICKS + 60}, [])),  # held
+    ("go_on", ("h1", ["finish", "finish"], {})),
+    ("go_on", ("h1", ["finish"], {"outcome": "lost"})),  # other
+    ("go_on", ("h1", ["finish"], {"end": 1})),  # other
+    ("play", ("h2", {}, [])),  # done
+    ("play", ("h2", {"tick": TICKS + 60, "late_at": FromNow(0)}, [])),  # late
+    ("play", ("h2", {"settings": "1 5"}, [])),  # settings
+    ("play", ("h2", {"time": FromNow(100_000)}, [])),  # clock
+    ("ask", ("pause", "-", PAUSE)),
+    ("play", ("h2", {"tick": TICKS + 60}, [])),  # paused
+    ("come_to", ("paused_until", 0)),
+    ("play", ("h2", {"tick": TICKS + 60, "node": "b"}, [])),
+    ("go_on", ("h1", ["extend"], {"not_after": FromNow(-1)})),  # expired
+    ("go_on", ("h1", ["extend"], {"settings": "1 5"})),  # settings
+    ("go_on", ("h1", ["extend"], {})),  # busy
+    ("go_on", ("h2", ["commit"], {})),
+    ("go_on", ("h1", ["extend"], {})),  # newer
+    ("go_on", ("h2", ["finish"], {})),
+    ("play", ("h2", {"tick": TICKS + 120, "node": "b", "fair": 1}, [])),  # yield
+    ("play", ("h3", {"tick": TICKS + 180, "node": ""}, ["commit"])),  # nobody knows whose it was: no line of history
+    ("come_to", ("lease_end", 0)),
+    ("play", ("h1", {"tick": TICKS + 240})),
+]
+
+
+# -- both sides --------------------------------------------------------------------------------------------------------
+
+
+class Voter(Protocol):
+    """What does the steps, and what it has stored, seen behind its back."""
+
+    run_id: str
+    lag: int  # ms by which `expires` may be wrong
+
+    def clocks(self) -> tuple[int, int]:
+        """Its clock for leases, and its wall clock."""
+
+    def call(self, operation: str, ask: Fields) -> Fields: ...
+
+    def look(self) -> State:
+        """Record, nodes and history."""
+
+    def expires(self) -> int: ...
+
+    def put(self, part: int, values: Fields) -> None: ...
+
+    def forget(self, parts: set[int]) -> None: ...
+
+
+class Pair:
+    """The pure copy and a voter's, through the same steps. `met` counts operations with their answers."""
+
+    def __init__(self, voter: Voter, met: "Counter[tuple[str, str]] | None" = None) -> None:
+        self.voter = voter
+        self.pure = Copy()
+        self.met = Counter() if met is None else met
+        self._runs: dict[str, Fields] = {}
+
+    def go(self, steps: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        for what, words in steps:
+            getattr(self, what)(*words)
+
+    def play(self, holder: str, fields: Fields, then: Iterable[str] = ("commit", "finish")) -> None:
+        """As a node does it: what it commits is made of what it was told."""
+        fields = PLAIN | fields
+        told = self.ask("prepare", holder, fields)
+        if told["answer"] == record.OK:
+            claimed = claim([told], fields["tick"], bool(fields["again"]))
+            claimed["token"] = told["token"] + 1  # not by the clock: two nodes may come to the same one
+            self._runs[holder] = fields | claimed | fields.get("claims", {})
+            self.go_on(holder, then, {})
+
+    def go_on(self, holder: str, then: Iterable[str], more: Fields) -> None:
+        """What it does next with the last run that it claimed, whoever may have come since."""
+        for operation in then if holder in self._runs else ():
+            run = self._runs[holder] | more
+            self.ask(operation, holder, run | {"state": run["ends"]} if operation == "finish" else run)
+
+    def ask(self, operation: str, holder: str, fields: Fields) -> Fields:
+        """One message: the same answer, and afterwards the same copies."""
+        now, wall = self.voter.clocks()
+        ask = {"holder": holder} | {name: fields[name] for name in SENT[operation] if name in fields}
+        for name, value in ask.items():
+            if isinstance(value, FromNow):
+                ask[name] = value + (now if name == "not_after" else wall)
+        answer = self.voter.call(operation, ask)
+        for before, told, after in zip((now, wall), (answer["now"], answer["time"]), self.voter.clocks(), strict=True):
+            assert before <= told <= after
+        assert answer["run_id"] == self.voter.run_id
+        pure = record.OPERATIONS[operation](self.pure, ask, answer["now"], answer["time"], self.voter.run_id)
+        assert answer == pure, operation
+        assert self.voter.look() == (self.pure.record, self.pure.nodes, self.pure.history), operation
+        assert abs(self.voter.expires() - self.pure.expires) <= self.voter.lag, operation
+        self.met[operation, answer["answer"]] += 1
+        return answer
+
+    def come_to(self, field: str, distance: int) -> None:
+        """The time at which that one is so many ms away."""
+        if self.pure.get(field) > 0:
+            self.put(RECORD, {field: self.voter.clocks()[field == "paused_until"] + distance})
+
+    def crowd(self, missing: int) -> None:
+        """As many nodes as politeness bears, or one more, or one less, stand in front."""
+        self.put(NODES, {f"seen:{number}": 2**34 for number in range(YIELD_MAX // YIELD_STEP - missing)})
+
+    def be_gone(self, word: str, node: str, seconds: int) -> None:
+        """A node was seen so long ago that it is not known any more, or will not be."""
+        self.put(NODES, {f"{word}:{node}": (self.voter.clocks()[1] - RETENTION) // 1000 - seconds})
+
+    def put(self, part: int, values: Fields) -> None:
+        (self.pure.record, self.pure.nodes)[part].update(values)
+        self.voter.put(part, values)
+
+    def forget(self, parts: set[int]) -> None:
+        if RECORD in parts:
+            self.pure.record, self.pure.expires = {}, 0
+        if NODES in parts:
+            self.pure.nodes = {}
+        if HISTORY in parts:
+            self.pure.history = []
+        self.voter.forget(parts)
+
+
+def missing(met: "Counter[tuple[str, str]]") -> set[tuple[str, str]]:
+    """What no step was answered."""
+    return {(operation, answer) for operation, answers in ANSWERS.items() for answer in answers} - set(met)
