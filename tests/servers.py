@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import importlib.util
-import itertools
 import os
 import random
 import re
@@ -309,7 +308,7 @@ def start_servers(
     """Several servers, all at once; each in a place of its own when there are `places`."""
     servers = [
         Server(binary, ready=False, place=place, **options)
-        for place in itertools.islice(itertools.chain(places, itertools.repeat(Place())), count)
+        for place in [*places, *[Place()] * (count - len(places))][:count]
     ]
     try:
         for server in servers:
@@ -576,9 +575,9 @@ class Proxy(Closing):
         """Requests arrive and are carried out, but nobody hears of it."""
         self._mode(lose_replies=True)
 
-    def drop_requests(self) -> None:
-        """Nothing arrives; connections stay."""
-        self._mode(lose_requests=True)
+    def drop_requests(self, *operations: str) -> None:
+        """Nothing arrives, or nothing that comes with such an operation of the script; connections stay."""
+        self._mode(lose_requests=True, only=operations)
 
     def delay(self, ms: float, *, requests: bool = False) -> None:
         """Replies come so much later, or requests arrive so much later; several may be under way."""
@@ -605,11 +604,13 @@ class Proxy(Closing):
         self,
         *,
         lose_requests: bool = False,
+        only: Iterable[str] = (),
         lose_replies: bool = False,
         delay_requests: float = 0,
         delay_replies: float = 0,
         listen: bool = True,
     ) -> None:
+        self._only = [f"\r\n{operation}\r\n".encode() for operation in only]
         self._lose = {"request_bytes": lose_requests, "reply_bytes": lose_replies}
         self._delay = {"request_bytes": delay_requests, "reply_bytes": delay_replies}
         self._run(self._listen if listen else self._refuse)
@@ -657,7 +658,7 @@ class Proxy(Closing):
         due = 0.0
         while chunk := await reader.read(65536):
             setattr(self, way, getattr(self, way) + len(chunk))
-            if not self._lose[way]:
+            if not self._lose[way] or (self._only and not any(word in chunk for word in self._only)):
                 due = max(due, self._loop.time() + self._delay[way])  # what came first goes first
                 self._loop.call_at(due, writer.write, chunk)
         self._loop.call_at(due, writer.close)

@@ -92,6 +92,12 @@ def test_a_node_that_died_of_the_fault_excuses_its_tick() -> None:
     assert kinds([], [tried(1, 20, 21, harmed=True, status=-9), tried(1, 20, 21)]) == []
 
 
+def test_a_death_that_must_not_cost_the_tick_excuses_nothing() -> None:
+    """It had reached no quorum: the others have to run."""
+    died = tried(1, 20, 21, harmed=True, spent=False, status=-9)
+    assert kinds([], [died, tried(1, 20, 22)]) == ["silent"]
+
+
 def test_it_sees_what_a_node_must_not_end_with() -> None:
     """A status that the fault does not explain, a traceback, no end at all."""
     runs = [ran(1, 20, 21)]

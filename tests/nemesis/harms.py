@@ -99,6 +99,30 @@ def flushed_by_majority(round: "Round", rng: Random) -> None:
             victim.redis.flushall()
 
 
+def late_and_forgetful(round: "Round", rng: Random) -> None:
+    """Some voters are stopped and miss a run; when they are back, others forget it: less than a quorum forgets."""
+    voting = sorted(round.voters.voting, key=lambda server: server.port)
+    rng.shuffle(voting)
+    some = (len(voting) - 1) // 2
+    late, forgetful = voting[:some], voting[some : 2 * some]
+    if not all(round.voters.remembered(round.key, server) for server in voting):
+        round.sleep(0.1)
+        return
+    for server in late:
+        server.stop_process()
+    try:
+        if not round.voters.watch.wait("commit", 2 * round.pace.period):
+            return
+        round.sleep(rng.uniform(0, 0.3))
+    finally:
+        for server in late:
+            server.continue_process()
+    with round.hit(f"{some} voters forgot a run that {some} others had missed"):
+        for server in forgetful:
+            server.redis.flushall()
+    round.sleep(round.pace.period)
+
+
 def scripts_flushed(round: "Round", rng: Random) -> None:
     with round.hit("scripts flushed"):
         for server in round.voters.all:
@@ -152,6 +176,34 @@ def replies_lost(round: "Round", rng: Random) -> None:
         for proxy in proxies:
             proxy.pass_all()
             proxy.disconnect()
+
+
+def requests_lost(round: "Round", rng: Random) -> None:
+    """Of one or two kinds, to one voter for up to two leases, or to all for up to a second: they are never done."""
+    everywhere = rng.random() < 0.3
+    proxies = round.voters.proxies if everywhere else [rng.choice(round.voters.proxies)]
+    kinds = rng.sample((*PHASES, "release"), rng.randint(1, 2))
+    with round.hit(f"{kinds} to {len(proxies)} lost"):
+        for proxy in proxies:
+            proxy.drop_requests(*kinds)
+        round.sleep(rng.uniform(0.2, 1.0 if everywhere else 2 * round.pace.ttl))
+        for proxy in proxies:
+            proxy.pass_all()
+
+
+def dies_inside_commit(round: "Round", rng: Random) -> None:
+    """A node's commit reaches one voter only, and then the node dies: that is no run, and another one has to run."""
+    here = rng.choice(round.voters.proxies)
+    for proxy in round.voters.proxies:
+        if proxy is not here:
+            proxy.drop_requests("commit")
+    if round.voters.watch.wait("commit", round.pace.period) and (attempt := round.committed(here.server)):
+        with round.hit(f"{attempt.node} died, with a commit at {here.server.place.address} only"):
+            attempt.harmed, attempt.spent = True, False
+            deliver(attempt.pid, signal.SIGKILL)
+    for proxy in round.voters.proxies:
+        proxy.pass_all()
+    round.sleep(round.pace.period)
 
 
 def cut(there: bool, back: bool) -> Harm:

@@ -28,7 +28,8 @@ class Run:
 class Attempt:
     """One `cronlock run` that cron started: its tick and that tick's number, when, and what it ended with and said.
 
-    `harmed`: a signal of the nemesis hit it. `cpu`: seconds that it worked, its command included.
+    `harmed`: a signal of the nemesis hit it; `spent`: at a time when that may cost the tick. `cpu`: seconds that it
+    worked, its command included.
     """
 
     node: str
@@ -37,6 +38,7 @@ class Attempt:
     start: float
     pid: int
     harmed: bool = False
+    spent: bool = True
     end: float = 0.0
     status: int | None = None
     cpu: float = 0.0

@@ -97,16 +97,16 @@ def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> I
     for attempt in attempts:
         by_tick[attempt.tick].append(attempt)
     for tick, tried in by_tick.items():
-        if tick in ran or any(attempt.harmed for attempt in tried):
+        if tick in ran or any(attempt.harmed and attempt.spent for attempt in tried):
             continue
         quiet = [attempt for attempt in tried if attempt.status == QUIET]
-        loud = [attempt for attempt in tried if attempt.status != QUIET]
+        loud = [attempt for attempt in tried if attempt.status != QUIET and not attempt.harmed]
         without = [attempt for attempt in quiet if not _in_the_way(runs, attempt, rules.lease)]
         if loud and rules.may_miss:
             continue
         if without and not loud:
             yield Violation("silent", f"tick {tick}: nobody ran it, and nobody said so: {without[0].said}")
-        elif without or len(loud) == len(tried):
+        elif without or not quiet:
             yield Violation("missed", f"tick {tick}: nobody ran it: {loud[0].said if loud else without[0].said}")
 
 

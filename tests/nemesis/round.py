@@ -14,10 +14,11 @@ from tests.nemesis.crew import CROWD, KEY, Crew
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.harms import Harm
 from tests.nemesis.house import House
-from tests.nemesis.journal import Hit
+from tests.nemesis.journal import Attempt, Hit
 from tests.nemesis.oracle import Rules, Violation, judge, stale
 from tests.nemesis.report import Report, story
 from tests.nemesis.voters import TOPOLOGIES, Voters
+from tests.servers import Server
 
 
 class Round:
@@ -46,6 +47,13 @@ class Round:
         self._hits.append(hit)
         yield
         hit.end = time.monotonic()
+
+    def committed(self, server: Server) -> Attempt | None:
+        """The attempt whose commit stands on this server."""
+        record = next((record for place, record in self.voters.records(KEY) if place is server), {})
+        if record.get("kind") != "run":
+            return None
+        return next((one for one in self.crew.alive() if one.pid == int(record["pid"]) and not one.harmed), None)
 
     def play(self) -> Report:
         """All of it: a tick while all is well, some ticks with harms, and a tick when all is well again."""
