@@ -121,7 +121,7 @@ _TABLE = (
     Fault("flushed", "FLUSHALL on one voter", [flushed]),
     Fault(
         "late and forgetful",
-        "voters that missed a run come back, and others (less than a quorum) forget it",
+        "voters that missed the run of a node that died come back; others, less than a quorum, forget it or go back",
         [late_and_forgetful],
     ),
     Fault("scripts flushed", "SCRIPT FLUSH on all voters, again and again", [scripts_flushed]),

@@ -100,7 +100,10 @@ def flushed_by_majority(round: "Round", rng: Random) -> None:
 
 
 def late_and_forgetful(round: "Round", rng: Random) -> None:
-    """Some voters are stopped and miss a run; when they are back, others forget it: less than a quorum forgets."""
+    """Some voters are stopped and miss a run, whose node dies; when they are back, others forget it, or go back.
+
+    Less than a quorum forgets: the tick must not run again.
+    """
     voting = sorted(round.voters.voting, key=lambda server: server.port)
     rng.shuffle(voting)
     some = (len(voting) - 1) // 2
@@ -108,18 +111,26 @@ def late_and_forgetful(round: "Round", rng: Random) -> None:
     if not all(round.voters.remembered(round.key, server) for server in voting):
         round.sleep(0.1)
         return
+    for server in forgetful:
+        server.redis.save()
     for server in late:
         server.stop_process()
     try:
         if not round.voters.watch.wait("commit", 2 * round.pace.period):
             return
-        round.sleep(rng.uniform(0, 0.3))
+        round.sleep(0.2)
+        if not (attempt := round.crew.holder()):
+            return
+        attempt.harmed = True
+        deliver(attempt.pid, signal.SIGKILL)
     finally:
         for server in late:
             server.continue_process()
-    with round.hit(f"{some} voters forgot a run that {some} others had missed"):
+    forget = rng.random() < 0.5
+    with round.hit(f"{some} voters {'forgot' if forget else 'went back before'} a run that {some} others had missed"):
         for server in forgetful:
-            server.redis.flushall()
+            server.redis.flushall() if forget else server.restart()
+    round.voters.heal()
     round.sleep(round.pace.period)
 
 
