@@ -3,6 +3,7 @@
 from cronlock.lock import record
 from cronlock.lock.quorum import AGAIN, REFUSED, WON, Failure, Verdict, drift, judge, quorum, undecided
 from cronlock.lock.seats import ANSWER_WAIT, Seat, Seats
+from cronlock.system import random_id
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
     from cronlock.lock.seats import Fields, Reply, Request, Voters
 
-    Judge = Callable[[Sequence[Reply | None], Sequence[bool], bool], Verdict | None]
+    Judge = Callable[[Sequence[Reply | None], Sequence[bool], int], Verdict | None]
 
 QUIET_WAIT = 10  # ms for the rest, once a quorum sends this node home: a late ok is then released at once
 
@@ -47,7 +48,7 @@ class Candidate:
         self._asked_at = self._clock()
         for seat in self.seats.all:
             self.ask(seat)
-        verdict = self._wait(self.seats, bool(ask["tick"]), min(until, self._clock() + ANSWER_WAIT))
+        verdict = self._wait(self.seats, ask["tick"], min(until, self._clock() + ANSWER_WAIT))
         if self._voters.conflict:
             verdict = Verdict(REFUSED, text=self._voters.conflict)
         if verdict.kind != WON:
@@ -55,24 +56,27 @@ class Candidate:
         return verdict
 
     def ask(self, seat: Seat) -> None:
-        """Send the prepare to one voter: to each at first, later again to one that failed."""
+        """Send the prepare to one voter: to each at first, later again to one that failed.
+
+        That one may execute both, the first one late, when it has forgotten or given to another what the second one
+        got: hence under another id.
+        """
         if self.seats:
-            seat.prepared_at = self._clock()
+            if isinstance(seat.reply, Failure):
+                seat.holder = random_id()
+            seat.prepared_until = self._clock() + record.PREPARE_LEASE - drift(record.PREPARE_LEASE)
             time = self._ask["time"] + self._clock() - self._asked_at
             self.seats.send(seat, "prepare", {**self._ask, "time": time}, self._answered)
 
-    def _wait(self, seats: Seats, ticks: bool, deadline: int) -> Verdict:
+    def _wait(self, seats: Seats, tick: int, deadline: int) -> Verdict:
         heard, heard_at = -1, 0
-        limit = record.PREPARE_LEASE - drift(record.PREPARE_LEASE)
         while True:
             now = self._clock()
             replies = [seat.reply for seat in seats.all]
             pending = sum(reply is None for reply in replies)
             if len(replies) - pending != heard:
                 heard, heard_at = len(replies) - pending, now
-            verdict = self._twins() or self._judge(
-                replies, [now - seat.prepared_at < limit for seat in seats.all], ticks
-            )
+            verdict = self._twins() or self._judge(replies, [now < seat.prepared_until for seat in seats.all], tick)
             if verdict and verdict.kind in (WON, REFUSED):
                 return verdict
             until = deadline

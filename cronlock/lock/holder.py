@@ -58,6 +58,8 @@ class Holder:
         self.unended = unended(answers)  # the run before, when nobody heard of its end
         self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
         self.missing: list[str] = []  # what kept voters from hearing of the end
+        self._begun = False
+        self._prepared_until = min(seat.prepared_until for seat in seats.all if seat.prepared)
         self._candidate = candidate
         candidate.late_ok = self._late
 
@@ -103,6 +105,7 @@ class Holder:
         while True:
             now = self._clock()
             if self.stop_at > now:
+                self._begun = True
                 self._write_back()
                 return WON
             hopeless = sum(seat.rejected for seat in self._seats.all) > len(self._seats.all) - self._enough
@@ -124,14 +127,24 @@ class Holder:
             self._seats.send(seat, "commit", self._ask(seat.voter_now(self._clock()) + NOT_AFTER), self._committed)
 
     def _late(self, seat: "Seat") -> None:
-        """An ok that came after the verdict: good for a commit only where nothing newer was seen or forgotten since."""
-        if isinstance(seat.reply, dict) and not blank(seat.reply) and seat.reply["token"] < self.token:
+        """An ok that came after the verdict: good for a commit only where nothing newer was seen or forgotten since.
+
+        Once the short leases of the other oks are over, another may have got this voter with one that has forgotten our
+        commit since: then only what is acknowledged from now on counts.
+        """
+        if not isinstance(seat.reply, dict) or blank(seat.reply) or seat.reply["token"] >= self.token:
+            seat.rejected = True  # it gets the record once this is a run
+        elif self._begun or self._clock() < self._prepared_until:
             self._commit(seat)
         else:
-            seat.rejected = True  # it gets the record once this is a run
+            for prepared in [seat for seat in self._seats.all if seat.prepared]:
+                prepared.until = 0
+                self._commit(prepared)
 
     def _committed(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
         seat.due = self._clock() + COMMIT_RETRY
+        if seat.request:  # it was sent again since
+            return
         if isinstance(reply, Failure) or reply["answer"] == record.EXPIRED:
             return
         if reply["answer"] == record.OK:

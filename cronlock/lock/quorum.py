@@ -89,8 +89,8 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> i
     return remembering
 
 
-def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> "Verdict | None":
-    """The verdict over a round of prepare, or None while answers that could still decide are missing (None)."""
+def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Verdict | None":
+    """The verdict over a round of prepare for a tick, or None while answers that could decide are missing (None)."""
     enough = quorum(len(replies))
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
@@ -100,14 +100,14 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> "
     final = [failure for failure in failures if failure.final]
     if len(replies) - len(final) < enough:
         return Verdict(REFUSED, text=final[0].text)
-    if votes(replies, fresh, ticks) >= enough:
+    if votes(replies, fresh, bool(tick)) >= enough:
         return Verdict(WON)
     for kind, speaks in ((record.CLOCK, REFUSED), (record.PAUSED, record.PAUSED), (record.LATE, record.LATE)):
         same = [answer for answer in answers if answer["answer"] == kind]
         if len(same) >= enough:
             return Verdict(speaks, same[0], kind)
     quiet = [answer for answer in answers if _sends_home(answer)]
-    if len(quiet) >= enough:
+    if len(quiet) >= enough and _of_one_run(quiet, enough, tick):
         loudest = _loudest(quiet)
         return Verdict(loudest["answer"], loudest)
     pending = sum(reply is None for reply in replies)
@@ -116,7 +116,7 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> "
     return None
 
 
-def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _ticks: bool) -> "Verdict | None":
+def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: int) -> "Verdict | None":
     """The verdict when a person says that what the voters answer now is the truth: none who answers is left out.
 
     Copies that forgot count as well, and other settings were not judged; a live lease anywhere forbids it.
@@ -160,6 +160,17 @@ def _sends_home(answer: "Fields") -> bool:
     if answer["answer"] == record.HELD:
         return not blank(answer)
     return answer["answer"] in QUIET
+
+
+def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
+    """Whether there was a run behind what a quorum says: two nodes may each have died with a commit at one voter.
+
+    Either a quorum knows the same one, or one voter has heard the end of this tick's, or a quorum knows of newer ticks.
+    """
+    tokens = [answer["token"] for answer in quiet]
+    ended = any(answer["tick"] == tick != 0 and answer["state"] == "done" for answer in quiet)
+    newer = sum(answer["tick"] > tick > 0 for answer in quiet)
+    return ended or newer >= enough or max(tokens.count(token) for token in tokens) >= enough
 
 
 def _loudest(answers: "list[Fields]") -> "Fields":

@@ -38,11 +38,12 @@ class Seat:
         "committed",
         "due",
         "failures",
+        "holder",
         "lost",
         "now",
         "now_at",
         "prepared",
-        "prepared_at",
+        "prepared_until",
         "rejected",
         "reply",
         "request",
@@ -51,11 +52,12 @@ class Seat:
         "voter",
     )
 
-    def __init__(self, voter: int) -> None:
+    def __init__(self, voter: int, holder: str) -> None:
         self.voter = voter
+        self.holder = holder
         self.request: Request | None = None
         self.reply: Reply | None = None  # to prepare
-        self.prepared_at = 0  # when the prepare was sent
+        self.prepared_until = 0  # how long the short lease of its ok is good
         self.prepared = False  # it said ok
         self.committed = False  # it holds this run
         self.rejected = False  # it will not take this commit
@@ -73,13 +75,13 @@ class Seat:
 
 
 class Seats:
-    """All voters of one attempt, under a holder id that nobody else has."""
+    """All voters of one attempt, under holder ids that nobody else has."""
 
     def __init__(self, voters: "Voters") -> None:
         self.voters = voters
         self.clock = voters.clock
-        self.holder = random_id()
-        self.all = [Seat(voter) for voter in range(voters.count)]
+        holder = random_id()
+        self.all = [Seat(voter, holder) for voter in range(voters.count)]
         self.ending = False  # release or finish is under way: nothing new is taken
 
     def send(
@@ -107,7 +109,7 @@ class Seats:
                 seat.now, seat.now_at = reply["now"], self.clock()
             done(seat, reply, request)
 
-        request.call = self.voters.send(seat.voter, operation, {"holder": self.holder, **ask}, answered)
+        request.call = self.voters.send(seat.voter, operation, {"holder": seat.holder, **ask}, answered)
 
     def release(self, until: int) -> None:
         """Take everything back where something of this attempt may stand, behind what is still under way there.
