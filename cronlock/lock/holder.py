@@ -7,9 +7,9 @@ from cronlock.lock.quorum import (
     WON,
     Failure,
     believed,
-    blank,
     claim,
     drift,
+    joins,
     median_time,
     quorum,
     unended,
@@ -127,12 +127,12 @@ class Holder:
             self._seats.send(seat, "commit", self._ask(seat.voter_now(self._clock()) + NOT_AFTER), self._committed)
 
     def _late(self, seat: "Seat") -> None:
-        """An ok that came after the verdict: good for a commit only where nothing newer was seen or forgotten since.
+        """An ok that came after the verdict joins the commit.
 
         Once the short leases of the other oks are over, another may have got this voter with one that has forgotten our
         commit since: then only what is acknowledged from now on counts.
         """
-        if not isinstance(seat.reply, dict) or blank(seat.reply) or seat.reply["token"] >= self.token:
+        if not isinstance(seat.reply, dict) or not joins(seat.reply, self.token):
             seat.rejected = True  # it gets the record once this is a run
         elif self._begun or self._clock() < self._prepared_until:
             self._commit(seat)

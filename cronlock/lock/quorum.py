@@ -190,6 +190,11 @@ def token(answers: "Sequence[Fields]") -> int:
     return max(median_time(answers), highest + 1)
 
 
+def joins(answer: "Fields", token: int) -> bool:
+    """Whether an ok that was not among those that won is good for their commit: nothing newer, nothing forgotten."""
+    return not blank(answer) and bool(answer["token"] < token)
+
+
 def claim(answers: "Sequence[Fields]", tick: int, again: bool) -> "Fields":
     """What a won prepare may commit: token, tick, state, attempt.
 
