@@ -1,0 +1,146 @@
+"""Which states are taken for one, and which are not looked at: what is dropped can have no bearing on any promise.
+
+- Voters are alike: their columns are sorted. So are nodes of the same tick that stand beside each other in a row.
+- When nobody is left that may start a run, no promise can be broken any more: such a state has no future.
+- A prepare whose lease is over leaves its copy to everybody; its holder has a meaning only to a node that may commit.
+- An ended node that stands on no copy can do nothing more, apart from requests that are late.
+- Of ticks that nobody may run any more it does not matter who ran them.
+"""
+
+import itertools
+from typing import NamedTuple
+
+from tests.model.model import Model, State
+from tests.model.voter import NOBODY
+from tests.model.world import (
+    ASKING,
+    BELIEVED,
+    COMMITTING,
+    CONTENDING,
+    ENDED,
+    GONE,
+    LEAVING,
+    TO_COMMIT,
+    Answer,
+    Client,
+    Column,
+    Past,
+)
+
+MAY_COMMIT = (ASKING, COMMITTING, LEAVING)  # leaving: a commit that is late
+
+Permutation = tuple[int, ...]
+
+
+class Shape(NamedTuple):
+    """What the nodes' phases alone say."""
+
+    clients: tuple[int, ...]  # in order
+    orders: list[Permutation]  # the ways to bring them into it; the empty one: as they are
+    ticks: tuple[int, ...]  # that may still be run
+    ended: list[int]
+
+
+class Reduction:
+    """Finds the one state that stands for all that are alike. It is asked for every step: what it finds out is kept."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._voters = model.voters
+        self._gone = model.clients(Client(phase=GONE))
+        self._shapes: dict[tuple[int, ...], Shape] = {}
+        self._tidied: dict[tuple[int, int], tuple[int, int]] = {}
+        self._holders: dict[int, int] = {}
+        self._trims: dict[tuple[int, tuple[int, ...]], int] = {}
+        self._others: dict[tuple[int, Permutation], int] = {}
+
+    def __call__(self, state: State) -> State | None:
+        """The state that stands for this one; None when no promise can be broken any more."""
+        clients, past = state[self._voters : -1], state[-1]
+        shape = self._shapes.get(clients) or self._shape(clients)
+        if not shape.ticks:
+            return None
+        columns, holders = [], []
+        for column in state[: self._voters]:
+            holder = self._holders.get(column)
+            if holder is None:
+                holder = self._holder(column)
+            if holder != NOBODY:
+                pair = (column, clients[holder])
+                column, holder = self._tidied.get(pair) or self._tidy(*pair)
+            columns.append(column)
+            holders.append(holder)
+        for c in shape.ended:
+            if c not in holders and self._may_go(clients[c], past):
+                clients = (*clients[:c], self._gone, *clients[c + 1 :])
+                shape = self._shapes.get(clients) or self._shape(clients)
+        columns.sort()
+        for place, order in enumerate(shape.orders):
+            if order:
+                other = sorted([self._others.get((n, order)) or self._reordered(n, order) for n in columns])
+                best = min(best, other) if place else other
+            else:
+                best = columns
+        trim = (past, shape.ticks)
+        known = self._trims.get(trim)
+        return (*best, *shape.clients, self._trimmed(*trim) if known is None else known)
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+
+    def _shape(self, clients: tuple[int, ...]) -> Shape:
+        nodes = self._model.world.nodes
+        groups = [list(group) for _node, group in itertools.groupby(range(len(nodes)), key=lambda c: nodes[c])]
+        ways = itertools.product(*(itertools.permutations(group) for group in groups))
+        orders = [tuple(itertools.chain(*way)) for way in ways]
+        best = min(tuple(clients[c] for c in order) for order in orders)
+        fitting = [order for order in orders if tuple(clients[c] for c in order) == best]
+        same = tuple(range(len(nodes)))
+        values = [self._model.clients.values[client] for client in clients]
+        ticks = {node.tick for node, client in zip(nodes, values, strict=True) if client.phase in CONTENDING}
+        ended = [c for c, client in enumerate(values) if client.phase in (ENDED, LEAVING)]
+        found = Shape(best, [() if order == same else order for order in fitting], tuple(sorted(ticks)), ended)
+        self._shapes[clients] = found
+        return found
+
+    def _may_go(self, client: int, past: int) -> bool:
+        late = self._model.world.late_commits and self._model.pasts.values[past].late
+        return not late and not self._model.clients.values[client].unsure
+
+    # -- copies ----------------------------------------------------------------------------------------------------
+
+    def _holder(self, column: int) -> int:
+        holder: int = self._model.columns.values[column].copy.holder
+        self._holders[column] = holder
+        return holder
+
+    def _tidy(self, number: int, holder: int) -> tuple[int, int]:
+        """The column without a holder that means nothing any more, and the holder that is left."""
+        column, client = self._model.columns.values[number], self._model.clients.values[holder]
+        copy = column.copy
+        view = column.views[copy.holder]
+        commits = isinstance(view, Answer) or view in (TO_COMMIT, BELIEVED)
+        found = number, copy.holder
+        if not copy.live and copy.kind == "prepare" and not (commits and client.phase in MAY_COMMIT):
+            found = self._model.columns(Column(copy._replace(holder=NOBODY, kind=""), column.views)), NOBODY
+        self._tidied[number, holder] = found
+        return found
+
+    # -- the past, and order ---------------------------------------------------------------------------------------
+
+    def _trimmed(self, number: int, ticks: tuple[int, ...]) -> int:
+        past: Past = self._model.pasts.values[number]
+        found = number
+        if not self._model.world.watch_exits and not self._model.world.give_back:
+            ran = tuple(run for run in past.ran if run[0] in ticks)
+            finished = tuple(tick for tick in past.finished if tick in ticks)
+            found = self._model.pasts(past._replace(ran=ran, finished=finished))
+        self._trims[number, ticks] = found
+        return found
+
+    def _reordered(self, number: int, order: Permutation) -> int:
+        column: Column = self._model.columns.values[number]
+        holder = column.copy.holder
+        copy = column.copy if holder == NOBODY else column.copy._replace(holder=order.index(holder))
+        found = self._model.columns(Column(copy, tuple(column.views[c] for c in order)))
+        self._others[number, order] = found
+        return found

@@ -1,0 +1,124 @@
+"""The rows: worlds in which every promise must hold, and worlds in which a known-bad rule or habit must be found out."""
+
+from dataclasses import replace
+
+from tests.model import broken
+from tests.model.rules import Rules
+from tests.model.world import NEW, ONE_BLANK, World, nodes
+
+OVERLAP, TOKEN, TWICE, AFTER_END = "OVERLAP", "TOKEN", "TICK RUNS TWICE", "TICK RUNS AFTER ITS END"
+QUIET_EXIT, PAUSED = "QUIET EXIT", "RUNS ALTHOUGH PAUSED"
+
+TWO_TICKS = nodes(1, 2)
+SERIAL = World(nodes(1, 1, 1), serial=True, lossless=True)
+LATE_WRITE = replace(SERIAL, nodes=nodes(1, 2, 2), forget=1, late=1)
+
+FAILS: dict[str, tuple[str, World]] = {
+    "all blank in the attempt means a new key": (
+        OVERLAP,
+        World(start=NEW, forget=1, rules=Rules(judge=broken.judge_all_blank_is_new)),
+    ),
+    "the same, one voter missed the first run": (
+        OVERLAP,
+        World(start=ONE_BLANK, forget=1, rules=Rules(judge=broken.judge_all_blank_is_new)),
+    ),
+    "a voter that forgot votes": (OVERLAP, World(forget=1, rules=Rules(judge=broken.judge_blank_votes))),
+    "a prepare makes a copy that forgot one that remembers": (
+        OVERLAP,
+        replace(SERIAL, forget=1, rules=Rules(prepare=broken.prepare_makes_known)),
+    ),
+    "oks counted after the short lease": (OVERLAP, World(start=NEW, forget=1, prompt=False)),
+    "one voter goes back, and nobody can tell": (OVERLAP, World(back=1, run_ids=False)),
+    "commit where nobody's lease runs": (TOKEN, World(rules=Rules(commit=broken.commit_where_nobody_is))),
+    "commit whoever is the holder": (OVERLAP, World(rules=Rules(commit=broken.commit_anywhere))),
+    "the token goes with the lease": (TOKEN, World(TWO_TICKS, rules=Rules(end_lease=broken.end_lease_and_token))),
+    "prepare counts the token, commit does not write it": (
+        TOKEN,
+        replace(
+            SERIAL,
+            nodes=nodes(1, 2, 3),
+            rules=Rules(
+                prepare=broken.prepare_counts, commit=broken.commit_without_token, claim=broken.claim_counted
+            ),
+        ),
+    ),
+    "prepare counts the token on a copy that forgot": (
+        OVERLAP,
+        replace(SERIAL, forget=1, rules=Rules(prepare=broken.prepare_counts, claim=broken.claim_counted)),
+    ),
+    "write-back over another's prepare": (
+        OVERLAP,
+        World(TWO_TICKS, forget=1, rules=Rules(extend=broken.extend_over_a_prepare)),
+    ),
+    "write-back without a bound": (OVERLAP, replace(LATE_WRITE, rules=Rules(extend=broken.extend_without_bound))),
+    "finish does not wait for a write-back": (OVERLAP, replace(LATE_WRITE, waits_for_writes=False)),
+    "a prepare executed twice shortens the lease of the run": (
+        OVERLAP,
+        World(nodes(1, 1, attempts=(2, 2)), late=1, twice=True, rules=Rules(prepare=broken.prepare_shortens)),
+    ),
+    "extend by the token alone": (OVERLAP, World(TWO_TICKS, forget=1, rules=Rules(extend=broken.extend_by_token))),
+    "finish whose run it is or not": (
+        OVERLAP,
+        replace(SERIAL, nodes=nodes(1, 2, 3), rules=Rules(finish=broken.finish_any)),
+    ),
+    "acks of commit counted after their lease": (OVERLAP, World(TWO_TICKS, prompt_acks=False)),
+    "the command runs past its deadline": (OVERLAP, World(TWO_TICKS, punctual=False)),
+    "no way to win and one held, where a prepare is said to hold": (
+        QUIET_EXIT,
+        World(
+            watch_exits=True, rules=Rules(prepare=broken.prepare_says_held, judge=broken.judge_no_way_to_win)
+        ),
+    ),
+    "no way to win and one held": (QUIET_EXIT, World(watch_exits=True, rules=Rules(judge=broken.judge_no_way_to_win))),
+    "a quorum of held, where a prepare is said to hold": (
+        QUIET_EXIT,
+        World(watch_exits=True, rules=Rules(prepare=broken.prepare_says_held)),
+    ),
+    "--again writes its own older tick": (
+        TWICE,
+        replace(SERIAL, nodes=nodes(2, 1, 2, again=1), rules=Rules(claim=broken.claim_own_tick)),
+    ),
+    "--again makes a finished tick a running one": (
+        AFTER_END,
+        replace(
+            SERIAL,
+            nodes=nodes(2, 1, 2, attempts=(2, 2, 2), again=1),
+            rules=Rules(claim=broken.claim_restarts_tick),
+        ),
+    ),
+    "release opens the tick": (
+        TWICE,
+        replace(SERIAL, nodes=nodes(1, 1, 1, attempts=(1, 2, 1)), rules=Rules(release=broken.release_opens)),
+    ),
+    "release opens a tick that --again ran": (
+        TWICE,
+        replace(SERIAL, nodes=nodes(1, 1, 1, again=1), rules=Rules(release=broken.release_opens)),
+    ),
+    "write-back clears a pause": (
+        PAUSED,
+        World(TWO_TICKS, forget=1, pause=3, lossless=True, rules=Rules(extend=broken.extend_clears_pause)),
+    ),
+    "pause is said to be done at a quorum": (PAUSED, World(TWO_TICKS, forget=1, pause=2, lossless=True)),
+}
+
+HOLDS: dict[str, World] = {
+    "two nodes, one tick, forget 1, one late request": World(forget=1, late=1),
+    "two nodes, one tick, attempts 2, forget 1": World(nodes(1, 1, attempts=(2, 2)), forget=1),
+    "two nodes, two ticks, forget 1": World(TWO_TICKS, forget=1),
+    "two nodes, two ticks, forget 1, one late request, a commit too": World(
+        TWO_TICKS, forget=1, late=1, late_commits=True
+    ),
+    "new key, forget 1, one late request": World(start=NEW, forget=1, late=1),
+    "one copy blank from the start, forget 1": World(start=ONE_BLANK, forget=1),
+    "two ticks, go back 1": World(TWO_TICKS, back=1),
+    "three nodes, one tick, lossless": World(nodes(1, 1, 1), lossless=True),
+    "three nodes, two ticks, forget 1, serial": World(nodes(1, 1, 2), forget=1, serial=True),
+    "three nodes, attempts 1 2 1, forget 1, serial": replace(
+        SERIAL, nodes=nodes(1, 1, 1, attempts=(1, 2, 1)), forget=1
+    ),
+    "three nodes, two ticks, new key, forget 1, serial": replace(SERIAL, nodes=nodes(1, 1, 2), start=NEW, forget=1),
+    "three nodes, attempts 2, go back 1, serial": replace(SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), back=1),
+    "--again on an older tick, forget 1, serial": replace(SERIAL, nodes=nodes(2, 1, 2, again=1), forget=1),
+    "pause at all voters, forget 1": World(TWO_TICKS, forget=1, pause=3, lossless=True),
+    "whoever is sent home": World(watch_exits=True),
+}
