@@ -180,6 +180,9 @@ class Model:
             hopeless = sum(view == UNASKED or said_ok(view) for view in self.views(state, c)) < self.enough
             leaves = hopeless and not self.world.watch_exits
             return (self._becomes(state, c, client._replace(phase=LEAVING), "") if leaves else state), ""
+        if then == BEGIN and self.world.watch_exits:
+            past = self._stood(state, c, client.token, past)
+            state = (*state[:-1], self.pasts(past))
         enough = self.views(state, c).count(BELIEVED) >= self.enough
         if then == BEGIN and enough:
             others = [self.client(state, d) for d in range(len(self.world.nodes)) if d != c]
@@ -200,6 +203,11 @@ class Model:
         if done < self.enough or node.again or node.tick in past.finished:
             return state
         return (*state[:-1], self.pasts(past._replace(finished=tuple(sorted((*past.finished, node.tick))))))
+
+    def _stood(self, state: State, c: int, token: int, past: Past) -> Past:
+        same = sum(self.columns.values[column].copy.token == token for column in state[: self.voters])
+        tick = self.world.nodes[c].tick
+        return past if same < self.enough else past._replace(stood=tuple(sorted({*past.stood, tick})))
 
     def _alone(self, state: State, c: int) -> list[Step]:
         """What node c does by itself."""
@@ -243,7 +251,7 @@ class Model:
             after = self._becomes(state, c, committing, TO_COMMIT)
             found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after))
         elif kind in quorum.QUIET:
-            broken = exits_badly(self, state, c) if self.world.watch_exits else ""
+            broken = exits_badly(self.world.nodes[c].tick, self.past(state)) if self.world.watch_exits else ""
             found.append(Step(f"c{c} says {kind} and exits 0", None, gone, broken))
         return found
 

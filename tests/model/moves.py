@@ -66,11 +66,11 @@ class Moves:
         phase = self._phases.get(client.phase)
         return list(phase(column, c, client)) if phase else []
 
-    def _executed(self, text: str, column: Column, copy: Kept, client: Client, view: View | None, c: int) -> Iterator[Move]:
+    def _executed(self, text: str, column: Column, copy: Kept, client: Client, c: int, view: View | None = None, then: str = "") -> Iterator[Move]:
         """The voter did it, but the answer did not arrive."""
         if copy != column.copy and not self._world.lossless:
             after = saw(column, c, view, copy) if view else Column(copy, column.views)
-            yield Move(f"{text}: done, answer lost", after, client, ANSWERED if view else "")
+            yield Move(f"{text}: done, answer lost", after, client, then)
 
     def _prepared(self, column: Column, c: int) -> tuple[Answer, Kept]:
         node = self._world.nodes[c]
@@ -85,7 +85,7 @@ class Moves:
         blank = "" if answer.token and not answer.reborn else " (blank)"
         then = "" if said_ok(answer) else ANSWERED
         yield Move(f"{text}: {answer.answer}{blank}", saw(column, c, answer, copy), asking, then)
-        yield from self._executed(text, column, copy, asking, UNHEARD, c)
+        yield from self._executed(text, column, copy, asking, c, UNHEARD, ANSWERED)
 
     def _committing(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         if column.views[c] == BELIEVED:
@@ -97,7 +97,7 @@ class Moves:
                 yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client, BEGIN)
             else:
                 yield Move(f"{text}: {answer.answer}", saw(column, c, REJECTED, copy), client)
-            yield from self._executed(text, column, copy, client, None, c)
+            yield from self._executed(text, column, copy, client, c, then=BEGIN)
 
     def _running(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         believed = column.views[c] == BELIEVED
@@ -107,7 +107,7 @@ class Moves:
         if answer.answer == record.OK and not (believed and copy == column.copy):
             text = f"c{c} extend (token {client.token}) at %s"
             yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client)
-            yield from self._executed(text, column, copy, client, None, c)
+            yield from self._executed(text, column, copy, client, c)
 
     def _ended(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         _answer, copy = self._do("finish", column.copy, c, (("token", client.token), ("state", client.state)))

@@ -1,7 +1,8 @@
 """Which states are taken for one, and which are not looked at: what is dropped can have no bearing on any promise.
 
 - Voters are alike: their columns are sorted. So are nodes of the same tick that stand beside each other in a row.
-- When nobody is left that may start a run, no promise can be broken any more: such a state has no future.
+- When nobody is left that may start a run, no promise can be broken any more: such a state has no future. A row about a pause
+  looks no further than to the nodes that begin after it: the other rows have the same promises without one.
 - A prepare whose lease is over leaves its copy to everybody; its holder has a meaning only to a node that may commit.
 - An ended node that stands on no copy can do nothing more, apart from requests that are late.
 - Of ticks that nobody may run any more it does not matter who ran them.
@@ -19,6 +20,7 @@ from tests.model.world import (
     CONTENDING,
     ENDED,
     GONE,
+    IDLE,
     LEAVING,
     TO_COMMIT,
     Answer,
@@ -47,6 +49,7 @@ class Reduction:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._voters = model.voters
+        self._rest: dict[tuple[int, int, bool], int] = {}
         self._gone = model.clients(Client(phase=GONE))
         self._shapes: dict[tuple[int, ...], Shape] = {}
         self._tidied: dict[tuple[int, int], tuple[int, int]] = {}
@@ -71,9 +74,11 @@ class Reduction:
             columns.append(column)
             holders.append(holder)
         for c in shape.ended:
-            if c not in holders and self._may_go(clients[c], past):
-                clients = (*clients[:c], self._gone, *clients[c + 1 :])
+            client = self._rest.get((clients[c], past, c in holders)) or self._left(clients[c], past, c in holders)
+            if client != clients[c]:
+                clients = (*clients[:c], client, *clients[c + 1 :])
                 shape = self._shapes.get(clients) or self._shape(clients)
+                columns = [self._model.forgets(column, c, "") for column in columns]
         columns.sort()
         for place, order in enumerate(shape.orders):
             if order:
@@ -96,15 +101,28 @@ class Reduction:
         fitting = [order for order in orders if tuple(clients[c] for c in order) == best]
         same = tuple(range(len(nodes)))
         values = [self._model.clients.values[client] for client in clients]
-        ticks = {node.tick for node, client in zip(nodes, values, strict=True) if client.phase in CONTENDING}
+        ticks = {node.tick for node, client in zip(nodes, values, strict=True) if self._open(client)}
         ended = [c for c, client in enumerate(values) if client.phase in (ENDED, LEAVING)]
         found = Shape(best, [() if order == same else order for order in fitting], tuple(sorted(ticks)), ended)
         self._shapes[clients] = found
         return found
 
-    def _may_go(self, client: int, past: int) -> bool:
-        late = self._model.world.late_commits and self._model.pasts.values[past].late
-        return not late and not self._model.clients.values[client].unsure
+    def _open(self, client: Client) -> bool:
+        """Whether it may still break a promise."""
+        begins_after_pause = client.warned or client.phase == IDLE
+        return client.phase in CONTENDING and (begins_after_pause or not self._model.world.pause)
+
+    def _left(self, number: int, past: int, stands: bool) -> int:
+        """What is left of a node that ended: nothing where it stands on no copy, for a late commit needs a prepare."""
+        client: Client = self._model.clients.values[number]
+        late = self._model.pasts.values[past].late if self._model.world.late_commits else 0
+        found = number
+        if not stands and late < 2 and not client.unsure:
+            found = self._gone
+        elif client.phase == LEAVING and not late:
+            found = self._model.clients(client._replace(claim=()))
+        self._rest[number, past, stands] = found
+        return found
 
     # -- copies ----------------------------------------------------------------------------------------------------
 

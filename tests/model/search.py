@@ -31,12 +31,15 @@ def search(world: World, cap: int = CAP) -> Result:
     before: dict[State, State | None] = {first: None}
     found = [first]
     while found and len(before) < cap:
-        level, found = found, []
+        level, found, tried = found, [], set()
         for state in level:
             for _text, _voter, following, broken in model.steps(state):
                 if broken:
                     trace = _trace(model, reduced, before, state, broken)
                     return Result(len(before), time.process_time() - begun, broken, trace, False)
+                if following in tried:  # two steps in either order
+                    continue
+                tried.add(following)
                 key = reduced(following)
                 if key is not None and key not in before:
                     before[key] = state

@@ -59,6 +59,7 @@ class Past(NamedTuple):
     newest: int = 0  # token of a run
     ran: tuple[tuple[int, bool], ...] = ()  # the ticks of all runs, and whether it was by --again
     finished: tuple[int, ...] = ()  # ticks whose finish reached a quorum
+    stood: tuple[int, ...] = ()  # ticks for which one run stood at a quorum of the voters; for World.watch_exits
     paused: bool = False  # pause was said to be done
 
 
