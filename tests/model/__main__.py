@@ -3,7 +3,7 @@
 import sys
 
 from tests.model.search import Result, search
-from tests.model.tables import FAILS, HOLDS
+from tests.model.tables import FAILS, HOLDS, LIMITS
 
 
 def verdict(result: Result) -> str:
@@ -18,6 +18,7 @@ def main(words: list[str]) -> int:
     wrong = 0
     rows = [("must fail", name, world, kind) for name, (kind, world) in FAILS.items()]
     rows += [("must hold", name, world, "") for name, world in HOLDS.items()]
+    rows += [("a limit ", name, world, kind) for name, (kind, world) in LIMITS.items()]
     for must, name, world, kind in rows:
         if words and not any(word in name for word in words):
             continue

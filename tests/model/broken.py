@@ -111,9 +111,7 @@ def end_lease_and_token(copy: Copy) -> None:
 # -- what a node makes of the answers ----------------------------------------------------------------------------------
 
 
-def judge_all_blank_is_new(
-    replies: Sequence[Reply], fresh: Sequence[bool], _ticks: bool
-) -> quorum.Verdict | None:
+def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], _ticks: bool) -> quorum.Verdict | None:
     """A key is new when all who answer have no record of it, with ticks too."""
     return quorum.judge(replies, fresh, False)
 
@@ -135,6 +133,27 @@ def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], ticks: 
     if (verdict and verdict.kind != quorum.AGAIN) or not quiet or len(answers) < enough or open_to >= enough:
         return verdict
     return quorum.Verdict(quiet[0]["answer"], quiet[0])
+
+
+def judge_quiet_agrees(
+    replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool, tick: int = 1
+) -> quorum.Verdict | None:
+    """Not known as bad, but a proposal: those who send a node home speak of one run, or of a newer tick."""
+    verdict = quorum.judge(replies, fresh, ticks)
+    if not verdict or verdict.kind not in (record.HELD, record.DONE):
+        return verdict
+    quiet = [reply for reply in replies if isinstance(reply, dict) and reply["answer"] in quorum.QUIET]
+    tokens = [answer["token"] for answer in quiet]
+    newer = sum(answer["tick"] > tick for answer in quiet)
+    enough = quorum.quorum(len(replies))
+    if newer >= enough or max(tokens.count(token) for token in tokens) >= enough:
+        return verdict
+    return None if None in replies else quorum.undecided(replies)
+
+
+def late_ok_always(_answer: Fields, _token: int) -> bool:
+    """Whatever a late ok says, the commit goes there."""
+    return True
 
 
 def claim_own_tick(answers: Sequence[Fields], tick: int, again: bool) -> Fields:

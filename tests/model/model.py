@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from cronlock.lock import quorum
 from tests.model.moves import ANSWERED, BEGIN, HEARD, Move, Moves, said_ok, saw
 from tests.model.promises import begins_badly, exits_badly
-from tests.model.voter import BLANK, NOBODY, Kept, Voter
+from tests.model.voter import BLANK, NOBODY, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -127,13 +127,18 @@ class Model:
         clients[c] = self.clients(client)
         return (*columns, *clients, number)
 
+    def _is(self, state: State, c: int, client: Client) -> State:
+        at = self.voters + c
+        return (*state[:at], self.clients(client), *state[at + 1 :])
+
     def forgets(self, number: int, c: int, keeps: str) -> int:
         """The column when node c keeps of its views only this kind; an ok is what there is to commit."""
         column = self.columns.values[number]
         view = column.views[c]
-        if keeps == TO_COMMIT and isinstance(view, Answer):
-            view = TO_COMMIT if said_ok(view) else UNASKED
-        return self.columns(saw(column, c, view if view == keeps else UNASKED))
+        if keeps == TO_COMMIT and said_ok(view):
+            view = TO_COMMIT
+        on_its_way = keeps == TO_COMMIT and isinstance(view, Unheard) and said_ok(view.answer)
+        return self.columns(saw(column, c, view if view == keeps or on_its_way else UNASKED))
 
     # -- steps of a node -------------------------------------------------------------------------------------------
 
@@ -191,7 +196,7 @@ class Model:
             after = past._replace(
                 newest=max(past.newest, client.token), ran=tuple(sorted((*past.ran, (node.tick, node.again))))
             )
-            return self._becomes(state, c, client._replace(phase=RUNNING), BELIEVED, after), broken
+            return self._becomes(state, c, client._replace(phase=RUNNING, fresh=False), BELIEVED, after), broken
         if then != BEGIN and not enough:
             return self._becomes(state, c, client._replace(phase=ENDED, state="done"), ""), ""
         return state, ""
@@ -216,8 +221,13 @@ class Model:
             return self._judged(state, c, client)
         if client.phase == COMMITTING:
             late = self.world.late_commits
-            leaving = client._replace(phase=LEAVING, claim=client.claim if late else ())
-            return [Step(f"c{c} gives up its commit", None, self._becomes(state, c, leaving, TO_COMMIT if late else ""))]
+            leaving = client._replace(phase=LEAVING, claim=client.claim if late else (), fresh=False)
+            found = [
+                Step(f"c{c} gives up its commit", None, self._becomes(state, c, leaving, TO_COMMIT if late else ""))
+            ]
+            if client.fresh:
+                found.append(Step(f"c{c}'s oks are old", None, self._is(state, c, client._replace(fresh=False))))
+            return found
         if client.phase == RUNNING:
             return self._ends(state, c, client)
         if client.unsure:
@@ -247,7 +257,7 @@ class Model:
             self._memo[key] = self._verdict(views, c)
         kind, claim = self._memo[key]
         if kind == quorum.WON:
-            committing = client._replace(phase=COMMITTING, claim=claim)
+            committing = client._replace(phase=COMMITTING, claim=claim, fresh=self.world.joins_fresh)
             after = self._becomes(state, c, committing, TO_COMMIT)
             found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after))
         elif kind in quorum.QUIET:
@@ -298,6 +308,8 @@ class Model:
     def _outlasts(self, column: Column, holder: Client) -> bool:
         """Whether this lease goes on at its voter as long as its holder counts on it."""
         view = column.views[column.copy.holder]
+        if holder.fresh and view == TO_COMMIT:
+            return True
         if column.copy.kind == "prepare":
             return self.world.prompt and holder.phase == ASKING and isinstance(view, Answer)
         believes = (COMMITTING, RUNNING) if self.world.prompt_acks else (RUNNING,)
@@ -315,4 +327,3 @@ class Model:
             warned = self.clients(Client(warned=True))
             clients = tuple(warned if self.clients.values[n].phase == IDLE else n for n in clients)
         return Step("pause reaches %s", voter, (*columns, *clients, self.pasts(past)))
-

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cronlock.lock import record
-from tests.model.voter import Voter
+from tests.model.voter import Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -66,7 +66,9 @@ class Moves:
         phase = self._phases.get(client.phase)
         return list(phase(column, c, client)) if phase else []
 
-    def _executed(self, text: str, column: Column, copy: Kept, client: Client, c: int, view: View | None = None, then: str = "") -> Iterator[Move]:
+    def _executed(
+        self, text: str, column: Column, copy: Kept, client: Client, c: int, view: View | None = None, then: str = ""
+    ) -> Iterator[Move]:
         """The voter did it, but the answer did not arrive."""
         if copy != column.copy and not self._world.lossless:
             after = saw(column, c, view, copy) if view else Column(copy, column.views)
@@ -85,7 +87,8 @@ class Moves:
         blank = "" if answer.token and not answer.reborn else " (blank)"
         then = "" if said_ok(answer) else ANSWERED
         yield Move(f"{text}: {answer.answer}{blank}", saw(column, c, answer, copy), asking, then)
-        yield from self._executed(text, column, copy, asking, c, UNHEARD, ANSWERED)
+        view = Unheard(answer) if self._world.late_oks else UNHEARD
+        yield from self._executed(text, column, copy, asking, c, view, ANSWERED)
 
     def _committing(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         if column.views[c] == BELIEVED:
@@ -98,6 +101,26 @@ class Moves:
             else:
                 yield Move(f"{text}: {answer.answer}", saw(column, c, REJECTED, copy), client)
             yield from self._executed(text, column, copy, client, c, then=BEGIN)
+        elif self._world.late_oks:
+            yield from self._late_ok(column, c, client)
+
+    def _late_ok(self, column: Column, c: int, client: Client) -> Iterator[Move]:
+        """A voter that said no ok is asked again (holder.py), or what it said comes late."""
+        view = column.views[c]
+        if isinstance(view, Unheard):
+            joins = self._joins(view.answer, client)
+            yield Move(f"c{c} hears the late ok of %s", saw(column, c, TO_COMMIT if joins else REJECTED), client)
+        elif view == UNASKED:
+            answer, copy = self._prepared(column, c)
+            if not said_ok(answer):
+                return
+            text, joins = f"c{c} prepare at %s once more", self._joins(answer, client)
+            yield Move(f"{text}: ok", saw(column, c, TO_COMMIT if joins else REJECTED, copy), client)
+            yield from self._executed(text, column, copy, client, c, Unheard(answer))
+
+    def _joins(self, answer: Answer, client: Client) -> bool:
+        in_time = client.fresh or not self._world.joins_fresh
+        return in_time and self._world.rules.late_ok(answer.fields(), client.token)
 
     def _running(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         believed = column.views[c] == BELIEVED

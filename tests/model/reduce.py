@@ -12,7 +12,7 @@ import itertools
 from typing import NamedTuple
 
 from tests.model.model import Model, State
-from tests.model.voter import NOBODY
+from tests.model.voter import NOBODY, Unheard
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -136,7 +136,7 @@ class Reduction:
         column, client = self._model.columns.values[number], self._model.clients.values[holder]
         copy = column.copy
         view = column.views[copy.holder]
-        commits = isinstance(view, Answer) or view in (TO_COMMIT, BELIEVED)
+        commits = isinstance(view, Answer | Unheard) or view in (TO_COMMIT, BELIEVED)
         found = number, copy.holder
         if not copy.live and copy.kind == "prepare" and not (commits and client.phase in MAY_COMMIT):
             found = self._model.columns(Column(copy._replace(holder=NOBODY, kind=""), column.views)), NOBODY

@@ -18,6 +18,11 @@ def end_lease(copy: record.Copy) -> None:
     copy.record.update(lease_end=0)
 
 
+def late_ok(answer: Fields, token: int) -> bool:
+    """Whether an ok that came after the verdict is good for this commit: the rule of Holder._late."""
+    return not quorum.blank(answer) and bool(answer["token"] < token)
+
+
 @dataclass(frozen=True)
 class Rules:
     """Each is the project's own function unless a row passes another one."""
@@ -30,4 +35,5 @@ class Rules:
     pause: Operation = record.pause
     judge: Judge = quorum.judge
     claim: Claim = quorum.claim
+    late_ok: Callable[[Fields, int], bool] = late_ok
     end_lease: Callable[[record.Copy], None] = end_lease

@@ -3,8 +3,10 @@
 import time
 from typing import NamedTuple
 
+from tests.model.liveness import stuck
 from tests.model.model import Model, State, Step
 from tests.model.reduce import Reduction
+from tests.model.voter import Voter
 from tests.model.world import World
 
 CAP = 3_000_000  # states: more than any row needs
@@ -23,7 +25,7 @@ class Result(NamedTuple):
 
 def search(world: World, cap: int = CAP) -> Result:
     """Try everything."""
-    model = Model(world)
+    model, voter = Model(world), Voter(world.rules)
     reduced = Reduction(model)
     begun = time.process_time()
     first = reduced(model.start)
@@ -35,7 +37,7 @@ def search(world: World, cap: int = CAP) -> Result:
         for state in level:
             for _text, _voter, following, broken in model.steps(state):
                 if broken:
-                    trace = _trace(model, reduced, before, state, broken)
+                    trace = _trace(model, reduced, _path(before, state), broken)
                     return Result(len(before), time.process_time() - begun, broken, trace, False)
                 if following in tried:  # two steps in either order
                     continue
@@ -44,25 +46,30 @@ def search(world: World, cap: int = CAP) -> Result:
                 if key is not None and key not in before:
                     before[key] = state
                     found.append(key)
+                    if world.watch_ticks and (lost := stuck(model, key, voter)):
+                        trace = _trace(model, reduced, _path(before, key))
+                        return Result(len(before), time.process_time() - begun, lost, trace, False)
     return Result(len(before), time.process_time() - begun, "", [], not found)
 
 
-def _trace(
-    model: Model, reduced: Reduction, before: dict[State, State | None], last: State, broken: str
-) -> list[str]:
-    """The steps that led here, from the start on without any reduction: so voters and nodes keep their names."""
+def _path(before: dict[State, State | None], last: State) -> list[State]:
     path: list[State] = []
     at: State | None = last
     while at is not None:
         path.append(at)
         at = before[at]
-    path.reverse()
+    return path[::-1]
+
+
+def _trace(model: Model, reduced: Reduction, path: list[State], broken: str = "") -> list[str]:
+    """The steps that led here, from the start on without any reduction: so voters and nodes keep their names."""
     state, lines = model.start, []
     for goal in path[1:]:
         step = next(step for step in model.steps(state) if reduced(step.state) == goal)
         state = step.state
         lines.append(_line(step))
-    lines.append(_line(next(step for step in model.steps(state) if step.broken == broken)))
+    if broken:
+        lines.append(_line(next(step for step in model.steps(state) if step.broken == broken)))
     return lines
 
 

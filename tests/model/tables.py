@@ -4,14 +4,16 @@ from dataclasses import replace
 
 from tests.model import broken
 from tests.model.rules import Rules
-from tests.model.world import NEW, ONE_BLANK, World, nodes
+from tests.model.world import NEW, ONCE_DONE, ONE_BLANK, World, nodes
 
 OVERLAP, TOKEN, TWICE, AFTER_END = "OVERLAP", "TOKEN", "TICK RUNS TWICE", "TICK RUNS AFTER ITS END"
-QUIET_EXIT, PAUSED = "QUIET EXIT", "RUNS ALTHOUGH PAUSED"
+QUIET_EXIT, PAUSED, LOST = "QUIET EXIT", "RUNS ALTHOUGH PAUSED", "TICK LOST"
 
 TWO_TICKS = nodes(1, 2)
+NO_TICKS = nodes(0, 0)
 SERIAL = World(nodes(1, 1, 1), serial=True, lossless=True)
 LATE_WRITE = replace(SERIAL, nodes=nodes(1, 2, 2), forget=1, late=1)
+FIVE = replace(SERIAL, nodes=nodes(1, 1), start=(ONCE_DONE,) * 5)
 
 FAILS: dict[str, tuple[str, World]] = {
     "all blank in the attempt means a new key": (
@@ -37,9 +39,7 @@ FAILS: dict[str, tuple[str, World]] = {
         replace(
             SERIAL,
             nodes=nodes(1, 2, 3),
-            rules=Rules(
-                prepare=broken.prepare_counts, commit=broken.commit_without_token, claim=broken.claim_counted
-            ),
+            rules=Rules(prepare=broken.prepare_counts, commit=broken.commit_without_token, claim=broken.claim_counted),
         ),
     ),
     "prepare counts the token on a copy that forgot": (
@@ -65,9 +65,7 @@ FAILS: dict[str, tuple[str, World]] = {
     "the command runs past its deadline": (OVERLAP, World(TWO_TICKS, punctual=False)),
     "no way to win and one held, where a prepare is said to hold": (
         QUIET_EXIT,
-        World(
-            watch_exits=True, rules=Rules(prepare=broken.prepare_says_held, judge=broken.judge_no_way_to_win)
-        ),
+        World(watch_exits=True, rules=Rules(prepare=broken.prepare_says_held, judge=broken.judge_no_way_to_win)),
     ),
     "no way to win and one held": (QUIET_EXIT, World(watch_exits=True, rules=Rules(judge=broken.judge_no_way_to_win))),
     "a quorum of held, where a prepare is said to hold": (
@@ -98,6 +96,10 @@ FAILS: dict[str, tuple[str, World]] = {
         PAUSED,
         World(TWO_TICKS, forget=1, pause=3, lossless=True, rules=Rules(extend=broken.extend_clears_pause)),
     ),
+    "a late ok joins a commit whatever it says": (
+        OVERLAP,
+        World(forget=1, late_oks=True, joins_fresh=True, rules=Rules(late_ok=broken.late_ok_always)),
+    ),
     "pause is said to be done at a quorum": (PAUSED, World(TWO_TICKS, forget=1, pause=2, lossless=True)),
 }
 
@@ -121,4 +123,41 @@ HOLDS: dict[str, World] = {
     "--again on an older tick, forget 1, serial": replace(SERIAL, nodes=nodes(2, 1, 2, again=1), forget=1),
     "pause at all voters, forget 1": World(TWO_TICKS, forget=1, pause=3, lossless=True),
     "whoever is sent home": World(watch_exits=True),
+    "whoever is sent home by one run, of three nodes, serial": replace(
+        SERIAL, watch_exits=True, rules=Rules(judge=broken.judge_quiet_agrees)
+    ),
+    "two late requests, forget 1": World(forget=1, late=2),
+    "a prepare executed twice": World(late=1, twice=True),
+    "late oks join a commit, nobody forgets": World(late_oks=True),
+    "late oks join a commit, two ticks, nobody forgets": World(TWO_TICKS, late_oks=True),
+    "late oks join only while the others stand, forget 1": World(forget=1, late_oks=True, joins_fresh=True),
+    "late oks join only while the others stand, go back 1": World(back=1, late_oks=True, joins_fresh=True),
+    "late oks join only while the others stand, two ticks, forget 1": World(
+        TWO_TICKS, forget=1, late_oks=True, joins_fresh=True
+    ),
+    "without ticks, a key that all voters know, forget 1": World(NO_TICKS, forget=1),
+    "without ticks, a new key, nobody forgets": World(NO_TICKS, start=NEW),
+    "five voters, forget 1 and go back 1, serial": replace(FIVE, forget=1, back=1),
+    "five voters, forget 2, serial": replace(FIVE, forget=2),
+    "runs given back, attempts 2, forget 1": World(nodes(1, 1, attempts=(2, 2)), forget=1, give_back=True),
+    "a tick that nobody ran can be run, forget 1": World(forget=1, watch_ticks="some up"),
+    "a tick can be run after one of an older tick, forget 1": World(TWO_TICKS, forget=1, watch_ticks="some up"),
+    "a tick can be run though a node died inside a commit at one voter": World(watch_ticks="all up", dead_commits=1),
+}
+
+# What the project's own rules do not promise: with the bounds of a row a promise is broken.
+LIMITS: dict[str, tuple[str, World]] = {
+    "forget 1 and go back 1 of three voters is a majority": (OVERLAP, World(forget=1, back=1)),
+    "without ticks, a new key, forget 1": (OVERLAP, World(NO_TICKS, start=NEW, forget=1)),
+    "without ticks, one voter missed the first run, forget 1": (OVERLAP, World(NO_TICKS, start=ONE_BLANK, forget=1)),
+    "two nodes that die inside their commits send a third one home": (QUIET_EXIT, replace(SERIAL, watch_exits=True)),
+    "late oks join a commit, forget 1": (OVERLAP, World(forget=1, late_oks=True)),
+    "late oks join a commit, go back 1": (OVERLAP, World(back=1, late_oks=True)),
+    "a prepare executed twice, and forget 1 in between": (OVERLAP, World(forget=1, late=1, twice=True)),
+    "a node dies inside a commit at one voter, another is down": (LOST, World(watch_ticks="some up", dead_commits=1)),
+    "a node dies inside a commit at one voter, another forgets": (
+        LOST,
+        World(forget=1, watch_ticks="all up", dead_commits=1),
+    ),
+    "a node dies inside a commit at a quorum": (LOST, World(watch_ticks="all up", dead_commits=2)),
 }

@@ -39,6 +39,12 @@ class Answer(NamedTuple):
         return self._asdict() | {"time": 0, "now": NOW, "wait": 0}
 
 
+class Unheard(NamedTuple):
+    """An answer that is still on its way."""
+
+    answer: Answer
+
+
 BLANK = Kept()
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.model.rules import Rules
-from tests.model.voter import BLANK, NOBODY, Answer, Kept
+from tests.model.voter import BLANK, NOBODY, Answer, Kept, Unheard
 
 # phases of a node
 IDLE, ASKING, COMMITTING, RUNNING = "idle", "asking", "committing", "running"
@@ -16,7 +16,7 @@ CONTENDING = (IDLE, ASKING, COMMITTING)  # whoever may still start a run
 # what a node knows of a voter, besides its answer to prepare
 UNASKED, UNHEARD = "unasked", "unheard"  # unheard: prepare was executed, its answer was lost
 TO_COMMIT, BELIEVED, REJECTED = "to commit", "believed", "rejected"
-View = str | Answer
+View = str | Answer | Unheard
 
 ONCE_DONE = Kept(token=1, tick=0, state="done", attempt=1)
 
@@ -36,6 +36,7 @@ class Client(NamedTuple):
     claim: tuple[tuple[str, Any], ...] = ()
     warned: bool = False  # its attempt began after a pause had been said to be done
     state: str = ""  # that its finish reports
+    fresh: bool = False  # while it commits: the short leases of its oks stand
     unsure: bool = False  # a write-back of it that was not answered may still be in time
 
     @property
@@ -80,12 +81,18 @@ class World:
     back: int = 0  # how often a voter goes back to what it had at the start
     late: int = 0  # how many requests are executed after their node has gone on
     late_commits: bool = False  # these too
+    late_oks: bool = False  # while a commit is unknown, oks that come late, or for which a voter is asked again, count
+    joins_fresh: bool = False  # but only as long as the short leases of its oks stand: a proposal
     twice: bool = False  # and a late prepare may be a second one, where the first was answered
     run_ids: bool = True  # a server that was restarted is known by its run_id
     pause: int = 0  # 0: never, else how many voters have it when pause is said to be done
     lossless: bool = False  # bound: no answer is lost
     serial: bool = False  # bound: a node begins when those before it run or are done
     watch_exits: bool = False  # judge those who are sent home, too
+    watch_ticks: str = (
+        ""  # when all that went on is over, can a tick be run with "all up", and with "some up", a quorum
+    )
+    dead_commits: int = 0  # as long as nodes that died inside their commits left no more copies than this
     give_back: bool = False  # a command may be broken off by its operator: its run is given back
     prompt: bool = True  # oks count only while the short lease stands
     prompt_acks: bool = True  # and a commit's only while its lease stands
