@@ -3,7 +3,8 @@
 import itertools
 
 from cronlock.lock import quorum, record
-from tests.model.model import Model, State
+from tests.model.model import Model
+from tests.model.states import State
 from tests.model.voter import Kept, Voter
 from tests.model.world import ASKING, COMMITTING, IDLE, RUNNING
 

@@ -1,12 +1,13 @@
 """All that can happen next: the steps of the nodes, of leases, and of voters that lose what they had."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
 from cronlock.lock import quorum
 from tests.model.moves import ANSWERED, BEGIN, HEARD, Move, Moves, said_ok, saw
 from tests.model.promises import begins_badly, exits_badly
-from tests.model.voter import BLANK, NOBODY, Kept, Unheard, Voter
+from tests.model.states import Numbers, State, Step
+from tests.model.voter import BLANK, NOBODY, Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -17,39 +18,12 @@ from tests.model.world import (
     RUNNING,
     TO_COMMIT,
     UNASKED,
-    Answer,
     Client,
     Column,
     Past,
     View,
     World,
 )
-
-State = tuple[int, ...]  # numbers of the voters' columns, of the nodes' clients, and of the past
-
-
-class Step(NamedTuple):
-    """What happened, where, what it leads to, and the promise that it breaks."""
-
-    text: str
-    voter: int | None
-    state: State
-    broken: str = ""
-
-
-class Numbers:
-    """Gives each distinct value a number, so that states are small and quickly compared."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._numbers: dict[Hashable, int] = {}
-
-    def __call__(self, value: Hashable) -> int:
-        number = self._numbers.get(value)
-        if number is None:
-            number = self._numbers[value] = len(self.values)
-            self.values.append(value)
-        return number
 
 
 class Model:

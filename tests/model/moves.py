@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cronlock.lock import record
-from tests.model.voter import Unheard, Voter
+from tests.model.voter import Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -17,10 +17,8 @@ from tests.model.world import (
     TO_COMMIT,
     UNASKED,
     UNHEARD,
-    Answer,
     Client,
     Column,
-    Kept,
     View,
     World,
 )

@@ -1,8 +1,8 @@
 """Which states are taken for one, and which are not looked at: what is dropped can have no bearing on any promise.
 
 - Voters are alike: their columns are sorted. So are nodes of the same tick that stand beside each other in a row.
-- When nobody is left that may start a run, no promise can be broken any more: such a state has no future. A row about a pause
-  looks no further than to the nodes that begin after it: the other rows have the same promises without one.
+- When nobody is left that may start a run, no promise can be broken any more: such a state has no future. A row about
+  a pause looks no further than to the nodes that begin after it: the other rows have the same promises without one.
 - A prepare whose lease is over leaves its copy to everybody; its holder has a meaning only to a node that may commit.
 - An ended node that stands on no copy can do nothing more, apart from requests that are late.
 - Of ticks that nobody may run any more it does not matter who ran them.
@@ -11,8 +11,9 @@
 import itertools
 from typing import NamedTuple
 
-from tests.model.model import Model, State
-from tests.model.voter import NOBODY, Unheard
+from tests.model.model import Model
+from tests.model.states import State
+from tests.model.voter import NOBODY, Answer, Unheard
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -23,7 +24,6 @@ from tests.model.world import (
     IDLE,
     LEAVING,
     TO_COMMIT,
-    Answer,
     Client,
     Column,
     Past,
@@ -64,13 +64,12 @@ class Reduction:
         if not shape.ticks:
             return None
         columns, holders = [], []
-        for column in state[: self._voters]:
-            holder = self._holders.get(column)
+        for number in state[: self._voters]:
+            holder = self._holders.get(number)
             if holder is None:
-                holder = self._holder(column)
-            if holder != NOBODY:
-                pair = (column, clients[holder])
-                column, holder = self._tidied.get(pair) or self._tidy(*pair)
+                holder = self._holder(number)
+            pair = (number, clients[holder] if holder != NOBODY else NOBODY)
+            column, holder = self._tidied.get(pair) or self._tidy(*pair)
             columns.append(column)
             holders.append(holder)
         for c in shape.ended:
@@ -80,12 +79,11 @@ class Reduction:
                 shape = self._shapes.get(clients) or self._shape(clients)
                 columns = [self._model.forgets(column, c, "") for column in columns]
         columns.sort()
-        for place, order in enumerate(shape.orders):
-            if order:
-                other = sorted([self._others.get((n, order)) or self._reordered(n, order) for n in columns])
-                best = min(best, other) if place else other
-            else:
-                best = columns
+        ways = [
+            sorted([self._others.get((n, order)) or self._reordered(n, order) for n in columns]) if order else columns
+            for order in shape.orders
+        ]
+        best = min(ways) if len(ways) > 1 else ways[0]
         trim = (past, shape.ticks)
         known = self._trims.get(trim)
         return (*best, *shape.clients, self._trimmed(*trim) if known is None else known)
@@ -133,15 +131,18 @@ class Reduction:
 
     def _tidy(self, number: int, holder: int) -> tuple[int, int]:
         """The column without a holder that means nothing any more, and the holder that is left."""
-        column, client = self._model.columns.values[number], self._model.clients.values[holder]
+        column = self._model.columns.values[number]
         copy = column.copy
-        view = column.views[copy.holder]
-        commits = isinstance(view, Answer | Unheard) or view in (TO_COMMIT, BELIEVED)
         found = number, copy.holder
-        if not copy.live and copy.kind == "prepare" and not (commits and client.phase in MAY_COMMIT):
+        if copy.kind == "prepare" and not copy.live and not self._counts(column, self._model.clients.values[holder]):
             found = self._model.columns(Column(copy._replace(holder=NOBODY, kind=""), column.views)), NOBODY
         self._tidied[number, holder] = found
         return found
+
+    def _counts(self, column: Column, holder: Client) -> bool:
+        """Whether it matters to the holder of a prepared copy that it still is the holder."""
+        view = column.views[column.copy.holder]
+        return holder.phase in MAY_COMMIT and (isinstance(view, Answer | Unheard) or view in (TO_COMMIT, BELIEVED))
 
     # -- the past, and order ---------------------------------------------------------------------------------------
 

@@ -4,8 +4,9 @@ import time
 from typing import NamedTuple
 
 from tests.model.liveness import stuck
-from tests.model.model import Model, State, Step
+from tests.model.model import Model
 from tests.model.reduce import Reduction
+from tests.model.states import State, Step
 from tests.model.voter import Voter
 from tests.model.world import World
 

@@ -1,4 +1,4 @@
-"""The rows: worlds in which every promise must hold, and worlds in which a known-bad rule or habit must be found out."""
+"""The rows: worlds in which every promise holds, and worlds in which a known-bad rule or habit must be found out."""
 
 from dataclasses import replace
 

@@ -75,7 +75,7 @@ class World:
     """Bounds of a search, and what may go wrong in it; each switch that is not a number is a known-bad environment."""
 
     nodes: tuple[Node, ...] = field(default_factory=lambda: nodes(1, 1))
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     start: tuple[Kept, ...] = (ONCE_DONE,) * 3  # the copies
     forget: int = 0  # how often a voter loses everything
     back: int = 0  # how often a voter goes back to what it had at the start
