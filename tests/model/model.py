@@ -36,6 +36,7 @@ class Model:
         self.columns, self.clients, self.pasts = Numbers(), Numbers(), Numbers()
         self._voter = Voter(world.rules)
         self._moves = Moves(world, self._voter)
+        self._known: dict[tuple[int, int, int], list[tuple[str, int, int, str]]] = {}  # steps at one voter
         self._memo: dict[Hashable, Any] = {}
 
     @property
@@ -48,20 +49,26 @@ class Model:
 
     def steps(self, state: State) -> list[Step]:
         """Everything that may happen next. Of voters that are alike only one is taken."""
-        columns, clients, past = state[: self.voters], state[self.voters : -1], state[-1]
+        columns, clients = state[: self.voters], state[self.voters : -1]
         different = [i for i, column in enumerate(columns) if column not in columns[:i]]
+        late, serial = self.past(state).late, self.world.serial
         found: list[Step] = []
         for c, client in enumerate(clients):
-            if self._may_not_begin(c, clients):
+            if serial and self._may_not_begin(c, clients):
                 continue
             for voter in different:
-                for text, column, after, then in self._once(self._at_voter, columns[voter], c, client):
-                    after_it = self._with(state, voter, column, c, after)
-                    if not then:
-                        found.append(Step(text, voter, after_it))
+                key = (columns[voter], c, client)
+                moves = self._known.get(key)
+                if moves is None:
+                    moves = self._known[key] = self._at_voter(*key)
+                for text, column, after, then in moves:
+                    following = self._with(state, voter, column, c, after)
+                    if then:
+                        found.append(Step(text, voter, *self._then(then, following, c)))
                     else:
-                        found.append(Step(text, voter, *self._then(then, after_it, c)))
-                found += self._late_steps(state, voter, c, client, past)
+                        found.append(Step(text, voter, following))
+                if late:
+                    found += self._late_steps(state, voter, c, client)
             found += self._alone(state, c)
         for voter in different:
             found += self._of_the_voter(state, voter)
@@ -118,7 +125,7 @@ class Model:
 
     def _may_not_begin(self, c: int, clients: tuple[int, ...]) -> bool:
         """In a serial world a node begins when those before it run or are done."""
-        if not self.world.serial or self.clients.values[clients[c]].phase != IDLE:
+        if self.clients.values[clients[c]].phase != IDLE:
             return False
         nodes = self.world.nodes
         for k, number in enumerate(clients):
@@ -139,11 +146,9 @@ class Model:
     def _numbered(self, move: Move) -> tuple[str, int, int, str]:
         return move.text, self.columns(move.column), self.clients(move.client), move.then
 
-    def _late_steps(self, state: State, voter: int, c: int, client: int, past: int) -> list[Step]:
-        before: Past = self.pasts.values[past]
-        if not before.late:
-            return []
-        after = self.pasts(before._replace(late=before.late - 1))
+    def _late_steps(self, state: State, voter: int, c: int, client: int) -> list[Step]:
+        past = self.past(state)
+        after = self.pasts(past._replace(late=past.late - 1))
         late = self._once(self._late_at_voter, state[voter], c, client)
         return [
             Step(text, voter, (*self._with(state, voter, column, c, client)[:-1], after))
@@ -228,7 +233,7 @@ class Model:
         views = self.views(state, c)
         key = ("verdict", views, c)
         if key not in self._memo:
-            self._memo[key] = self._verdict(views, c)
+            self._memo[key] = self._moves.verdict(views, c)
         kind, claim = self._memo[key]
         if kind == quorum.WON:
             committing = client._replace(phase=COMMITTING, claim=claim, fresh=self.world.joins_fresh)
@@ -238,15 +243,6 @@ class Model:
             broken = exits_badly(self.world.nodes[c].tick, self.past(state)) if self.world.watch_exits else ""
             found.append(Step(f"c{c} says {kind} and exits 0", None, gone, broken))
         return found
-
-    def _verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
-        node, rules = self.world.nodes[c], self.world.rules
-        replies = [view.fields() if isinstance(view, Answer) else None for view in views]
-        verdict = rules.judge(replies, [True] * len(replies), bool(node.tick))
-        if not verdict or verdict.kind != quorum.WON:
-            return (verdict.kind if verdict else ""), ()
-        claim = rules.claim([reply for reply in replies if reply], node.tick, node.again)
-        return quorum.WON, tuple(sorted(claim.items()))
 
     # -- steps of a voter ------------------------------------------------------------------------------------------
 

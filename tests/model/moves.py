@@ -1,9 +1,9 @@
 """What a node may do at one voter, phase by phase; the record itself decides what comes of it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cronlock.lock import record
+from cronlock.lock import quorum, record
 from tests.model.voter import Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
@@ -139,6 +139,16 @@ class Moves:
         _answer, copy = self._do("release", column.copy, c)
         if copy != column.copy:
             yield Move(f"c{c} release at %s", Column(copy, column.views), _client)
+
+    def verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """What node c makes of the answers: the kind of verdict, and what it commits when it won."""
+        node, rules = self._world.nodes[c], self._world.rules
+        replies = [view.fields() if isinstance(view, Answer) else None for view in views]
+        verdict = rules.judge(replies, [True] * len(replies), bool(node.tick))
+        if not verdict or verdict.kind != quorum.WON:
+            return (verdict.kind if verdict else ""), ()
+        claim = rules.claim([reply for reply in replies if reply], node.tick, node.again)
+        return quorum.WON, tuple(sorted(claim.items()))
 
     def late(self, column: Column, c: int, client: Client) -> list[Move]:
         """Requests of node c that are executed after it went on to another phase."""
