@@ -96,10 +96,6 @@ FAILS: dict[str, tuple[str, World]] = {
         PAUSED,
         World(TWO_TICKS, forget=1, pause=3, lossless=True, rules=Rules(extend=broken.extend_clears_pause)),
     ),
-    "a late ok joins a commit whatever it says": (
-        OVERLAP,
-        World(forget=1, late_oks=True, joins_fresh=True, rules=Rules(late_ok=broken.late_ok_always)),
-    ),
     "pause is said to be done at a quorum": (PAUSED, World(TWO_TICKS, forget=1, pause=2, lossless=True)),
 }
 
@@ -131,6 +127,9 @@ HOLDS: dict[str, World] = {
     "late oks join a commit, nobody forgets": World(late_oks=True),
     "late oks join a commit, two ticks, nobody forgets": World(TWO_TICKS, late_oks=True),
     "late oks join only while the others stand, forget 1": World(forget=1, late_oks=True, joins_fresh=True),
+    "late oks join while the others stand, whatever they say, forget 1": World(
+        forget=1, late_oks=True, joins_fresh=True, rules=Rules(late_ok=broken.late_ok_always)
+    ),
     "late oks join only while the others stand, go back 1": World(back=1, late_oks=True, joins_fresh=True),
     "late oks join only while the others stand, two ticks, forget 1": World(
         TWO_TICKS, forget=1, late_oks=True, joins_fresh=True
