@@ -1,0 +1,23 @@
+"""The lock's own rules, tried in every order of events within bounds.
+
+The functions of cronlock/lock/record.py run on the voters' copies, those of cronlock/lock/quorum.py on the answers.
+What this package adds is the world around them: nodes that ask, commit, run, end or die at any point, requests and
+answers that are lost, requests that are executed late, leases that end, voters that forget or go back to older data.
+The search goes breadth first, so that the first counter-example is a shortest one.
+
+`python -m tests.model` prints every row of the tables: the rules as they are, which must hold, and known-bad ones, for
+which a counter-example must be found. With words from a row's name it prints that row's trace.
+
+What is left out, and why nothing is lost by it:
+
+- Time stands still. A lease runs until a step of its own ends it; that step may come at any time, except that the lease
+  of a prepare outlasts the counting of its ok, and that of a run outlasts its holder's belief in it: both count from
+  before the request, less the drift (quorum.py). A request is in time or past its `not_after`.
+- Tokens come from a voter time of 0: each is one more than the highest seen, the worst that the clock's floor allows.
+- A node that dies is one that takes no more steps. Since every order is tried, it may die at any point. Its lease still
+  runs: the guard ends the command when the wrapper is dead.
+- A request is executed at once, never, or late; an answer comes at once or never. One that comes later is the same as a
+  node that is slow, except where its lateness is a matter of its own (`World.late_oks`).
+- All nodes have the same settings, and none is polite to others: neither touches leases, tokens and ticks.
+- reduce.py says which states are taken for one.
+"""

@@ -1,0 +1,35 @@
+"""Prints every row of the tables; with words from the names of rows those rows, with their traces."""
+
+import sys
+
+from tests.model.search import Result, search
+from tests.model.tables import FAILS, HOLDS, LIMITS
+
+
+def verdict(result: Result) -> str:
+    """What a search came to, in a few words."""
+    if result.broken:
+        return f"{len(result.trace)} steps: {result.broken}"
+    return "clean, exhaustive" if result.exhaustive else "clean so far, bounded"
+
+
+def main(words: list[str]) -> int:
+    """Whether every row came out as it must."""
+    wrong = 0
+    rows = [("must fail", name, world, kind) for name, (kind, world) in FAILS.items()]
+    rows += [("must hold", name, world, "") for name, world in HOLDS.items()]
+    rows += [("a limit ", name, world, kind) for name, (kind, world) in LIMITS.items()]
+    for must, name, world, kind in rows:
+        if words and not any(word in name for word in words):
+            continue
+        result = search(world)
+        right = result.broken.startswith(kind) if kind else result.exhaustive and not result.broken
+        wrong += not right
+        told = f"{must}  {name:<66} {result.states:>8} states {result.seconds:>5.1f} s  {verdict(result)}"
+        print(told + ("" if right else "   <-- WRONG"), flush=True)  # noqa: T201
+        for number, line in enumerate(result.trace if words or not right else (), 1):
+            print(f"    {number:>2}. {line}")  # noqa: T201
+    return int(wrong > 0)
+
+
+sys.exit(main(sys.argv[1:]))

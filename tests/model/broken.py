@@ -1,0 +1,173 @@
+"""Known-bad rules, each a small change to the project's own: a search must find what it breaks."""
+
+from collections.abc import Sequence
+
+from cronlock.lock import quorum, record
+from cronlock.lock.record import Copy
+from tests.model.rules import Fields, Reply
+
+# -- what a voter does -------------------------------------------------------------------------------------------------
+
+
+def prepare_makes_known(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """A copy forgot only as long as there is nothing at all: a prepare makes it one that remembers."""
+    known = copy.record["mark"]
+    answer = record.prepare(copy, ask, now, time, run_id)
+    if answer["answer"] == record.OK:
+        copy.record["mark"] = 1
+    return answer | {"token": max(answer["token"], known)}
+
+
+def prepare_counts(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """The token is the voter's own counter, raised by prepare."""
+    answer = record.prepare(copy, ask, now, time, run_id)
+    if answer["answer"] != record.OK:
+        return answer
+    copy.record["token"] += 1
+    return answer | {"token": copy.record["token"] if answer["token"] else 0}
+
+
+def prepare_shortens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """A prepare takes its short lease where the same holder's run stands already."""
+    answer = record.prepare(copy, ask, now, time, run_id)
+    if answer["answer"] == record.OK:
+        copy.record["kind"] = "prepare"
+    return answer
+
+
+def prepare_says_held(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """One who only prepares is said to hold the key."""
+    answer = record.prepare(copy, ask, now, time, run_id)
+    return answer | ({"answer": record.HELD} if answer["answer"] == record.BUSY else {})
+
+
+def commit_where_nobody_is(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """It is enough that no other's lease runs."""
+    if not copy.live(now):
+        copy.record["holder"] = ask["holder"]
+    return record.commit(copy, ask, now, time, run_id)
+
+
+def commit_anywhere(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """Whoever is the holder."""
+    copy.record["holder"] = ask["holder"]
+    return record.commit(copy, ask, now, time, run_id)
+
+
+def commit_without_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """The voter keeps its own counter."""
+    return record.commit(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
+
+
+def extend_over_a_prepare(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """A write-back takes a copy whose lease another has."""
+    if not copy.mine(ask) and copy.record["token"] < ask["token"]:
+        copy.clear_holder()
+    return record.extend(copy, ask, now, time, run_id)
+
+
+def extend_without_bound(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """It is executed however late it is."""
+    return record.extend(copy, ask | {"not_after": now}, now, time, run_id)
+
+
+def extend_by_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """The token alone says whose run it is."""
+    if copy.record["token"] == ask["token"]:
+        copy.record.update(holder=ask["holder"], kind="run")
+    return record.extend(copy, ask, now, time, run_id)
+
+
+def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """A write-back writes the whole record."""
+    mine = copy.mine(ask)
+    answer = record.extend(copy, ask, now, time, run_id)
+    if answer["answer"] == record.OK and not mine:
+        copy.record["paused_until"] = 0
+    return answer
+
+
+def release_opens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """It makes the tick one that nobody tried, instead of taking one attempt back."""
+    opens = copy.record["holder"] == ask["holder"] and copy.record["kind"] == "run"
+    answer = record.release(copy, ask, now, time, run_id)
+    if opens:
+        copy.record.update(state="", attempt=0)
+    return answer
+
+
+def finish_any(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """Whose run it is does not matter."""
+    if copy.record["kind"] == "run":
+        ask = ask | {"holder": copy.record["holder"], "token": copy.record["token"]}
+    return record.finish(copy, ask, now, time, run_id)
+
+
+def end_lease_and_token(copy: Copy) -> None:
+    """The token is kept only as long as a lease."""
+    copy.record.update(lease_end=0, token=min(copy.record["token"], 1))
+
+
+# -- what a node makes of the answers ----------------------------------------------------------------------------------
+
+
+def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], _ticks: bool) -> quorum.Verdict | None:
+    """A key is new when all who answer have no record of it, with ticks too."""
+    return quorum.judge(replies, fresh, False)
+
+
+def judge_blank_votes(replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool) -> quorum.Verdict | None:
+    """A copy that forgot votes like any other."""
+    remembering = [reply | {"token": max(1, reply["token"])} if isinstance(reply, dict) else reply for reply in replies]
+    return quorum.judge(remembering, fresh, ticks)
+
+
+def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool) -> quorum.Verdict | None:
+    """One held or done sends a node home that has no quorum of ok any more."""
+    verdict = quorum.judge(replies, fresh, ticks)
+    answers = [reply for reply in replies if isinstance(reply, dict)]
+    quiet = [answer for answer in answers if answer["answer"] in quorum.QUIET]
+    oks = sum(answer["answer"] == record.OK for answer in answers)
+    enough = quorum.quorum(len(replies))
+    open_to = oks + len(replies) - len(answers)
+    if (verdict and verdict.kind != quorum.AGAIN) or not quiet or len(answers) < enough or open_to >= enough:
+        return verdict
+    return quorum.Verdict(quiet[0]["answer"], quiet[0])
+
+
+def judge_quiet_agrees(
+    replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool, tick: int = 1
+) -> quorum.Verdict | None:
+    """Not known as bad, but a proposal: those who send a node home speak of one run, or of a newer tick."""
+    verdict = quorum.judge(replies, fresh, ticks)
+    if not verdict or verdict.kind not in (record.HELD, record.DONE):
+        return verdict
+    quiet = [reply for reply in replies if isinstance(reply, dict) and reply["answer"] in quorum.QUIET]
+    tokens = [answer["token"] for answer in quiet]
+    newer = sum(answer["tick"] > tick for answer in quiet)
+    enough = quorum.quorum(len(replies))
+    if newer >= enough or max(tokens.count(token) for token in tokens) >= enough:
+        return verdict
+    return None if None in replies else quorum.undecided(replies)
+
+
+def late_ok_always(_answer: Fields, _token: int) -> bool:
+    """Whatever a late ok says, the commit goes there."""
+    return True
+
+
+def claim_own_tick(answers: Sequence[Fields], tick: int, again: bool) -> Fields:
+    """--again writes the tick that it was asked for, be it older."""
+    own = {"tick": tick, "state": "running", "attempt": 1} if again else {}
+    return quorum.claim(answers, tick, again) | own
+
+
+def claim_restarts_tick(answers: Sequence[Fields], tick: int, again: bool) -> Fields:
+    """--again makes the newest tick a running one."""
+    own = {"state": "running", "attempt": 1} if again else {}
+    return quorum.claim(answers, tick, again) | own
+
+
+def claim_counted(answers: Sequence[Fields], tick: int, again: bool) -> Fields:
+    """The token is the highest of the voters' counters."""
+    return quorum.claim(answers, tick, again) | {"token": max(answer["token"] for answer in answers)}

@@ -1,0 +1,171 @@
+"""What a node may do at one voter, phase by phase; the record itself decides what comes of it."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from cronlock.lock import quorum, record
+from tests.model.voter import Answer, Kept, Unheard, Voter
+from tests.model.world import (
+    ASKING,
+    BELIEVED,
+    COMMITTING,
+    ENDED,
+    IDLE,
+    LEAVING,
+    REJECTED,
+    RUNNING,
+    TO_COMMIT,
+    UNASKED,
+    UNHEARD,
+    Client,
+    Column,
+    View,
+    World,
+)
+
+ANSWERED, BEGIN, STOP, HEARD = "answered", "begin", "stop", "heard"  # what to look at afterwards: see model.py
+
+
+class Move(NamedTuple):
+    """One step at one voter, which the text leaves open."""
+
+    text: str
+    column: Column
+    client: Client
+    then: str = ""
+
+
+def saw(column: Column, c: int, view: View, copy: Kept | None = None) -> Column:
+    """The column once node c knows this of the voter."""
+    return Column(copy or column.copy, (*column.views[:c], view, *column.views[c + 1 :]))
+
+
+def said_ok(view: View) -> bool:
+    return isinstance(view, Answer) and view.answer == record.OK
+
+
+class Moves:
+    """The steps of node c in front of one voter."""
+
+    def __init__(self, world: World, voter: Voter) -> None:
+        self._world = world
+        self._do = voter.do
+        self._phases = {
+            IDLE: self._asking,
+            ASKING: self._asking,
+            COMMITTING: self._committing,
+            RUNNING: self._running,
+            ENDED: self._ended,
+            LEAVING: self._leaving,
+        }
+
+    def of(self, column: Column, c: int, client: Client) -> list[Move]:
+        """Every step that it may take now."""
+        phase = self._phases.get(client.phase)
+        return list(phase(column, c, client)) if phase else []
+
+    def _executed(
+        self, text: str, column: Column, copy: Kept, client: Client, c: int, view: View | None = None, then: str = ""
+    ) -> Iterator[Move]:
+        """The voter did it, but the answer did not arrive."""
+        if copy != column.copy and not self._world.lossless:
+            after = saw(column, c, view, copy) if view else Column(copy, column.views)
+            yield Move(f"{text}: done, answer lost", after, client, then)
+
+    def _prepared(self, column: Column, c: int) -> tuple[Answer, Kept]:
+        node = self._world.nodes[c]
+        ask = (("tick", node.tick), ("attempts", node.attempts), ("again", int(node.again)))
+        return self._do("prepare", column.copy, c, ask)
+
+    def _asking(self, column: Column, c: int, client: Client) -> Iterator[Move]:
+        if column.views[c] != UNASKED:
+            return
+        text, asking = f"c{c} prepare at %s", client._replace(phase=ASKING)
+        answer, copy = self._prepared(column, c)
+        blank = "" if answer.token and not answer.reborn else " (blank)"
+        then = "" if said_ok(answer) else ANSWERED
+        yield Move(f"{text}: {answer.answer}{blank}", saw(column, c, answer, copy), asking, then)
+        view = Unheard(answer) if self._world.late_oks else UNHEARD
+        yield from self._executed(text, column, copy, asking, c, view, ANSWERED)
+
+    def _committing(self, column: Column, c: int, client: Client) -> Iterator[Move]:
+        if column.views[c] == BELIEVED:
+            yield Move(f"the lease from %s is over for c{c}", saw(column, c, TO_COMMIT), client)
+        elif column.views[c] == TO_COMMIT:
+            text = f"c{c} commit (token {client.token}) at %s"
+            answer, copy = self._do("commit", column.copy, c, client.claim)
+            if answer.answer == record.OK:
+                yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client, BEGIN)
+            else:
+                yield Move(f"{text}: {answer.answer}", saw(column, c, REJECTED, copy), client)
+            yield from self._executed(text, column, copy, client, c, then=BEGIN)
+        elif self._world.late_oks:
+            yield from self._late_ok(column, c, client)
+
+    def _late_ok(self, column: Column, c: int, client: Client) -> Iterator[Move]:
+        """A voter that said no ok is asked again (holder.py), or what it said comes late."""
+        view = column.views[c]
+        if isinstance(view, Unheard):
+            joins = self._joins(view.answer, client)
+            yield Move(f"c{c} hears the late ok of %s", saw(column, c, TO_COMMIT if joins else REJECTED), client)
+        elif view == UNASKED:
+            answer, copy = self._prepared(column, c)
+            if not said_ok(answer):
+                return
+            text, joins = f"c{c} prepare at %s once more", self._joins(answer, client)
+            yield Move(f"{text}: ok", saw(column, c, TO_COMMIT if joins else REJECTED, copy), client)
+            yield from self._executed(text, column, copy, client, c, Unheard(answer))
+
+    def _joins(self, answer: Answer, client: Client) -> bool:
+        in_time = client.fresh or not self._world.joins_fresh
+        return in_time and self._world.rules.late_ok(answer.fields(), client.token)
+
+    def _running(self, column: Column, c: int, client: Client) -> Iterator[Move]:
+        believed = column.views[c] == BELIEVED
+        if believed:
+            yield Move(f"the lease from %s is over for c{c}", saw(column, c, UNASKED), client, STOP)
+        answer, copy = self._do("extend", column.copy, c, client.claim)
+        if answer.answer == record.OK and not (believed and copy == column.copy):
+            text = f"c{c} extend (token {client.token}) at %s"
+            yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client)
+            yield from self._executed(text, column, copy, client, c)
+
+    def _ended(self, column: Column, c: int, client: Client) -> Iterator[Move]:
+        _answer, copy = self._do("finish", column.copy, c, (("token", client.token), ("state", client.state)))
+        if copy != column.copy:
+            yield Move(f"c{c} finish ({client.state}) at %s", Column(copy, column.views), client, HEARD)
+
+    def _leaving(self, column: Column, c: int, _client: Client) -> Iterator[Move]:
+        _answer, copy = self._do("release", column.copy, c)
+        if copy != column.copy:
+            yield Move(f"c{c} release at %s", Column(copy, column.views), _client)
+
+    def verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """What node c makes of the answers: the kind of verdict, and what it commits when it won."""
+        node, rules = self._world.nodes[c], self._world.rules
+        replies = [view.fields() if isinstance(view, Answer) else None for view in views]
+        verdict = rules.judge(replies, [True] * len(replies), bool(node.tick))
+        if not verdict or verdict.kind != quorum.WON:
+            return (verdict.kind if verdict else ""), ()
+        claim = rules.claim([reply for reply in replies if reply], node.tick, node.again)
+        return quorum.WON, tuple(sorted(claim.items()))
+
+    def late(self, column: Column, c: int, client: Client) -> list[Move]:
+        """Requests of node c that are executed after it went on to another phase."""
+        if client.phase in (IDLE, ASKING):
+            return []
+        found = []
+        if self._world.twice or client.phase != COMMITTING or column.views[c] == UNASKED:
+            found.append(("prepare", self._prepared(column, c)[1]))
+        may_commit = client.phase in (RUNNING, ENDED) or column.views[c] == TO_COMMIT
+        if self._world.late_commits and client.phase != COMMITTING and client.claim and may_commit:
+            found.append(("commit", self._do("commit", column.copy, c, client.claim)[1]))
+        if client.phase == ENDED:
+            mine = column.copy.holder == c and column.copy.token == client.token
+            in_time = mine or client.unsure
+            found.append(("extend", self._do("extend", column.copy, c, client.claim, in_time)[1]))
+        return [
+            Move(f"LATE {name} of c{c} at %s", Column(copy, column.views), client)
+            for name, copy in found
+            if copy != column.copy
+        ]

@@ -1,0 +1,29 @@
+"""What must never happen, as far as it shows when a node begins its run, or is sent home."""
+
+from tests.model.world import RUNNING, Client, Node, Past
+
+
+def begins_badly(node: Node, client: Client, others: list[Client], past: Past) -> str:
+    """What is wrong with this run, which begins now."""
+    if any(other.phase == RUNNING for other in others):
+        return "OVERLAP: two runs at once"
+    if client.token <= past.newest:
+        return f"TOKEN: a run with token {client.token} after token {past.newest}"
+    if node.tick and not node.again:
+        ran = past.ran.count((node.tick, False))
+        if ran and ran >= node.attempts:
+            return f"TICK RUNS TWICE: tick {node.tick} {ran + 1} times, attempts {node.attempts}"
+        if node.attempts == 1 and (node.tick, True) in past.ran:
+            return f"TICK RUNS TWICE: tick {node.tick} after --again"
+        if node.tick in past.finished:
+            return f"TICK RUNS AFTER ITS END: a quorum had heard that tick {node.tick} was done"
+    if past.paused and client.warned:
+        return "RUNS ALTHOUGH PAUSED"
+    return ""
+
+
+def exits_badly(tick: int, past: Past) -> str:
+    """What is wrong with sending a node home that asked for this tick."""
+    if past.paused or any(ran >= tick for ran, _again in past.ran) or any(stood >= tick for stood in past.stood):
+        return ""
+    return f"QUIET EXIT: nobody ran tick {tick}, and no run of it ever stood at a quorum"

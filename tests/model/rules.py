@@ -1,0 +1,39 @@
+"""The rules that a world lives by: the project's own, or one of them exchanged for a known-bad one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cronlock.lock import quorum, record
+
+Fields = dict[str, Any]
+Operation = Callable[[record.Copy, Fields, int, int, str], Fields]
+Reply = Fields | quorum.Failure | None
+Judge = Callable[[Sequence[Reply], Sequence[bool], bool], quorum.Verdict | None]
+Claim = Callable[[Sequence[Fields], int, bool], Fields]
+
+
+def end_lease(copy: record.Copy) -> None:
+    """The time of a lease is over: nothing else changes."""
+    copy.record.update(lease_end=0)
+
+
+def late_ok(answer: Fields, token: int) -> bool:
+    """Whether an ok that came after the verdict is good for this commit: the rule of Holder._late."""
+    return not quorum.blank(answer) and bool(answer["token"] < token)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Each is the project's own function unless a row passes another one."""
+
+    prepare: Operation = record.prepare
+    commit: Operation = record.commit
+    extend: Operation = record.extend
+    release: Operation = record.release
+    finish: Operation = record.finish
+    pause: Operation = record.pause
+    judge: Judge = quorum.judge
+    claim: Claim = quorum.claim
+    late_ok: Callable[[Fields, int], bool] = late_ok
+    end_lease: Callable[[record.Copy], None] = end_lease

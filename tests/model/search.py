@@ -1,0 +1,78 @@
+"""Breadth first through everything that can happen, until a promise is broken or nothing new is left."""
+
+import time
+from typing import NamedTuple
+
+from tests.model.liveness import stuck
+from tests.model.model import Model
+from tests.model.reduce import Reduction
+from tests.model.states import State, Step
+from tests.model.voter import Voter
+from tests.model.world import World
+
+CAP = 3_000_000  # states: more than any row needs
+NAMES = "xyzuvw"  # of the voters
+
+
+class Result(NamedTuple):
+    """`broken`: the promise that a shortest trace breaks. `exhaustive`: nothing is left to try."""
+
+    states: int
+    seconds: float
+    broken: str
+    trace: list[str]
+    exhaustive: bool
+
+
+def search(world: World, cap: int = CAP) -> Result:
+    """Try everything."""
+    model, voter = Model(world), Voter(world.rules)
+    reduced = Reduction(model)
+    begun = time.process_time()
+    first = reduced(model.start)
+    assert first
+    before: dict[State, State | None] = {first: None}
+    found = [first]
+    while found and len(before) < cap:
+        level, found, tried = found, [], set()
+        for state in level:
+            for _text, _voter, following, broken in model.steps(state):
+                if broken:
+                    trace = _trace(model, reduced, _path(before, state), broken)
+                    return Result(len(before), time.process_time() - begun, broken, trace, False)
+                if following in tried:  # two steps in either order
+                    continue
+                tried.add(following)
+                key = reduced(following)
+                if key is not None and key not in before:
+                    before[key] = state
+                    found.append(key)
+                    if world.watch_ticks and (lost := stuck(model, key, voter)):
+                        trace = _trace(model, reduced, _path(before, key))
+                        return Result(len(before), time.process_time() - begun, lost, trace, False)
+    return Result(len(before), time.process_time() - begun, "", [], not found)
+
+
+def _path(before: dict[State, State | None], last: State) -> list[State]:
+    path: list[State] = []
+    at: State | None = last
+    while at is not None:
+        path.append(at)
+        at = before[at]
+    return path[::-1]
+
+
+def _trace(model: Model, reduced: Reduction, path: list[State], broken: str = "") -> list[str]:
+    """The steps that led here, from the start on without any reduction: so voters and nodes keep their names."""
+    state, lines = model.start, []
+    for goal in path[1:]:
+        step = next(step for step in model.steps(state) if reduced(step.state) == goal)
+        state = step.state
+        lines.append(_line(step))
+    if broken:
+        lines.append(_line(next(step for step in model.steps(state) if step.broken == broken)))
+    return lines
+
+
+def _line(step: Step) -> str:
+    return step.text if step.voter is None else step.text % NAMES[step.voter]

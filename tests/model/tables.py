@@ -1,0 +1,162 @@
+"""The rows: worlds in which every promise holds, and worlds in which a known-bad rule or habit must be found out."""
+
+from dataclasses import replace
+
+from tests.model import broken
+from tests.model.rules import Rules
+from tests.model.world import NEW, ONCE_DONE, ONE_BLANK, World, nodes
+
+OVERLAP, TOKEN, TWICE, AFTER_END = "OVERLAP", "TOKEN", "TICK RUNS TWICE", "TICK RUNS AFTER ITS END"
+QUIET_EXIT, PAUSED, LOST = "QUIET EXIT", "RUNS ALTHOUGH PAUSED", "TICK LOST"
+
+TWO_TICKS = nodes(1, 2)
+NO_TICKS = nodes(0, 0)
+SERIAL = World(nodes(1, 1, 1), serial=True, lossless=True)
+LATE_WRITE = replace(SERIAL, nodes=nodes(1, 2, 2), forget=1, late=1)
+FIVE = replace(SERIAL, nodes=nodes(1, 1), start=(ONCE_DONE,) * 5)
+
+FAILS: dict[str, tuple[str, World]] = {
+    "all blank in the attempt means a new key": (
+        OVERLAP,
+        World(start=NEW, forget=1, rules=Rules(judge=broken.judge_all_blank_is_new)),
+    ),
+    "the same, one voter missed the first run": (
+        OVERLAP,
+        World(start=ONE_BLANK, forget=1, rules=Rules(judge=broken.judge_all_blank_is_new)),
+    ),
+    "a voter that forgot votes": (OVERLAP, World(forget=1, rules=Rules(judge=broken.judge_blank_votes))),
+    "a prepare makes a copy that forgot one that remembers": (
+        OVERLAP,
+        replace(SERIAL, forget=1, rules=Rules(prepare=broken.prepare_makes_known)),
+    ),
+    "oks counted after the short lease": (OVERLAP, World(start=NEW, forget=1, prompt=False)),
+    "one voter goes back, and nobody can tell": (OVERLAP, World(back=1, run_ids=False)),
+    "commit where nobody's lease runs": (TOKEN, World(rules=Rules(commit=broken.commit_where_nobody_is))),
+    "commit whoever is the holder": (OVERLAP, World(rules=Rules(commit=broken.commit_anywhere))),
+    "the token goes with the lease": (TOKEN, World(TWO_TICKS, rules=Rules(end_lease=broken.end_lease_and_token))),
+    "prepare counts the token, commit does not write it": (
+        TOKEN,
+        replace(
+            SERIAL,
+            nodes=nodes(1, 2, 3),
+            rules=Rules(prepare=broken.prepare_counts, commit=broken.commit_without_token, claim=broken.claim_counted),
+        ),
+    ),
+    "prepare counts the token on a copy that forgot": (
+        OVERLAP,
+        replace(SERIAL, forget=1, rules=Rules(prepare=broken.prepare_counts, claim=broken.claim_counted)),
+    ),
+    "write-back over another's prepare": (
+        OVERLAP,
+        World(TWO_TICKS, forget=1, rules=Rules(extend=broken.extend_over_a_prepare)),
+    ),
+    "write-back without a bound": (OVERLAP, replace(LATE_WRITE, rules=Rules(extend=broken.extend_without_bound))),
+    "finish does not wait for a write-back": (OVERLAP, replace(LATE_WRITE, waits_for_writes=False)),
+    "a prepare executed twice shortens the lease of the run": (
+        OVERLAP,
+        World(nodes(1, 1, attempts=(2, 2)), late=1, twice=True, rules=Rules(prepare=broken.prepare_shortens)),
+    ),
+    "extend by the token alone": (OVERLAP, World(TWO_TICKS, forget=1, rules=Rules(extend=broken.extend_by_token))),
+    "finish whose run it is or not": (
+        OVERLAP,
+        replace(SERIAL, nodes=nodes(1, 2, 3), rules=Rules(finish=broken.finish_any)),
+    ),
+    "acks of commit counted after their lease": (OVERLAP, World(TWO_TICKS, prompt_acks=False)),
+    "the command runs past its deadline": (OVERLAP, World(TWO_TICKS, punctual=False)),
+    "no way to win and one held, where a prepare is said to hold": (
+        QUIET_EXIT,
+        World(watch_exits=True, rules=Rules(prepare=broken.prepare_says_held, judge=broken.judge_no_way_to_win)),
+    ),
+    "no way to win and one held": (QUIET_EXIT, World(watch_exits=True, rules=Rules(judge=broken.judge_no_way_to_win))),
+    "a quorum of held, where a prepare is said to hold": (
+        QUIET_EXIT,
+        World(watch_exits=True, rules=Rules(prepare=broken.prepare_says_held)),
+    ),
+    "--again writes its own older tick": (
+        TWICE,
+        replace(SERIAL, nodes=nodes(2, 1, 2, again=1), rules=Rules(claim=broken.claim_own_tick)),
+    ),
+    "--again makes a finished tick a running one": (
+        AFTER_END,
+        replace(
+            SERIAL,
+            nodes=nodes(2, 1, 2, attempts=(2, 2, 2), again=1),
+            rules=Rules(claim=broken.claim_restarts_tick),
+        ),
+    ),
+    "release opens the tick": (
+        TWICE,
+        replace(SERIAL, nodes=nodes(1, 1, 1, attempts=(1, 2, 1)), rules=Rules(release=broken.release_opens)),
+    ),
+    "release opens a tick that --again ran": (
+        TWICE,
+        replace(SERIAL, nodes=nodes(1, 1, 1, again=1), rules=Rules(release=broken.release_opens)),
+    ),
+    "write-back clears a pause": (
+        PAUSED,
+        World(TWO_TICKS, forget=1, pause=3, lossless=True, rules=Rules(extend=broken.extend_clears_pause)),
+    ),
+    "pause is said to be done at a quorum": (PAUSED, World(TWO_TICKS, forget=1, pause=2, lossless=True)),
+}
+
+HOLDS: dict[str, World] = {
+    "two nodes, one tick, forget 1, one late request": World(forget=1, late=1),
+    "two nodes, one tick, attempts 2, forget 1": World(nodes(1, 1, attempts=(2, 2)), forget=1),
+    "two nodes, two ticks, forget 1": World(TWO_TICKS, forget=1),
+    "two nodes, two ticks, forget 1, one late request, a commit too": World(
+        TWO_TICKS, forget=1, late=1, late_commits=True
+    ),
+    "new key, forget 1, one late request": World(start=NEW, forget=1, late=1),
+    "one copy blank from the start, forget 1": World(start=ONE_BLANK, forget=1),
+    "two ticks, go back 1": World(TWO_TICKS, back=1),
+    "three nodes, one tick, lossless": World(nodes(1, 1, 1), lossless=True),
+    "three nodes, two ticks, forget 1, serial": World(nodes(1, 1, 2), forget=1, serial=True),
+    "three nodes, attempts 1 2 1, forget 1, serial": replace(
+        SERIAL, nodes=nodes(1, 1, 1, attempts=(1, 2, 1)), forget=1
+    ),
+    "three nodes, two ticks, new key, forget 1, serial": replace(SERIAL, nodes=nodes(1, 1, 2), start=NEW, forget=1),
+    "three nodes, attempts 2, go back 1, serial": replace(SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), back=1),
+    "--again on an older tick, forget 1, serial": replace(SERIAL, nodes=nodes(2, 1, 2, again=1), forget=1),
+    "pause at all voters, forget 1": World(TWO_TICKS, forget=1, pause=3, lossless=True),
+    "whoever is sent home": World(watch_exits=True),
+    "whoever is sent home by one run, of three nodes, serial": replace(
+        SERIAL, watch_exits=True, rules=Rules(judge=broken.judge_quiet_agrees)
+    ),
+    "two late requests, forget 1": World(forget=1, late=2),
+    "a prepare executed twice": World(late=1, twice=True),
+    "late oks join a commit, nobody forgets": World(late_oks=True),
+    "late oks join a commit, two ticks, nobody forgets": World(TWO_TICKS, late_oks=True),
+    "late oks join only while the others stand, forget 1": World(forget=1, late_oks=True, joins_fresh=True),
+    "late oks join while the others stand, whatever they say, forget 1": World(
+        forget=1, late_oks=True, joins_fresh=True, rules=Rules(late_ok=broken.late_ok_always)
+    ),
+    "late oks join only while the others stand, go back 1": World(back=1, late_oks=True, joins_fresh=True),
+    "late oks join only while the others stand, two ticks, forget 1": World(
+        TWO_TICKS, forget=1, late_oks=True, joins_fresh=True
+    ),
+    "without ticks, a key that all voters know, forget 1": World(NO_TICKS, forget=1),
+    "without ticks, a new key, nobody forgets": World(NO_TICKS, start=NEW),
+    "five voters, forget 1 and go back 1, serial": replace(FIVE, forget=1, back=1),
+    "five voters, forget 2, serial": replace(FIVE, forget=2),
+    "runs given back, attempts 2, forget 1": World(nodes(1, 1, attempts=(2, 2)), forget=1, give_back=True),
+    "a tick that nobody ran can be run, forget 1": World(forget=1, watch_ticks="some up"),
+    "a tick can be run after one of an older tick, forget 1": World(TWO_TICKS, forget=1, watch_ticks="some up"),
+    "a tick can be run though a node died inside a commit at one voter": World(watch_ticks="all up", dead_commits=1),
+}
+
+# What the project's own rules do not promise: with the bounds of a row a promise is broken.
+LIMITS: dict[str, tuple[str, World]] = {
+    "forget 1 and go back 1 of three voters is a majority": (OVERLAP, World(forget=1, back=1)),
+    "without ticks, a new key, forget 1": (OVERLAP, World(NO_TICKS, start=NEW, forget=1)),
+    "without ticks, one voter missed the first run, forget 1": (OVERLAP, World(NO_TICKS, start=ONE_BLANK, forget=1)),
+    "two nodes that die inside their commits send a third one home": (QUIET_EXIT, replace(SERIAL, watch_exits=True)),
+    "late oks join a commit, forget 1": (OVERLAP, World(forget=1, late_oks=True)),
+    "late oks join a commit, go back 1": (OVERLAP, World(back=1, late_oks=True)),
+    "a prepare executed twice, and forget 1 in between": (OVERLAP, World(forget=1, late=1, twice=True)),
+    "a node dies inside a commit at one voter, another is down": (LOST, World(watch_ticks="some up", dead_commits=1)),
+    "a node dies inside a commit at one voter, another forgets": (
+        LOST,
+        World(forget=1, watch_ticks="all up", dead_commits=1),
+    ),
+    "a node dies inside a commit at a quorum": (LOST, World(watch_ticks="all up", dead_commits=2)),
+}

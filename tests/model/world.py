@@ -1,0 +1,108 @@
+"""What a row of the tables is about: the nodes, what may go wrong, and the rules that they live by."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.model.rules import Rules
+from tests.model.voter import BLANK, NOBODY, Answer, Kept, Unheard
+
+# phases of a node
+IDLE, ASKING, COMMITTING, RUNNING = "idle", "asking", "committing", "running"
+ENDED = "ended"  # the command ended, or was stopped in time: a finish may still reach voters
+LEAVING = "leaving"  # it starts nothing: a release may still reach voters
+GONE = "gone"  # and nothing of it is left anywhere
+CONTENDING = (IDLE, ASKING, COMMITTING)  # whoever may still start a run
+
+# what a node knows of a voter, besides its answer to prepare
+UNASKED, UNHEARD = "unasked", "unheard"  # unheard: prepare was executed, its answer was lost
+TO_COMMIT, BELIEVED, REJECTED = "to commit", "believed", "rejected"
+View = str | Answer | Unheard
+
+ONCE_DONE = Kept(token=1, tick=0, state="done", attempt=1)
+
+
+class Node(NamedTuple):
+    """One attempt of one node. `attempts`: of one tick over all nodes."""
+
+    tick: int = 1
+    attempts: int = 1
+    again: bool = False
+
+
+class Client(NamedTuple):
+    """How far a node has come. `claim`: what it commits, as pairs."""
+
+    phase: str = IDLE
+    claim: tuple[tuple[str, Any], ...] = ()
+    warned: bool = False  # its attempt began after a pause had been said to be done
+    state: str = ""  # that its finish reports
+    fresh: bool = False  # while it commits: the short leases of its oks stand
+    unsure: bool = False  # a write-back of it that was not answered may still be in time
+
+    @property
+    def token(self) -> int:
+        return int(dict(self.claim)["token"])
+
+
+class Column(NamedTuple):
+    """One voter: its copy, and what each node knows of it."""
+
+    copy: Kept
+    views: tuple[View, ...]
+
+
+class Past(NamedTuple):
+    """What may still go wrong, and what has happened."""
+
+    forgets: int
+    backs: int
+    late: int
+    newest: int = 0  # token of a run
+    ran: tuple[tuple[int, bool], ...] = ()  # the ticks of all runs, and whether it was by --again
+    finished: tuple[int, ...] = ()  # ticks whose finish reached a quorum
+    stood: tuple[int, ...] = ()  # ticks for which one run stood at a quorum of the voters; for World.watch_exits
+    paused: bool = False  # pause was said to be done
+
+
+def nodes(*ticks: int, attempts: tuple[int, ...] = (), again: int = NOBODY) -> tuple[Node, ...]:
+    """One node for each tick; `again` is the place of the one that was told --again."""
+    each = attempts or (1,) * len(ticks)
+    return tuple(Node(tick, each[i], i == again) for i, tick in enumerate(ticks))
+
+
+@dataclass(frozen=True)
+class World:
+    """Bounds of a search, and what may go wrong in it; each switch that is not a number is a known-bad environment."""
+
+    nodes: tuple[Node, ...] = field(default_factory=lambda: nodes(1, 1))
+    rules: Rules = field(default_factory=Rules)
+    start: tuple[Kept, ...] = (ONCE_DONE,) * 3  # the copies
+    forget: int = 0  # how often a voter loses everything
+    back: int = 0  # how often a voter goes back to what it had at the start
+    late: int = 0  # how many requests are executed after their node has gone on
+    late_commits: bool = False  # these too
+    late_oks: bool = False  # while a commit is unknown, oks that come late, or for which a voter is asked again, count
+    joins_fresh: bool = False  # but only as long as the short leases of its oks stand: a proposal
+    twice: bool = False  # and a late prepare may be a second one, where the first was answered
+    run_ids: bool = True  # a server that was restarted is known by its run_id
+    pause: int = 0  # 0: never, else how many voters have it when pause is said to be done
+    lossless: bool = False  # bound: no answer is lost
+    serial: bool = False  # bound: a node begins when those before it run or are done
+    watch_exits: bool = False  # judge those who are sent home, too
+    watch_ticks: str = (
+        ""  # when all that went on is over, can a tick be run with "all up", and with "some up", a quorum
+    )
+    dead_commits: int = 0  # as long as nodes that died inside their commits left no more copies than this
+    give_back: bool = False  # a command may be broken off by its operator: its run is given back
+    prompt: bool = True  # oks count only while the short lease stands
+    prompt_acks: bool = True  # and a commit's only while its lease stands
+    punctual: bool = True  # the command is stopped before its leases end
+    waits_for_writes: bool = True  # finish waits until a write-back that was not answered is void
+
+    @property
+    def voters(self) -> int:
+        return len(self.start)
+
+
+NEW = (BLANK,) * 3
+ONE_BLANK = (ONCE_DONE, ONCE_DONE, BLANK)
