@@ -92,6 +92,17 @@ def test_a_node_that_died_of_the_fault_excuses_its_tick() -> None:
     assert kinds([], [tried(1, 20, 21, harmed=True, status=-9), tried(1, 20, 21)]) == []
 
 
+def test_a_node_that_was_cut_off_inside_its_commit_excuses_its_tick() -> None:
+    """It is as good as dead, and it said so."""
+    cut = tried(1, 20, 25, status=122, said="unreachable: no quorum of 3 voters in 5 s (the commit was not confirmed)")
+    assert kinds([], [cut, tried(1, 20, 21, status=122), tried(1, 20, 21)], Rules(loud=frozenset({122}))) == []
+
+
+def test_a_command_that_was_stopped_before_its_first_line_has_run() -> None:
+    """On a slow machine the lease may be lost by then."""
+    assert kinds([], [tried(1, 20, 21, status=123), tried(1, 20, 21)], Rules(loud=frozenset({123}))) == []
+
+
 def test_a_death_that_must_not_cost_the_tick_excuses_nothing() -> None:
     """It had reached no quorum: the others have to run."""
     died = tried(1, 20, 21, harmed=True, spent=False, status=-9)

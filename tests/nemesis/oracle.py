@@ -8,6 +8,8 @@ from itertools import pairwise
 from tests.nemesis.journal import Attempt, Run
 
 QUIET = 0  # the status of held, done, and of a command that ends well
+LOST = 123  # a command was started, and stopped before it could write a line, perhaps
+CUT_INSIDE_COMMIT = "the commit was not confirmed"  # as good as dead there: that may cost the tick, and it said so
 KILLED = 10.0  # s at most until a run that was killed, and wrote no end, is over
 BUSY = 1.5  # s of work in one attempt: more is a loop that does not wait
 FAREWELL = 3.0 + 3.0  # s from the command's end to cronlock's: three that finish may take, three for a slow machine
@@ -92,12 +94,12 @@ def _slow(runs: Sequence[Run], attempts: Sequence[Attempt]) -> Iterable[Violatio
 
 def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:
     """Ticks that nobody ran although no run of another tick stood in the way, and nobody died of the fault."""
-    ran = {run.tick for run in runs}
+    ran = {run.tick for run in runs} | {attempt.tick for attempt in attempts if attempt.status == LOST}
     by_tick: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         by_tick[attempt.tick].append(attempt)
     for tick, tried in by_tick.items():
-        if tick in ran or any(attempt.harmed and attempt.spent for attempt in tried):
+        if tick in ran or any(_may_cost_the_tick(attempt) for attempt in tried):
             continue
         quiet = [attempt for attempt in tried if attempt.status == QUIET]
         loud = [attempt for attempt in tried if attempt.status != QUIET and not attempt.harmed]
@@ -108,6 +110,10 @@ def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> I
             yield Violation("silent", f"tick {tick}: nobody ran it, and nobody said so: {without[0].said}")
         elif without or not quiet:
             yield Violation("missed", f"tick {tick}: nobody ran it: {loud[0].said if loud else without[0].said}")
+
+
+def _may_cost_the_tick(attempt: Attempt) -> bool:
+    return (attempt.harmed and attempt.spent) or CUT_INSIDE_COMMIT in attempt.said
 
 
 def _in_the_way(runs: Sequence[Run], attempt: Attempt, lease: float) -> bool:
