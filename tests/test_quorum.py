@@ -17,6 +17,7 @@ from cronlock.lock.quorum import (
     blank,
     claim,
     drift,
+    joins,
     judge,
     judge_adoption,
     median_time,
@@ -55,13 +56,13 @@ HELD, DONE, PAUSED, LATE = said("held"), said("done"), said("paused"), said("lat
 CLOCK, SETTINGS = said("clock"), said("settings")
 
 
-def verdict(*replies: Reply, ticks: bool = True, stale: int = 0) -> Verdict | None:
+def verdict(*replies: Reply, tick: int = TICK, stale: int = 0) -> Verdict | None:
     """Of these replies; the first `stale` of them are older than the short lease."""
-    return judge(replies, [i >= stale for i in range(len(replies))], ticks)
+    return judge(replies, [i >= stale for i in range(len(replies))], tick)
 
 
-def kind(*replies: Reply, ticks: bool = True, stale: int = 0) -> str | None:
-    found = verdict(*replies, ticks=ticks, stale=stale)
+def kind(*replies: Reply, tick: int = TICK, stale: int = 0) -> str | None:
+    found = verdict(*replies, tick=tick, stale=stale)
     return found.kind if found else None
 
 
@@ -93,7 +94,7 @@ def test_an_ok_counts_only_while_its_short_lease_stands() -> None:
     assert kind(OK, OK, OK, stale=1) == WON
     assert kind(OK, OK, OK, stale=2) == AGAIN
     assert kind(forgot(), forgot(), forgot(), stale=1) == AGAIN
-    assert kind(forgot(), forgot(), forgot(), ticks=False, stale=2) == AGAIN
+    assert kind(forgot(), forgot(), forgot(), tick=0, stale=2) == AGAIN
 
 
 @pytest.mark.parametrize("lost", [forgot(), reborn(), reborn() | {"token": 0}])
@@ -119,24 +120,24 @@ def test_a_new_key_with_ticks_starts_when_all_voters_answer() -> None:
 
 def test_a_key_without_ticks_starts_on_a_quorum_of_blank_copies() -> None:
     """Where a second run of the same tick can't be."""
-    assert kind(forgot(), forgot(), None, ticks=False) == WON
-    assert kind(forgot(), forgot(), DOWN, ticks=False) == WON
-    assert kind(forgot(), reborn(), DOWN, ticks=False) == WON
-    assert kind(forgot(), forgot(), forgot("busy"), ticks=False) == WON
-    assert kind(forgot(), DOWN, DOWN, ticks=False) == AGAIN
+    assert kind(forgot(), forgot(), None, tick=0) == WON
+    assert kind(forgot(), forgot(), DOWN, tick=0) == WON
+    assert kind(forgot(), reborn(), DOWN, tick=0) == WON
+    assert kind(forgot(), forgot(), forgot("busy"), tick=0) == WON
+    assert kind(forgot(), DOWN, DOWN, tick=0) == AGAIN
 
 
 @pytest.mark.parametrize("other", [OK, BUSY, HELD, PAUSED, CLOCK, forgot("paused"), reborn("held")])
 def test_blank_copies_start_nothing_beside_one_that_remembers(other: Fields) -> None:
     """A run may go on that two of three forgot."""
-    assert kind(forgot(), forgot(), forgot(), other, DOWN, ticks=False) == AGAIN
-    assert votes([forgot(), forgot(), None, other], [True] * 4, ticks=False) == (other is OK)
+    assert kind(forgot(), forgot(), forgot(), other, DOWN, tick=0) == AGAIN
+    assert votes([forgot(), forgot(), None, other], [True] * 4, tick=0) == (other is OK)
 
 
 def test_a_blank_copy_with_a_wrong_clock_does_not_keep_a_new_mutex_from_starting() -> None:
     """A single voter whose clock is off does not vote; it remembers nothing that could be outvoted."""
-    assert kind(forgot(), forgot(), forgot("clock"), ticks=False) == WON
-    assert kind(forgot(), forgot(), forgot("clock"), ticks=True) == AGAIN
+    assert kind(forgot(), forgot(), forgot("clock"), tick=0) == WON
+    assert kind(forgot(), forgot(), forgot("clock"), tick=TICK) == AGAIN
 
 
 # -- who goes home -----------------------------------------------------------------------------------------------------
@@ -180,11 +181,41 @@ def test_held_by_a_copy_that_forgot_sends_nobody_home(lost: Fields) -> None:
 def test_held_and_done_count_together_and_the_newest_speaks() -> None:
     """One copy has heard of the end, another has not yet: the tick is taken either way."""
     assert kind(HELD, DONE, None) == "held"
-    assert kind(said("held", 6), said("done", 7), OK) == "done"
-    assert kind(said("done", 6), said("held", 7), OK) == "held"
-    found = verdict(said("done", 6, node="old"), said("done", 7, node="new"), OK)
+    newer = {"tick": TICK + 60}
+    assert kind(said("held", 6, **newer), said("done", 7, **newer), OK) == "done"
+    assert kind(said("done", 6, **newer), said("held", 7, **newer), OK) == "held"
+    found = verdict(said("done", 6, node="old", **newer), said("done", 7, node="new", **newer), OK)
     assert found is not None
     assert found.answer["node"] == "new"
+
+
+@pytest.mark.parametrize("tick", [0, TICK])
+def test_runs_that_nobody_else_knows_of_send_nobody_home(tick: int) -> None:
+    """Two nodes may each have died with a commit at one voter: nobody ran."""
+    one, two = said("held", 6, tick=tick, state="running"), said("held", 7, tick=tick, state="running")
+    assert kind(one, two, OK, tick=tick) == AGAIN
+    assert kind(one, two, None, tick=tick) is None
+    assert kind(one, two, two, tick=tick) == "held"
+    assert kind(one, said("done", 7, tick=tick, state="running"), DOWN, tick=tick) == AGAIN
+
+
+def test_the_end_of_this_tick_is_proof_enough_and_so_are_newer_ticks() -> None:
+    """A finish is sent by a run; where a newer tick was tried, this one comes too late."""
+    one = said("held", 6, tick=TICK, state="running")
+    assert kind(one, said("done", 7, tick=TICK), OK) == "held"
+    assert kind(one, said("done", 7, tick=TICK - 60), OK) == AGAIN  # of another tick
+    newer = said("done", 7, tick=TICK + 60, state="running")
+    assert kind(one, newer, OK) == AGAIN
+    assert kind(newer, said("done", 8, tick=TICK + 120, state="running"), OK) == "done"
+    assert kind(said("done", 6, tick=0), said("held", 7, tick=0), OK, tick=0) == AGAIN
+
+
+def test_an_ok_joins_a_commit_where_nothing_newer_was_seen_and_nothing_forgotten() -> None:
+    """Else it would overwrite a run, or vote for what it has forgotten."""
+    assert joins(said("ok", 6), 7)
+    assert not joins(said("ok", 7), 7)
+    assert not joins(forgot(), 7)
+    assert not joins(reborn(), 8)
 
 
 def test_a_paused_copy_that_forgot_all_else_still_is_paused() -> None:
@@ -388,24 +419,24 @@ rounds = st.lists(st.tuples(replies, st.booleans() | st.just(True)), min_size=1,
 
 
 @settings(max_examples=500)
-@given(rounds, st.booleans())
-def test_who_won_has_a_quorum_of_fresh_oks(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
+@given(rounds, st.sampled_from([0, TICK]))
+def test_who_won_has_a_quorum_of_fresh_oks(seats: list[tuple[Reply, bool]], tick: int) -> None:
     """Two winners at once would need one voter that said ok to both."""
     said_all, fresh = zip(*seats, strict=True)
-    found = judge(said_all, fresh, ticks)
+    found = judge(said_all, fresh, tick)
     if found and found.kind == WON:
         oks = [reply for reply, good in seats if isinstance(reply, dict) and good and reply["answer"] == "ok"]
         assert len(oks) >= quorum(len(seats))
-        if ticks and len(oks) < len(seats):
+        if tick and len(oks) < len(seats):
             assert sum(not blank(ok) for ok in oks) >= quorum(len(seats))
 
 
 @settings(max_examples=500)
-@given(rounds, st.booleans())
-def test_who_goes_home_was_sent_by_a_quorum(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
+@given(rounds, st.sampled_from([0, TICK]))
+def test_who_goes_home_was_sent_by_a_quorum(seats: list[tuple[Reply, bool]], tick: int) -> None:
     """Held, done, paused and late are said by more than half, or not at all."""
     said_all, fresh = zip(*seats, strict=True)
-    found = judge(said_all, fresh, ticks)
+    found = judge(said_all, fresh, tick)
     if found and found.kind in ("held", "done", "paused", "late"):
         home = [reply for reply in said_all if isinstance(reply, dict) and reply["answer"] in {*QUIET, "late"}]
         assert len(home) >= quorum(len(seats))
@@ -416,17 +447,17 @@ QUIET = ("held", "done", "paused")
 
 
 @settings(max_examples=500)
-@given(rounds, st.booleans(), st.data())
+@given(rounds, st.sampled_from([0, TICK]), st.data())
 def test_a_verdict_stands_whatever_is_answered_after_it(
-    seats: list[tuple[Reply, bool]], ticks: bool, data: st.DataObject
+    seats: list[tuple[Reply, bool]], tick: int, data: st.DataObject
 ) -> None:
     """The first answers that decide end the wait: later ones would not have changed a won into a way home."""
     said_all, fresh = zip(*seats, strict=True)
-    found = judge(said_all, fresh, ticks)
+    found = judge(said_all, fresh, tick)
     later = [data.draw(replies) if reply is None else reply for reply in said_all]
     assume(not any(isinstance(reply, dict) and reply["answer"] == "settings" for reply in later))
-    after = judge(later, fresh, ticks)
-    if found and found.kind == WON and ticks:
+    after = judge(later, fresh, tick)
+    if found and found.kind == WON and tick:
         assert after is not None
         assert after.kind in (WON, REFUSED)
     if found and found.kind in QUIET:
@@ -434,11 +465,11 @@ def test_a_verdict_stands_whatever_is_answered_after_it(
 
 
 @settings(max_examples=500)
-@given(rounds, st.booleans())
-def test_a_round_that_is_complete_has_a_verdict(seats: list[tuple[Reply, bool]], ticks: bool) -> None:
+@given(rounds, st.sampled_from([0, TICK]))
+def test_a_round_that_is_complete_has_a_verdict(seats: list[tuple[Reply, bool]], tick: int) -> None:
     """Nobody waits for an answer that will not come."""
     said_all, fresh = zip(*seats, strict=True)
-    found = judge(said_all, fresh, ticks)
+    found = judge(said_all, fresh, tick)
     assert found or None in said_all
     assert found is None or found.kind in (WON, AGAIN, REFUSED, "held", "done", "paused", "late")
 
