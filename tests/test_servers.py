@@ -239,6 +239,16 @@ def test_a_proxy_that_drops_requests_lets_none_through(server: Server, proxy_to:
     assert server.client().get("a") is None
 
 
+def test_a_proxy_that_drops_some_operations_lets_the_others_through(server: Server, proxy_to: Proxies) -> None:
+    proxy = proxy_to(server)
+    client = server.client(port=proxy.port, socket_timeout=0.2)
+    proxy.drop_requests("commit", "release")
+    assert client.eval("return ARGV[1]", 0, "prepare", "commit not") == "prepare"  # type: ignore[no-untyped-call]
+    for operation in ("commit", "release"):
+        with pytest.raises(redis.TimeoutError):
+            client.eval("return ARGV[1]", 0, operation)  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.parametrize("requests", [False, True])
 def test_a_proxy_delays_and_keeps_the_order(server: Server, proxy_to: Proxies, requests: bool) -> None:
     proxy = proxy_to(server)

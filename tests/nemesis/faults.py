@@ -129,7 +129,7 @@ _TABLE = (
     Fault("clock off", "a voter's clock jumps by an hour, and back", [clock_off], own_clocks=True),
     Fault("wrapper killed", "SIGKILL to a cronlock that asks, or that runs its command", [wrapper_killed]),
     Fault("wrapper stopped", "SIGSTOP to it, for half a lease or two leases", [wrapper_stopped]),
-    Fault("50 nodes", "50 nodes within one second", [crowd], pace=Pace(ticks=2, period=4, nodes=50)),
+    Fault("50 nodes", "50 nodes within one second", [crowd], pace=Pace(ticks=1, period=4, nodes=50)),
     Fault(
         "password changed",
         "requirepass changes on one voter after the other, and on the nodes one by one",
