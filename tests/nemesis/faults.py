@@ -3,30 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.nemesis.harms import (
-    Harm,
-    calm,
+from tests.nemesis.harms import Harm, calm
+from tests.nemesis.harms.cluster import slots_moved, write_lost_in_failover
+from tests.nemesis.harms.network import cut, dies_inside_commit, replies_lost, requests_lost
+from tests.nemesis.harms.nodes import crowd, node_frozen, password_changed, wrapper_killed, wrapper_stopped
+from tests.nemesis.harms.voters import (
     clock_off,
-    crowd,
-    cut,
-    dies_inside_commit,
     flushed,
     flushed_by_majority,
     late_and_forgetful,
-    node_frozen,
     out_of_memory,
-    password_changed,
-    replies_lost,
-    requests_lost,
     restarted_empty,
     restarted_old,
     scripts_flushed,
-    slots_moved,
     stopped,
     when_remembered,
-    wrapper_killed,
-    wrapper_stopped,
-    write_lost_in_failover,
 )
 
 ALL = "G1, G2, G3, G4, G8"

@@ -41,11 +41,11 @@ class Round:
         self.over.wait(seconds)
 
     @contextmanager
-    def hit(self, what: str) -> Iterator[None]:
+    def hit(self, what: str) -> Iterator[Hit]:
         """Notes from when to when something is wrong."""
         hit = Hit(what, time.monotonic(), 0)
         self._hits.append(hit)
-        yield
+        yield hit
         hit.end = time.monotonic()
 
     def committed(self, server: Server) -> Attempt | None:

@@ -1,0 +1,55 @@
+"""What happens to a cluster: acknowledged writes are lost in a failover, slots move."""
+
+import time
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.commands import wait_until
+
+if TYPE_CHECKING:
+    from tests.nemesis.round import Round
+
+
+def write_lost_in_failover(round: "Round", rng: Random) -> None:
+    """A replica that stands still does not hear of a commit that its master has acknowledged, and takes over."""
+    cluster = round.voters.cluster
+    assert cluster
+    master = round.voters.one(rng)
+    (replica,) = cluster.replicas(master)
+    round.voters.watch.wait("finish", 2 * round.pace.period)
+    if not round.voters.remembered(round.key, master):
+        return
+    replica.stop_process()
+    master.ask("CLIENT", "KILL", "TYPE", "replica")  # else the write survives in a socket's buffer
+    try:
+        if not round.voters.watch.wait("commit", 2 * round.pace.period):
+            return
+        with round.hit(f"{master.place.address} failed over") as hit:
+            time.sleep(0.005)  # for the commit to be acknowledged
+            own = next(seen.slots[0][0] for seen in cluster.view(master) if seen.port == master.port)
+            master.kill()
+            replica.continue_process()
+            wait_until(lambda: cluster.master_of(own) is replica, 30, "the replica to be promoted", 0.05)
+            tokens = [(server, int(record.get("token", 0))) for server, record in round.voters.records(round.key)]
+            newest = max(token for _, token in tokens)
+            lost = sum(server is replica and token < newest for server, token in tokens)
+            hit.what += f", {lost} copies without the last commit"
+    finally:
+        round.voters.heal()
+
+
+def slots_moved(round: "Round", rng: Random) -> None:
+    """The slots of this key's copies move, one by one, between four masters; keys last, ownership in the end."""
+    cluster = round.voters.cluster
+    assert cluster
+    if len(cluster.nodes) == 6:
+        cluster.add_master(round.voters.spare_place)
+    source, names = rng.choice(round.voters.copies(round.key))
+    target = rng.choice([master for master in cluster.masters() if master is not source])
+    with round.hit(f"slot {names.slot} moved"):
+        cluster.begin_migration(names.slot, target)
+        round.sleep(rng.uniform(0, 0.5))
+        cluster.move_keys(names.slot, target, count=rng.randint(1, 3))
+        round.sleep(rng.uniform(0, 0.5))
+        wait_until(lambda: not cluster.move_keys(names.slot, target), 10, "a slot to be empty")
+        cluster.finish_migration(names.slot, target)
