@@ -62,7 +62,7 @@ def test_an_outage_is_waited_for_so_long_and_is_loud(trouble, fresh_servers):
 
 def load_slowly(server):
     """Restarts a server that has so much to read, and is so slow at it, that it says LOADING for some seconds."""
-    client = server.client()
+    client = server.client(socket_timeout=30)
     with client.pipeline() as pipe:
         for number in range(12_000):
             pipe.set(f"k{number}", random.randbytes(2000))  # what can't be compressed: it answers every 2 MB
