@@ -478,7 +478,20 @@ class Cluster(Closing):
             except redis.RedisError:
                 return False
 
-        wait_until(ok, timeout, "the cluster to be well", 0.02)
+        try:
+            wait_until(ok, timeout, "the cluster to be well", 0.02)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._opinions()}") from None
+
+    def _opinions(self) -> str:
+        """What each running node says of all, for whoever has to find out why they do not agree."""
+        told = []
+        for node in self.running():
+            try:
+                told.append(f"{node.port}: {node.ask('CLUSTER', 'INFO').split()[0]}\n{node.ask('CLUSTER', 'NODES')}")
+            except redis.RedisError as error:
+                told.append(f"{node.port}: {error}")
+        return "\n".join(told)
 
     def failover(self, master: Server) -> Server:
         """Kills a master and returns the replica that the cluster put in its place (4 s or so)."""
