@@ -1,24 +1,27 @@
-"""python -m tests.simulation SEED [LAST]: one seed with its story, or many until a violation; then ends with status 1."""
+"""python -m tests.simulation SEED | SCHEDULE      one seed, or a schedule of directed.py, with its story
+python -m tests.simulation FIRST LAST           many seeds, until one breaks a promise
+Ends with status 1 when a promise was broken.
+"""
 
 import sys
-import time
 
+from tests.simulation.directed import SCHEDULES
 from tests.simulation.seeds import play
 
 
-def main(first: int, last: int | None) -> int:
-    """Play these seeds; 1 when one of them broke a promise."""
-    begin = time.monotonic()
-    for seed in range(first, (last or first) + 1):
+def main(words: list[str]) -> int:
+    """Play what was asked for."""
+    if len(words) == 1:
+        report = SCHEDULES[words[0]]() if words[0] in SCHEDULES else play(int(words[0]))
+        sys.stdout.write(f"{report}\n")
+        return bool(report.violations)
+    for seed in range(int(words[0]), int(words[1]) + 1):
         report = play(seed)
-        if report.violations or last is None:
-            lines = [report.story, *(f"{violation.kind}: {violation.text}" for violation in report.violations)]
-            sys.stdout.write("\n".join([*lines, f"seed {seed}: {report.runs} runs"]) + "\n")
         if report.violations:
+            sys.stdout.write(f"{report}\nseed {seed}\n")
             return 1
-    sys.stdout.write(f"{time.monotonic() - begin:.1f} s\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))
+    sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ class Task:
     def __init__(self) -> None:
         self.baton = threading.Lock()
         self.baton.acquire()
-        self.deaf = False  # nothing but the time wakes it
+        self.deaf = False  # nothing but the time wakes it, or nothing at all once it is over
         self._sleep = 0  # number of its sleep: an alarm of an earlier one wakes nobody
         self._at = self._spins = 0
 
@@ -59,7 +59,8 @@ class Time:
             try:
                 body(task)
             finally:
-                task.alarm()  # no event wakes it any more
+                task.deaf = True
+                task.alarm()
                 self._next().baton.release()
 
         def begin() -> Task:

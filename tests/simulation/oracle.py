@@ -1,6 +1,7 @@
 """Which promises a simulation broke."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tests.nemesis.journal import Run
 from tests.nemesis.oracle import Rules, Violation, judge
@@ -9,6 +10,18 @@ from tests.simulation.world import World
 
 OUTCOMES = {"ran", "lost", "given back", "held", "done", "late", "unreachable", "interrupted", "died"}
 FINISHED = 3_000 + 300  # ms that a farewell may take
+
+
+@dataclass
+class Report:
+    """`violations`, the `story` that led there, and how many runs there were."""
+
+    violations: list[Violation]
+    story: str
+    runs: int
+
+    def __str__(self) -> str:
+        return "\n".join([self.story, *(f"{one.kind}: {one.text}" for one in self.violations)])
 
 
 def broken(world: World) -> list[Violation]:

@@ -1,25 +1,14 @@
 """One simulation per seed: some ticks while things go wrong by chance, then one when all is well."""
 
 import random
-from dataclasses import dataclass
 
-from tests.nemesis.oracle import Violation
 from tests.simulation.harms import Chance, Harms, fate
 from tests.simulation.node import Call, Job, Terms
-from tests.simulation.oracle import broken, missed
+from tests.simulation.oracle import Report, broken, missed
 from tests.simulation.world import World
 
 CALM = 40_000  # ms until the last late packet has come, the last lease is over, and the last node has given up
 FINAL = Terms(lease=5_000, kill_after=1_000, outage_wait=15_000, period=600)
-
-
-@dataclass
-class Report:
-    """`violations`, the `story` that led there, and how many runs there were."""
-
-    violations: list[Violation]
-    story: str
-    runs: int
 
 
 def play(seed: int) -> Report:
