@@ -1,11 +1,11 @@
-"""Schedules written by hand: each is the counter-example to a rule of Candidate or Holder, and plays the same always."""
+"""Schedules written by hand: each is the counter-example to a rule of Candidate, Holder or judge."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.simulation.network import NEVER, Passage
-from tests.simulation.node import Job, Terms
+from tests.simulation.node import Fate, Job, Terms
 from tests.simulation.oracle import Report, broken
 from tests.simulation.server import Server
 from tests.simulation.world import World
@@ -94,4 +94,17 @@ def asked_again() -> Report:
     return _report(world)
 
 
-SCHEDULES = {"late_ok": late_ok, "asked_again": asked_again}
+def two_dead_commits() -> Report:
+    """Nobody is sent home by two commits of nodes that died, each with one voter: there was no run.
+
+    n1 dies when A has its commit, and n2, which gets B and C, when B has its own. Both voters tell n3 of a lease.
+    """
+    world = _world(Script())
+    fifth = 3 + 2  # send: the second of the commits, behind three prepares
+    world.call(10_000, "n1", 10, TERMS, fate=Fate("die", "send", fifth))
+    world.call(12_700, "n2", 10, TERMS, fate=Fate("die", "send", fifth))
+    world.call(13_000, "n3", 10, TERMS)
+    return _report(world)
+
+
+SCHEDULES = {"late_ok": late_ok, "asked_again": asked_again, "two_dead_commits": two_dead_commits}

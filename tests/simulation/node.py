@@ -12,7 +12,6 @@ from cronlock.schedule import STOP_MARGIN
 from cronlock.system import signal
 from tests.simulation.baton import Task
 from tests.simulation.command import Command, Guard
-from tests.simulation.network import SimulatedVoters
 from tests.simulation.server import EPOCH
 
 if TYPE_CHECKING:

@@ -27,7 +27,9 @@ def play(seed: int) -> Report:
     world.play(end + CALM)
     last = _everybody(world, nodes, (end + CALM) // 1000)
     world.play(end + CALM + 30_000)
-    return Report([*broken(world), *missed(world, last)], world.story(), sum(bool(call.command) for call in world.calls))
+    return Report(
+        [*broken(world), *missed(world, last)], world.story(), sum(bool(call.command) for call in world.calls)
+    )
 
 
 def _terms(rng: random.Random) -> Terms:
