@@ -84,8 +84,8 @@ def simulate(tmp_path: Path) -> Simulate:
     ids=["quorum of one", "blank copies vote", "old copies vote"],
 )
 def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kinds: tuple[str, ...]) -> None:
-    """Within two hundred seeds."""
-    done = simulate(change, "1", "200")
+    """Within four hundred seeds."""
+    done = simulate(change, "1", "400")
     assert done.returncode == 1, done.stdout + done.stderr
     assert any(line.startswith(kinds) for line in done.stdout.splitlines()), done.stdout + done.stderr
 

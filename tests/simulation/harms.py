@@ -54,14 +54,20 @@ class Harms:
         self._kinds = self._kinds[: self._rng.randint(1, len(self._kinds))]
 
     def plan(self) -> None:
-        """So many of each kind, at any time."""
+        """So many at any time, and some at the very moment at which a voter has done something."""
         world, rng = self._world, self._rng
         for server in world.servers:
             for _ in range(4):
                 world.time.at(rng.randrange(self._end), server.save)
         for _ in range(rng.choice((0, 3, 6, 12, 25))):
-            harm, server = rng.choice(self._kinds), rng.choice(world.servers)
-            world.time.at(rng.randrange(self._end), lambda harm=harm, server=server: harm(server))
+            world.time.at(rng.randrange(self._end), self._strike)
+        often = rng.choice((0, 0.02, 0.1))
+        world.after_each = lambda: self._strike() if rng.random() < often else None
+
+    def _strike(self) -> None:
+        if self._world.time.now < self._end:
+            harm, server = self._rng.choice(self._kinds), self._rng.choice(self._world.servers)
+            self._world.time.at(self._world.time.now, lambda: harm(server))
 
     def _until(self, longest: int) -> int:
         now = self._world.time.now

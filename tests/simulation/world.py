@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import starmap
 from typing import Any
@@ -48,6 +48,7 @@ class World:
         self.calls: list[Call] = []
         self.committed: dict[int, Committed] = {}
         self.weather = weather
+        self.after_each: Callable[[], None] = lambda: None  # operation that a voter has executed
         self.servers = [self._server(number, skewed) for number in range(voters)]
         self._story: list[tuple[Any, ...]] = []
 
@@ -99,6 +100,7 @@ class World:
             known.until = max(known.until, now + ask["lease"] * 102 // 100)
             if known.quorum_at is None and len(known.voters) >= self.enough:
                 known.quorum_at = now
+        self.after_each()
 
     def story(self) -> str:
         """One line per event: seconds, who, what."""
