@@ -26,6 +26,7 @@ class Terms:
     kill_after: int = 3_000
     outage_wait: int = 10_000
     period: int = 60
+    ticks: bool = True
 
 
 @dataclass
@@ -58,14 +59,14 @@ class SimulatedPlan(Plan):
 
     def __init__(self, world: "World", node: str, tick: int, offset: int, terms: Terms) -> None:
         self.key, self.node, self.again = "job", node, False
-        self.tick, self.next = tick, tick + terms.period
+        self.tick, self.next = (tick, tick + terms.period) if terms.ticks else (0, 0)
         self.schedule, self.ttl, self.retention = None, terms.lease, 30 * 86_400_000
         self.kill_after, self.spare = terms.kill_after, terms.kill_after + STOP_MARGIN
         self.outage_wait, self.late_at = terms.outage_wait, self.next * 1000
         self._wall = lambda: EPOCH + offset + world.time.now
 
     def too_late(self, ahead: int = 0) -> bool:
-        return self._wall() + ahead >= self.late_at
+        return bool(self.late_at and self._wall() + ahead >= self.late_at)
 
     def ask(self, _now: float) -> dict[str, object]:
         return super().ask(self._wall() / 1000)
@@ -75,7 +76,7 @@ class Call:
     """What one call came to: `outcome` is ran, lost, given back, held, done, late, unreachable, died or an error."""
 
     def __init__(self, world: "World", node: str, tick: int, terms: Terms, offset: int, job: Job, fate: Fate | None):
-        self.node, self.tick, self.terms = node, tick, terms
+        self.node, self.tick, self.terms = node, tick if terms.ticks else 0, terms
         self.name = f"{node}/{tick - EPOCH // 1000}"
         self.begun = 0
         self.ended: int | None = None

@@ -37,7 +37,9 @@ def broken(world: World) -> list[Violation]:
 def _run(call: Call, now: int) -> Run:
     start, end = call.command.start, now if call.command.end is None else call.command.end
     given_back = 15 if call.outcome in ("given back", "interrupted") else 0
-    return Run(str(call.tick), call.token, 1, call.node, 0, start, start, False, max(end, start + 1), given_back)
+    return Run(
+        str(call.tick or call.name), call.token, 1, call.node, 0, start, start, False, max(end, start + 1), given_back
+    )
 
 
 def _ends(world: World) -> Iterable[Violation]:
@@ -61,7 +63,7 @@ def _reason(world: World, call: Call) -> bool:
             return True
         if known.quorum_at is None or known.quorum_at > call.ended:
             continue
-        if known.tick == call.tick or (call.outcome == "held" and known.until >= call.begun):
+        if known.tick == call.tick != 0 or (call.outcome == "held" and known.until >= call.begun):
             return True
     return False
 

@@ -1,6 +1,7 @@
 """One simulation per seed: some ticks while things go wrong by chance, then one when all is well."""
 
 import random
+from dataclasses import replace
 
 from tests.simulation.harms import Chance, Harms, fate
 from tests.simulation.node import Call, Job, Terms
@@ -21,11 +22,11 @@ def play(seed: int) -> Report:
     ticks = rng.randint(2, 4)
     end = ticks * terms.period * 1000
     _plan_calls(world, nodes, terms, ticks)
-    Harms(world, nodes, chance, end).plan()
+    Harms(world, nodes, chance, end, terms.ticks).plan()
     world.play(end)
     chance.fine, chance.cuts = True, {}
     world.play(end + CALM)
-    last = _everybody(world, nodes, (end + CALM) // 1000)
+    last = _everybody(world, nodes, (end + CALM) // 1000, terms.ticks)
     world.play(end + CALM + 30_000)
     return Report(
         [*broken(world), *missed(world, last)], world.story(), sum(bool(call.command) for call in world.calls)
@@ -36,7 +37,8 @@ def _terms(rng: random.Random) -> Terms:
     lease = rng.randint(3_000, 10_000)
     longest = 49 * lease // 100 - 1_001
     period = rng.choice((lease // 1000 + 1, 8, 15, 20))
-    return Terms(lease, min(rng.randint(100, 3_000), longest), rng.choice((1_000, 5_000, 12_000)), period)
+    outage_wait = rng.choice((1_000, 5_000, 12_000))
+    return Terms(lease, min(rng.randint(100, 3_000), longest), outage_wait, period, ticks=rng.random() < 0.8)
 
 
 def _plan_calls(world: World, nodes: list[str], terms: Terms, ticks: int) -> None:
@@ -52,6 +54,7 @@ def _plan_calls(world: World, nodes: list[str], terms: Terms, ticks: int) -> Non
             world.call(at, node, tick * terms.period, terms, job, fate(rng, often), offsets[node])
 
 
-def _everybody(world: World, nodes: list[str], tick: int) -> list[Call]:
+def _everybody(world: World, nodes: list[str], tick: int, ticks: bool) -> list[Call]:
     rng = world.rng
-    return [world.call(tick * 1000 + rng.randint(0, 10), node, tick, FINAL, Job(2_000)) for node in nodes]
+    terms = replace(FINAL, ticks=ticks)
+    return [world.call(tick * 1000 + rng.randint(0, 10), node, tick, terms, Job(2_000)) for node in nodes]
