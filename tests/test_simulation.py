@@ -24,6 +24,12 @@ LATE_OKS_JOIN = ("lock/holder.py", "self._begun or self._clock() < self._prepare
 SAME_HOLDER_AGAIN = ("lock/candidate.py", "seat.holder = random_id()", "pass")
 DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
 
+RESTARTED_KNOW_NOTHING = (
+    "lock/quorum.py",
+    """ticks and all(not answer["token"] and""",
+    "ticks and all(blank(answer) and",
+)
+
 
 @pytest.mark.parametrize("first", range(1, 401, STRIDE))
 def test_promises_hold_in_every_schedule(first: int) -> None:
@@ -96,8 +102,9 @@ def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kin
         (LATE_OKS_JOIN, "late_ok", "overlap"),
         (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
         (DEAD_COMMITS_SEND_HOME, "two_dead_commits", "silent"),
+        (RESTARTED_KNOW_NOTHING, "restarted_and_forgotten", "overlap"),
     ],
-    ids=["late oks join", "the same holder again", "dead commits send home"],
+    ids=["late oks join", "the same holder again", "dead commits send home", "restarted ones know nothing"],
 )
 def test_a_schedule_by_hand_holds_its_rule(simulate: Simulate, change: Change, schedule: str, kind: str) -> None:
     """Too rare for chance: without the rule the schedule breaks a promise."""

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.simulation.network import NEVER, Passage
 from tests.simulation.node import Fate, Job, Terms
@@ -11,6 +11,7 @@ from tests.simulation.server import Server
 from tests.simulation.world import World
 
 TERMS = Terms(lease=12_000, kill_after=2_000, outage_wait=12_000)
+PLAIN = replace(TERMS, ticks=False)
 REFUSED = Passage(NEVER, NEVER, reset=1)  # the request gets nowhere, and its node hears that at once
 
 
@@ -41,11 +42,11 @@ class Script:
         return Passage(1, 1)
 
 
-def _world(script: Script) -> World:
+def _world(script: Script, terms: Terms = TERMS) -> World:
     """Three voters that know the key: n0 ran tick 0 in the first second. Everything else begins at 10 s."""
     world = World(random.Random(1), 3, script)
     script.now = lambda: world.time.now
-    world.call(0, "n0", 0, TERMS, Job(500))
+    world.call(0, "n0", 0, terms, Job(500))
     return world
 
 
@@ -107,4 +108,18 @@ def two_dead_commits() -> Report:
     return _report(world)
 
 
-SCHEDULES = {"late_ok": late_ok, "asked_again": asked_again, "two_dead_commits": two_dead_commits}
+def restarted_and_forgotten() -> Report:
+    """Without ticks: a voter that restarted with its data does not know nothing; with one that forgot it is no quorum.
+
+    A restarts, n1 can't reach it and runs with B and C. C forgets. n2 can't reach B, and gets the ok of A and C.
+    """
+    world = _world(Script(Cut("n1", "A"), Cut("n2", "B")), PLAIN)
+    world.time.at(9_000, world.servers[0].go_down)
+    world.time.at(9_100, world.servers[0].come_up)
+    world.call(10_000, "n1", 10, PLAIN, Job(5_000))
+    world.time.at(12_000, world.servers[2].flush)
+    world.call(12_100, "n2", 10, PLAIN)
+    return _report(world)
+
+
+SCHEDULES = {one.__name__: one for one in (late_ok, asked_again, two_dead_commits, restarted_and_forgotten)}
