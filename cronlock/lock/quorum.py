@@ -75,7 +75,8 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> i
     """The oks that count. `fresh`: the short lease behind that answer still stands.
 
     All voters' oks count together. Else those of copies that remember count; and without ticks, where a second run of
-    the same tick can't be, those of blank copies when no copy remembers anything.
+    the same tick can't be, those of copies without a token when no copy has one: with one that forgot, a copy that was
+    restarted could outvote those which know of a run that it missed.
     """
     answers = [reply for reply in replies if isinstance(reply, dict)]
     valid = [reply for reply, good in zip(replies, fresh, strict=True) if isinstance(reply, dict) and good]
@@ -84,7 +85,7 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> i
     if len(oks) == len(replies):
         return len(oks)
     nothing_known = (record.OK, record.BUSY, record.CLOCK)
-    if not ticks and all(blank(answer) and answer["answer"] in nothing_known for answer in answers):
+    if not ticks and all(not answer["token"] and answer["answer"] in nothing_known for answer in answers):
         return len(oks)
     return remembering
 

@@ -1,0 +1,91 @@
+"""The command and its guard, as far as Hold sees them."""
+
+from cronlock.child.guard import NEVER
+from cronlock.system import signal
+from tests.simulation.baton import Task, Time
+
+
+class Command:
+    """Runs for `length` ms; SIGTERM ends it after `obeys` ms."""
+
+    stopped_by = 0
+
+    def __init__(self, time: Time, task: Task, length: int, obeys: int) -> None:
+        self.killed_by = 0
+        self.start = time.now
+        self.end: int | None = None
+        self._time = time
+        self._task = task
+        self._obeys = obeys
+        time.at(time.now + length, lambda: self._over(0))
+
+    def _over(self, killed_by: int) -> None:
+        if self.end is None:
+            self.end = self._time.now
+            self.killed_by = killed_by
+            self._time.wake(self._task)
+
+    def look(self) -> int | None:
+        """Its exit status once it has ended."""
+        if self.end is None:
+            return None
+        return 128 + self.killed_by if self.killed_by else 0
+
+    def signal(self, number: int) -> None:
+        if number == signal.SIGKILL:
+            self._over(number)
+        elif number == signal.SIGTERM:
+            self._time.at(self._time.now + self._obeys, lambda: self._over(number))
+
+    def reap(self) -> None:
+        pass
+
+
+class Guard:
+    """A process of its own: it acts while the one that it guards is stopped, and when that one dies."""
+
+    def __init__(self, time: Time, kill_after: int) -> None:
+        self.begin_at = NEVER
+        self.begun = False
+        self.command: Command | None = None
+        self._kill_at = NEVER
+        self._time = time
+        self._kill_after = kill_after
+        self._gone = False
+
+    def announce(self, begin_at: int, kill_at: int) -> None:
+        """Say until when the process is to be trusted."""
+        self.begin_at = begin_at
+        if not self.begun and not self._gone:
+            self._kill_at = kill_at
+            self._time.at(begin_at, self._look)
+
+    def _look(self) -> None:
+        if self._time.now >= self.begin_at and not self._gone:
+            self.begin()
+
+    def begin(self) -> None:
+        """SIGTERM now and SIGKILL when it is time: it has heard nothing, or that the process is dead."""
+        if self.begun or self._gone:
+            return
+        self.begun = True
+        if self.command:
+            self.command.signal(signal.SIGTERM)
+            self._time.at(min(self._kill_at, self._time.now + self._kill_after), self._force)
+
+    def _force(self) -> None:
+        if self.command and not self._gone:
+            self.command.signal(signal.SIGKILL)
+
+    def company(self, _until: int) -> bool:
+        """Nothing but the command is in its group."""
+        return False
+
+    def keep_awake(self) -> None:
+        pass
+
+    def got(self, _number: int) -> bool:
+        return False
+
+    def let_go(self) -> None:
+        self._gone = True

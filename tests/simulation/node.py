@@ -1,0 +1,183 @@
+"""One call of `cronlock run` on one node: the real Contender and Hold, as run.py uses them, and what may befall it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cronlock.contender import Contender
+from cronlock.errors import Interrupted, Refused, Unreachable
+from cronlock.hold import LOST, Hold, guard_times
+from cronlock.lock.holder import Holder
+from cronlock.plan import Plan
+from cronlock.schedule import STOP_MARGIN
+from cronlock.system import signal
+from tests.simulation.baton import Task
+from tests.simulation.command import Command, Guard
+from tests.simulation.server import EPOCH
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the calls of one key agree on. All in ms but the period, which is in seconds."""
+
+    lease: int = 10_000
+    kill_after: int = 3_000
+    outage_wait: int = 10_000
+    period: int = 60
+    ticks: bool = True
+
+
+@dataclass
+class Fate:
+    """What befalls a call at its `count`th moment of one kind: clock, send or step.
+
+    `what`: "die" (kill -9), "crash" (the machine), "pause" for `length` ms, "signal" (SIGTERM).
+    """
+
+    what: str
+    moment: str
+    count: int
+    length: int = 0
+
+
+@dataclass
+class Job:
+    """What the command does: how long it takes, and how long after SIGTERM it ends."""
+
+    length: int = 1_000
+    obeys: int = 10
+
+
+class Dead(BaseException):
+    """Ends the thread of a call that is no more."""
+
+
+class SimulatedPlan(Plan):
+    """The decisions that a Plan would have come to; the node's wall clock is `offset` ms off."""
+
+    def __init__(self, world: "World", node: str, tick: int, offset: int, terms: Terms) -> None:
+        self.key, self.node, self.again = "job", node, False
+        self.tick, self.next = (tick, tick + terms.period) if terms.ticks else (0, 0)
+        self.schedule, self.ttl, self.retention = None, terms.lease, 30 * 86_400_000
+        self.kill_after, self.spare = terms.kill_after, terms.kill_after + STOP_MARGIN
+        self.outage_wait, self.late_at = terms.outage_wait, self.next * 1000
+        self._wall = lambda: EPOCH + offset + world.time.now
+
+    def too_late(self, ahead: int = 0) -> bool:
+        return bool(self.late_at and self._wall() + ahead >= self.late_at)
+
+    def ask(self, _now: float) -> dict[str, object]:
+        return super().ask(self._wall() / 1000)
+
+
+class Call:
+    """What one call came to: `outcome` is ran, lost, given back, held, done, late, unreachable, died or an error."""
+
+    def __init__(self, world: "World", node: str, tick: int, terms: Terms, offset: int, job: Job, fate: Fate | None):
+        self.node, self.tick, self.terms = node, tick if terms.ticks else 0, terms
+        self.name = f"{node}/{tick - EPOCH // 1000}"
+        self.begun = 0
+        self.ended: int | None = None
+        self.outcome = ""
+        self.said = ""
+        self.token = 0
+        self.command: Command | None = None
+        self.fate = fate
+        self.struck = False
+        self._world = world
+        self._plan = SimulatedPlan(world, node, tick, offset, terms)
+        self._job = job
+        self._guard = Guard(world.time, terms.kill_after)
+        self._told_to_end = self._ending = False
+
+    def told(self, text: str) -> None:
+        """What Say would print."""
+        self._world.tell(self.name, text)
+
+    def live(self, task: Task) -> None:
+        """From its start to its end; the body of its thread."""
+        self._task, self.begun = task, self._world.time.now
+        self._world.tell(self.name, "starts")
+        self.voters = self._world.voters_for(self, task)
+        self.voters.point = self._point
+        try:
+            self.outcome = self._story()
+        except (Unreachable, Refused, Interrupted) as error:
+            self.outcome, self.said = type(error).__name__.lower(), str(error)
+        except Dead:
+            self.outcome = "died"
+        except Exception as error:
+            self.outcome, self.said = "error", f"{type(error).__name__}: {error}"
+        self.voters.close()
+        self.ended = self._world.time.now
+        self._world.tell(self.name, "ends", self.outcome, self.said)
+
+    def _story(self) -> str:
+        got = Contender(self._plan, self.voters, self, ["job"]).contend()
+        if not isinstance(got, Holder):
+            self.said = f"token {got.answer.get('token')}, tick {got.answer.get('tick')}"
+            return got.kind
+        try:
+            self.command = self._launch(got)
+        except BaseException as end:
+            if not isinstance(end, Dead):
+                self._guard.let_go()
+                got.release()
+            raise
+        hold = Hold(self.command, self._guard, self.voters, got, self.terms.kill_after, None)
+        hold.wait()
+        self._ending = True
+        state, outcome = ("done", "ran") if not self._told_to_end else ("back", "given back")
+        if hold.cause:
+            state, outcome = "done", "lost" if hold.cause == LOST else "timed out"
+        self.said = hold.why
+        self._world.tell(self.name, "tells of its end:", outcome, self.said)
+        got.finish(state, outcome, hold.cause)
+        return outcome
+
+    def _launch(self, holder: Holder) -> Command:
+        """Run._launch: guard and command, after one more look."""
+        self._guard.announce(*guard_times(holder))
+        if holder.stop_at <= self.voters.clock() or self._guard.begun:
+            raise Unreachable("the lease was over before the command could start")
+        self.token = holder.token
+        command = self._guard.command = Command(self._world.time, self._task, self._job.length, self._job.obeys)
+        self._world.tell(self.name, "runs, token", self.token, "attempt", holder.attempt)
+        return command
+
+    # -- what befalls it -------------------------------------------------------------------------------------------
+
+    def _point(self, moment: str) -> None:
+        fate = self.fate
+        if not fate or fate.moment != moment:
+            return
+        fate.count -= 1
+        if fate.count <= 0:
+            self.fate = None
+            self.struck = True
+            self._befall(fate)
+
+    def _befall(self, fate: Fate) -> None:
+        self._world.tell(self.name, fate.what, fate.length or "")
+        if fate.what == "pause":
+            self._world.time.sleep(self._task, self._world.time.now + fate.length, deaf=True)
+        elif fate.what == "signal":
+            self._told()
+        else:
+            self._die(at_once=fate.what == "crash")
+
+    def _told(self) -> None:
+        if self.command and self.command.look() is None:
+            self._told_to_end = True
+            self.command.signal(signal.SIGTERM)
+        elif not self.command and not self._ending:
+            self._ending = True
+            raise Interrupted(signal.SIGTERM)
+
+    def _die(self, at_once: bool) -> None:
+        if self.command and at_once:
+            self.command.signal(signal.SIGKILL)
+        self._guard.begin()
+        raise Dead

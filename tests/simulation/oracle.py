@@ -1,0 +1,78 @@
+"""Which promises a simulation broke."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.nemesis.journal import Run
+from tests.nemesis.oracle import Rules, Violation, judge
+from tests.simulation.node import Call
+from tests.simulation.world import World
+
+OUTCOMES = {"ran", "lost", "given back", "held", "done", "late", "unreachable", "interrupted", "died"}
+FINISHED = 3_000 + 300  # ms that a farewell may take
+
+
+@dataclass
+class Report:
+    """`violations`, the `story` that led there, and how many runs there were."""
+
+    violations: list[Violation]
+    story: str
+    runs: int
+
+    def __str__(self) -> str:
+        return "\n".join([self.story, *(f"{one.kind}: {one.text}" for one in self.violations)])
+
+
+def broken(world: World) -> list[Violation]:
+    """All violations of what happened until now."""
+    runs = sorted((call for call in world.calls if call.command), key=lambda call: (call.command.start, call.token))
+    return [
+        *judge([_run(call, world.time.now) for call in runs], [], Rules()),
+        *_quiet(world),
+        *_ends(world),
+    ]
+
+
+def _run(call: Call, now: int) -> Run:
+    start, end = call.command.start, now if call.command.end is None else call.command.end
+    given_back = 15 if call.outcome in ("given back", "interrupted") else 0
+    return Run(
+        str(call.tick or call.name), call.token, 1, call.node, 0, start, start, False, max(end, start + 1), given_back
+    )
+
+
+def _ends(world: World) -> Iterable[Violation]:
+    for call in world.calls:
+        if call.ended is None or call.outcome not in OUTCOMES:
+            yield Violation("left over", f"{call.name}: {call.outcome or 'it did not end'} {call.said}")
+        elif call.command and not call.struck and call.ended > (call.command.end or call.ended) + FINISHED:
+            yield Violation("slow", f"{call.name}: it ended {call.ended - call.command.end} ms after its command")
+
+
+def _quiet(world: World) -> Iterable[Violation]:
+    """A node that goes home in silence has a reason to: its tick, or a newer one, or an older lease in the way."""
+    for call in world.calls:
+        if call.outcome in ("held", "done") and not _reason(world, call):
+            yield Violation("silent", f"{call.name}: {call.outcome}, {call.said}, and there was no such run")
+
+
+def _reason(world: World, call: Call) -> bool:
+    for known in world.committed.values():
+        if known.tick > call.tick and known.first <= call.ended:
+            return True
+        if known.quorum_at is None or known.quorum_at > call.ended:
+            continue
+        if known.tick == call.tick != 0 or (call.outcome == "held" and known.until >= call.begun):
+            return True
+    return False
+
+
+def missed(world: World, calls: list[Call]) -> Iterable[Violation]:
+    """Of the last tick, when all is well and has been for a while: one node runs it, and the others are quiet."""
+    outcomes = [call.outcome for call in calls]
+    if outcomes.count("ran") != 1 or any(outcome not in ("ran", "held", "done") for outcome in outcomes):
+        yield Violation("missed", f"the last tick: {', '.join(f'{call.name} {call.outcome}' for call in calls)}")
+    for server in world.servers:
+        if server.live:
+            yield Violation("left over", f"a lease at {server.name}, of {server.copy.get('node')}")

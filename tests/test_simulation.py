@@ -1,0 +1,111 @@
+"""What the lock promises holds in thousands of schedules, and the simulation sees what breaks it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.commands import ROOT
+from tests.simulation.directed import SCHEDULES
+from tests.simulation.seeds import play
+
+STRIDE = 100
+Change = tuple[str, str, str]  # of a file of cronlock: what stands there, and what instead
+Simulate = Callable[..., subprocess.CompletedProcess[str]]
+
+QUORUM_OF_ONE = ("lock/quorum.py", "return voters // 2 + 1", "return 1")
+BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not blank(answer) for answer in oks)", "len(oks)")
+LATE_OKS_JOIN = ("lock/holder.py", "self._begun or self._clock() < self._prepared_until:", "True:")
+SAME_HOLDER_AGAIN = ("lock/candidate.py", "seat.holder = random_id()", "pass")
+DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
+
+RESTARTED_KNOW_NOTHING = (
+    "lock/quorum.py",
+    """ticks and all(not answer["token"] and""",
+    "ticks and all(blank(answer) and",
+)
+
+
+@pytest.mark.parametrize("first", range(1, 401, STRIDE))
+def test_promises_hold_in_every_schedule(first: int) -> None:
+    """Each seed is another one; `python -m tests.simulation SEED` tells the story of one."""
+    for seed in range(first, first + STRIDE):
+        report = play(seed)
+        assert not report.violations, f"seed {seed}\n{report}"
+
+
+def test_a_seed_plays_the_same_again() -> None:
+    """Also what cronlock itself leaves to chance."""
+    assert str(play(7)) == str(play(7))
+
+
+def test_the_schedules_are_worth_playing() -> None:
+    """Things do go wrong in them, runs are lost and given back, and yet there are runs."""
+    reports = [play(seed) for seed in range(1, 41)]
+    story = "\n".join(report.story for report in reports)
+    assert sum(report.runs for report in reports) > 2 * len(reports)
+    for what in ("restarts with", "forgets all", "stopped", "cut off", "pause", "die", "crash", "given back", "lost"):
+        assert what in story
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_promises_hold_in_a_schedule_that_broke_them(schedule: str) -> None:
+    """Written by hand, from a counter-example."""
+    report = SCHEDULES[schedule]()
+    assert not report.violations, str(report)
+
+
+@pytest.fixture
+def simulate(tmp_path: Path) -> Simulate:
+    """simulate(change, *words): `python -m tests.simulation` with a cronlock that is changed in one place."""
+
+    def start(change: Change, *words: str) -> subprocess.CompletedProcess[str]:
+        ignored = shutil.ignore_patterns("__pycache__")
+        for folder in ("cronlock", "tests/nemesis", "tests/simulation"):
+            shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+        shutil.copy(ROOT / "tests/__init__.py", tmp_path / "tests")
+        path = tmp_path / "cronlock" / change[0]
+        text = path.read_text()
+        assert text.count(change[1]) == 1
+        path.write_text(text.replace(change[1], change[2]))
+        words = (sys.executable, "-m", "tests.simulation", *words)
+        env = os.environ | {"PYTHONPATH": str(tmp_path)}
+        return subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        (QUORUM_OF_ONE, ("overlap", "twice", "token", "silent")),
+        (BLANK_COPIES_VOTE, ("overlap", "twice")),
+    ],
+    ids=["quorum of one", "blank copies vote"],
+)
+def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kinds: tuple[str, ...]) -> None:
+    """Within two hundred seeds."""
+    done = simulate(change, "1", "200")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert any(line.startswith(kinds) for line in done.stdout.splitlines()), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "schedule", "kind"),
+    [
+        (LATE_OKS_JOIN, "late_ok", "overlap"),
+        (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
+        (DEAD_COMMITS_SEND_HOME, "two_dead_commits", "silent"),
+        (RESTARTED_KNOW_NOTHING, "restarted_and_forgotten", "overlap"),
+    ],
+    ids=["late oks join", "the same holder again", "dead commits send home", "restarted ones know nothing"],
+)
+def test_a_schedule_by_hand_holds_its_rule(simulate: Simulate, change: Change, schedule: str, kind: str) -> None:
+    """Too rare for chance: without the rule the schedule breaks a promise."""
+    done = simulate(change, schedule)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"\n{kind}: " in done.stdout, done.stdout + done.stderr
