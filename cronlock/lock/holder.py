@@ -147,7 +147,7 @@ class Holder:
             return
         if isinstance(reply, Failure) or reply["answer"] == record.EXPIRED:
             return
-        if reply["answer"] == record.OK:
+        if reply["answer"] == record.OK and _same_server(seat, reply):
             self._good(seat, request)
         else:
             seat.prepared = False
@@ -253,6 +253,13 @@ class Holder:
         """A write-back that was lost on its way must not come back after the finish."""
         while (now := self._clock()) < min(until, max(seat.void_at for seat in self._seats.all)):
             self._voters.step(min(until, max(seat.void_at for seat in self._seats.all)) - now)
+
+
+def _same_server(seat: "Seat", reply: "Fields") -> bool:
+    """Whether the server that took the commit is the one that said ok: another may have gone back to that ok, and given
+    this voter to a run in between.
+    """
+    return isinstance(seat.reply, dict) and bool(seat.reply["run_id"] == reply["run_id"])
 
 
 def _may_say_ok(reply: "Reply | None") -> bool:

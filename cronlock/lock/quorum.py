@@ -120,7 +120,8 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
 def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: int) -> "Verdict | None":
     """The verdict when a person says that what the voters answer now is the truth: none who answers is left out.
 
-    Copies that forgot count as well, and other settings were not judged; a live lease anywhere forbids it.
+    Copies that forgot count as well, and other settings were not judged; a live lease anywhere forbids it, also that of
+    a node which only asks: what it commits next would be adopted away.
     """
     if any(reply is None for reply in replies):
         return None
@@ -131,7 +132,7 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
     clocks = [answer for answer in answers if answer["answer"] == record.CLOCK]
     if clocks:
         return Verdict(REFUSED, clocks[0], record.CLOCK)
-    if sum(answer["answer"] == record.OK for answer in answers) >= quorum(len(replies)):
+    if len(answers) >= quorum(len(replies)) and all(answer["answer"] == record.OK for answer in answers):
         return Verdict(WON)
     return undecided(replies)
 
