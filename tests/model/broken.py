@@ -111,20 +111,20 @@ def end_lease_and_token(copy: Copy) -> None:
 # -- what a node makes of the answers ----------------------------------------------------------------------------------
 
 
-def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], _ticks: bool) -> quorum.Verdict | None:
+def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], _tick: int) -> quorum.Verdict | None:
     """A key is new when all who answer have no record of it, with ticks too."""
-    return quorum.judge(replies, fresh, False)
+    return quorum.judge(replies, fresh, 0)
 
 
-def judge_blank_votes(replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool) -> quorum.Verdict | None:
+def judge_blank_votes(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
     """A copy that forgot votes like any other."""
     remembering = [reply | {"token": max(1, reply["token"])} if isinstance(reply, dict) else reply for reply in replies]
-    return quorum.judge(remembering, fresh, ticks)
+    return quorum.judge(remembering, fresh, tick)
 
 
-def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool) -> quorum.Verdict | None:
+def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
     """One held or done sends a node home that has no quorum of ok any more."""
-    verdict = quorum.judge(replies, fresh, ticks)
+    verdict = quorum.judge(replies, fresh, tick)
     answers = [reply for reply in replies if isinstance(reply, dict)]
     quiet = [answer for answer in answers if answer["answer"] in quorum.QUIET]
     oks = sum(answer["answer"] == record.OK for answer in answers)
@@ -135,23 +135,15 @@ def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], ticks: 
     return quorum.Verdict(quiet[0]["answer"], quiet[0])
 
 
-def judge_quiet_agrees(
-    replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool, tick: int = 1
-) -> quorum.Verdict | None:
-    """Not known as bad, but a proposal: those who send a node home speak of one run, or of a newer tick."""
-    verdict = quorum.judge(replies, fresh, ticks)
-    if not verdict or verdict.kind not in (record.HELD, record.DONE):
-        return verdict
-    quiet = [reply for reply in replies if isinstance(reply, dict) and reply["answer"] in quorum.QUIET]
-    tokens = [answer["token"] for answer in quiet]
-    newer = sum(answer["tick"] > tick for answer in quiet)
-    enough = quorum.quorum(len(replies))
-    if newer >= enough or max(tokens.count(token) for token in tokens) >= enough:
-        return verdict
-    return None if None in replies else quorum.undecided(replies)
+def judge_quiet_differs(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
+    """Those who send a node home may speak of different runs."""
+    answers = [reply for reply in replies if isinstance(reply, dict)]
+    token = max((answer["token"] for answer in answers), default=0)
+    alike = [reply | {"token": token} if isinstance(reply, dict) and reply["token"] else reply for reply in replies]
+    return quorum.judge(alike, fresh, tick)
 
 
-def late_ok_always(_answer: Fields, _token: int) -> bool:
+def joins_always(_answer: Fields, _token: int) -> bool:
     """Whatever a late ok says, the commit goes there."""
     return True
 

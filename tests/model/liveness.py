@@ -46,7 +46,7 @@ def _refused(model: Model, c: int, copies: list[Kept], up: tuple[int, ...], vote
     asked = {i: voter.do("prepare", copies[i], c, ask) for i in up}
     down = quorum.Failure("down")
     replies = [asked[i][0].fields() if i in asked else down for i in range(len(copies))]
-    verdict = rules.judge(replies, [True] * len(replies), bool(node.tick))
+    verdict = rules.judge(replies, [True] * len(replies), node.tick)
     if not verdict or verdict.kind != quorum.WON:
         return ", ".join(answer.answer for answer, _copy in asked.values())
     answers = [answer.fields() for answer, _copy in asked.values()]

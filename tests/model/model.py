@@ -4,10 +4,11 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from cronlock.lock import quorum
-from tests.model.moves import ANSWERED, BEGIN, HEARD, Move, Moves, said_ok, saw
+from tests.model.fates import Fates
+from tests.model.moves import ANSWERED, BEGIN, HEARD, JOINED, Move, Moves, said_ok, saw
 from tests.model.promises import begins_badly, exits_badly
 from tests.model.states import Numbers, State, Step
-from tests.model.voter import BLANK, NOBODY, Answer, Kept, Unheard, Voter
+from tests.model.voter import Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -38,6 +39,7 @@ class Model:
         self._moves = Moves(world, self._voter)
         self._known: dict[tuple[int, int, int], list[tuple[str, int, int, str]]] = {}  # steps at one voter
         self._memo: dict[Hashable, Any] = {}
+        self._fates = Fates(world, self._voter, self.columns, self.clients, self.pasts)
 
     @property
     def start(self) -> State:
@@ -71,7 +73,7 @@ class Model:
                     found += self._late_steps(state, voter, c, client)
             found += self._alone(state, c)
         for voter in different:
-            found += self._of_the_voter(state, voter)
+            found += self._fates.steps(state, voter)
         return found
 
     # -- help with states ------------------------------------------------------------------------------------------
@@ -121,6 +123,11 @@ class Model:
         on_its_way = keeps == TO_COMMIT and isinstance(view, Unheard) and said_ok(view.answer)
         return self.columns(saw(column, c, view if view == keeps or on_its_way else UNASKED))
 
+    def doubts(self, number: int, c: int) -> int:
+        """The column when node c counts an acknowledgement from here no more."""
+        column = self.columns.values[number]
+        return self.columns(saw(column, c, TO_COMMIT)) if column.views[c] == BELIEVED else number
+
     # -- steps of a node -------------------------------------------------------------------------------------------
 
     def _may_not_begin(self, c: int, clients: tuple[int, ...]) -> bool:
@@ -160,6 +167,9 @@ class Model:
         client, past = self.client(state, c), self.past(state)
         if then == HEARD:
             return self._heard(state, c), ""
+        if then == JOINED:
+            columns = [self._once(self.doubts, column, c) for column in state[: self.voters]]
+            return (*columns, *state[self.voters :]), ""
         if then == ANSWERED:
             hopeless = sum(view == UNASKED or said_ok(view) for view in self.views(state, c)) < self.enough
             leaves = hopeless and not self.world.watch_exits
@@ -236,64 +246,12 @@ class Model:
             self._memo[key] = self._moves.verdict(views, c)
         kind, claim = self._memo[key]
         if kind == quorum.WON:
-            committing = client._replace(phase=COMMITTING, claim=claim, fresh=self.world.joins_fresh)
+            committing = client._replace(
+                phase=COMMITTING, claim=claim, fresh=self.world.late_oks and not self.world.old_acks
+            )
             after = self._becomes(state, c, committing, TO_COMMIT)
             found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after))
         elif kind in quorum.QUIET:
             broken = exits_badly(self.world.nodes[c].tick, self.past(state)) if self.world.watch_exits else ""
             found.append(Step(f"c{c} says {kind} and exits 0", None, gone, broken))
         return found
-
-    # -- steps of a voter ------------------------------------------------------------------------------------------
-
-    def _of_the_voter(self, state: State, voter: int) -> list[Step]:
-        number, past = state[voter], state[-1]
-        holder = self.columns.values[number].copy.holder
-        client = state[self.voters + holder] if holder != NOBODY else NOBODY
-        found = [
-            Step(text, voter, (*state[:voter], after, *state[voter + 1 : -1], then))
-            for text, after, then in self._once(self._happens, number, client, past)
-        ]
-        if self.world.pause and not self.past(state).paused and not self.columns.values[number].copy.paused:
-            found.append(self._paused(state, voter))
-        return found
-
-    def _happens(self, number: int, holder: int, past_number: int) -> list[tuple[str, int, int]]:
-        """What may happen to a copy: text, column, past."""
-        column, past, world = self.columns.values[number], self.pasts.values[past_number], self.world
-        copy, found = column.copy, []
-
-        def becomes(text: str, after: Kept, then: Past) -> None:
-            found.append((text, self.columns(Column(after, column.views)), self.pasts(then)))
-
-        if copy.live and not self._outlasts(column, self.clients.values[holder]):
-            becomes(f"the lease of c{copy.holder} ends at %s", self._voter.end_lease(copy), past)
-        if past.forgets and copy != BLANK:
-            becomes("%s FORGETS everything", BLANK, past._replace(forgets=past.forgets - 1))
-        if past.backs and copy != world.start[0]:
-            older = world.start[0]._replace(stale=world.run_ids)
-            becomes("%s GOES BACK to what it had at first", older, past._replace(backs=past.backs - 1))
-        return found
-
-    def _outlasts(self, column: Column, holder: Client) -> bool:
-        """Whether this lease goes on at its voter as long as its holder counts on it."""
-        view = column.views[column.copy.holder]
-        if holder.fresh and view == TO_COMMIT:
-            return True
-        if column.copy.kind == "prepare":
-            return self.world.prompt and holder.phase == ASKING and isinstance(view, Answer)
-        believes = (COMMITTING, RUNNING) if self.world.prompt_acks else (RUNNING,)
-        return self.world.punctual and holder.phase in believes and view == BELIEVED
-
-    def _paused(self, state: State, voter: int) -> Step:
-        """Pause reaches a voter; once enough have it, it is said to be done, and who begins later is warned."""
-        column, past = self.columns.values[state[voter]], self.past(state)
-        _answer, copy = self._voter.do("pause", column.copy, -1)
-        columns = [*state[: self.voters]]
-        columns[voter] = self.columns(Column(copy, column.views))
-        clients = state[self.voters : -1]
-        if sum(self.columns.values[number].copy.paused for number in columns) >= self.world.pause:
-            past = past._replace(paused=True)
-            warned = self.clients(Client(warned=True))
-            clients = tuple(warned if self.clients.values[n].phase == IDLE else n for n in clients)
-        return Step("pause reaches %s", voter, (*columns, *clients, self.pasts(past)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from cronlock.lock import quorum, record
-from tests.model.voter import Answer, Kept, Unheard, Voter
+from tests.model.voter import DEAD, Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -23,7 +23,13 @@ from tests.model.world import (
     World,
 )
 
-ANSWERED, BEGIN, STOP, HEARD = "answered", "begin", "stop", "heard"  # what to look at afterwards: see model.py
+ANSWERED, JOINED, BEGIN, STOP, HEARD = (
+    "answered",
+    "joined",
+    "begin",
+    "stop",
+    "heard",
+)  # what to look at afterwards: see model.py
 
 
 class Move(NamedTuple):
@@ -38,6 +44,11 @@ class Move(NamedTuple):
 def saw(column: Column, c: int, view: View, copy: Kept | None = None) -> Column:
     """The column once node c knows this of the voter."""
     return Column(copy or column.copy, (*column.views[:c], view, *column.views[c + 1 :]))
+
+
+def orphaned(copy: Kept, c: int) -> Kept:
+    """The copy once node c has given up the id that it had there."""
+    return copy._replace(holder=DEAD) if copy.holder == c else copy
 
 
 def said_ok(view: View) -> bool:
@@ -72,10 +83,10 @@ class Moves:
             after = saw(column, c, view, copy) if view else Column(copy, column.views)
             yield Move(f"{text}: done, answer lost", after, client, then)
 
-    def _prepared(self, column: Column, c: int) -> tuple[Answer, Kept]:
+    def _prepared(self, column: Column, c: int, holder: int | None = None) -> tuple[Answer, Kept]:
         node = self._world.nodes[c]
         ask = (("tick", node.tick), ("attempts", node.attempts), ("again", int(node.again)))
-        return self._do("prepare", column.copy, c, ask)
+        return self._do("prepare", column.copy, c if holder is None else holder, ask)
 
     def _asking(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         if column.views[c] != UNASKED:
@@ -103,22 +114,24 @@ class Moves:
             yield from self._late_ok(column, c, client)
 
     def _late_ok(self, column: Column, c: int, client: Client) -> Iterator[Move]:
-        """A voter that said no ok is asked again (holder.py), or what it said comes late."""
+        """What a voter said comes late, or it is asked again: under another id, where its answer was lost."""
         view = column.views[c]
         if isinstance(view, Unheard):
-            joins = self._joins(view.answer, client)
-            yield Move(f"c{c} hears the late ok of %s", saw(column, c, TO_COMMIT if joins else REJECTED), client)
-        elif view == UNASKED:
-            answer, copy = self._prepared(column, c)
-            if not said_ok(answer):
-                return
-            text, joins = f"c{c} prepare at %s once more", self._joins(answer, client)
-            yield Move(f"{text}: ok", saw(column, c, TO_COMMIT if joins else REJECTED, copy), client)
+            yield self._joining(f"c{c} hears the late ok of %s", column, c, client, view.answer)
+            column = Column(orphaned(column.copy, c), column.views)
+        elif view != UNASKED:
+            return
+        answer, copy = self._prepared(column, c)
+        if said_ok(answer):
+            text = f"c{c} prepare at %s once more"
+            yield self._joining(f"{text}: ok", saw(column, c, UNASKED, copy), c, client, answer)
             yield from self._executed(text, column, copy, client, c, Unheard(answer))
 
-    def _joins(self, answer: Answer, client: Client) -> bool:
-        in_time = client.fresh or not self._world.joins_fresh
-        return in_time and self._world.rules.late_ok(answer.fields(), client.token)
+    def _joining(self, text: str, column: Column, c: int, client: Client, answer: Answer) -> Move:
+        if not self._world.rules.joins(answer.fields(), client.token):
+            return Move(text, saw(column, c, REJECTED), client)
+        then = "" if client.fresh or self._world.old_acks else JOINED
+        return Move(text, saw(column, c, TO_COMMIT), client, then)
 
     def _running(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         believed = column.views[c] == BELIEVED
@@ -144,7 +157,7 @@ class Moves:
         """What node c makes of the answers: the kind of verdict, and what it commits when it won."""
         node, rules = self._world.nodes[c], self._world.rules
         replies = [view.fields() if isinstance(view, Answer) else None for view in views]
-        verdict = rules.judge(replies, [True] * len(replies), bool(node.tick))
+        verdict = rules.judge(replies, [True] * len(replies), node.tick)
         if not verdict or verdict.kind != quorum.WON:
             return (verdict.kind if verdict else ""), ()
         claim = rules.claim([reply for reply in replies if reply], node.tick, node.again)
@@ -155,8 +168,10 @@ class Moves:
         if client.phase in (IDLE, ASKING):
             return []
         found = []
-        if self._world.twice or client.phase != COMMITTING or column.views[c] == UNASKED:
+        if self._world.twice == "the same id" or client.phase != COMMITTING or column.views[c] == UNASKED:
             found.append(("prepare", self._prepared(column, c)[1]))
+        if self._world.twice == "another id":
+            found.append(("first prepare", self._prepared(column, c, DEAD)[1]))
         may_commit = client.phase in (RUNNING, ENDED) or column.views[c] == TO_COMMIT
         if self._world.late_commits and client.phase != COMMITTING and client.claim and may_commit:
             found.append(("commit", self._do("commit", column.copy, c, client.claim)[1]))

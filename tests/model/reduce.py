@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.model.model import Model
 from tests.model.states import State
-from tests.model.voter import NOBODY, Answer, Unheard
+from tests.model.voter import DEAD, NOBODY, Answer, Unheard
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -68,7 +68,7 @@ class Reduction:
             holder = self._holders.get(number)
             if holder is None:
                 holder = self._holder(number)
-            pair = (number, clients[holder] if holder != NOBODY else NOBODY)
+            pair = (number, clients[holder] if holder >= 0 else NOBODY)
             column, holder = self._tidied.get(pair) or self._tidy(*pair)
             columns.append(column)
             holders.append(holder)
@@ -134,8 +134,14 @@ class Reduction:
         column = self._model.columns.values[number]
         copy = column.copy
         found = number, copy.holder
-        if copy.kind == "prepare" and not copy.live and not self._counts(column, self._model.clients.values[holder]):
-            found = self._model.columns(Column(copy._replace(holder=NOBODY, kind=""), column.views)), NOBODY
+        dead = copy.holder == DEAD
+        if copy.live or not (dead or copy.kind == "prepare"):
+            pass
+        elif dead or not self._counts(column, self._model.clients.values[holder]):
+            found = (
+                self._model.columns(Column(copy._replace(holder=NOBODY, kind="", claims=False), column.views)),
+                NOBODY,
+            )
         self._tidied[number, holder] = found
         return found
 
@@ -159,7 +165,7 @@ class Reduction:
     def _reordered(self, number: int, order: Permutation) -> int:
         column: Column = self._model.columns.values[number]
         holder = column.copy.holder
-        copy = column.copy if holder == NOBODY else column.copy._replace(holder=order.index(holder))
+        copy = column.copy if holder < 0 else column.copy._replace(holder=order.index(holder))
         found = self._model.columns(Column(copy, tuple(column.views[c] for c in order)))
         self._others[number, order] = found
         return found

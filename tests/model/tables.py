@@ -54,7 +54,14 @@ FAILS: dict[str, tuple[str, World]] = {
     "finish does not wait for a write-back": (OVERLAP, replace(LATE_WRITE, waits_for_writes=False)),
     "a prepare executed twice shortens the lease of the run": (
         OVERLAP,
-        World(nodes(1, 1, attempts=(2, 2)), late=1, twice=True, rules=Rules(prepare=broken.prepare_shortens)),
+        World(nodes(1, 1, attempts=(2, 2)), late=1, twice="the same id", rules=Rules(prepare=broken.prepare_shortens)),
+    ),
+    "a prepare executed twice under the same id": (OVERLAP, World(forget=1, late=1, twice="the same id")),
+    "acks from before a late ok count, forget 1": (OVERLAP, World(forget=1, late_oks=True, old_acks=True)),
+    "acks from before a late ok count, go back 1": (OVERLAP, World(back=1, late_oks=True, old_acks=True)),
+    "late oks join whatever they say": (
+        OVERLAP,
+        World(forget=1, late_oks=True, rules=Rules(joins=broken.joins_always)),
     ),
     "extend by the token alone": (OVERLAP, World(TWO_TICKS, forget=1, rules=Rules(extend=broken.extend_by_token))),
     "finish whose run it is or not": (
@@ -71,6 +78,10 @@ FAILS: dict[str, tuple[str, World]] = {
     "a quorum of held, where a prepare is said to hold": (
         QUIET_EXIT,
         World(watch_exits=True, rules=Rules(prepare=broken.prepare_says_held)),
+    ),
+    "a quorum that speaks of different runs": (
+        QUIET_EXIT,
+        replace(SERIAL, watch_exits=True, rules=Rules(judge=broken.judge_quiet_differs)),
     ),
     "--again writes its own older tick": (
         TWICE,
@@ -119,21 +130,15 @@ HOLDS: dict[str, World] = {
     "--again on an older tick, forget 1, serial": replace(SERIAL, nodes=nodes(2, 1, 2, again=1), forget=1),
     "pause at all voters, forget 1": World(TWO_TICKS, forget=1, pause=3, lossless=True),
     "whoever is sent home": World(watch_exits=True),
-    "whoever is sent home by one run, of three nodes, serial": replace(
-        SERIAL, watch_exits=True, rules=Rules(judge=broken.judge_quiet_agrees)
-    ),
+    "whoever is sent home, of three nodes, serial": replace(SERIAL, watch_exits=True),
     "two late requests, forget 1": World(forget=1, late=2),
-    "a prepare executed twice": World(late=1, twice=True),
-    "late oks join a commit, nobody forgets": World(late_oks=True),
-    "late oks join a commit, two ticks, nobody forgets": World(TWO_TICKS, late_oks=True),
-    "late oks join only while the others stand, forget 1": World(forget=1, late_oks=True, joins_fresh=True),
-    "late oks join while the others stand, whatever they say, forget 1": World(
-        forget=1, late_oks=True, joins_fresh=True, rules=Rules(late_ok=broken.late_ok_always)
-    ),
-    "late oks join only while the others stand, go back 1": World(back=1, late_oks=True, joins_fresh=True),
-    "late oks join only while the others stand, two ticks, forget 1": World(
-        TWO_TICKS, forget=1, late_oks=True, joins_fresh=True
-    ),
+    "a prepare executed twice, nobody forgets": World(late=1, twice="the same id"),
+    "a prepare executed twice under two ids, forget 1": World(forget=1, late=1, twice="another id"),
+    "late oks join a commit, forget 1": World(forget=1, late_oks=True),
+    "late oks join a commit, go back 1": World(back=1, late_oks=True),
+    "late oks join a commit, two ticks, forget 1": World(TWO_TICKS, forget=1, late_oks=True),
+    "late oks join a commit, two ticks, go back 1": World(TWO_TICKS, back=1, late_oks=True),
+    "late oks join a commit, without ticks, forget 1": World(NO_TICKS, forget=1, late_oks=True),
     "without ticks, a key that all voters know, forget 1": World(NO_TICKS, forget=1),
     "without ticks, a new key, nobody forgets": World(NO_TICKS, start=NEW),
     "five voters, forget 1 and go back 1, serial": replace(FIVE, forget=1, back=1),
@@ -149,10 +154,6 @@ LIMITS: dict[str, tuple[str, World]] = {
     "forget 1 and go back 1 of three voters is a majority": (OVERLAP, World(forget=1, back=1)),
     "without ticks, a new key, forget 1": (OVERLAP, World(NO_TICKS, start=NEW, forget=1)),
     "without ticks, one voter missed the first run, forget 1": (OVERLAP, World(NO_TICKS, start=ONE_BLANK, forget=1)),
-    "two nodes that die inside their commits send a third one home": (QUIET_EXIT, replace(SERIAL, watch_exits=True)),
-    "late oks join a commit, forget 1": (OVERLAP, World(forget=1, late_oks=True)),
-    "late oks join a commit, go back 1": (OVERLAP, World(back=1, late_oks=True)),
-    "a prepare executed twice, and forget 1 in between": (OVERLAP, World(forget=1, late=1, twice=True)),
     "a node dies inside a commit at one voter, another is down": (LOST, World(watch_ticks="some up", dead_commits=1)),
     "a node dies inside a commit at one voter, another forgets": (
         LOST,

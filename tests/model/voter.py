@@ -7,6 +7,7 @@ from tests.model.rules import Fields, Operation, Rules
 
 NOW = 10_000_000  # ms: the moment at which everything happens
 NOBODY = -1
+DEAD = -2  # an id that its node has given up for another one
 
 
 class Kept(NamedTuple):

@@ -82,8 +82,10 @@ class World:
     late: int = 0  # how many requests are executed after their node has gone on
     late_commits: bool = False  # these too
     late_oks: bool = False  # while a commit is unknown, oks that come late, or for which a voter is asked again, count
-    joins_fresh: bool = False  # but only as long as the short leases of its oks stand: a proposal
-    twice: bool = False  # and a late prepare may be a second one, where the first was answered
+    old_acks: bool = (
+        False  # beside one that came when the short leases were over, acknowledgements from before it count
+    )
+    twice: str = ""  # a late prepare may come where another was answered: under "the same id", or "another id"
     run_ids: bool = True  # a server that was restarted is known by its run_id
     pause: int = 0  # 0: never, else how many voters have it when pause is said to be done
     lossless: bool = False  # bound: no answer is lost
