@@ -4,9 +4,10 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from cronlock.lock import quorum
+from tests.model.alone import Alone
 from tests.model.fates import Fates
 from tests.model.moves import ANSWERED, BEGIN, HEARD, JOINED, Move, Moves, said_ok, saw
-from tests.model.promises import begins_badly, exits_badly
+from tests.model.promises import begins_badly, loses_badly
 from tests.model.states import Numbers, State, Step
 from tests.model.voter import Unheard, Voter
 from tests.model.world import (
@@ -26,6 +27,8 @@ from tests.model.world import (
     World,
 )
 
+Numbered = tuple[str, int, int, str, str]  # a move: text, column, client, what to look at afterwards, what it breaks
+
 
 class Model:
     """The steps from state to state in one world. What depends on one column and one node is worked out once."""
@@ -37,8 +40,9 @@ class Model:
         self.columns, self.clients, self.pasts = Numbers(), Numbers(), Numbers()
         self._voter = Voter(world.rules)
         self._moves = Moves(world, self._voter)
-        self._known: dict[tuple[int, int, int], list[tuple[str, int, int, str]]] = {}  # steps at one voter
+        self._known: dict[tuple[int, int, int], list[Numbered]] = {}  # steps at one voter
         self._memo: dict[Hashable, Any] = {}
+        self._alone = Alone(self, self._moves)
         self._fates = Fates(world, self._voter, self.columns, self.clients, self.pasts)
 
     @property
@@ -46,7 +50,7 @@ class Model:
         """Nobody has asked yet."""
         count, world = len(self.world.nodes), self.world
         columns = tuple(self.columns(Column(copy, (UNASKED,) * count)) for copy in world.start)
-        past = Past(world.forget, world.back, world.late)
+        past = Past(world.forget, world.back, world.late, snapshots=int(world.middle), recommits=world.recommits)
         return (*columns, *(self.clients(Client()),) * count, self.pasts(past))
 
     def steps(self, state: State) -> list[Step]:
@@ -63,15 +67,15 @@ class Model:
                 moves = self._known.get(key)
                 if moves is None:
                     moves = self._known[key] = self._at_voter(*key)
-                for text, column, after, then in moves:
+                for text, column, after, then, broken in moves:
                     following = self._with(state, voter, column, c, after)
                     if then:
-                        found.append(Step(text, voter, *self._then(then, following, c)))
-                    else:
-                        found.append(Step(text, voter, following))
+                        following, worse = self._then(then, following, c)
+                        broken = broken or worse  # noqa: PLW2901
+                    found.append(Step(text, voter, following, broken))
                 if late:
                     found += self._late_steps(state, voter, c, client)
-            found += self._alone(state, c)
+            found += self._alone.steps(state, c)
         for voter in different:
             found += self._fates.steps(state, voter)
         return found
@@ -102,7 +106,7 @@ class Model:
         found: Past = self.pasts.values[state[-1]]
         return found
 
-    def _becomes(self, state: State, c: int, client: Client, keeps: str, past: Past | None = None) -> State:
+    def becomes(self, state: State, c: int, client: Client, keeps: str, past: Past | None = None) -> State:
         """Node c goes on to another phase, and forgets of each voter what it does not need there."""
         columns = [self._once(self.forgets, column, c, keeps) for column in state[: self.voters]]
         number = self.pasts(past) if past else state[-1]
@@ -110,7 +114,8 @@ class Model:
         clients[c] = self.clients(client)
         return (*columns, *clients, number)
 
-    def _is(self, state: State, c: int, client: Client) -> State:
+    def changed(self, state: State, c: int, client: Client) -> State:
+        """Node c is another, and all else stays."""
         at = self.voters + c
         return (*state[:at], self.clients(client), *state[at + 1 :])
 
@@ -142,24 +147,25 @@ class Model:
                 return k < c or alike
         return False
 
-    def _at_voter(self, column: int, c: int, client: int) -> list[tuple[str, int, int, str]]:
-        moves = self._moves.of(self.columns.values[column], c, self.clients.values[client])
-        return [self._numbered(move) for move in moves]
+    def _at_voter(self, number: int, c: int, client: int) -> list[Numbered]:
+        column = self.columns.values[number]
+        return [self._numbered(move, column) for move in self._moves.of(column, c, self.clients.values[client])]
 
-    def _late_at_voter(self, column: int, c: int, client: int) -> list[tuple[str, int, int, str]]:
-        moves = self._moves.late(self.columns.values[column], c, self.clients.values[client])
-        return [self._numbered(move) for move in moves]
+    def _late_at_voter(self, number: int, c: int, client: int) -> list[Numbered]:
+        column = self.columns.values[number]
+        return [self._numbered(move, column) for move in self._moves.late(column, c, self.clients.values[client])]
 
-    def _numbered(self, move: Move) -> tuple[str, int, int, str]:
-        return move.text, self.columns(move.column), self.clients(move.client), move.then
+    def _numbered(self, move: Move, before: Column) -> Numbered:
+        broken = loses_badly(before.copy, move.column.copy) if self.world.watch_tokens else ""
+        return move.text, self.columns(move.column), self.clients(move.client), move.then, broken
 
     def _late_steps(self, state: State, voter: int, c: int, client: int) -> list[Step]:
         past = self.past(state)
         after = self.pasts(past._replace(late=past.late - 1))
         late = self._once(self._late_at_voter, state[voter], c, client)
         return [
-            Step(text, voter, (*self._with(state, voter, column, c, client)[:-1], after))
-            for text, column, _client, _then in late
+            Step(text, voter, (*self._with(state, voter, column, c, client)[:-1], after), broken)
+            for text, column, _client, _then, broken in late
         ]
 
     def _then(self, then: str, state: State, c: int) -> tuple[State, str]:
@@ -172,22 +178,22 @@ class Model:
             return (*columns, *state[self.voters :]), ""
         if then == ANSWERED:
             hopeless = sum(view == UNASKED or said_ok(view) for view in self.views(state, c)) < self.enough
-            leaves = hopeless and not self.world.watch_exits
-            return (self._becomes(state, c, client._replace(phase=LEAVING), "") if leaves else state), ""
+            leaves = hopeless and not self.world.watch_exits and not self.world.retries
+            return (self.becomes(state, c, client._replace(phase=LEAVING), "") if leaves else state), ""
         if then == BEGIN and self.world.watch_exits:
             past = self._stood(state, c, client.token, past)
             state = (*state[:-1], self.pasts(past))
         enough = self.views(state, c).count(BELIEVED) >= self.enough
         if then == BEGIN and enough:
             others = [self.client(state, d) for d in range(len(self.world.nodes)) if d != c]
-            broken = begins_badly(self.world.nodes[c], client, others, past)
             node = self.world.nodes[c]
+            broken = begins_badly(node, client, others, past)
             after = past._replace(
                 newest=max(past.newest, client.token), ran=tuple(sorted((*past.ran, (node.tick, node.again))))
             )
-            return self._becomes(state, c, client._replace(phase=RUNNING, fresh=False), BELIEVED, after), broken
+            return self.becomes(state, c, client._replace(phase=RUNNING, fresh=False), BELIEVED, after), broken
         if then != BEGIN and not enough:
-            return self._becomes(state, c, client._replace(phase=ENDED, state="done"), ""), ""
+            return self.becomes(state, c, client._replace(phase=ENDED, state="done"), ""), ""
         return state, ""
 
     def _heard(self, state: State, c: int) -> State:
@@ -202,56 +208,3 @@ class Model:
         same = sum(self.columns.values[column].copy.token == token for column in state[: self.voters])
         tick = self.world.nodes[c].tick
         return past if same < self.enough else past._replace(stood=tuple(sorted({*past.stood, tick})))
-
-    def _alone(self, state: State, c: int) -> list[Step]:
-        """What node c does by itself."""
-        client = self.client(state, c)
-        if client.phase == ASKING:
-            return self._judged(state, c, client)
-        if client.phase == COMMITTING:
-            late = self.world.late_commits
-            leaving = client._replace(phase=LEAVING, claim=client.claim if late else (), fresh=False)
-            found = [
-                Step(f"c{c} gives up its commit", None, self._becomes(state, c, leaving, TO_COMMIT if late else ""))
-            ]
-            if client.fresh:
-                found.append(Step(f"c{c}'s oks are old", None, self._is(state, c, client._replace(fresh=False))))
-            return found
-        if client.phase == RUNNING:
-            return self._ends(state, c, client)
-        if client.unsure:
-            sure = self._becomes(state, c, client._replace(unsure=False), "")
-            return [Step(f"c{c}'s leases would be over", None, sure)]
-        return []
-
-    def _ends(self, state: State, c: int, client: Client) -> list[Step]:
-        unsure = not self.world.waits_for_writes
-        ended = client._replace(phase=ENDED, state="done", unsure=unsure)
-        found = [Step(f"c{c}'s command ends", None, self._becomes(state, c, ended, ""))]
-        if self.world.give_back:
-            node, past = self.world.nodes[c], self.past(state)
-            ran = list(past.ran)
-            ran.remove((node.tick, node.again))
-            back = self._becomes(state, c, ended._replace(state="back"), "", past._replace(ran=tuple(ran)))
-            found.append(Step(f"c{c}'s command is broken off", None, back))
-        return found
-
-    def _judged(self, state: State, c: int, client: Client) -> list[Step]:
-        leaving = client._replace(phase=LEAVING)
-        gone = self._becomes(state, c, leaving, "")
-        found = [Step(f"c{c} gives up", None, gone)]
-        views = self.views(state, c)
-        key = ("verdict", views, c)
-        if key not in self._memo:
-            self._memo[key] = self._moves.verdict(views, c)
-        kind, claim = self._memo[key]
-        if kind == quorum.WON:
-            committing = client._replace(
-                phase=COMMITTING, claim=claim, fresh=self.world.late_oks and not self.world.old_acks
-            )
-            after = self._becomes(state, c, committing, TO_COMMIT)
-            found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after))
-        elif kind in quorum.QUIET:
-            broken = exits_badly(self.world.nodes[c].tick, self.past(state)) if self.world.watch_exits else ""
-            found.append(Step(f"c{c} says {kind} and exits 0", None, gone, broken))
-        return found

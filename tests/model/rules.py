@@ -29,6 +29,7 @@ class Rules:
     finish: Operation = record.finish
     pause: Operation = record.pause
     judge: Judge = quorum.judge
+    judge_adoption: Judge = quorum.judge_adoption
     claim: Claim = quorum.claim
     joins: Callable[[Fields, int], bool] = quorum.joins
     end_lease: Callable[[record.Copy], None] = end_lease
