@@ -241,5 +241,33 @@ BOUNDED: dict[str, tuple[int, World]] = {
     "polite nodes that try again, forget 1": (CAP, World(retries=True, yields=True, forget=1)),
 }
 
-# Rows that take long: `pytest -m long`.
-LONG = frozenset()
+# Rows that take more than some seconds: `pytest -m long`.
+LONG = frozenset(
+    (
+        "two nodes, two ticks, forget 1, one late request, a commit too",
+        "two late requests, forget 1",
+        "three late requests, forget 1",
+        "a prepare executed twice under two ids, forget 1",
+        "late oks join a commit, go back 1",
+        "late oks join a commit, two ticks, forget 1",
+        "late oks join a commit, two ticks, go back 1",
+        "late oks join a commit, without ticks, forget 1",
+        "without ticks, a key that all voters know, forget 1",
+        "five voters, forget 1 and go back 1, serial",
+        "five voters, forget 2, serial",
+        "runs given back, attempts 1, forget 1, one late request",
+        "runs given back, attempts 2, forget 1",
+        "a tick that nobody ran can be run, forget 1",
+        "a tick can be run after one of an older tick, forget 1",
+        "failover: attempts 2, three nodes that die or fail, forget 1, serial",
+        "each: the last tick's run is slow, the next one is started twice, forget 1",
+        "adopted from all who answer, nobody forgets",
+        "adopted only when all say ok, forget 1",
+        "adopted only when all say ok, between two runs, forget 1",
+        "everybody ends in the end, two ticks",
+        "everybody ends in the end, though nodes die and are polite",
+        "polite nodes, a tick that nobody ran can be run",
+        "a run is known to a quorum, one forgets it: the next node can only give up aloud",
+        *BOUNDED,
+    )
+)
