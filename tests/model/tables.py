@@ -16,7 +16,7 @@ SERIAL = World(nodes(1, 1, 1), serial=True, lossless=True)
 LATE_WRITE = replace(SERIAL, nodes=nodes(1, 2, 2), forget=1, late=1, late_writes=True)
 FIVE = replace(SERIAL, nodes=nodes(1, 1), start=(ONCE_DONE,) * 5)
 
-CAP = 60_000  # states
+BOUND = 60_000  # states
 PERSON = Node(0, adopt=True)
 MOVED = "other settings"
 AROUND = replace(SERIAL, nodes=(Node(), PERSON, Node()))  # a person adopts between two runs of a tick
@@ -230,15 +230,15 @@ LIMITS: dict[str, tuple[str, World]] = {
 # Rows too large to be tried to the end: clean up to so many states.
 BOUNDED: dict[str, tuple[int, World]] = {
     "a snapshot, acks count only from the server that said ok": (
-        CAP,
+        BOUND,
         World(back=1, middle=True, same_server=True),
     ),
     "the same, three nodes, two ticks, serial": (
-        CAP,
+        BOUND,
         replace(SERIAL, nodes=nodes(1, 1, 2), back=1, middle=True, same_server=True),
     ),
-    "five voters, two nodes at once, forget 1": (CAP, replace(FIVE, serial=False, forget=1)),
-    "polite nodes that try again, forget 1": (CAP, World(retries=True, yields=True, forget=1)),
+    "five voters, two nodes at once, forget 1": (BOUND, replace(FIVE, serial=False, forget=1)),
+    "polite nodes that try again, forget 1": (BOUND, World(retries=True, yields=True, forget=1)),
 }
 
 # Rows that take more than some seconds: `pytest -m long`.
