@@ -245,6 +245,9 @@ BOUNDED: dict[str, tuple[int, World]] = {
 LONG = frozenset(
     (
         "two nodes, two ticks, forget 1, one late request, a commit too",
+        "three nodes, one tick, lossless",
+        "a prepare executed twice, nobody forgets",
+        "late oks join a commit, forget 1",
         "two late requests, forget 1",
         "three late requests, forget 1",
         "a prepare executed twice under two ids, forget 1",
