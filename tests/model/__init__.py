@@ -18,6 +18,10 @@ What is left out, and why nothing is lost by it:
   runs: the guard ends the command when the wrapper is dead.
 - A request is executed at once, never, or late; an answer comes at once or never. One that comes later is the same as a
   node that is slow, except where its lateness is a matter of its own (`World.late_oks`).
-- All nodes have the same settings, and none is polite to others: neither touches leases, tokens and ticks.
+- All nodes have the same settings, except those of a node that adopts others. Politeness is a voter that may answer
+  yield to whoever asks for the first time: more than the line that it stands in can do (`World.yields`).
+- A node that tries again does so under another id; what it left under the one before belongs to nobody (`DEAD`). Tokens
+  would rise without end when commits are rejected again and again: `World.recommits` bounds that.
+- With --each every node has a record of its own: its attempts are those of two nodes that share one.
 - reduce.py says which states are taken for one.
 """

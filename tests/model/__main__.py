@@ -2,8 +2,8 @@
 
 import sys
 
-from tests.model.search import Result, search
-from tests.model.tables import FAILS, HOLDS, LIMITS
+from tests.model.search import CAP, Result, search
+from tests.model.tables import BOUNDED, FAILS, HOLDS, LIMITS
 
 
 def verdict(result: Result) -> str:
@@ -16,16 +16,18 @@ def verdict(result: Result) -> str:
 def main(words: list[str]) -> int:
     """Whether every row came out as it must."""
     wrong = 0
-    rows = [("must fail", name, world, kind) for name, (kind, world) in FAILS.items()]
-    rows += [("must hold", name, world, "") for name, world in HOLDS.items()]
-    rows += [("a limit ", name, world, kind) for name, (kind, world) in LIMITS.items()]
-    for must, name, world, kind in rows:
+    rows = [("must fail", name, world, kind, CAP) for name, (kind, world) in FAILS.items()]
+    rows += [("must hold", name, world, "", CAP) for name, world in HOLDS.items()]
+    rows += [("a limit  ", name, world, kind, CAP) for name, (kind, world) in LIMITS.items()]
+    rows += [("bounded  ", name, world, "", cap) for name, (cap, world) in BOUNDED.items()]
+    for must, name, world, kind, cap in rows:
         if words and not any(word in name for word in words):
             continue
-        result = search(world)
-        right = result.broken.startswith(kind) if kind else result.exhaustive and not result.broken
+        result = search(world, cap)
+        ended = result.exhaustive or cap < CAP
+        right = result.broken.startswith(kind) if kind else ended and not result.broken
         wrong += not right
-        told = f"{must}  {name:<66} {result.states:>8} states {result.seconds:>5.1f} s  {verdict(result)}"
+        told = f"{must}  {name:<82} {result.states:>8} states {result.seconds:>5.1f} s  {verdict(result)}"
         print(told + ("" if right else "   <-- WRONG"), flush=True)  # noqa: T201
         for number, line in enumerate(result.trace if words or not right else (), 1):
             print(f"    {number:>2}. {line}")  # noqa: T201

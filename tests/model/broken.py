@@ -27,6 +27,12 @@ def prepare_counts(copy: Copy, ask: Fields, now: int, time: int, run_id: str) ->
     return answer | {"token": copy.record["token"] if answer["token"] else 0}
 
 
+def prepare_older(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """An older tick is not done, as long as nobody holds the key."""
+    older = copy.record["tick"] > ask["tick"]
+    return record.prepare(copy, ask | {"again": int(older or ask["again"])}, now, time, run_id)
+
+
 def prepare_shortens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A prepare takes its short lease where the same holder's run stands already."""
     answer = record.prepare(copy, ask, now, time, run_id)
@@ -71,6 +77,16 @@ def extend_without_bound(copy: Copy, ask: Fields, now: int, time: int, run_id: s
     return record.extend(copy, ask | {"not_after": now}, now, time, run_id)
 
 
+def extend_newer(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """A write-back takes a copy that has something newer, when no lease runs there."""
+    token = copy.record["token"]
+    copy.record["token"] = min(token, ask["token"])
+    answer = record.extend(copy, ask, now, time, run_id)
+    if answer["answer"] != record.OK:
+        copy.record["token"] = token
+    return answer
+
+
 def extend_by_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """The token alone says whose run it is."""
     if copy.record["token"] == ask["token"]:
@@ -108,23 +124,27 @@ def end_lease_and_token(copy: Copy) -> None:
     copy.record.update(lease_end=0, token=min(copy.record["token"], 1))
 
 
+def end_lease_never(_copy: Copy) -> None:
+    """A prepare has no lease: it stands until it is released."""
+
+
 # -- what a node makes of the answers ----------------------------------------------------------------------------------
 
 
-def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], _ticks: bool) -> quorum.Verdict | None:
+def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], _tick: int) -> quorum.Verdict | None:
     """A key is new when all who answer have no record of it, with ticks too."""
-    return quorum.judge(replies, fresh, False)
+    return quorum.judge(replies, fresh, 0)
 
 
-def judge_blank_votes(replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool) -> quorum.Verdict | None:
+def judge_blank_votes(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
     """A copy that forgot votes like any other."""
     remembering = [reply | {"token": max(1, reply["token"])} if isinstance(reply, dict) else reply for reply in replies]
-    return quorum.judge(remembering, fresh, ticks)
+    return quorum.judge(remembering, fresh, tick)
 
 
-def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool) -> quorum.Verdict | None:
+def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
     """One held or done sends a node home that has no quorum of ok any more."""
-    verdict = quorum.judge(replies, fresh, ticks)
+    verdict = quorum.judge(replies, fresh, tick)
     answers = [reply for reply in replies if isinstance(reply, dict)]
     quiet = [answer for answer in answers if answer["answer"] in quorum.QUIET]
     oks = sum(answer["answer"] == record.OK for answer in answers)
@@ -135,23 +155,22 @@ def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], ticks: 
     return quorum.Verdict(quiet[0]["answer"], quiet[0])
 
 
-def judge_quiet_agrees(
-    replies: Sequence[Reply], fresh: Sequence[bool], ticks: bool, tick: int = 1
-) -> quorum.Verdict | None:
-    """Not known as bad, but a proposal: those who send a node home speak of one run, or of a newer tick."""
-    verdict = quorum.judge(replies, fresh, ticks)
-    if not verdict or verdict.kind not in (record.HELD, record.DONE):
-        return verdict
-    quiet = [reply for reply in replies if isinstance(reply, dict) and reply["answer"] in quorum.QUIET]
-    tokens = [answer["token"] for answer in quiet]
-    newer = sum(answer["tick"] > tick for answer in quiet)
-    enough = quorum.quorum(len(replies))
-    if newer >= enough or max(tokens.count(token) for token in tokens) >= enough:
-        return verdict
-    return None if None in replies else quorum.undecided(replies)
+def judge_quiet_differs(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
+    """Those who send a node home may speak of different runs."""
+    answers = [reply for reply in replies if isinstance(reply, dict)]
+    token = max((answer["token"] for answer in answers), default=0)
+    alike = [reply | {"token": token} if isinstance(reply, dict) and reply["token"] else reply for reply in replies]
+    return quorum.judge(alike, fresh, tick)
 
 
-def late_ok_always(_answer: Fields, _token: int) -> bool:
+def adopts_from_all(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
+    """Not known as bad, but a proposal: nothing is adopted while a voter that answers says anything but ok."""
+    verdict = quorum.judge_adoption(replies, fresh, tick)
+    all_ok = all(reply["answer"] == record.OK for reply in replies if isinstance(reply, dict))
+    return verdict if not verdict or verdict.kind != quorum.WON or all_ok else quorum.undecided(replies)
+
+
+def joins_always(_answer: Fields, _token: int) -> bool:
     """Whatever a late ok says, the commit goes there."""
     return True
 

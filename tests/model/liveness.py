@@ -1,6 +1,12 @@
-"""No tick is lost: when all that went on is over, a node that has not asked yet can still run its tick."""
+"""No tick is lost, and nobody contends for ever.
+
+`stuck`: when all that went on is over, a node that has not asked yet can still run its tick. `Ways`: from every state a
+way leads on, without any more faults and without anybody giving up, to one in which everybody who contended has ended.
+Since nodes wait at random before they try again, such a way is taken in the end.
+"""
 
 import itertools
+from collections.abc import Iterable
 
 from cronlock.lock import quorum, record
 from tests.model.model import Model
@@ -9,6 +15,30 @@ from tests.model.voter import Kept, Voter
 from tests.model.world import ASKING, COMMITTING, IDLE, RUNNING
 
 BUSY = (ASKING, COMMITTING, RUNNING)
+FAULTS = "lost FORGETS BACK LATE gives dies".split()  # words of the steps that a way out must do without
+NO_END = "NO WAY OUT: whatever follows, a node contends for ever, or gives up"
+
+
+class Ways:
+    """The steps that are no faults, backwards. A state without a number is one in which everybody has ended."""
+
+    def __init__(self) -> None:
+        self._before: dict[State | None, set[State]] = {None: set()}
+
+    def add(self, text: str, state: State, after: State | None) -> None:
+        """That this step leads from one state to the other."""
+        if not set(text.split()) & set(FAULTS):
+            self._before.setdefault(after, set()).add(state)
+
+    def without_end(self, states: Iterable[State]) -> Iterable[State]:
+        """Those of the states, in this order, from which no way leads out."""
+        reached: set[State | None] = {None}
+        level: list[State | None] = [None]
+        while level:
+            level = [state for after in level for state in self._before.get(after, ()) if state not in reached]
+            reached.update(level)
+            level = list(dict.fromkeys(level))
+        return (state for state in states if state not in reached)
 
 
 def stuck(model: Model, state: State, voter: Voter) -> str:
@@ -46,7 +76,7 @@ def _refused(model: Model, c: int, copies: list[Kept], up: tuple[int, ...], vote
     asked = {i: voter.do("prepare", copies[i], c, ask) for i in up}
     down = quorum.Failure("down")
     replies = [asked[i][0].fields() if i in asked else down for i in range(len(copies))]
-    verdict = rules.judge(replies, [True] * len(replies), bool(node.tick))
+    verdict = rules.judge(replies, [True] * len(replies), node.tick)
     if not verdict or verdict.kind != quorum.WON:
         return ", ".join(answer.answer for answer, _copy in asked.values())
     answers = [answer.fields() for answer, _copy in asked.values()]

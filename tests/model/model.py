@@ -4,10 +4,12 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from cronlock.lock import quorum
-from tests.model.moves import ANSWERED, BEGIN, HEARD, Move, Moves, said_ok, saw
-from tests.model.promises import begins_badly, exits_badly
+from tests.model.alone import Alone
+from tests.model.fates import Fates
+from tests.model.moves import ANSWERED, BEGIN, HEARD, JOINED, Move, Moves, said_ok, saw
+from tests.model.promises import begins_badly, loses_badly
 from tests.model.states import Numbers, State, Step
-from tests.model.voter import BLANK, NOBODY, Answer, Kept, Unheard, Voter
+from tests.model.voter import Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -25,6 +27,8 @@ from tests.model.world import (
     World,
 )
 
+Numbered = tuple[str, int, int, str, str]  # a move: text, column, client, what to look at afterwards, what it breaks
+
 
 class Model:
     """The steps from state to state in one world. What depends on one column and one node is worked out once."""
@@ -36,15 +40,17 @@ class Model:
         self.columns, self.clients, self.pasts = Numbers(), Numbers(), Numbers()
         self._voter = Voter(world.rules)
         self._moves = Moves(world, self._voter)
-        self._known: dict[tuple[int, int, int], list[tuple[str, int, int, str]]] = {}  # steps at one voter
+        self._known: dict[tuple[int, int, int], list[Numbered]] = {}  # steps at one voter
         self._memo: dict[Hashable, Any] = {}
+        self._alone = Alone(self, self._moves)
+        self._fates = Fates(world, self._voter, self.columns, self.clients, self.pasts)
 
     @property
     def start(self) -> State:
         """Nobody has asked yet."""
         count, world = len(self.world.nodes), self.world
         columns = tuple(self.columns(Column(copy, (UNASKED,) * count)) for copy in world.start)
-        past = Past(world.forget, world.back, world.late)
+        past = Past(world.forget, world.back, world.late, snapshots=int(world.middle), recommits=world.recommits)
         return (*columns, *(self.clients(Client()),) * count, self.pasts(past))
 
     def steps(self, state: State) -> list[Step]:
@@ -61,17 +67,17 @@ class Model:
                 moves = self._known.get(key)
                 if moves is None:
                     moves = self._known[key] = self._at_voter(*key)
-                for text, column, after, then in moves:
+                for text, column, after, then, broken in moves:
                     following = self._with(state, voter, column, c, after)
                     if then:
-                        found.append(Step(text, voter, *self._then(then, following, c)))
-                    else:
-                        found.append(Step(text, voter, following))
+                        following, worse = self._then(then, following, c)
+                        broken = broken or worse  # noqa: PLW2901
+                    found.append(Step(text, voter, following, broken))
                 if late:
                     found += self._late_steps(state, voter, c, client)
-            found += self._alone(state, c)
+            found += self._alone.steps(state, c)
         for voter in different:
-            found += self._of_the_voter(state, voter)
+            found += self._fates.steps(state, voter)
         return found
 
     # -- help with states ------------------------------------------------------------------------------------------
@@ -100,7 +106,7 @@ class Model:
         found: Past = self.pasts.values[state[-1]]
         return found
 
-    def _becomes(self, state: State, c: int, client: Client, keeps: str, past: Past | None = None) -> State:
+    def becomes(self, state: State, c: int, client: Client, keeps: str, past: Past | None = None) -> State:
         """Node c goes on to another phase, and forgets of each voter what it does not need there."""
         columns = [self._once(self.forgets, column, c, keeps) for column in state[: self.voters]]
         number = self.pasts(past) if past else state[-1]
@@ -108,7 +114,8 @@ class Model:
         clients[c] = self.clients(client)
         return (*columns, *clients, number)
 
-    def _is(self, state: State, c: int, client: Client) -> State:
+    def changed(self, state: State, c: int, client: Client) -> State:
+        """Node c is another, and all else stays."""
         at = self.voters + c
         return (*state[:at], self.clients(client), *state[at + 1 :])
 
@@ -120,6 +127,11 @@ class Model:
             view = TO_COMMIT
         on_its_way = keeps == TO_COMMIT and isinstance(view, Unheard) and said_ok(view.answer)
         return self.columns(saw(column, c, view if view == keeps or on_its_way else UNASKED))
+
+    def doubts(self, number: int, c: int) -> int:
+        """The column when node c counts an acknowledgement from here no more."""
+        column = self.columns.values[number]
+        return self.columns(saw(column, c, TO_COMMIT)) if column.views[c] == BELIEVED else number
 
     # -- steps of a node -------------------------------------------------------------------------------------------
 
@@ -135,24 +147,25 @@ class Model:
                 return k < c or alike
         return False
 
-    def _at_voter(self, column: int, c: int, client: int) -> list[tuple[str, int, int, str]]:
-        moves = self._moves.of(self.columns.values[column], c, self.clients.values[client])
-        return [self._numbered(move) for move in moves]
+    def _at_voter(self, number: int, c: int, client: int) -> list[Numbered]:
+        column = self.columns.values[number]
+        return [self._numbered(move, column) for move in self._moves.of(column, c, self.clients.values[client])]
 
-    def _late_at_voter(self, column: int, c: int, client: int) -> list[tuple[str, int, int, str]]:
-        moves = self._moves.late(self.columns.values[column], c, self.clients.values[client])
-        return [self._numbered(move) for move in moves]
+    def _late_at_voter(self, number: int, c: int, client: int) -> list[Numbered]:
+        column = self.columns.values[number]
+        return [self._numbered(move, column) for move in self._moves.late(column, c, self.clients.values[client])]
 
-    def _numbered(self, move: Move) -> tuple[str, int, int, str]:
-        return move.text, self.columns(move.column), self.clients(move.client), move.then
+    def _numbered(self, move: Move, before: Column) -> Numbered:
+        broken = loses_badly(before.copy, move.column.copy) if self.world.watch_tokens else ""
+        return move.text, self.columns(move.column), self.clients(move.client), move.then, broken
 
     def _late_steps(self, state: State, voter: int, c: int, client: int) -> list[Step]:
         past = self.past(state)
         after = self.pasts(past._replace(late=past.late - 1))
         late = self._once(self._late_at_voter, state[voter], c, client)
         return [
-            Step(text, voter, (*self._with(state, voter, column, c, client)[:-1], after))
-            for text, column, _client, _then in late
+            Step(text, voter, (*self._with(state, voter, column, c, client)[:-1], after), broken)
+            for text, column, _client, _then, broken in late
         ]
 
     def _then(self, then: str, state: State, c: int) -> tuple[State, str]:
@@ -160,24 +173,27 @@ class Model:
         client, past = self.client(state, c), self.past(state)
         if then == HEARD:
             return self._heard(state, c), ""
+        if then == JOINED:
+            columns = [self._once(self.doubts, column, c) for column in state[: self.voters]]
+            return (*columns, *state[self.voters :]), ""
         if then == ANSWERED:
             hopeless = sum(view == UNASKED or said_ok(view) for view in self.views(state, c)) < self.enough
-            leaves = hopeless and not self.world.watch_exits
-            return (self._becomes(state, c, client._replace(phase=LEAVING), "") if leaves else state), ""
+            leaves = hopeless and not self.world.watch_exits and not self.world.retries
+            return (self.becomes(state, c, client._replace(phase=LEAVING), "") if leaves else state), ""
         if then == BEGIN and self.world.watch_exits:
             past = self._stood(state, c, client.token, past)
             state = (*state[:-1], self.pasts(past))
         enough = self.views(state, c).count(BELIEVED) >= self.enough
         if then == BEGIN and enough:
             others = [self.client(state, d) for d in range(len(self.world.nodes)) if d != c]
-            broken = begins_badly(self.world.nodes[c], client, others, past)
             node = self.world.nodes[c]
+            broken = begins_badly(node, client, others, past)
             after = past._replace(
                 newest=max(past.newest, client.token), ran=tuple(sorted((*past.ran, (node.tick, node.again))))
             )
-            return self._becomes(state, c, client._replace(phase=RUNNING, fresh=False), BELIEVED, after), broken
+            return self.becomes(state, c, client._replace(phase=RUNNING, fresh=False), BELIEVED, after), broken
         if then != BEGIN and not enough:
-            return self._becomes(state, c, client._replace(phase=ENDED, state="done"), ""), ""
+            return self.becomes(state, c, client._replace(phase=ENDED, state="done"), ""), ""
         return state, ""
 
     def _heard(self, state: State, c: int) -> State:
@@ -192,108 +208,3 @@ class Model:
         same = sum(self.columns.values[column].copy.token == token for column in state[: self.voters])
         tick = self.world.nodes[c].tick
         return past if same < self.enough else past._replace(stood=tuple(sorted({*past.stood, tick})))
-
-    def _alone(self, state: State, c: int) -> list[Step]:
-        """What node c does by itself."""
-        client = self.client(state, c)
-        if client.phase == ASKING:
-            return self._judged(state, c, client)
-        if client.phase == COMMITTING:
-            late = self.world.late_commits
-            leaving = client._replace(phase=LEAVING, claim=client.claim if late else (), fresh=False)
-            found = [
-                Step(f"c{c} gives up its commit", None, self._becomes(state, c, leaving, TO_COMMIT if late else ""))
-            ]
-            if client.fresh:
-                found.append(Step(f"c{c}'s oks are old", None, self._is(state, c, client._replace(fresh=False))))
-            return found
-        if client.phase == RUNNING:
-            return self._ends(state, c, client)
-        if client.unsure:
-            sure = self._becomes(state, c, client._replace(unsure=False), "")
-            return [Step(f"c{c}'s leases would be over", None, sure)]
-        return []
-
-    def _ends(self, state: State, c: int, client: Client) -> list[Step]:
-        unsure = not self.world.waits_for_writes
-        ended = client._replace(phase=ENDED, state="done", unsure=unsure)
-        found = [Step(f"c{c}'s command ends", None, self._becomes(state, c, ended, ""))]
-        if self.world.give_back:
-            node, past = self.world.nodes[c], self.past(state)
-            ran = list(past.ran)
-            ran.remove((node.tick, node.again))
-            back = self._becomes(state, c, ended._replace(state="back"), "", past._replace(ran=tuple(ran)))
-            found.append(Step(f"c{c}'s command is broken off", None, back))
-        return found
-
-    def _judged(self, state: State, c: int, client: Client) -> list[Step]:
-        leaving = client._replace(phase=LEAVING)
-        gone = self._becomes(state, c, leaving, "")
-        found = [Step(f"c{c} gives up", None, gone)]
-        views = self.views(state, c)
-        key = ("verdict", views, c)
-        if key not in self._memo:
-            self._memo[key] = self._moves.verdict(views, c)
-        kind, claim = self._memo[key]
-        if kind == quorum.WON:
-            committing = client._replace(phase=COMMITTING, claim=claim, fresh=self.world.joins_fresh)
-            after = self._becomes(state, c, committing, TO_COMMIT)
-            found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after))
-        elif kind in quorum.QUIET:
-            broken = exits_badly(self.world.nodes[c].tick, self.past(state)) if self.world.watch_exits else ""
-            found.append(Step(f"c{c} says {kind} and exits 0", None, gone, broken))
-        return found
-
-    # -- steps of a voter ------------------------------------------------------------------------------------------
-
-    def _of_the_voter(self, state: State, voter: int) -> list[Step]:
-        number, past = state[voter], state[-1]
-        holder = self.columns.values[number].copy.holder
-        client = state[self.voters + holder] if holder != NOBODY else NOBODY
-        found = [
-            Step(text, voter, (*state[:voter], after, *state[voter + 1 : -1], then))
-            for text, after, then in self._once(self._happens, number, client, past)
-        ]
-        if self.world.pause and not self.past(state).paused and not self.columns.values[number].copy.paused:
-            found.append(self._paused(state, voter))
-        return found
-
-    def _happens(self, number: int, holder: int, past_number: int) -> list[tuple[str, int, int]]:
-        """What may happen to a copy: text, column, past."""
-        column, past, world = self.columns.values[number], self.pasts.values[past_number], self.world
-        copy, found = column.copy, []
-
-        def becomes(text: str, after: Kept, then: Past) -> None:
-            found.append((text, self.columns(Column(after, column.views)), self.pasts(then)))
-
-        if copy.live and not self._outlasts(column, self.clients.values[holder]):
-            becomes(f"the lease of c{copy.holder} ends at %s", self._voter.end_lease(copy), past)
-        if past.forgets and copy != BLANK:
-            becomes("%s FORGETS everything", BLANK, past._replace(forgets=past.forgets - 1))
-        if past.backs and copy != world.start[0]:
-            older = world.start[0]._replace(stale=world.run_ids)
-            becomes("%s GOES BACK to what it had at first", older, past._replace(backs=past.backs - 1))
-        return found
-
-    def _outlasts(self, column: Column, holder: Client) -> bool:
-        """Whether this lease goes on at its voter as long as its holder counts on it."""
-        view = column.views[column.copy.holder]
-        if holder.fresh and view == TO_COMMIT:
-            return True
-        if column.copy.kind == "prepare":
-            return self.world.prompt and holder.phase == ASKING and isinstance(view, Answer)
-        believes = (COMMITTING, RUNNING) if self.world.prompt_acks else (RUNNING,)
-        return self.world.punctual and holder.phase in believes and view == BELIEVED
-
-    def _paused(self, state: State, voter: int) -> Step:
-        """Pause reaches a voter; once enough have it, it is said to be done, and who begins later is warned."""
-        column, past = self.columns.values[state[voter]], self.past(state)
-        _answer, copy = self._voter.do("pause", column.copy, -1)
-        columns = [*state[: self.voters]]
-        columns[voter] = self.columns(Column(copy, column.views))
-        clients = state[self.voters : -1]
-        if sum(self.columns.values[number].copy.paused for number in columns) >= self.world.pause:
-            past = past._replace(paused=True)
-            warned = self.clients(Client(warned=True))
-            clients = tuple(warned if self.clients.values[n].phase == IDLE else n for n in clients)
-        return Step("pause reaches %s", voter, (*columns, *clients, self.pasts(past)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from cronlock.lock import quorum, record
-from tests.model.voter import Answer, Kept, Unheard, Voter
+from tests.model.voter import DEAD, Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -13,17 +13,25 @@ from tests.model.world import (
     IDLE,
     LEAVING,
     REJECTED,
+    RETRYING,
     RUNNING,
     TO_COMMIT,
     UNASKED,
     UNHEARD,
     Client,
     Column,
+    Node,
     View,
     World,
 )
 
-ANSWERED, BEGIN, STOP, HEARD = "answered", "begin", "stop", "heard"  # what to look at afterwards: see model.py
+ANSWERED, JOINED, BEGIN, STOP, HEARD = (
+    "answered",
+    "joined",
+    "begin",
+    "stop",
+    "heard",
+)  # what to look at afterwards: see model.py
 
 
 class Move(NamedTuple):
@@ -37,7 +45,12 @@ class Move(NamedTuple):
 
 def saw(column: Column, c: int, view: View, copy: Kept | None = None) -> Column:
     """The column once node c knows this of the voter."""
-    return Column(copy or column.copy, (*column.views[:c], view, *column.views[c + 1 :]))
+    return column._replace(copy=copy or column.copy, views=(*column.views[:c], view, *column.views[c + 1 :]))
+
+
+def orphaned(copy: Kept, c: int) -> Kept:
+    """The copy once node c has given up the id that it had there."""
+    return copy._replace(holder=DEAD) if copy.holder == c else copy
 
 
 def said_ok(view: View) -> bool:
@@ -57,6 +70,7 @@ class Moves:
             RUNNING: self._running,
             ENDED: self._ended,
             LEAVING: self._leaving,
+            RETRYING: self._leaving,
         }
 
     def of(self, column: Column, c: int, client: Client) -> list[Move]:
@@ -69,13 +83,15 @@ class Moves:
     ) -> Iterator[Move]:
         """The voter did it, but the answer did not arrive."""
         if copy != column.copy and not self._world.lossless:
-            after = saw(column, c, view, copy) if view else Column(copy, column.views)
+            after = saw(column, c, view, copy) if view else column._replace(copy=copy)
             yield Move(f"{text}: done, answer lost", after, client, then)
 
-    def _prepared(self, column: Column, c: int) -> tuple[Answer, Kept]:
+    def _prepared(self, column: Column, c: int, holder: int | None = None) -> tuple[Answer, Kept]:
         node = self._world.nodes[c]
         ask = (("tick", node.tick), ("attempts", node.attempts), ("again", int(node.again)))
-        return self._do("prepare", column.copy, c, ask)
+        if node.adopt or node.settings:
+            ask = (*ask, ("adopt", int(node.adopt)), *_settings(node))
+        return self._do("prepare", column.copy, c if holder is None else holder, ask)
 
     def _asking(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         if column.views[c] != UNASKED:
@@ -85,6 +101,9 @@ class Moves:
         blank = "" if answer.token and not answer.reborn else " (blank)"
         then = "" if said_ok(answer) else ANSWERED
         yield Move(f"{text}: {answer.answer}{blank}", saw(column, c, answer, copy), asking, then)
+        if self._world.yields and said_ok(answer) and not client.pressed:
+            polite = answer._replace(answer=record.YIELD)
+            yield Move(f"{text}: yield", saw(column, c, polite), asking, ANSWERED)
         view = Unheard(answer) if self._world.late_oks else UNHEARD
         yield from self._executed(text, column, copy, asking, c, view, ANSWERED)
 
@@ -94,7 +113,7 @@ class Moves:
         elif column.views[c] == TO_COMMIT:
             text = f"c{c} commit (token {client.token}) at %s"
             answer, copy = self._do("commit", column.copy, c, client.claim)
-            if answer.answer == record.OK:
+            if answer.answer == record.OK and c not in column.earlier:
                 yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client, BEGIN)
             else:
                 yield Move(f"{text}: {answer.answer}", saw(column, c, REJECTED, copy), client)
@@ -103,22 +122,24 @@ class Moves:
             yield from self._late_ok(column, c, client)
 
     def _late_ok(self, column: Column, c: int, client: Client) -> Iterator[Move]:
-        """A voter that said no ok is asked again (holder.py), or what it said comes late."""
+        """What a voter said comes late, or it is asked again: under another id, where its answer was lost."""
         view = column.views[c]
         if isinstance(view, Unheard):
-            joins = self._joins(view.answer, client)
-            yield Move(f"c{c} hears the late ok of %s", saw(column, c, TO_COMMIT if joins else REJECTED), client)
-        elif view == UNASKED:
-            answer, copy = self._prepared(column, c)
-            if not said_ok(answer):
-                return
-            text, joins = f"c{c} prepare at %s once more", self._joins(answer, client)
-            yield Move(f"{text}: ok", saw(column, c, TO_COMMIT if joins else REJECTED, copy), client)
+            yield self._joining(f"c{c} hears the late ok of %s", column, c, client, view.answer)
+            column = column._replace(copy=orphaned(column.copy, c))
+        elif view != UNASKED:
+            return
+        answer, copy = self._prepared(column, c)
+        if said_ok(answer):
+            text = f"c{c} prepare at %s once more"
+            yield self._joining(f"{text}: ok", saw(column, c, UNASKED, copy), c, client, answer)
             yield from self._executed(text, column, copy, client, c, Unheard(answer))
 
-    def _joins(self, answer: Answer, client: Client) -> bool:
-        in_time = client.fresh or not self._world.joins_fresh
-        return in_time and self._world.rules.late_ok(answer.fields(), client.token)
+    def _joining(self, text: str, column: Column, c: int, client: Client, answer: Answer) -> Move:
+        if not self._world.rules.joins(answer.fields(), client.token):
+            return Move(text, saw(column, c, REJECTED), client)
+        then = "" if client.fresh or self._world.old_acks else JOINED
+        return Move(text, saw(column, c, TO_COMMIT), client, then)
 
     def _running(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         believed = column.views[c] == BELIEVED
@@ -133,30 +154,36 @@ class Moves:
     def _ended(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         _answer, copy = self._do("finish", column.copy, c, (("token", client.token), ("state", client.state)))
         if copy != column.copy:
-            yield Move(f"c{c} finish ({client.state}) at %s", Column(copy, column.views), client, HEARD)
+            yield Move(f"c{c} finish ({client.state}) at %s", column._replace(copy=copy), client, HEARD)
 
     def _leaving(self, column: Column, c: int, _client: Client) -> Iterator[Move]:
         _answer, copy = self._do("release", column.copy, c)
         if copy != column.copy:
-            yield Move(f"c{c} release at %s", Column(copy, column.views), _client)
+            yield Move(f"c{c} release at %s", column._replace(copy=copy), _client)
 
     def verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
         """What node c makes of the answers: the kind of verdict, and what it commits when it won."""
         node, rules = self._world.nodes[c], self._world.rules
-        replies = [view.fields() if isinstance(view, Answer) else None for view in views]
-        verdict = rules.judge(replies, [True] * len(replies), bool(node.tick))
+        silent = quorum.Failure("down") if node.adopt and self._world.adopts_without else None
+        replies = [view.fields() if isinstance(view, Answer) else silent for view in views]
+        judge = rules.judge_adoption if node.adopt else rules.judge
+        verdict = judge(replies, [True] * len(replies), node.tick)
         if not verdict or verdict.kind != quorum.WON:
             return (verdict.kind if verdict else ""), ()
-        claim = rules.claim([reply for reply in replies if reply], node.tick, node.again)
-        return quorum.WON, tuple(sorted(claim.items()))
+        claim = rules.claim([reply for reply in replies if isinstance(reply, dict)], node.tick, node.again)
+        return quorum.WON, (*sorted(claim.items()), *_settings(node))
 
     def late(self, column: Column, c: int, client: Client) -> list[Move]:
         """Requests of node c that are executed after it went on to another phase."""
-        if client.phase in (IDLE, ASKING):
+        if client.phase in (IDLE, ASKING, RETRYING):
             return []
         found = []
-        if self._world.twice or client.phase != COMMITTING or column.views[c] == UNASKED:
+        if self._world.late_writes:
+            pass
+        elif self._world.twice == "the same id" or client.phase != COMMITTING or column.views[c] == UNASKED:
             found.append(("prepare", self._prepared(column, c)[1]))
+        if self._world.twice == "another id":
+            found.append(("first prepare", self._prepared(column, c, DEAD)[1]))
         may_commit = client.phase in (RUNNING, ENDED) or column.views[c] == TO_COMMIT
         if self._world.late_commits and client.phase != COMMITTING and client.claim and may_commit:
             found.append(("commit", self._do("commit", column.copy, c, client.claim)[1]))
@@ -165,7 +192,11 @@ class Moves:
             in_time = mine or client.unsure
             found.append(("extend", self._do("extend", column.copy, c, client.claim, in_time)[1]))
         return [
-            Move(f"LATE {name} of c{c} at %s", Column(copy, column.views), client)
+            Move(f"LATE {name} of c{c} at %s", column._replace(copy=copy), client)
             for name, copy in found
             if copy != column.copy
         ]
+
+
+def _settings(node: Node) -> tuple[tuple[str, Any], ...]:
+    return (("settings", node.settings),) if node.settings else ()

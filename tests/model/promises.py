@@ -1,5 +1,6 @@
 """What must never happen, as far as it shows when a node begins its run, or is sent home."""
 
+from tests.model.voter import Kept
 from tests.model.world import RUNNING, Client, Node, Past
 
 
@@ -9,6 +10,8 @@ def begins_badly(node: Node, client: Client, others: list[Client], past: Past) -
         return "OVERLAP: two runs at once"
     if client.token <= past.newest:
         return f"TOKEN: a run with token {client.token} after token {past.newest}"
+    if node.adopt and any(ran > client.tick for ran, _again in past.ran):
+        return f"TICK LOWERED: tick {client.tick} is adopted"
     if node.tick and not node.again:
         ran = past.ran.count((node.tick, False))
         if ran and ran >= node.attempts:
@@ -19,6 +22,13 @@ def begins_badly(node: Node, client: Client, others: list[Client], past: Past) -
             return f"TICK RUNS AFTER ITS END: a quorum had heard that tick {node.tick} was done"
     if past.paused and client.warned:
         return "RUNS ALTHOUGH PAUSED"
+    return ""
+
+
+def loses_badly(before: Kept, after: Kept) -> str:
+    """What is wrong with a request that left this of a copy."""
+    if after.token < before.token:
+        return f"TOKEN LOWERED: from {before.token} to {after.token} at one voter"
     return ""
 
 

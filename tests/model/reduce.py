@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.model.model import Model
 from tests.model.states import State
-from tests.model.voter import NOBODY, Answer, Unheard
+from tests.model.voter import DEAD, NOBODY, Answer, Kept, Unheard
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -68,7 +68,7 @@ class Reduction:
             holder = self._holders.get(number)
             if holder is None:
                 holder = self._holder(number)
-            pair = (number, clients[holder] if holder != NOBODY else NOBODY)
+            pair = (number, clients[holder] if holder >= 0 else NOBODY)
             column, holder = self._tidied.get(pair) or self._tidy(*pair)
             columns.append(column)
             holders.append(holder)
@@ -115,7 +115,7 @@ class Reduction:
         client: Client = self._model.clients.values[number]
         late = self._model.pasts.values[past].late if self._model.world.late_commits else 0
         found = number
-        if not stands and late < 2 and not client.unsure:
+        if not stands and late < 2 and not client.unsure and not self._model.world.middle:
             found = self._gone
         elif client.phase == LEAVING and not late:
             found = self._model.clients(client._replace(claim=()))
@@ -134,8 +134,10 @@ class Reduction:
         column = self._model.columns.values[number]
         copy = column.copy
         found = number, copy.holder
-        if copy.kind == "prepare" and not copy.live and not self._counts(column, self._model.clients.values[holder]):
-            found = self._model.columns(Column(copy._replace(holder=NOBODY, kind=""), column.views)), NOBODY
+        over = copy.kind == "prepare" and not copy.live
+        if over and (copy.holder == DEAD or not self._counts(column, self._model.clients.values[holder])):
+            nobody = column._replace(copy=copy._replace(holder=NOBODY, kind=""))
+            found = self._model.columns(nobody), NOBODY
         self._tidied[number, holder] = found
         return found
 
@@ -149,7 +151,8 @@ class Reduction:
     def _trimmed(self, number: int, ticks: tuple[int, ...]) -> int:
         past: Past = self._model.pasts.values[number]
         found = number
-        if not self._model.world.watch_exits and not self._model.world.give_back:
+        world = self._model.world
+        if not (world.watch_exits or world.give_back or any(node.adopt for node in world.nodes)):
             ran = tuple(run for run in past.ran if run[0] in ticks)
             finished = tuple(tick for tick in past.finished if tick in ticks)
             found = self._model.pasts(past._replace(ran=ran, finished=finished))
@@ -158,8 +161,13 @@ class Reduction:
 
     def _reordered(self, number: int, order: Permutation) -> int:
         column: Column = self._model.columns.values[number]
-        holder = column.copy.holder
-        copy = column.copy if holder == NOBODY else column.copy._replace(holder=order.index(holder))
-        found = self._model.columns(Column(copy, tuple(column.views[c] for c in order)))
+        saved = column.saved and _renamed(column.saved, order)
+        views = tuple(column.views[c] for c in order)
+        earlier = tuple(sorted(order.index(c) for c in column.earlier))
+        found = self._model.columns(Column(_renamed(column.copy, order), views, saved, earlier))
         self._others[number, order] = found
         return found
+
+
+def _renamed(copy: Kept, order: Permutation) -> Kept:
+    return copy if copy.holder < 0 else copy._replace(holder=order.index(copy.holder))

@@ -9,18 +9,13 @@ from cronlock.lock import quorum, record
 Fields = dict[str, Any]
 Operation = Callable[[record.Copy, Fields, int, int, str], Fields]
 Reply = Fields | quorum.Failure | None
-Judge = Callable[[Sequence[Reply], Sequence[bool], bool], quorum.Verdict | None]
+Judge = Callable[[Sequence[Reply], Sequence[bool], int], quorum.Verdict | None]
 Claim = Callable[[Sequence[Fields], int, bool], Fields]
 
 
 def end_lease(copy: record.Copy) -> None:
     """The time of a lease is over: nothing else changes."""
     copy.record.update(lease_end=0)
-
-
-def late_ok(answer: Fields, token: int) -> bool:
-    """Whether an ok that came after the verdict is good for this commit: the rule of Holder._late."""
-    return not quorum.blank(answer) and bool(answer["token"] < token)
 
 
 @dataclass(frozen=True)
@@ -34,6 +29,7 @@ class Rules:
     finish: Operation = record.finish
     pause: Operation = record.pause
     judge: Judge = quorum.judge
+    judge_adoption: Judge = quorum.judge_adoption
     claim: Claim = quorum.claim
-    late_ok: Callable[[Fields, int], bool] = late_ok
+    joins: Callable[[Fields, int], bool] = quorum.joins
     end_lease: Callable[[record.Copy], None] = end_lease

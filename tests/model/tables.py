@@ -4,16 +4,25 @@ from dataclasses import replace
 
 from tests.model import broken
 from tests.model.rules import Rules
-from tests.model.world import NEW, ONCE_DONE, ONE_BLANK, World, nodes
+from tests.model.world import NEW, ONCE_DONE, ONE_BLANK, Node, World, nodes
 
 OVERLAP, TOKEN, TWICE, AFTER_END = "OVERLAP", "TOKEN", "TICK RUNS TWICE", "TICK RUNS AFTER ITS END"
 QUIET_EXIT, PAUSED, LOST = "QUIET EXIT", "RUNS ALTHOUGH PAUSED", "TICK LOST"
+LOWERED, NO_END = "TOKEN LOWERED", "NO WAY OUT"
 
 TWO_TICKS = nodes(1, 2)
 NO_TICKS = nodes(0, 0)
 SERIAL = World(nodes(1, 1, 1), serial=True, lossless=True)
-LATE_WRITE = replace(SERIAL, nodes=nodes(1, 2, 2), forget=1, late=1)
+LATE_WRITE = replace(SERIAL, nodes=nodes(1, 2, 2), forget=1, late=1, late_writes=True)
 FIVE = replace(SERIAL, nodes=nodes(1, 1), start=(ONCE_DONE,) * 5)
+
+BOUND = 60_000  # states
+PERSON = Node(0, adopt=True)
+MOVED = "other settings"
+AROUND = replace(SERIAL, nodes=(Node(), PERSON, Node()))  # a person adopts between two runs of a tick
+MOVING = replace(SERIAL, nodes=(Node(), PERSON._replace(settings=MOVED), Node(settings=MOVED)))
+ALL_OK = Rules(judge_adoption=broken.adopts_from_all)
+TRYING = World(retries=True, watch_ends=True)
 
 FAILS: dict[str, tuple[str, World]] = {
     "all blank in the attempt means a new key": (
@@ -31,8 +40,14 @@ FAILS: dict[str, tuple[str, World]] = {
     ),
     "oks counted after the short lease": (OVERLAP, World(start=NEW, forget=1, prompt=False)),
     "one voter goes back, and nobody can tell": (OVERLAP, World(back=1, run_ids=False)),
-    "commit where nobody's lease runs": (TOKEN, World(rules=Rules(commit=broken.commit_where_nobody_is))),
-    "commit whoever is the holder": (OVERLAP, World(rules=Rules(commit=broken.commit_anywhere))),
+    "commit where nobody's lease runs": (
+        TOKEN,
+        World(watch_tokens=False, rules=Rules(commit=broken.commit_where_nobody_is)),
+    ),
+    "commit whoever is the holder": (
+        OVERLAP,
+        World(watch_tokens=False, rules=Rules(commit=broken.commit_anywhere)),
+    ),
     "the token goes with the lease": (TOKEN, World(TWO_TICKS, rules=Rules(end_lease=broken.end_lease_and_token))),
     "prepare counts the token, commit does not write it": (
         TOKEN,
@@ -54,7 +69,14 @@ FAILS: dict[str, tuple[str, World]] = {
     "finish does not wait for a write-back": (OVERLAP, replace(LATE_WRITE, waits_for_writes=False)),
     "a prepare executed twice shortens the lease of the run": (
         OVERLAP,
-        World(nodes(1, 1, attempts=(2, 2)), late=1, twice=True, rules=Rules(prepare=broken.prepare_shortens)),
+        World(nodes(1, 1, attempts=(2, 2)), late=1, twice="the same id", rules=Rules(prepare=broken.prepare_shortens)),
+    ),
+    "a prepare executed twice under the same id": (OVERLAP, World(forget=1, late=1, twice="the same id")),
+    "acks from before a late ok count, forget 1": (OVERLAP, World(forget=1, late_oks=True, old_acks=True)),
+    "acks from before a late ok count, go back 1": (OVERLAP, World(back=1, late_oks=True, old_acks=True)),
+    "late oks join whatever they say": (
+        OVERLAP,
+        World(forget=1, late_oks=True, rules=Rules(joins=broken.joins_always)),
     ),
     "extend by the token alone": (OVERLAP, World(TWO_TICKS, forget=1, rules=Rules(extend=broken.extend_by_token))),
     "finish whose run it is or not": (
@@ -71,6 +93,10 @@ FAILS: dict[str, tuple[str, World]] = {
     "a quorum of held, where a prepare is said to hold": (
         QUIET_EXIT,
         World(watch_exits=True, rules=Rules(prepare=broken.prepare_says_held)),
+    ),
+    "a quorum that speaks of different runs": (
+        QUIET_EXIT,
+        replace(SERIAL, watch_exits=True, rules=Rules(judge=broken.judge_quiet_differs)),
     ),
     "--again writes its own older tick": (
         TWICE,
@@ -97,6 +123,19 @@ FAILS: dict[str, tuple[str, World]] = {
         World(TWO_TICKS, forget=1, pause=3, lossless=True, rules=Rules(extend=broken.extend_clears_pause)),
     ),
     "pause is said to be done at a quorum": (PAUSED, World(TWO_TICKS, forget=1, pause=2, lossless=True)),
+    "prepare says ok to an older tick": (
+        TWICE,
+        replace(SERIAL, nodes=nodes(1, 2, 1), rules=Rules(prepare=broken.prepare_older)),
+    ),
+    "write-back over a newer token": (
+        LOWERED,
+        replace(SERIAL, nodes=nodes(1, 2, 3, 4), rules=Rules(extend=broken.extend_newer)),
+    ),
+    "a voter goes back to its snapshot, and nobody can tell": (OVERLAP, World(back=1, middle=True, run_ids=False)),
+    "a prepare that has no lease, and its node dies": (
+        NO_END,
+        replace(TRYING, deaths=True, lossless=True, rules=Rules(end_lease=broken.end_lease_never)),
+    ),
 }
 
 HOLDS: dict[str, World] = {
@@ -119,21 +158,15 @@ HOLDS: dict[str, World] = {
     "--again on an older tick, forget 1, serial": replace(SERIAL, nodes=nodes(2, 1, 2, again=1), forget=1),
     "pause at all voters, forget 1": World(TWO_TICKS, forget=1, pause=3, lossless=True),
     "whoever is sent home": World(watch_exits=True),
-    "whoever is sent home by one run, of three nodes, serial": replace(
-        SERIAL, watch_exits=True, rules=Rules(judge=broken.judge_quiet_agrees)
-    ),
+    "whoever is sent home, of three nodes, serial": replace(SERIAL, watch_exits=True),
     "two late requests, forget 1": World(forget=1, late=2),
-    "a prepare executed twice": World(late=1, twice=True),
-    "late oks join a commit, nobody forgets": World(late_oks=True),
-    "late oks join a commit, two ticks, nobody forgets": World(TWO_TICKS, late_oks=True),
-    "late oks join only while the others stand, forget 1": World(forget=1, late_oks=True, joins_fresh=True),
-    "late oks join while the others stand, whatever they say, forget 1": World(
-        forget=1, late_oks=True, joins_fresh=True, rules=Rules(late_ok=broken.late_ok_always)
-    ),
-    "late oks join only while the others stand, go back 1": World(back=1, late_oks=True, joins_fresh=True),
-    "late oks join only while the others stand, two ticks, forget 1": World(
-        TWO_TICKS, forget=1, late_oks=True, joins_fresh=True
-    ),
+    "a prepare executed twice, nobody forgets": World(late=1, twice="the same id"),
+    "a prepare executed twice under two ids, forget 1": World(forget=1, late=1, twice="another id"),
+    "late oks join a commit, forget 1": World(forget=1, late_oks=True),
+    "late oks join a commit, go back 1": World(back=1, late_oks=True),
+    "late oks join a commit, two ticks, forget 1": World(TWO_TICKS, forget=1, late_oks=True),
+    "late oks join a commit, two ticks, go back 1": World(TWO_TICKS, back=1, late_oks=True),
+    "late oks join a commit, without ticks, forget 1": World(NO_TICKS, forget=1, late_oks=True),
     "without ticks, a key that all voters know, forget 1": World(NO_TICKS, forget=1),
     "without ticks, a new key, nobody forgets": World(NO_TICKS, start=NEW),
     "five voters, forget 1 and go back 1, serial": replace(FIVE, forget=1, back=1),
@@ -142,6 +175,28 @@ HOLDS: dict[str, World] = {
     "a tick that nobody ran can be run, forget 1": World(forget=1, watch_ticks="some up"),
     "a tick can be run after one of an older tick, forget 1": World(TWO_TICKS, forget=1, watch_ticks="some up"),
     "a tick can be run though a node died inside a commit at one voter": World(watch_ticks="all up", dead_commits=1),
+    "failover: attempts 3, three nodes that die or fail, serial": replace(
+        SERIAL, nodes=nodes(1, 1, 1, attempts=(3, 3, 3)), fails=True
+    ),
+    "failover: attempts 2, three nodes that die or fail, forget 1, serial": replace(
+        SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), fails=True, forget=1
+    ),
+    "runs given back, attempts 1, forget 1, one late request": World(forget=1, late=1, give_back=True),
+    "each: the last tick's run is slow, the next one is started twice, forget 1": replace(
+        SERIAL, nodes=nodes(1, 2, 2), forget=1
+    ),
+    "adopted from all who answer, nobody forgets": World((Node(), PERSON), adopts_without=True),
+    "a new key is adopted without a voter, serial": replace(AROUND, start=NEW, adopts_without=True),
+    "adopted only when all say ok, forget 1": World((Node(), PERSON), forget=1, rules=ALL_OK),
+    "adopted only when all say ok, between two runs, forget 1": replace(AROUND, forget=1, rules=ALL_OK),
+    "adopted only when all say ok, with other settings, forget 1": replace(MOVING, forget=1, rules=ALL_OK),
+    "three late requests, forget 1": World(forget=1, late=3),
+    "everybody ends in the end": TRYING,
+    "everybody ends in the end, two ticks": replace(TRYING, nodes=TWO_TICKS),
+    "everybody ends in the end, though nodes die and are polite": replace(
+        TRYING, yields=True, deaths=True, watch_exits=True
+    ),
+    "polite nodes, a tick that nobody ran can be run": World(retries=True, yields=True, watch_ticks="some up"),
 }
 
 # What the project's own rules do not promise: with the bounds of a row a promise is broken.
@@ -149,14 +204,73 @@ LIMITS: dict[str, tuple[str, World]] = {
     "forget 1 and go back 1 of three voters is a majority": (OVERLAP, World(forget=1, back=1)),
     "without ticks, a new key, forget 1": (OVERLAP, World(NO_TICKS, start=NEW, forget=1)),
     "without ticks, one voter missed the first run, forget 1": (OVERLAP, World(NO_TICKS, start=ONE_BLANK, forget=1)),
-    "two nodes that die inside their commits send a third one home": (QUIET_EXIT, replace(SERIAL, watch_exits=True)),
-    "late oks join a commit, forget 1": (OVERLAP, World(forget=1, late_oks=True)),
-    "late oks join a commit, go back 1": (OVERLAP, World(back=1, late_oks=True)),
-    "a prepare executed twice, and forget 1 in between": (OVERLAP, World(forget=1, late=1, twice=True)),
     "a node dies inside a commit at one voter, another is down": (LOST, World(watch_ticks="some up", dead_commits=1)),
     "a node dies inside a commit at one voter, another forgets": (
         LOST,
         World(forget=1, watch_ticks="all up", dead_commits=1),
     ),
     "a node dies inside a commit at a quorum": (LOST, World(watch_ticks="all up", dead_commits=2)),
+    "two nodes of a newer tick that die inside their commits send an older one home": (
+        QUIET_EXIT,
+        replace(SERIAL, nodes=nodes(2, 2, 1), watch_exits=True),
+    ),
+    "held is heard of a commit that is forgotten then": (QUIET_EXIT, World(forget=1, watch_exits=True)),
+    "a run is known to a quorum, one forgets it: the next node can only give up aloud": (
+        NO_END,
+        replace(TRYING, forget=1, lossless=True),
+    ),
+    "a person adopts though a voter is busy, forget 1": (OVERLAP, World((Node(), PERSON), forget=1)),
+    "a person adopts without a voter, another forgets": (
+        OVERLAP,
+        replace(AROUND, forget=1, adopts_without=True, rules=ALL_OK),
+    ),
+    "a voter goes back to a snapshot taken inside a commit": (OVERLAP, World(back=1, middle=True)),
 }
+
+# Rows too large to be tried to the end: clean up to so many states.
+BOUNDED: dict[str, tuple[int, World]] = {
+    "a snapshot, acks count only from the server that said ok": (
+        BOUND,
+        World(back=1, middle=True, same_server=True),
+    ),
+    "the same, three nodes, two ticks, serial": (
+        BOUND,
+        replace(SERIAL, nodes=nodes(1, 1, 2), back=1, middle=True, same_server=True),
+    ),
+    "five voters, two nodes at once, forget 1": (BOUND, replace(FIVE, serial=False, forget=1)),
+    "polite nodes that try again, forget 1": (BOUND, World(retries=True, yields=True, forget=1)),
+}
+
+# Rows that take more than some seconds: `pytest -m long`.
+LONG = frozenset(
+    (
+        "two nodes, two ticks, forget 1, one late request, a commit too",
+        "three nodes, one tick, lossless",
+        "a prepare executed twice, nobody forgets",
+        "late oks join a commit, forget 1",
+        "two late requests, forget 1",
+        "three late requests, forget 1",
+        "a prepare executed twice under two ids, forget 1",
+        "late oks join a commit, go back 1",
+        "late oks join a commit, two ticks, forget 1",
+        "late oks join a commit, two ticks, go back 1",
+        "late oks join a commit, without ticks, forget 1",
+        "without ticks, a key that all voters know, forget 1",
+        "five voters, forget 1 and go back 1, serial",
+        "five voters, forget 2, serial",
+        "runs given back, attempts 1, forget 1, one late request",
+        "runs given back, attempts 2, forget 1",
+        "a tick that nobody ran can be run, forget 1",
+        "a tick can be run after one of an older tick, forget 1",
+        "failover: attempts 2, three nodes that die or fail, forget 1, serial",
+        "each: the last tick's run is slow, the next one is started twice, forget 1",
+        "adopted from all who answer, nobody forgets",
+        "adopted only when all say ok, forget 1",
+        "adopted only when all say ok, between two runs, forget 1",
+        "everybody ends in the end, two ticks",
+        "everybody ends in the end, though nodes die and are polite",
+        "polite nodes, a tick that nobody ran can be run",
+        "a run is known to a quorum, one forgets it: the next node can only give up aloud",
+        *BOUNDED,
+    )
+)

@@ -7,6 +7,8 @@ from tests.model.rules import Fields, Operation, Rules
 
 NOW = 10_000_000  # ms: the moment at which everything happens
 NOBODY = -1
+USUAL = "3 voters"  # settings
+DEAD = -2  # an id that its node has given up for another one
 
 
 class Kept(NamedTuple):
@@ -22,6 +24,7 @@ class Kept(NamedTuple):
     claims: bool = False  # the run that stands here is the one that the tick's state speaks of
     paused: bool = False
     stale: bool = False  # last written by a run under another run_id of this server
+    settings: str = ""  # other ones than most nodes have
     mark: int = 0  # of known-bad rules that need a field of their own
 
 
@@ -61,6 +64,7 @@ def thaw(kept: Kept) -> Copy:
         "run_tick": kept.tick if kept.claims else -1,
         "paused_until": -1 if kept.paused else 0,
         "run_id": "earlier" if kept.stale else "today",
+        "settings": kept.settings or (USUAL if kept.token else ""),
         "mark": kept.mark,
     }
     return copy
@@ -79,6 +83,7 @@ def freeze(copy: Copy) -> Kept:
         claims=copy.get("kind") == "run" and copy.claims(),
         paused=bool(copy.get("paused_until")),
         stale=bool(copy.get("token")) and copy.get("run_id") == "earlier",
+        settings="" if copy.get("settings") == USUAL else copy.get("settings"),
         mark=copy.get("mark") or 0,
     )
 
@@ -125,7 +130,7 @@ def _request(holder: int, ask: tuple[tuple[str, Any], ...], in_time: bool) -> Fi
         **numbers,
         "holder": _name(holder),
         "node": f"node-{holder}",
-        "settings": "3 voters",
+        "settings": USUAL,
         "lease": PREPARE_LEASE,
         "not_after": NOW if in_time else NOW - 1,
         "outcome": "ran",

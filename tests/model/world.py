@@ -10,8 +10,9 @@ from tests.model.voter import BLANK, NOBODY, Answer, Kept, Unheard
 IDLE, ASKING, COMMITTING, RUNNING = "idle", "asking", "committing", "running"
 ENDED = "ended"  # the command ended, or was stopped in time: a finish may still reach voters
 LEAVING = "leaving"  # it starts nothing: a release may still reach voters
+RETRYING = "retrying"  # it waits for a new attempt: a release may reach voters before
 GONE = "gone"  # and nothing of it is left anywhere
-CONTENDING = (IDLE, ASKING, COMMITTING)  # whoever may still start a run
+CONTENDING = (IDLE, ASKING, COMMITTING, RETRYING)  # whoever may still start a run
 
 # what a node knows of a voter, besides its answer to prepare
 UNASKED, UNHEARD = "unasked", "unheard"  # unheard: prepare was executed, its answer was lost
@@ -27,6 +28,8 @@ class Node(NamedTuple):
     tick: int = 1
     attempts: int = 1
     again: bool = False
+    adopt: bool = False  # a person, who says that what the voters answer is the truth
+    settings: str = ""  # other ones than the others have
 
 
 class Client(NamedTuple):
@@ -37,18 +40,25 @@ class Client(NamedTuple):
     warned: bool = False  # its attempt began after a pause had been said to be done
     state: str = ""  # that its finish reports
     fresh: bool = False  # while it commits: the short leases of its oks stand
+    pressed: bool = False  # it has let others go first once
     unsure: bool = False  # a write-back of it that was not answered may still be in time
 
     @property
     def token(self) -> int:
         return int(dict(self.claim)["token"])
 
+    @property
+    def tick(self) -> int:
+        return int(dict(self.claim)["tick"])
+
 
 class Column(NamedTuple):
-    """One voter: its copy, and what each node knows of it."""
+    """One voter: its copy, what each node knows of it, and what it may go back to."""
 
     copy: Kept
     views: tuple[View, ...]
+    saved: Kept | None = None
+    earlier: tuple[int, ...] = ()  # nodes that asked before it went back; for World.same_server
 
 
 class Past(NamedTuple):
@@ -62,6 +72,8 @@ class Past(NamedTuple):
     finished: tuple[int, ...] = ()  # ticks whose finish reached a quorum
     stood: tuple[int, ...] = ()  # ticks for which one run stood at a quorum of the voters; for World.watch_exits
     paused: bool = False  # pause was said to be done
+    snapshots: int = 0
+    recommits: int = 0
 
 
 def nodes(*ticks: int, attempts: tuple[int, ...] = (), again: int = NOBODY) -> tuple[Node, ...]:
@@ -79,20 +91,33 @@ class World:
     start: tuple[Kept, ...] = (ONCE_DONE,) * 3  # the copies
     forget: int = 0  # how often a voter loses everything
     back: int = 0  # how often a voter goes back to what it had at the start
+    middle: bool = False  # or to what one of them had at one moment, its snapshot
+    same_server: bool = False  # an acknowledgement counts only from the server that said ok: a proposal
     late: int = 0  # how many requests are executed after their node has gone on
+    late_writes: bool = False  # bound: only write-backs of these
     late_commits: bool = False  # these too
     late_oks: bool = False  # while a commit is unknown, oks that come late, or for which a voter is asked again, count
-    joins_fresh: bool = False  # but only as long as the short leases of its oks stand: a proposal
-    twice: bool = False  # and a late prepare may be a second one, where the first was answered
+    old_acks: bool = (
+        False  # beside one that came when the short leases were over, acknowledgements from before it count
+    )
+    twice: str = ""  # a late prepare may come where another was answered: under "the same id", or "another id"
     run_ids: bool = True  # a server that was restarted is known by its run_id
     pause: int = 0  # 0: never, else how many voters have it when pause is said to be done
     lossless: bool = False  # bound: no answer is lost
     serial: bool = False  # bound: a node begins when those before it run or are done
+    watch_tokens: bool = True  # a voter's token must not go down
     watch_exits: bool = False  # judge those who are sent home, too
     watch_ticks: str = (
         ""  # when all that went on is over, can a tick be run with "all up", and with "some up", a quorum
     )
     dead_commits: int = 0  # as long as nodes that died inside their commits left no more copies than this
+    watch_ends: bool = False  # does a way lead from every state to one in which all have ended, and nobody gave up
+    retries: bool = False  # a node tries again, under another id, as often as the votes are split
+    recommits: int = 0  # how often one does so after a commit that was rejected
+    yields: bool = False  # a voter may ask a node to let others go first, once
+    deaths: bool = False  # a node that contends may die: steps of their own, for what watches the others
+    adopts_without: bool = False  # a person who adopts may do without a voter
+    fails: bool = False  # a command may fail, which counts as the death of its node
     give_back: bool = False  # a command may be broken off by its operator: its run is given back
     prompt: bool = True  # oks count only while the short lease stands
     prompt_acks: bool = True  # and a commit's only while its lease stands

@@ -1,0 +1,117 @@
+"""What a node does by itself: it judges, gives up, tries again, dies; its command ends."""
+
+from typing import TYPE_CHECKING
+
+from cronlock.lock import quorum
+from tests.model.moves import Moves, orphaned, saw
+from tests.model.promises import exits_badly
+from tests.model.states import State, Step
+from tests.model.world import (
+    ASKING,
+    COMMITTING,
+    CONTENDING,
+    ENDED,
+    GONE,
+    IDLE,
+    LEAVING,
+    REJECTED,
+    RETRYING,
+    RUNNING,
+    TO_COMMIT,
+    UNASKED,
+    Client,
+    Past,
+)
+
+if TYPE_CHECKING:
+    from tests.model.model import Model
+
+
+class Alone:
+    """The steps of node c at no voter in particular."""
+
+    def __init__(self, model: "Model", moves: Moves) -> None:
+        self._model = model
+        self._world = model.world
+        self._moves = moves
+        self._verdicts: dict[object, tuple[str, tuple[tuple[str, object], ...]]] = {}
+
+    def steps(self, state: State, c: int) -> list[Step]:
+        """Every one that it may take now."""
+        client, found = self._model.client(state, c), []
+        if client.phase == ASKING:
+            found = self._judged(state, c, client)
+        elif client.phase == COMMITTING:
+            found = self._committing(state, c, client)
+        elif client.phase == RETRYING:
+            found = [Step(f"c{c} begins afresh", None, self._afresh(state, c))]
+        elif client.phase == RUNNING:
+            found = self._ends(state, c, client)
+        elif client.unsure:
+            sure = self._model.becomes(state, c, client._replace(unsure=False), "")
+            found = [Step(f"c{c}'s leases would be over", None, sure)]
+        if self._world.deaths and client.phase in CONTENDING and client.phase != IDLE:
+            found.append(Step(f"c{c} dies", None, self._model.becomes(state, c, Client(GONE), "")))
+        return found
+
+    def _judged(self, state: State, c: int, client: Client) -> list[Step]:
+        gone = self._model.becomes(state, c, client._replace(phase=LEAVING), "")
+        found = [Step(f"c{c} gives up", None, gone)]
+        if self._world.retries:
+            found.append(self._waits(state, c, client))
+        views = self._model.views(state, c)
+        if (views, c) not in self._verdicts:
+            self._verdicts[views, c] = self._moves.verdict(views, c)
+        kind, claim = self._verdicts[views, c]
+        if kind == quorum.WON:
+            fresh = self._world.late_oks and not self._world.old_acks
+            committing = client._replace(phase=COMMITTING, claim=claim, fresh=fresh)
+            after = self._model.becomes(state, c, committing, TO_COMMIT)
+            found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after))
+        elif kind in quorum.QUIET:
+            past = self._model.past(state)
+            broken = exits_badly(self._world.nodes[c].tick, past) if self._world.watch_exits else ""
+            found.append(Step(f"c{c} says {kind} and exits 0", None, gone, broken))
+        return found
+
+    def _committing(self, state: State, c: int, client: Client) -> list[Step]:
+        late = self._world.late_commits
+        leaving = client._replace(phase=LEAVING, claim=client.claim if late else (), fresh=False)
+        gone = self._model.becomes(state, c, leaving, TO_COMMIT if late else "")
+        found = [Step(f"c{c} gives up its commit", None, gone)]
+        if client.fresh:
+            found.append(Step(f"c{c}'s oks are old", None, self._model.changed(state, c, client._replace(fresh=False))))
+        rejected, past = self._model.views(state, c).count(REJECTED), self._model.past(state)
+        if past.recommits and rejected > self._model.voters - self._model.enough:
+            found.append(self._waits(state, c, client, past._replace(recommits=past.recommits - 1)))
+        elif self._world.retries and rejected:
+            found.append(Step(f"c{c} tells that its commit was not confirmed", None, gone))
+        return found
+
+    def _waits(self, state: State, c: int, client: Client, past: Past | None = None) -> Step:
+        waiting = client._replace(phase=RETRYING, claim=(), fresh=False)
+        return Step(f"c{c} waits, to try again", None, self._model.becomes(state, c, waiting, "", past))
+
+    def _afresh(self, state: State, c: int) -> State:
+        """Under another id, and not polite any more; what is left under the one before belongs to nobody."""
+        columns = []
+        for number in state[: self._model.voters]:
+            column = self._model.columns.values[number]
+            columns.append(self._model.columns(saw(column, c, UNASKED, orphaned(column.copy, c))))
+        state = (*columns, *state[self._model.voters :])
+        return self._model.changed(state, c, Client(pressed=self._world.yields))
+
+    def _ends(self, state: State, c: int, client: Client) -> list[Step]:
+        ended = client._replace(phase=ENDED, state="done", unsure=not self._world.waits_for_writes)
+        found = [Step(f"c{c}'s command ends", None, self._model.becomes(state, c, ended, ""))]
+        if self._world.fails:
+            failed = self._model.becomes(state, c, ended._replace(state="failed"), "")
+            found.append(Step(f"c{c}'s command fails", None, failed))
+        if self._world.give_back:
+            node, past = self._world.nodes[c], self._model.past(state)
+            ran = list(past.ran)
+            ran.remove((node.tick, node.again))
+            given = past._replace(ran=tuple(ran))
+            back = self._model.becomes(state, c, ended._replace(state="back"), "", given)
+            found.append(Step(f"c{c}'s command is broken off", None, back))
+        return found
