@@ -37,6 +37,15 @@ def wait_until(
     return answer
 
 
+def between(path: Path, begin: str, end: str, text: str) -> None:
+    """Puts a text between two lines of a file, in place of what was there."""
+    before, found, rest = path.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    assert found, f"{path} has no {begin}"
+    assert ended, f"{path} has no {end}"
+    path.write_text(f"{before}{begin}{text}\n{end}{after}")
+
+
 class Heir:
     """A process that outlives this one, however it dies, to end the processes and remove the folders it left."""
 

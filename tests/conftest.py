@@ -33,16 +33,15 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", type=int, default=1, help="rounds of the nemesis per fault and topology")
+    parser.addoption("--seeds", type=int, default=1, help="rounds of the nemesis per fault")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "round" in metafunc.fixturenames:
-        rounds = [
-            (fault.name, topology, seed)
+        rounds = [  # each topology in its turn
+            (fault.name, fault.topologies[seed % len(fault.topologies)], seed)
             for seed in range(1, metafunc.config.getoption("seeds") + 1)
             for fault in FAULTS.values()
-            for topology in fault.topologies
         ]
         metafunc.parametrize("round", rounds, ids=["-".join(map(str, one)) for one in rounds])
 

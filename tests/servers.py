@@ -377,6 +377,8 @@ class Cluster(Closing):
                 node.ask("CLUSTER", "ADDSLOTS", *slots)  # ADDSLOTSRANGE came with 7.0
         for number, node in enumerate(self.nodes):
             self._meet(node, self.nodes[:number])
+        for node in self.nodes:
+            self._introduce(node)
         for number, replica in enumerate(self.nodes[masters:]):
             self._replicate(replica, self.nodes[number % masters])
         self.wait_ok()
@@ -504,10 +506,22 @@ class Cluster(Closing):
     def add_master(self, place: Place = Place()) -> Server:
         """A further master, without slots."""
         node = Server(self.binary, place=place, **self.options)
-        self._meet(node, self.running())
         self.nodes.append(node)
+        self._introduce(node)
         self.wait_ok()
         return node
+
+    def _introduce(self, node: Server) -> None:
+        """Until it knows all others: on a slow machine a handshake takes longer than it may, and is forgotten."""
+        others = [other for other in self.running() if other is not node]
+
+        def known() -> bool:
+            seen = {seen.port for seen in self.view(node) if "handshake" not in seen.flags}
+            unknown = [other for other in others if other.port not in seen]
+            self._meet(node, unknown)
+            return not unknown
+
+        wait_until(known, START_TIMEOUT, "a new node to be known", 0.1)
 
     def begin_migration(self, slot: int, target: Server) -> None:
         """From now on the slot's owner answers ASK for keys that it doesn't have, and has, after `move_keys`, none."""

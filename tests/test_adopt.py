@@ -1,5 +1,7 @@
 """`cronlock adopt`: a person decides that what the voters answer now is the truth."""
 
+import time
+
 from tests.commands import cronlock, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
@@ -47,6 +49,20 @@ def test_nothing_is_adopted_under_a_live_lease(servers):
     done = cronlock("adopt", *where(servers), "--yes", "job")
     assert done.returncode == 125
     assert "held by" in done.stderr
+
+
+def test_nothing_is_adopted_while_a_node_asks(servers):
+    """Its commit may be on its way: one voter that is busy is enough."""
+    run(servers, *TICK, "--", "true")
+    end = int(time.time() * 1000) + 60_000
+    (record,) = [name for name in servers[2].redis.scan_iter() if ":record:" in name]
+    servers[2].redis.hset(record, mapping={"holder": "h1", "kind": "prepare", "lease_end": end})
+    done = cronlock("adopt", *where(servers), "--yes", "job")
+    assert done.returncode == 125
+    assert done.stderr.startswith("cronlock: job: refused: another node asks for it at this moment: ")
+    assert servers[0].redis.hget(record, "node") == servers[2].redis.hget(record, "node")
+    servers[2].redis.hset(record, "lease_end", 0)
+    assert cronlock("adopt", *where(servers), "--yes", "job").returncode == 0
 
 
 def test_a_no_changes_nothing(servers):

@@ -161,7 +161,7 @@ def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
     """A run of all rows writes it; a run that left some out changes nothing."""
     path = tmp_path / "README.md"
     path.write_text(f"before\n{BEGIN}last year's\n{END}after\n")
-    write(reports()[1:], path)
+    write(reports()[3:], path)
     assert "last year's" in path.read_text()
     write(reports(), path)
     text = path.read_text()

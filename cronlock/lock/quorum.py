@@ -132,9 +132,10 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
     clocks = [answer for answer in answers if answer["answer"] == record.CLOCK]
     if clocks:
         return Verdict(REFUSED, clocks[0], record.CLOCK)
-    if len(answers) >= quorum(len(replies)) and all(answer["answer"] == record.OK for answer in answers):
-        return Verdict(WON)
-    return undecided(replies)
+    others = [answer for answer in answers if answer["answer"] != record.OK]
+    if others:
+        return Verdict(record.BUSY, others[0])
+    return Verdict(WON) if len(answers) >= quorum(len(replies)) else undecided(replies)
 
 
 def undecided(replies: "Sequence[Reply]") -> Verdict:

@@ -12,7 +12,7 @@ from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.lock.candidate import Candidate
 from cronlock.lock.holder import Holder
 from cronlock.lock.quorum import REFUSED, WON, Failure, Verdict, judge_adoption
-from cronlock.lock.record import RETENTION
+from cronlock.lock.record import BUSY, RETENTION
 from cronlock.lock.seats import ANSWER_WAIT
 from cronlock.loop import Loop
 from cronlock.say import Say, instant, outcome, printable, refusal
@@ -65,6 +65,8 @@ def _ask(voters: Voters, settings: Settings, key: str) -> Candidate:
         return candidate
     if verdict.kind == REFUSED:
         raise Refused(refusal(verdict, voters.settings, key))
+    if verdict.kind == BUSY:
+        raise Refused("another node asks for it at this moment: nothing is adopted meanwhile: try again")
     if verdict.answer:
         raise Refused(f"{outcome(verdict.kind, verdict.answer, 0)}: nothing is adopted meanwhile")
     raise Unreachable(f"no quorum of {voters.count} voters{': ' + verdict.text if verdict.text else ''}")

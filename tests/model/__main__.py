@@ -1,9 +1,18 @@
-"""Prints every row of the tables; with words from the names of rows those rows, with their traces."""
+"""Prints every row of the tables; with words from the names of rows those rows, with their traces.
+
+A run of all rows writes them into tests/README.md.
+"""
 
 import sys
+from pathlib import Path
 
+from tests.commands import between
 from tests.model.search import CAP, Result, search
 from tests.model.tables import BOUNDED, FAILS, HOLDS, LIMITS
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- models: written by the run -->\n", "<!-- end of models -->\n"
+HEAD = "| must | row | states | s | outcome |"
 
 
 def verdict(result: Result) -> str:
@@ -15,7 +24,7 @@ def verdict(result: Result) -> str:
 
 def main(words: list[str]) -> int:
     """Whether every row came out as it must."""
-    wrong = 0
+    wrong, table = 0, [HEAD, "|" + " --- |" * HEAD.count(" |")]
     rows = [("must fail", name, world, kind, CAP) for name, (kind, world) in FAILS.items()]
     rows += [("must hold", name, world, "", CAP) for name, world in HOLDS.items()]
     rows += [("a limit  ", name, world, kind, CAP) for name, (kind, world) in LIMITS.items()]
@@ -27,10 +36,13 @@ def main(words: list[str]) -> int:
         ended = result.exhaustive or cap < CAP
         right = result.broken.startswith(kind) if kind else ended and not result.broken
         wrong += not right
+        table.append(f"| {must.strip()} | {name} | {result.states} | {result.seconds:.1f} | {verdict(result)} |")
         told = f"{must}  {name:<82} {result.states:>8} states {result.seconds:>5.1f} s  {verdict(result)}"
         print(told + ("" if right else "   <-- WRONG"), flush=True)  # noqa: T201
         for number, line in enumerate(result.trace if words or not right else (), 1):
             print(f"    {number:>2}. {line}")  # noqa: T201
+    if not words:
+        between(README, BEGIN, END, "\n".join(table))
     return int(wrong > 0)
 
 

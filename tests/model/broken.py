@@ -163,11 +163,12 @@ def judge_quiet_differs(replies: Sequence[Reply], fresh: Sequence[bool], tick: i
     return quorum.judge(alike, fresh, tick)
 
 
-def adopts_from_all(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
-    """Not known as bad, but a proposal: nothing is adopted while a voter that answers says anything but ok."""
-    verdict = quorum.judge_adoption(replies, fresh, tick)
-    all_ok = all(reply["answer"] == record.OK for reply in replies if isinstance(reply, dict))
-    return verdict if not verdict or verdict.kind != quorum.WON or all_ok else quorum.undecided(replies)
+def adopts_beside_busy(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
+    """A person adopts what a quorum says, though another voter is just asked by a node."""
+    others = [None if isinstance(reply, dict) and reply["answer"] == record.BUSY else reply for reply in replies]
+    if None in replies or None not in others:
+        return quorum.judge_adoption(replies, fresh, tick)
+    return quorum.judge_adoption([reply or quorum.Failure("busy") for reply in others], fresh, tick)
 
 
 def joins_always(_answer: Fields, _token: int) -> bool:

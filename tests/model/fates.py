@@ -73,7 +73,8 @@ class Fates:
             return []
         older = column.saved._replace(stale=self._world.run_ids and column.saved.token > 0)
         then = self._pasts(past._replace(backs=past.backs - 1))
-        asked = tuple(c for c, view in enumerate(column.views) if view != UNASKED) if self._world.same_server else ()
+        known = self._world.same_server and self._world.run_ids
+        asked = tuple(c for c, view in enumerate(column.views) if view != UNASKED) if known else ()
         return [
             (text, self._columns(column._replace(copy=copy, saved=None, earlier=asked)), then)
             for text, copy in (

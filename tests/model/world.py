@@ -92,7 +92,7 @@ class World:
     forget: int = 0  # how often a voter loses everything
     back: int = 0  # how often a voter goes back to what it had at the start
     middle: bool = False  # or to what one of them had at one moment, its snapshot
-    same_server: bool = False  # an acknowledgement counts only from the server that said ok: a proposal
+    same_server: bool = True  # an acknowledgement counts only from the server that said ok
     late: int = 0  # how many requests are executed after their node has gone on
     late_writes: bool = False  # bound: only write-backs of these
     late_commits: bool = False  # these too

@@ -23,7 +23,6 @@ from tests.nemesis.harms.voters import (
 ALL = "G1, G2, G3, G4, G8"
 SAFE = "G1, G2, G4, G8; a tick that nobody ran is told"
 ALONE = ("three", "five")
-FEW = ("three", "cluster")  # where the number of voters makes no difference
 FROZEN = "A frozen node can't stop its command; only a resource that looks at the token keeps its writes out"
 MAJORITY = "A majority that forgets is a new lock; only a resource that looks at the token tells the runs apart"
 
@@ -68,7 +67,7 @@ class Fault:
 
 
 _TABLE = (
-    Fault("calm", "nothing but clocks that differ", [calm], FEW),
+    Fault("calm", "nothing but clocks that differ", [calm]),
     Fault("restarted empty", "a voter killed, and started without its data", [restarted_empty]),
     Fault("restarted old", "a voter killed, and started from a dump some runs old", [restarted_old]),
     Fault("stopped half", "a voter stopped for half a lease after prepare, commit, extend, finish", [stopped(0.5)]),
@@ -95,8 +94,8 @@ _TABLE = (
         proxied=True,
     ),
     Fault("cut off", "some nodes and some voters don't hear each other", [cut(True, True)]),
-    Fault("can't send", "what some nodes send to some voters is lost", [cut(True, False)], FEW),
-    Fault("can't hear", "what some voters send to some nodes is lost", [cut(False, True)], FEW, may_miss=True),
+    Fault("can't send", "what some nodes send to some voters is lost", [cut(True, False)]),
+    Fault("can't hear", "what some voters send to some nodes is lost", [cut(False, True)], may_miss=True),
     Fault(
         "failover",
         "a replica takes over that has not heard of the acknowledged commit",
@@ -116,12 +115,12 @@ _TABLE = (
         "voters that missed the run of a node that died come back; others, less than a quorum, forget it or go back",
         [late_and_forgetful],
     ),
-    Fault("scripts flushed", "SCRIPT FLUSH on all voters, again and again", [scripts_flushed], FEW),
+    Fault("scripts flushed", "SCRIPT FLUSH on all voters, again and again", [scripts_flushed]),
     Fault("out of memory", "maxmemory reached, with noeviction: one voter, or for a second all", [out_of_memory]),
     Fault("clock off", "a voter's clock jumps by an hour, and back", [clock_off], own_clocks=True),
     Fault("wrapper killed", "SIGKILL to a cronlock that asks, or that runs its command", [wrapper_killed]),
-    Fault("wrapper stopped", "SIGSTOP to it, for half a lease or two leases", [wrapper_stopped], FEW),
-    Fault("50 nodes", "50 nodes within one second", [crowd], FEW, pace=Pace(ticks=1, period=4, nodes=50)),
+    Fault("wrapper stopped", "SIGSTOP to it, for half a lease or two leases", [wrapper_stopped]),
+    Fault("50 nodes", "50 nodes within one second", [crowd], pace=Pace(ticks=1, period=4, nodes=50)),
     Fault(
         "password changed",
         "requirepass changes on one voter after the other, and on the nodes one by one",
@@ -146,14 +145,12 @@ _TABLE = (
         "node frozen",
         "wrapper, guard and command stopped together for two leases",
         [node_frozen],
-        FEW,
         conceded={"overlap": FROZEN},
     ),
     Fault(
         "majority flushed",
         "FLUSHALL on a majority of the voters",
         [flushed_by_majority],
-        FEW,
         conceded={"overlap": MAJORITY, "twice": MAJORITY},
         may_miss=True,
     ),
