@@ -1,6 +1,5 @@
 """Breadth first through everything that can happen, until a promise is broken or nothing new is left."""
 
-import gc
 import time
 from typing import NamedTuple
 
@@ -26,17 +25,7 @@ class Result(NamedTuple):
 
 
 def search(world: World, cap: int = CAP) -> Result:
-    """Try everything. Nothing here goes round in circles, and looking for such garbage takes a third of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return _search(world, cap)
-    finally:
-        if collects:
-            gc.enable()
-
-
-def _search(world: World, cap: int) -> Result:
+    """Try everything."""
     model, voter = Model(world), Voter(world.rules)
     reduced = Reduction(model)
     begun = time.process_time()
