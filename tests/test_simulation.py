@@ -22,7 +22,7 @@ BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not blank(answer) for answer in oks)
 LATE_OKS_JOIN = ("lock/holder.py", "self._begun or self._clock() < self._prepared_until:", "True:")
 SAME_HOLDER_AGAIN = ("lock/candidate.py", "seat.holder = random_id()", "pass")
 DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
-
+ANOTHER_SERVERS_ACK = ("lock/holder.py", "== record.OK and _same_server(seat, reply):", "== record.OK:")
 RESTARTED_KNOW_NOTHING = (
     "lock/quorum.py",
     """ticks and all(not answer["token"] and""",
@@ -100,9 +100,16 @@ def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kin
         (LATE_OKS_JOIN, "late_ok", "overlap"),
         (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
         (DEAD_COMMITS_SEND_HOME, "two_dead_commits", "silent"),
+        (ANOTHER_SERVERS_ACK, "went_back_inside_commit", "overlap"),
         (RESTARTED_KNOW_NOTHING, "restarted_and_forgotten", "overlap"),
     ],
-    ids=["late oks join", "the same holder again", "dead commits send home", "restarted ones know nothing"],
+    ids=[
+        "late oks join",
+        "the same holder again",
+        "dead commits send home",
+        "another server's ack",
+        "restarted ones know nothing",
+    ],
 )
 def test_a_schedule_by_hand_holds_its_rule(simulate: Simulate, change: Change, schedule: str, kind: str) -> None:
     """Too rare for chance: without the rule the schedule breaks a promise."""

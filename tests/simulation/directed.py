@@ -122,4 +122,28 @@ def restarted_and_forgotten() -> Report:
     return _report(world)
 
 
-SCHEDULES = {one.__name__: one for one in (late_ok, asked_again, two_dead_commits, restarted_and_forgotten)}
+def went_back_inside_commit() -> Report:
+    """A voter that went back to an ok takes the commit that it belongs to, and that counts no more.
+
+    n1 has A's commit, and can't reach C. B has said ok, and is saved so; the commit there is cut off. When n1's short
+    lease at B is over, n2 runs with B and C. Then B restarts with what was saved, and n1's commit gets through to it.
+    """
+    world = _world(
+        Script(
+            Cut("n1", "B", end=14_200, operations="commit"),
+            Cut("n1", "C"),
+        )
+    )
+    voter = world.servers[1]
+    world.call(10_000, "n1", 10, TERMS, Job(5_000))
+    world.time.at(11_000, voter.save)
+    world.call(12_100, "n2", 10, TERMS, Job(8_000))
+    world.time.at(13_500, voter.go_down)
+    world.time.at(13_600, lambda: voter.come_up(voter.saved[-1]))
+    return _report(world)
+
+
+SCHEDULES = {
+    one.__name__: one
+    for one in (late_ok, asked_again, two_dead_commits, restarted_and_forgotten, went_back_inside_commit)
+}
