@@ -16,6 +16,9 @@ SHORT = {  # fault: topology, for each commit
     "restarted old": "cluster",
     "stopped twice": "three",
     "replies lost": "five",
+    "requests lost": "three",
+    "dies inside commit": "five",
+    "late and forgetful": "three",
     "cut off": "cluster",
     "can't hear": "three",
     "failover": "cluster",
@@ -33,9 +36,12 @@ SHORT = {  # fault: topology, for each commit
 @pytest.mark.parametrize("fault", SHORT)
 def test_promises_hold_while_something_goes_wrong(fault: str) -> None:
     """A short selection; the whole matrix is `pytest -m nemesis --seeds 20`."""
-    report = play(fault, SHORT[fault], seed=1)
-    assert not broken(report), "\n".join(report.lines())
-    assert report.hits, "nothing went wrong"
+    for seed in (1, 2, 3):
+        report = play(fault, SHORT[fault], seed)
+        assert not broken(report), "\n".join(report.lines())
+        if report.hits:  # on a slow machine the moment for it may never come
+            return
+    raise AssertionError("nothing went wrong")
 
 
 @pytest.mark.nemesis
