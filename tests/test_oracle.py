@@ -158,14 +158,26 @@ def test_a_conceded_violation_is_seen_and_is_not_counted() -> None:
 
 
 def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
-    """A run of all rows writes it; a run that left some out changes nothing."""
+    """A run of all rows writes all of it."""
     path = tmp_path / "README.md"
     path.write_text(f"before\n{BEGIN}last year's\n{END}after\n")
-    write(reports()[3:], path)
-    assert "last year's" in path.read_text()
     write(reports(), path)
     text = path.read_text()
-    assert text.startswith(f"before\n{BEGIN}{len(reports())} rounds, ")
+    assert text.startswith(f"before\n{BEGIN}| fault | ")
     assert text.endswith(f"\n{END}after\n")
     assert "last year's" not in text
-    assert all(f"| {fault} | " in text for fault in FAULTS)
+    assert all(f"\n| {fault} | " in text for fault in FAULTS)
+
+
+def test_rows_that_were_not_played_again_stay(tmp_path: Path) -> None:
+    """So that one row can be looked at without all the others."""
+    path = tmp_path / "README.md"
+    path.write_text(f"{BEGIN}{END}")
+    write(reports(), path)
+    before = path.read_text().splitlines()
+    write([Report("calm", "three", 2, hits=17), Report("node frozen", "three", 2, stale=5)], path)
+    after = path.read_text().splitlines()
+    changed = [
+        new.split(" | ")[0].strip("|- ").split(":")[0] for old, new in zip(before, after, strict=True) if old != new
+    ]
+    assert changed == ["calm", "node frozen", "node frozen"]

@@ -19,20 +19,20 @@ def broken(report: Report) -> list[str]:
     return [f"{one.kind}: {one.text}" for one in report.violations if one.kind not in conceded]
 
 
-def lines(reports: Iterable[Report]) -> list[str]:
-    """The table, and below it what no lock can prevent, with what was seen."""
+def lines(reports: Iterable[Report], before: str = "") -> list[str]:
+    """The table, and below it what no lock can prevent, with what was seen; rows that were not played stay as before."""
     rows: dict[str, list[Report]] = defaultdict(list)
     for report in reports:
         rows[report.fault].append(report)
-    table = [HEAD, "|" + " --- |" * (HEAD.count("|") - 1)]
-    table += [_row(fault, rows[fault.name]) for fault in FAULTS.values()]
-    everything = [report for some in rows.values() for report in some]
-    sums = {name: sum(getattr(report, name) for report in everything) for name in ("ran", "ticks", "attempts", "hits")}
-    total = "{} rounds, {ran} of {ticks} ticks run, {attempts} calls of cronlock, {hits} hits.".format(
-        len(everything), **sums
-    )
-    notes = [f"- {fault.name}: {_seen(fault, rows[fault.name])}" for fault in FAULTS.values() if fault.conceded]
-    return [total, "", *table, "", "What no lock can prevent, and what was seen of it:", "", *notes]
+    known = {line.strip("|- ").split(" |")[0].split(":")[0]: line for line in before.splitlines() if line[:2] == "| "}
+    seen = {line[2:].split(":")[0]: line for line in before.splitlines() if line.startswith("- ")}
+    table, notes = [HEAD, "|" + " --- |" * (HEAD.count("|") - 1)], []
+    for fault in FAULTS.values():
+        played = rows[fault.name]
+        table.append(_row(fault, played) if played else known.get(fault.name, ""))
+        if fault.conceded:
+            notes.append(f"- {fault.name}: {_seen(fault, played)}" if played else seen.get(fault.name, ""))
+    return [*filter(None, table), "", "What no lock can prevent, and what was seen of it:", "", *filter(None, notes)]
 
 
 def _row(fault: Fault, reports: Sequence[Report]) -> str:
@@ -56,6 +56,6 @@ def _seen(fault: Fault, reports: Sequence[Report]) -> str:
 
 
 def write(reports: Sequence[Report], path: Path = README) -> None:
-    """Puts the table in its place; a run that left out rows writes nothing."""
-    if {report.fault for report in reports} == set(FAULTS):
-        between(path, BEGIN, END, "\n".join(lines(reports)))
+    """Puts the rows that were played in their place."""
+    before = path.read_text().partition(BEGIN)[2].partition(END)[0]
+    between(path, BEGIN, END, "\n".join(lines(reports, before)))

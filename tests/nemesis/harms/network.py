@@ -1,6 +1,7 @@
 """What happens on the way: requests and replies are lost, nodes and voters don't hear each other."""
 
 import signal
+import time
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,11 @@ def dies_inside_commit(round: "Round", rng: Random) -> None:
             proxy.drop_requests("commit")
     if round.voters.watch.wait("commit", round.pace.period) and (attempt := round.committed(here.server)):
         with round.hit(f"{attempt.node} died, with a commit at {here.server.place.address} only"):
-            attempt.harmed, attempt.spent = True, False
+            attempt.harmed = True
             deliver(attempt.pid, signal.SIGKILL)
+            time.sleep(0.3)  # what it has sent is still on its way to the proxies
+        pids = [record.get("pid") for _, record in round.voters.records(round.key)]
+        attempt.spent = pids.count(str(attempt.pid)) > 1
     for proxy in round.voters.proxies:
         proxy.pass_all()
     round.sleep(round.pace.period)
