@@ -20,7 +20,7 @@ def broken(report: Report) -> list[str]:
 
 
 def lines(reports: Iterable[Report], before: str = "") -> list[str]:
-    """The table, and below it what no lock can prevent, with what was seen; rows that were not played stay as before."""
+    """The table, and below it what no lock can prevent, with what was seen; rows not played stay as before."""
     rows: dict[str, list[Report]] = defaultdict(list)
     for report in reports:
         rows[report.fault].append(report)
