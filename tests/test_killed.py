@@ -1,6 +1,7 @@
 """300 runs whose cronlock is killed with SIGKILL at a random moment: nothing of them outlives the lease."""
 
 import random
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.commands import bearing, cronlock, descendants, home, start_cronlock,
 RUNS = 300
 AT_ONCE = 4
 LEASE = 7  # s: the shortest that leaves time to stop a command
-LENGTH = 0.5  # s of a whole run, about: the moments are spread over it and a little more
+LENGTH = 0.5  # s of a whole run, about: the moments are spread over it
 SCRIPTS = (  # none of them leaves anything behind when it ends by itself
     "sleep 0.2",
     "trap '' TERM; sleep 0.2; sleep 61",
@@ -23,11 +24,24 @@ SCRIPTS = (  # none of them leaves anything behind when it ends by itself
 FIRST, NEXT = "2026-11-20T02:00Z", "2026-11-20T03:00Z"
 
 
+def begin(number, where, script):
+    words = ("run", *where, "--key", f"job-{number}", "--ttl", f"{LEASE}s", "--kill-after", "1s", "--tick", FIRST)
+    return start_cronlock(*words, "--", "sh", "-c", f"touch began-{number}; {script}", stdout=None, stderr=None)
+
+
+def time_to_begin(number, where):
+    """How many seconds it takes until a command begins."""
+    begun = time.monotonic()
+    process = begin(number, where, "true")
+    wait_until(Path(home(), f"began-{number}").exists, message="the command", interval=0.001)
+    took = time.monotonic() - begun
+    process.wait()
+    return took
+
+
 def begin_and_kill(number, where, moment):
     """One run, of a key of its own; how far it had got when it was killed."""
-    words = ("run", *where, "--key", f"job-{number}", "--ttl", f"{LEASE}s", "--kill-after", "1s", "--tick", FIRST)
-    script = f"touch began-{number}; {SCRIPTS[number % len(SCRIPTS)]}"
-    process = start_cronlock(*words, "--", "sh", "-c", script, stdout=None, stderr=None)
+    process = begin(number, where, SCRIPTS[number % len(SCRIPTS)])
     time.sleep(moment)
     if process.poll() is not None:
         return "ended before"
@@ -43,8 +57,11 @@ def test_of_300_killed_runs_nothing_is_left_and_the_next_tick_runs(servers, reco
     """After the lease no process that bears the test's mark is alive, no guard either, and each key goes on."""
     where = [word for server in servers for word in ("--redis", server.url)]
     chance = random.Random()
-    moments = [chance.uniform(0.03, LENGTH) for _ in range(RUNS)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
+        usual = statistics.median(pool.map(lambda number: time_to_begin(f"first-{number}", where), range(5 * AT_ONCE)))
+        # every other one before the command begins, which is another moment on each machine
+        spans = [(0.0, usual), (usual, LENGTH)]
+        moments = [chance.uniform(*spans[number % 2]) for number in range(RUNS)]
         phases = list(pool.map(lambda number: begin_and_kill(number, where, moments[number]), range(RUNS)))
         last = time.monotonic()
         wait_until(lambda: time.monotonic() > last + LEASE, timeout=LEASE + 5, message="the end of the last lease")
