@@ -37,6 +37,25 @@ def wait_until(
     return answer
 
 
+FAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
+
+
+def faked_clock(**how: str) -> dict[str, str]:
+    """The environment of a process whose wall clock is faked; its other clocks are right. FAKETIME="+20s", say."""
+    assert FAKETIME, "install the Debian package faketime"
+    return {"LD_PRELOAD": FAKETIME, "FAKETIME_DONT_FAKE_MONOTONIC": "1", **how}
+
+
+def changed_cronlock(folder: Path, name: str, old: str, new: str) -> dict[str, str]:
+    """The environment of Python with a cronlock that is changed in one place of one file; it is put into `folder`."""
+    shutil.copytree(ROOT / "cronlock", folder / "cronlock", ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "cronlock" / name
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    return {"PYTHONPATH": str(folder)}
+
+
 def between(path: Path, begin: str, end: str, text: str) -> None:
     """Puts a text between two lines of a file, in place of what was there."""
     before, found, rest = path.read_text().partition(begin)

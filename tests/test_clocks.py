@@ -6,27 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import home, start_cronlock
+from tests.commands import faked_clock, home, start_cronlock
 
 pytestmark = pytest.mark.debian
 
 OFFSETS = {"exact": 0, "fast": 20, "slow": -20}  # s
 TICKS = 2
-LIBRARY = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
-
-
-def faked(offset):
-    """The environment of a process whose wall clock is so many seconds ahead."""
-    assert LIBRARY, "install the Debian package faketime"
-    return {"LD_PRELOAD": LIBRARY, "FAKETIME": f"{offset:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def start(server, node, offset, *words):
     log = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_NODE" >> runs'
     where = ("--redis", server.url, "--key", "clocks", "--node", node)
-    return start_cronlock(
-        "run", *where, "--schedule", "* * * * *", *words, "--", "sh", "-c", log, env=faked(offset)
-    )  # fmt: skip
+    env = faked_clock(FAKETIME=f"{offset:+d}s")
+    return start_cronlock("run", *where, "--schedule", "* * * * *", *words, "--", "sh", "-c", log, env=env)
 
 
 @pytest.mark.timeout(60 * (TICKS + 2))

@@ -1,13 +1,12 @@
 """What the lock promises holds while something goes wrong: real nodes, real servers, one seed per round."""
 
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT
+from tests.commands import changed_cronlock
 from tests.nemesis.matrix import play
 from tests.nemesis.table import broken
 
@@ -56,12 +55,7 @@ def test_promises_hold(round: tuple[str, str, int], record_property: Callable[[s
 @pytest.fixture
 def quorum_of_one(tmp_path: Path) -> dict[str, str]:
     """The environment of a cronlock for which one voter is enough."""
-    shutil.copytree(ROOT / "cronlock", tmp_path / "cronlock", ignore=shutil.ignore_patterns("__pycache__"))
-    path = tmp_path / "cronlock" / "lock" / "quorum.py"
-    text = path.read_text()
-    assert text.count("return voters // 2 + 1") == 1
-    path.write_text(text.replace("return voters // 2 + 1", "return 1"))
-    return {"PYTHONPATH": str(tmp_path)}
+    return changed_cronlock(tmp_path, "lock/quorum.py", "return voters // 2 + 1", "return 1")
 
 
 @pytest.mark.debian

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT
+from tests.commands import ROOT, changed_cronlock
 from tests.simulation.directed import SCHEDULES
 from tests.simulation.seeds import play
 
@@ -65,15 +65,11 @@ def simulate(tmp_path: Path) -> Simulate:
 
     def start(change: Change, *words: str) -> subprocess.CompletedProcess[str]:
         ignored = shutil.ignore_patterns("__pycache__")
-        for folder in ("cronlock", "tests/nemesis", "tests/simulation"):
+        for folder in ("tests/nemesis", "tests/simulation"):
             shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
         shutil.copy(ROOT / "tests/__init__.py", tmp_path / "tests")
-        path = tmp_path / "cronlock" / change[0]
-        text = path.read_text()
-        assert text.count(change[1]) == 1
-        path.write_text(text.replace(change[1], change[2]))
         words = (sys.executable, "-m", "tests.simulation", *words)
-        env = os.environ | {"PYTHONPATH": str(tmp_path)}
+        env = os.environ | changed_cronlock(tmp_path, *change)
         return subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
 
     return start

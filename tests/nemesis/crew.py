@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.commands import about, bearing, environment
+from tests.commands import about, bearing, environment, faked_clock
 from tests.nemesis.faults import Pace
 from tests.nemesis.house import Room
 from tests.nemesis.journal import Attempt, Run, read
-from tests.nemesis.voters import Voters, clock
+from tests.nemesis.voters import Voters
 
 COMMAND = Path(__file__).with_name("command.py")
 KEY = "nemesis"
@@ -75,7 +75,7 @@ class Crew:
         with self._said(node.name, number).open("wb") as output:
             process = subprocess.Popen(
                 [*node.room.words, sys.executable, "-m", "cronlock", *words],
-                env=environment(env | clock(node.away + node.skew) | dict(self._program)),
+                env=environment(env | faked_clock(FAKETIME=f"{node.away + node.skew:+.3f}s") | dict(self._program)),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

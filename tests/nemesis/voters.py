@@ -11,18 +11,12 @@ from typing import Any
 import redis
 
 from cronlock.lock.slots import Names, copies
+from tests.commands import faked_clock
 from tests.nemesis.house import House, Room
 from tests.servers import Closing, Cluster, Place, Proxy, Server, start_servers
 
 TOPOLOGIES = {"three": 3, "five": 5, "cluster": 7}  # servers with rooms: the cluster's last one joins when asked
-LIBRARY = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
 OPERATION = re.compile(" (prepare|commit|extend|finish|release) holder ")  # as MONITOR shows a call of the script
-
-
-def clock(offset: float) -> dict[str, str]:
-    """The environment of a process whose wall clock is so many seconds ahead; its other clocks are right."""
-    assert LIBRARY, "install the Debian package faketime"
-    return {"LD_PRELOAD": LIBRARY, "FAKETIME": f"{offset:+.3f}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 class Voters(Closing):
@@ -35,7 +29,7 @@ class Voters(Closing):
         self.password = password
         self.rooms = house.rooms[: TOPOLOGIES[topology]]
         places = [self._place(number, room, own_clocks) for number, room in enumerate(self.rooms)]
-        options = {"enable-debug-command": "yes"} | ({"requirepass": password} if password else {})
+        options = {"requirepass": password} if password else {}
         if topology == "cluster":
             if password:
                 options |= {"masterauth": password}
@@ -52,8 +46,8 @@ class Voters(Closing):
             return Place(room.address, room.words)
         offset = own_clocks / f"clock{number}"
         offset.write_text("+0")
-        env = {"LD_PRELOAD": LIBRARY, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
-        return Place(room.address, room.words, tuple((env | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}).items()))
+        env = faked_clock(FAKETIME_TIMESTAMP_FILE=str(offset), FAKETIME_NO_CACHE="1")
+        return Place(room.address, room.words, tuple(env.items()))
 
     @property
     def all(self) -> list[Server]:
