@@ -33,12 +33,17 @@ class Settings:
     key: str
     once: bool
     each: bool
+    no_fair: bool
     again: bool
     schedule: str | None
     tz: str | None
     tick: str | None
     ttl: int | None
+    wait: int
+    splay: int
     start_within: int | None
+    failover: bool
+    retry_failed: bool
     outage_wait: int | None
     on_outage: str
     max_runtime: int | None
@@ -117,6 +122,8 @@ def _fill(values: "dict[str, Any]", sources: "dict[str, str]") -> None:
     values.setdefault("prefix", "cronlock")
     values.setdefault("on-outage", "fail")
     values.setdefault("conflict-exit-code", 0)
+    values.setdefault("wait", 0)
+    values.setdefault("splay", 0)
     if "node" not in values:
         host = os.uname().nodename
         try:

@@ -1,7 +1,6 @@
 """Getting the lock: attempt after attempt, until there is a run, an outcome that sends this node home, or an outage."""
 
 import os
-import time
 
 from cronlock.errors import Interrupted, Refused, Unreachable
 from cronlock.lock import record
@@ -9,74 +8,141 @@ from cronlock.lock.candidate import Candidate
 from cronlock.lock.holder import Holder
 from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
 from cronlock.say import refusal
+from cronlock.system import random_between
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from cronlock.lock.seats import Voters
     from cronlock.plan import Plan
     from cronlock.say import Say
+    from cronlock.stay import Stay
 
 LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
 SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
+SPLIT_WOKEN = 16  # ms: a few that wait are woken at the same moment, and find each other at once
 OUTAGE_STEP_MIN, OUTAGE_STEP_MAX = 200, 2_000  # ms between two attempts while no quorum answers, doubling
 SPLIT_WINDOW = 5_000  # ms at least for split votes, which are no outage: other nodes ask at the same time
 STRAGGLER_WAIT = 50  # ms for the slower voters of a split vote, doubling with each attempt
-OLDER_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, a living node's is not
-EXTENDED = 1_000  # ms by which an extension moves a lease's end at least; measuring its end twice differs by less
 COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
 
 
+class Pace:
+    """How long to go on asking, and how long to pause in between. Times are ms on a clock that `begin` is told."""
+
+    def __init__(self, outage_wait: int, now: int) -> None:
+        self._outage_wait = outage_wait
+        self.begin(now)
+
+    def begin(self, now: int, split: int = SPLIT_MIN) -> None:
+        """A window begins: nothing was asked yet, or the voters have answered."""
+        self.begun = now
+        self.until = now + self._outage_wait
+        self.patience = STRAGGLER_WAIT
+        self._split, self._outage = split, OUTAGE_STEP_MIN
+
+    def after_a_split(self) -> int:
+        """The pause after an attempt that split the voters, which is no outage."""
+        self.until = max(self.until, self.begun + SPLIT_WINDOW)
+        pause = random_between(self._split // 10, self._split)
+        self._split, self.patience = min(2 * self._split, SPLIT_MAX), min(2 * self.patience, SPLIT_MAX)
+        return pause
+
+    def after_an_outage(self) -> int:
+        """The pause after an attempt that no quorum answered."""
+        self.until = self.begun + self._outage_wait
+        pause = random_between(self._outage // 2, self._outage)
+        self._outage = min(2 * self._outage, OUTAGE_STEP_MAX)
+        return pause
+
+
 class Contender:
-    """This node, asking for the lock on behalf of a command."""
+    """This node, asking for the lock on behalf of a command. `waited` is set when it waited for it as --wait wants."""
 
     def __init__(self, plan: "Plan", voters: "Voters", say: "Say", argv: "Sequence[str]") -> None:
+        self.waited = False
         self._plan = plan
         self._voters = voters
         self._clock = voters.clock
         self._say = say
         self._command = " ".join(argv)[:COMMAND_SHOWN]
+        self._stay: Stay | None = None
+        self._fair = plan.fair
+        self._first = True
 
     def contend(self) -> "Holder | Verdict":
         """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
-        begun = self._clock()
-        until = deadline = begun + self._plan.outage_wait
-        older = OlderLease()
-        splits, outages, patience = SPLIT_MIN, OUTAGE_STEP_MIN, STRAGGLER_WAIT
+        try:
+            return self._contend()
+        finally:
+            if self._stay:
+                self._stay.close()
+
+    def _contend(self) -> "Holder | Verdict":
+        if self._plan.splay:
+            self._sleep(random_between(0, self._plan.splay))
+        pace = Pace(self._plan.outage_wait, self._clock())
         while True:
-            candidate = Candidate(self._voters, patience)
+            candidate = Candidate(self._voters, pace.patience)
             try:
-                got = self._attempt(candidate, until + LAST_TRY)
+                got = self._attempt(candidate, pace.until + LAST_TRY)
             except Interrupted:
                 if candidate.seats:
                     candidate.seats.release(self._clock() + LAST_TRY)
                 raise
-            if isinstance(got, Holder) or got.kind not in (AGAIN, UNKNOWN, record.HELD):
+            if isinstance(got, Holder):
                 return got
-            split = got.kind == AGAIN and got.reached
             if got.kind == record.HELD:
-                pause = older.left(candidate.answers, self._plan.tick, self._clock())
-                if not pause or self._plan.too_late(pause):
+                if not self._stays(got, candidate):
                     return got
-                self._say.told(f"waiting for a lease of an older tick, {got.answer['node']}'s, to end or be extended")
-                deadline = max(deadline, self._clock() + pause + self._plan.outage_wait)
-            elif split:
-                pause = got.wait or _random(splits // 10, splits)
-                splits, patience = min(2 * splits, SPLIT_MAX), min(2 * patience, SPLIT_MAX)
+                pace.begin(self._clock(), SPLIT_WOKEN)
+            elif got.wait:
+                self._let_others_go_first(got.wait)
+                pace.begin(self._clock())
+            elif got.kind in (AGAIN, UNKNOWN):
+                late = self._again(got, pace)
+                if late:
+                    return late
             else:
-                pause = _random(outages // 2, outages)
-                outages = min(2 * outages, OUTAGE_STEP_MAX)
-            until = max(deadline, begun + SPLIT_WINDOW) if split else deadline
-            if split and self._plan.too_late():
-                return Verdict(record.LATE)
-            if got.kind == UNKNOWN or self._clock() >= until or self._plan.too_late():
-                raise Unreachable(self._unreachable(got, self._clock() - begun), outage=not split)
-            self._sleep(pause if got.kind == record.HELD else min(pause, until - self._clock()))
+                return got
+
+    def _stays(self, held: Verdict, candidate: Candidate) -> bool:
+        """Whether it is worth asking again, after a wait. Most nodes go home, and import nothing for it."""
+        plan, tick = self._plan, held.answer["tick"]
+        if not (plan.wait or plan.failover or 0 < tick < plan.tick):
+            return False
+        if not self._stay:
+            from cronlock.stay import Stay
+
+            self._stay = Stay(plan, self._voters, self._say)
+        goes_on = self._stay.wait(held, candidate.answers)
+        self.waited = self._stay.asked_for
+        return goes_on
+
+    def _let_others_go_first(self, wait: int) -> None:
+        """Once, and at most for half of the time that is left to start in."""
+        left = self._plan.left()
+        self._sleep(wait if left is None else max(0, min(wait, left // 2)))
+
+    def _again(self, got: Verdict, pace: Pace) -> Verdict | None:
+        """Pause before the next attempt; LATE when split votes go on for too long. Raises Unreachable."""
+        split = got.kind == AGAIN and got.reached
+        pause = pace.after_a_split() if split else pace.after_an_outage()
+        started = bool(self._stay and self._stay.takes_over)
+        if split and self._plan.too_late(started=started):
+            return Verdict(record.LATE)
+        now = self._clock()
+        if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
+            raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)
+        self._sleep(min(pause, pace.until - now))
+        return None
 
     def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
-        verdict = candidate.run(self._plan.ask(time.time()), until)
+        ask = self._plan.ask(fair=self._fair, first=self._first)
+        verdict = candidate.run(ask, until)
+        if verdict.reached or verdict.wait:
+            self._fair = self._first = False
         if verdict.kind == REFUSED:
             raise Refused(refusal(verdict, self._voters.settings, self._plan.key))
         if verdict.kind != WON or not candidate.seats:
@@ -102,27 +168,3 @@ class Contender:
         voters = f"no quorum of {count} voters" if count > 1 else "no answer"
         why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
         return f"{voters} in {round(waited / 1000)} s{why}"
-
-
-class OlderLease:
-    """The lease of an older tick, which a contender waits for: a dead node's must not cost the next tick."""
-
-    def __init__(self) -> None:
-        self._token = 0
-        self._end = 0
-
-    def left(self, answers: "list[dict[str, Any]]", tick: int, now: int) -> int:
-        """How many ms to wait until all voters are free of it; 0 when it is none of these, or is being extended."""
-        held = [answer for answer in answers if answer["answer"] == record.HELD]
-        newest = max(held, key=lambda answer: (answer["token"], answer["left"]))
-        left = int(newest["left"])
-        if not 0 < newest["tick"] < tick or left > OLDER_LEASE_MAX:
-            return 0
-        if self._token and (newest["token"] != self._token or now + left > self._end + EXTENDED):
-            return 0
-        self._token, self._end = newest["token"], max(self._end, now + left)
-        return left + 50
-
-
-def _random(least: int, most: int) -> int:
-    return least + int.from_bytes(os.urandom(4), "big") % (most - least + 1)

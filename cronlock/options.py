@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # in ms
+FOREVER = 10**15  # ms, longer than anything runs: `forever` needs no case of its own
 NAME_MAX = 200  # characters of a key, node or prefix: they become part of Redis key names
 
 RUN, ALL = "run", "run adopt"  # the commands that have an option
@@ -38,6 +39,8 @@ def duration(text: str) -> int:
 
 def spell(length: int) -> str:
     """A duration in ms as `duration` reads it, in the largest unit that gives a whole number."""
+    if length >= FOREVER:
+        return "forever"
     unit = next(unit for unit in ("d", "h", "m", "s", "ms") if not length % UNITS[unit] and (length or unit == "s"))
     return f"{length // UNITS[unit]}{unit}"
 
@@ -48,6 +51,11 @@ def lasting(text: str) -> int:
     if not length:
         raise ValueError(f"{text!r}: 0 has no meaning here")
     return length
+
+
+def patience(text: str) -> int:
+    """A duration, or `forever`."""
+    return FOREVER if text == "forever" else duration(text)
 
 
 def name(text: str) -> str:
@@ -148,6 +156,7 @@ OPTIONS = (
     Option("--once", WHO, "One node per tick, whichever comes first.", default="yes"),
     Option("--each", WHO, "Every node, once per tick.", commands=ALL),
     Option("-k --key", WHO, "The job's name, the same on every node.", name, "NAME", "required"),
+    Option("--no-fair", WHO, "Don't let the node go first that ran longest ago."),
     Option("--again", WHO, "Run although the tick is done; never beside a run that goes on, never while paused."),
     Option(
         "--schedule",
@@ -174,7 +183,15 @@ OPTIONS = (
         "D",
         "from the schedule",
     ),
+    Option("-w --wait", WHEN, "Wait so long for a held lock; forever, too.", patience, "D", "0"),
+    Option("--splay", WHEN, "Wait at random, at most so long, before asking.", duration, "D", "0"),
     Option("--start-within", WHEN, "Start no later than this after the tick.", lasting, "D", "until the next tick"),
+    Option(
+        "--failover",
+        FAILS,
+        "Stay while another node runs this tick, and take it over when that node dies; at most 3 attempts in all.",
+    ),
+    Option("--retry-failed", FAILS, "With --failover: a command that fails counts as such a death."),
     Option(
         "--outage-wait",
         FAILS,
@@ -206,7 +223,7 @@ OPTIONS = (
         "Exit status for held, done, paused and late.",
         exit_status,
         "N",
-        "0",
+        "0; 75 when --wait ran out",
     ),
     Option(
         "--redis",

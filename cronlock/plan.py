@@ -5,7 +5,9 @@ import time
 from cronlock.config import COMMAND_LINE
 from cronlock.errors import Refused
 from cronlock.lock.record import RETENTION
+from cronlock.options import spell
 from cronlock.schedule import (
+    LEASE_FAILOVER,
     STOP_MARGIN,
     Schedule,
     check_lease,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from cronlock.config import Settings
 
 NONE = "none"
+ATTEMPTS = 3  # of one tick over all nodes, with --failover: what kills three nodes will kill the next one
 FUTURE = 65  # s: a tick further ahead than clocks may differ would stop all real ticks until it comes
 NO_SCHEDULE = (
     "no crontab line with this key was found: only overlap is prevented; give --schedule, or --schedule none if meant"
@@ -52,7 +55,9 @@ class Blame:
 
 
 class Plan:
-    """The decisions of one call. Ticks are epoch seconds, 0 for none; lengths and `late_at` are ms."""
+    """The decisions of one call. Ticks are epoch seconds, 0 for none; lengths, `late_at` and `over_at` are ms."""
+
+    wall_clock = staticmethod(time.time)
 
     def __init__(self, settings: "Settings", now: float, environ: "Mapping[str, str]") -> None:
         if not settings.key:
@@ -70,7 +75,12 @@ class Plan:
         self.schedule_source = "default"
         self.schedule = self._find_schedule(settings)
         self.tick, self.next = self._find_tick(settings, now)
-        self.ttl = settings.ttl
+        self.failover, self.retry_failed = settings.failover, settings.retry_failed
+        self._check_failover(settings)
+        self.attempts = ATTEMPTS if self.failover else 1
+        self.fair = bool(self.tick) and not (settings.each or settings.no_fair or settings.again)
+        self.wait, self.splay = settings.wait, settings.splay
+        self.ttl = LEASE_FAILOVER if self.failover and settings.ttl is None else settings.ttl
         shortest = shortest_lease(self.next or None, self.ttl)
         self.kill_after = kill_after_default(shortest) if settings.kill_after is None else settings.kill_after
         with Blame(settings, "ttl", "kill-after"):
@@ -79,8 +89,11 @@ class Plan:
         period = self.next - self.tick if self.next else None
         self.outage_wait = outage_window(period) if settings.outage_wait is None else settings.outage_wait
         ends = [self.next * 1000] if self.next else []
-        ends += [self.tick * 1000 + settings.start_within] if self.tick and settings.start_within else []
-        self.late_at = min(ends, default=0)
+        within = [self.tick * 1000 + settings.start_within] if self.tick and settings.start_within else []
+        self.late_at = min([*ends, *within], default=0)
+        self.over_at = min(ends, default=0) if self.failover else self.late_at  # for a run that takes a tick over
+        with Blame(settings, "splay", "start-within"):
+            self._check_splay()
         self.retention = max(RETENTION, 3000 * (period or 0))
 
     def _find_schedule(self, settings: "Settings") -> Schedule | None:
@@ -124,24 +137,47 @@ class Plan:
             raise Refused(f"the tick {settings.tick!r} is no instant of the schedule {self.schedule.text!r}")
         return tick, self.schedule.after(tick)
 
+    def _check_failover(self, settings: "Settings") -> None:
+        if self.retry_failed and not self.failover:
+            raise Refused("--retry-failed goes with --failover: give both")
+        if self.failover and settings.each:
+            raise Refused("--failover goes with --once: with --each no other node does this node's work")
+        if self.failover and not self.tick:
+            raise Refused("--failover needs a tick: give --schedule or --tick, or without ticks --wait forever")
+
+    def _check_splay(self) -> None:
+        if self.late_at and self.splay > self.late_at - self.tick * 1000:
+            longest = spell(self.late_at - self.tick * 1000)
+            raise Refused(f"--splay {spell(self.splay)} is too long: the run must start within {longest} of its tick")
+
     def lease_at(self, voter_time: int) -> int:
         """The length of a lease that is taken or extended at this time of the voters' wall clock."""
         return lease_length(self.next or None, voter_time, self.ttl)
 
-    def too_late(self, ahead: int = 0) -> bool:
-        """Whether the tick will be late so many ms from now, by this node's clock."""
-        return bool(self.late_at and time.time() * 1000 + ahead >= self.late_at)
+    def left(self, *, started: bool = False) -> int | None:
+        """How many ms from now the tick will be late, by this node's clock; None is never. `started`: to be taken over
+        from another node.
+        """
+        late_at = self.over_at if started else self.late_at
+        return late_at - int(self.wall_clock() * 1000) if late_at else None
 
-    def ask(self, now: float) -> "dict[str, Any]":
-        """What prepare asks with, at this wall-clock time."""
+    def too_late(self, ahead: int = 0, *, started: bool = False) -> bool:
+        """Whether the tick will be late so many ms from now."""
+        left = self.left(started=started)
+        return left is not None and left <= ahead
+
+    def ask(self, *, fair: bool, first: bool) -> "dict[str, Any]":
+        """What prepare asks with. `first`: the answer counts, as later ones of the same call do not."""
         return {
             "node": self.node,
-            "time": int(now * 1000),
+            "time": int(self.wall_clock() * 1000),
             "tick": self.tick,
             "late_at": self.late_at,
-            "attempts": 1,
+            "over_at": self.over_at,
+            "attempts": self.attempts,
             "again": int(self.again),
-            "fair": 0,
+            "fair": int(fair),
+            "counts": int(first),
         }
 
     def run(self, pid: int, command: str) -> "dict[str, Any]":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from cronlock.config import Settings
 
+WAITED = 75  # EX_TEMPFAIL of sysexits.h: flock's users take it for "try again"
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 
@@ -85,7 +86,8 @@ class Run:
     def story(self) -> int:
         """Get the lock or say why not; then start the command, hold the lock, and tell of the end."""
         try:
-            got = Contender(self.plan, self.voters, self.say, self.argv).contend()
+            contender = Contender(self.plan, self.voters, self.say, self.argv)
+            got = contender.contend()
         except Unreachable as error:
             then = self.settings.on_outage
             if then == "fail" or not error.outage or (then == "run" and self.plan.too_late()):
@@ -95,6 +97,10 @@ class Run:
         if isinstance(got, Holder):
             return self._start(got)
         line = outcome(got.kind, got.answer, self.plan.tick)
+        if got.kind == record.HELD and contender.waited:
+            self.say.always(f"waited in vain: {line}")
+            by_default = self.settings.source("conflict-exit-code") == "default"
+            return WAITED if by_default else self.settings.conflict_exit_code
         if got.kind == record.LATE:
             self.say.always(line)
         else:
@@ -111,7 +117,7 @@ class Run:
             self.guard.let_go()
             self.say.always(f"can't start: {error}")
             if holder:
-                holder.finish("done", "ran", error.status)
+                holder.finish("failed" if self.plan.retry_failed else "done", "ran", error.status)
             return error.status
         except BaseException:
             self.guard.let_go()
@@ -171,13 +177,16 @@ class Run:
         return result
 
     def _ended(self, status: int, cause: int) -> tuple[str, str]:
-        """State and outcome for the record. A run that somebody broke off is given back."""
+        """State and outcome for the record. A run that somebody broke off is given back, one that failed may be taken
+        over: lost is what became of a node that was cut off.
+        """
+        failed = (cause == LOST and self.plan.failover) or (self.plan.retry_failed and bool(cause or status))
         if cause:
-            return "done", STOPPED[cause]
+            return "failed" if failed else "done", STOPPED[cause]
         hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
         if hung_up or self.typed or self.forwarded & GIVE_BACK:
             return "back", "given back"
-        return "done", "ran"
+        return "failed" if failed else "done", "ran"
 
     def _environment(self, holder: Holder | None) -> dict[bytes, bytes]:
         extra = {"CRONLOCK_RUN_KEY": self.plan.key, "CRONLOCK_RUN_NODE": self.plan.node}

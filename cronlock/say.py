@@ -39,7 +39,8 @@ class Say:
         self._front = f"{printable(key)}: " if key else ""
         self._quiet = quiet
         self._syslog = syslog
-        self._verbose = verbose or (not syslog and os.isatty(STDERR))
+        self.at_terminal = not quiet and not syslog and os.isatty(STDERR)
+        self._verbose = verbose or self.at_terminal
 
     def always(self, text: str) -> None:
         """A line unless -q."""

@@ -16,6 +16,7 @@ SLACK = 5  # s: cron may fire a moment before a clock steps back; still far belo
 LEASE_MIN = 30_000  # ms: leaves 18.7 s to extend in when the command needs its 10 s to stop
 LEASE_MAX = 3_600_000  # ms: an outage may last so long, and a crash may block the work for so long
 LEASE_PLAIN = 60_000  # ms: without a next tick nothing but a dead node waits for its end
+LEASE_FAILOVER = 30_000  # ms: a dead node's tick goes on elsewhere so much later
 LEASE_MARGIN = 2_000  # ms: a lease ends so long before the next tick, so that a dead node's does not cost that tick
 KILL_AFTER = 10_000  # ms: docker stop and supervisord wait as long
 STOP_MARGIN = 1_000  # ms: to notice that the command must stop, and to reap it

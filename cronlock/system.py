@@ -39,6 +39,11 @@ def random_id() -> str:
     return os.urandom(16).hex()
 
 
+def random_between(least: int, most: int) -> int:
+    """A whole number from one to the other, at random."""
+    return least + int.from_bytes(os.urandom(4), "big") % (most - least + 1)
+
+
 def occupy_standard_streams() -> None:
     """Open /dev/null where cronlock was started with 0, 1 or 2 closed: a message would go into a socket that got 2.
 

@@ -24,11 +24,13 @@ TICKS = int(time.time()) // 60 * 60  # epoch seconds
 SLACK = 10_000  # ms that a slow machine may take between a step and the look at what it left
 
 SENT = {  # by holder.py and candidate.py, beside the holder
-    "prepare": "node time tick late_at attempts again fair lease settings adopt".split(),
+    "prepare": "node time tick late_at over_at attempts again fair counts lease settings adopt".split(),
     "commit": [*record.WRITTEN[1:], "retention", "not_after"],
     "extend": [*record.WRITTEN[1:], "retention", "not_after"],
     "release": [],
     "finish": "token state outcome status end retention".split(),
+    "unlock": ["token"],
+    "forget": ["node", "retention"],
     "pause": "node until reason retention".split(),
 }
 ANSWERS = {
@@ -37,6 +39,8 @@ ANSWERS = {
     "extend": "ok expired settings newer busy".split(),
     "release": "ok other".split(),
     "finish": "ok other".split(),
+    "unlock": "ok other".split(),
+    "forget": "ok held busy".split(),
     "pause": ["ok"],
 }
 
@@ -48,7 +52,8 @@ class FromNow(int):
         return f"FromNow({int(self)})"
 
 
-PLAIN: Fields = {"node": "a", "time": FromNow(0), "tick": TICKS, "late_at": 0, "attempts": 1, "again": 0, "fair": 0}
+PLAIN: Fields = {"node": "a", "time": FromNow(0), "tick": TICKS, "late_at": 0, "over_at": 0, "attempts": 1, "again": 0}
+PLAIN |= {"fair": 0, "counts": 1}
 PLAIN |= {"lease": 60_000, "settings": "1 3", "pid": 1, "start": 0, "command": "true", "schedule": "", "zone": ""}
 PLAIN |= {"next": 0, "retention": RETENTION, "not_after": FromNow(60_000), "end": 0, "status": 0, "outcome": "ran"}
 PLAIN |= {"ends": "done"}
@@ -75,9 +80,11 @@ ANY = {
     "time": one_of(*[FromNow(0)] * 5) | limits,
     "tick": ticks,
     "late_at": one_of(0, 0, 0) | offsets,
+    "over_at": one_of(0, 0, 0) | offsets,
     "attempts": st.integers(1, 3),
     "again": one_of(0, 0, 1),
     "fair": st.integers(0, 1),
+    "counts": st.integers(0, 1),
     "lease": one_of(1, 2_000, 60_000, LEASE_MAX, LEASE_MAX + SLACK),
     "settings": one_of("1 3", "1 3", "1 3", "1 5"),
     "token": st.integers(1, 4) | one_of(2**31 + 1, 2**50),
@@ -103,6 +110,7 @@ near = {  # what mostly happens: few nodes and few ticks, so that they meet
     "node": one_of("web-1", "ü-日本", "a b%s:1"),
     "tick": one_of(TICKS, TICKS + 60, TICKS + 120, TICKS + 180) | one_of(TICKS, TICKS + 60, TICKS + 120, 0),
     "late_at": one_of(0, 0, 0, 0, 0, FromNow(0), FromNow(1)),
+    "over_at": one_of(0, 0, 0, 0, 0, FromNow(0), FromNow(1)),
     "attempts": st.integers(1, 2),
     "again": one_of(0, 0, 0, 1),
     "ends": one_of("done", "failed", "back"),
@@ -111,7 +119,7 @@ near = {  # what mostly happens: few nodes and few ticks, so that they meet
     "lease": one_of(60_000, 60_000, LEASE_MAX, 1),
     "retention": retentions,
     "outcome": one_of("ran", "ran", "ran", "timed out"),
-} | {name: ANY[name] for name in ("fair", "command")}
+} | {name: ANY[name] for name in ("fair", "counts", "command")}
 numbers = st.integers(0, 255).map(lambda n: {"pid": n + 1, "start": 2**41 + n, "end": 2**41 + n % 3, "status": n})
 forged = st.fixed_dictionaries(  # what no node would claim here: another voter told it of other ticks and tokens
     {
@@ -136,8 +144,13 @@ then = one_of(
     ("extend", "finish"),  # the commit was lost
     ("finish",),
     ("commit", "extend", "finish", "extend"),  # the last one came late
+    ("commit", "unlock"),  # it is dead by the word of a person
+    ("commit", "unlock", "extend", "finish"),  # it is not
+    ("commit", "forget", "finish", "forget"),
 )
-later = one_of(("extend",), ("extend",), ("extend", "extend"), ("finish",), ("extend", "finish"), ("release",))
+later = one_of(
+    ("extend",), ("extend",), ("extend", "extend"), ("finish",), ("extend", "finish"), ("release",), ("unlock",)
+)
 
 
 def message(operation: str) -> "st.SearchStrategy[Any]":
@@ -205,6 +218,8 @@ TOUR: list[Any] = [  # by which each answer is met whatever chance brings
     ("play", ("h3", {"tick": TICKS + 180, "node": ""}, ["commit"])),  # nobody knows whose it was: no line of history
     ("come_to", ("lease_end", 0)),
     ("play", ("h1", {"tick": TICKS + 240})),
+    ("play", ("h2", {"tick": TICKS + 300}, ["unlock", "forget"])),  # other, busy
+    ("go_on", ("h2", ["commit", "forget", "unlock", "forget"], {})),  # held, ok, ok
 ]
 
 
@@ -235,9 +250,9 @@ class Voter(Protocol):
 class Pair:
     """The pure copy and a voter's, through the same steps. `met` counts operations with their answers."""
 
-    def __init__(self, voter: Voter, met: "Counter[tuple[str, str]] | None" = None) -> None:
+    def __init__(self, voter: Voter, met: "Counter[tuple[str, str]] | None" = None, main: Fields | None = None) -> None:
         self.voter = voter
-        self.pure = Copy()
+        self.pure = Copy(main)
         self.met = Counter() if met is None else met
         self._runs: dict[str, Fields] = {}
 

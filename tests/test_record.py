@@ -37,7 +37,8 @@ class Voter:
         return record.OPERATIONS[operation](self.copy, ask, self.now, self.now, self.run_id)
 
     def prepare(self, holder: str, tick: int = TICK, **more: Any) -> Fields:
-        plain = {"time": self.now, "tick": tick, "late_at": 0, "attempts": 1, "again": 0, "fair": 0}
+        plain = {"time": self.now, "tick": tick, "late_at": 0, "over_at": 0, "attempts": 1, "again": 0, "fair": 0}
+        plain["counts"] = 1
         return self.ask("prepare", holder, **{**plain, "lease": PREPARE_LEASE, "settings": "1 3", **more})
 
     def write(self, operation: str, holder: str, token: int, tick: int = TICK, **more: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cronlock.lock import record
 from cronlock.lock.record import BLANK_RETENTION, NUMBERS, RETENTION
@@ -31,6 +32,8 @@ from tests.side_by_side import (
 
 SCRIPT = (Path(record.__file__).parent / "scripts" / "record.lua").read_text(encoding="utf-8")
 KEYS = copies("cronlock", "a job", count=1)[0].keys
+EACH_KEYS = copies("cronlock", "a job", "web-1", count=1)[0].keys
+MAIN = 3
 MISSING, FOR_GOOD = -2, -1  # a key's time to live
 
 LOGIN = {"username": "cron", "password": "secret"}
@@ -58,14 +61,15 @@ class Stored:
 
     lag = SLACK
 
-    def __init__(self, server: Server, **login: Any) -> None:
+    def __init__(self, server: Server, keys: tuple[bytes, ...] = KEYS, **login: Any) -> None:
+        self.keys = keys
         self.redis = server.client(encoding="utf-8", encoding_errors="surrogateescape", **login)
         self.plain = server.client(encoding="utf-8", encoding_errors="surrogateescape")
         self.run_id = server.run_id
 
     def call(self, operation: str, ask: Fields) -> Fields:
         words = [encoded(word) for pair in ask.items() for word in pair]
-        flat = self.redis.eval(SCRIPT, len(KEYS), *KEYS, operation, *words)
+        flat = self.redis.eval(SCRIPT, len(self.keys), *self.keys, operation, *words)
         assert all(isinstance(item, str) for item in flat)  # a number would lose digits
         return typed(dict(zip(flat[::2], flat[1::2], strict=True)))
 
@@ -91,8 +95,9 @@ class Stored:
 
     def look(self) -> State:
         pipe = self.plain.pipeline(transaction=False)
-        pipe.hgetall(KEYS[RECORD]).hgetall(KEYS[NODES]).lrange(KEYS[HISTORY], 0, -1)
-        for key in KEYS:
+        record, nodes, history = self.keys[:3]
+        pipe.hgetall(record).hgetall(nodes).lrange(history, 0, -1)
+        for key in (record, nodes, history):
             pipe.pttl(key)
         fields, nodes, history, *self.left = pipe.execute()
         return typed(fields), {name: int(value) for name, value in nodes.items()}, history
@@ -102,29 +107,41 @@ class Stored:
         return self.now() + left if left >= 0 else 0
 
     def put(self, part: int, values: Fields) -> None:
-        self.plain.hset(KEYS[part], mapping={encoded(name): encoded(value) for name, value in values.items()})
+        self.plain.hset(self.keys[part], mapping={encoded(name): encoded(value) for name, value in values.items()})
 
     def forget(self, parts: set[int]) -> None:
-        self.plain.delete(*[KEYS[part] for part in parts])
+        self.plain.delete(*[self.keys[part] for part in parts])
 
 
 # -- the same steps on both --------------------------------------------------------------------------------------------
 
 
 class OnServer(Pair):
-    """The server keeps three keys where the pure copy has one time."""
+    """The server keeps three keys where the pure copy has one time. `each`: a node's own record."""
 
-    def __init__(self, server: Server, met: "Counter[tuple[str, str]] | None" = None) -> None:
-        self.stored = Stored(server)
+    def __init__(self, server: Server, met: "Counter[tuple[str, str]] | None" = None, each: bool = False) -> None:
+        self.stored = Stored(server, EACH_KEYS if each else KEYS)
         self.stored.plain.flushall()
-        super().__init__(self.stored, met)
+        super().__init__(self.stored, met, {} if each else None)
+
+    def pause_all(self, distance: int, reason: str) -> None:
+        """The key's main record, which says until when it is paused."""
+        assert self.pure.main is not None
+        self.pure.main.update(paused_until=self.stored.now() + distance if distance else 0, pause_reason=reason)
+        self.put(MAIN, self.pure.main)
+
+    def put(self, part: int, values: Fields) -> None:
+        if part == MAIN:
+            self.stored.put(part, values)
+        else:
+            super().put(part, values)
 
     def ask(self, operation: str, holder: str, fields: Fields) -> Fields:
         answer = super().ask(operation, holder, fields)
         left = [left for left in self.stored.left if left != MISSING]
         if answer["answer"] == record.OK and operation in ("commit", "finish", "pause"):
             assert max(left) - min(left) < SLACK, "its keys go together"
-        elif operation == "prepare" and not answer["paused_until"]:
+        elif operation == "prepare" and not self.pure.get("paused_until"):
             assert self.stored.left[NODES] != FOR_GOOD
         return answer
 
@@ -143,6 +160,24 @@ def test_the_script_and_the_pure_record_go_the_same_way(server: Server) -> None:
 
     walk()
     assert not missing(met), met
+
+
+def test_a_nodes_own_record_goes_the_same_way_and_is_paused_with_its_key(server: Server) -> None:
+    """With --each; the main record is read, and only a pause of its own leaves it alone."""
+    met: Counter[tuple[str, str]] = Counter()
+    pauses = st.tuples(st.sampled_from((0, 0, -SLACK, SLACK)), st.sampled_from(("", "a reason")))
+
+    @side_by_side
+    @example([("play", ("h1", {})), ("pause_all", (SLACK, "x")), ("play", ("h1", {"tick": TICKS + 60}))])
+    @example([("play", ("h1", {"node": "a"})), ("play", ("h2", {"node": "b"})), ("go_on", ("h1", ["forget"], {}))])
+    @given(walks(pause_all=(2, pauses)))
+    def walk(steps: list[Any]) -> None:
+        both = OnServer(server, met, each=True)
+        both.go(steps)
+        assert typed(both.stored.plain.hgetall(EACH_KEYS[MAIN])) == both.pure.main
+
+    walk()
+    assert ("prepare", "paused") in met, met
 
 
 def test_a_dead_node_leaves_the_line_on_both_sides(server: Server) -> None:
@@ -190,9 +225,21 @@ def test_a_long_history_is_cut_on_both_sides(server: Server) -> None:
 # -- what only the script can get wrong --------------------------------------------------------------------------------
 
 
+def asking(stored: Stored) -> Fields:
+    plain = {
+        "holder": "h1",
+        "node": "a",
+        "time": stored.now(),
+        "tick": TICKS,
+        "late_at": 0,
+        "over_at": 0,
+        "attempts": 1,
+    }
+    return plain | {"again": 0, "fair": 0, "counts": 1, "lease": 2_000, "settings": "1 3"}
+
+
 def candidate(stored: Stored, **more: Any) -> Fields:
-    plain = {"holder": "h1", "node": "a", "time": stored.now(), "tick": TICKS, "late_at": 0, "attempts": 1, "again": 0}
-    return stored.call("prepare", {**plain, "fair": 0, "lease": 2_000, "settings": "1 3", **more})
+    return stored.call("prepare", asking(stored) | more)
 
 
 def run_of(stored: Stored, **more: Any) -> Fields:
@@ -296,7 +343,7 @@ def test_without_the_right_to_publish_a_run_still_finishes(server: Server, right
 
 
 def test_a_finish_wakes_those_who_wait(server: Server) -> None:
-    """One message on the record's own name, with the state."""
+    """One message on the record's own name, with the token."""
     stored = Stored(server)
     candidate(stored)
     stored.call("commit", run_of(stored))
@@ -306,16 +353,14 @@ def test_a_finish_wakes_those_who_wait(server: Server) -> None:
         stored.call("finish", FINISH)
         message = listener.get_message(timeout=2)
     assert message is not None
-    assert (message["channel"], message["data"]) == (KEYS[0].decode(), "done")
+    assert (message["channel"], message["data"]) == (KEYS[0].decode(), str(FINISH["token"]))
 
 
 def test_two_requests_on_one_connection_are_carried_out_in_order(server: Server) -> None:
     """commit goes behind prepare without waiting for its answer."""
     stored = Stored(server)
     pipe = stored.redis.pipeline(transaction=False)
-    ask = {"holder": "h1", "node": "a", "time": stored.now(), "tick": TICKS, "late_at": 0, "attempts": 1, "again": 0}
-    ask |= {"fair": 0, "lease": 2_000, "settings": "1 3"}
-    for operation, fields in (("prepare", ask), ("commit", run_of(stored))):
+    for operation, fields in (("prepare", asking(stored)), ("commit", run_of(stored))):
         pipe.eval(SCRIPT, len(KEYS), *KEYS, operation, *[encoded(word) for pair in fields.items() for word in pair])
     assert [reply[1] for reply in pipe.execute()] == ["ok", "ok"]
     assert stored.record["kind"] == "run"

@@ -9,6 +9,8 @@ import time
 from cronlock.errors import Refused
 from cronlock.lock import record
 from cronlock.lock.quorum import Failure
+from cronlock.lock.seats import STANDS
+from cronlock.lock.slots import MAIN
 from cronlock.system import monotonic, sha1
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 BUSY_WAIT = 1.0  # s for another process to let go of the file: each holds it for one operation
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+LOOK = 20  # ms between two looks at the file by those who wait for the end of a run
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -55,10 +58,12 @@ class LocalVoters:
     def __init__(self, loop: "Loop", directory: str, prefix: str, key: str, node: str = "") -> None:
         self._loop = loop
         self._directory = directory
-        name = f"{prefix}:each:{node}:{key}" if node else f"{prefix}:record:{key}"
-        readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in key)[:100]
-        self._path = os.path.join(directory, f"{readable}-{sha1(name.encode('utf-8', 'surrogateescape'))[:16]}.json")
-        self._name = name
+        main = f"{prefix}:{MAIN}:{key}"
+        self._name = f"{prefix}:each:{node}:{key}" if node else main
+        self._path = os.path.join(directory, file_name(self._name, key))
+        self._main = os.path.join(directory, file_name(main, key)) if node else ""
+        self._rung: Callable[[int, int], None] | None = None
+        self._seen: os.stat_result | None = None
 
     def label(self, _voter: int) -> str:
         return self._path
@@ -85,9 +90,14 @@ class LocalVoters:
         fd = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._wait_for_lock(fd)
-            copy = self._load()
+            copy = self._load(self._path)
             if copy is None:
                 return Failure(f"{self._path}: it is damaged: remove it to begin anew", final=True)
+            if self._main:
+                main = self._load(self._main)
+                if main is None:
+                    return Failure(f"{self._main}: it is damaged: remove it to begin anew", final=True)
+                copy.main = main.record
             answer = record.OPERATIONS[operation](copy, ask, monotonic(), int(time.time() * 1000), "")
             self._store(copy)
             return answer
@@ -105,10 +115,10 @@ class LocalVoters:
                     raise
                 time.sleep(0.002)
 
-    def _load(self) -> "record.Copy | None":
+    def _load(self, path: str) -> "record.Copy | None":
         copy = record.Copy()
         try:
-            with open(self._path, encoding="utf-8", errors="surrogateescape") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 stored = json.load(file)
             if 0 < stored["expires"] <= time.time() * 1000:
                 return copy
@@ -155,9 +165,40 @@ class LocalVoters:
     def close(self) -> None:
         """Nothing is open."""
 
+    def listen(self, rung: "Callable[[int, int], None]") -> None:
+        """Be told of the end of a run, by its token, from now on."""
+        self._rung = rung
+
+    def listening(self, state: str) -> int:
+        """How many voters' subscriptions are in this state (seats.py)."""
+        return int(state == STANDS and self._rung is not None)
+
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen."""
-        self._loop.step(timeout)
+        if not self._rung:
+            self._loop.step(timeout)
+            return
+        self._loop.step(min(timeout, LOOK))
+        self._look(self._rung)
+
+    def _look(self, rung: "Callable[[int, int], None]") -> None:
+        """Nobody tells of a file: it is looked at, and read when another one stands in its place."""
+        try:
+            seen = os.stat(self._path)
+        except OSError:
+            return
+        if self._seen and (seen.st_ino, seen.st_mtime_ns) == (self._seen.st_ino, self._seen.st_mtime_ns):
+            return
+        self._seen = seen
+        copy = self._load(self._path)
+        if copy and not copy.live(monotonic()):
+            rung(0, copy.get("token"))
+
+
+def file_name(name: str, key: str) -> str:
+    """The file of a record: to be recognized by a person, and one for each name."""
+    readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in key)[:100]
+    return f"{readable}-{sha1(name.encode('utf-8', 'surrogateescape'))[:16]}.json"
 
 
 def _whole(copy: record.Copy) -> bool:

@@ -17,6 +17,8 @@ last wrote a run.
 `nodes` counts per node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when it
 asked without a tick (epoch seconds); held:NODE, done:NODE, ran:NODE and so on are numbers of answers and of runs.
 `history` holds one line per run, newest first.
+
+With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
 """
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 PREPARE_LEASE = 2_000  # ms: long enough for two round trips, short enough that a dead candidate blocks nobody for long
 LEASE_MAX = 3_600_000  # ms: a lease further away than this comes from a clock that was set back, and is over
 CLOCK_LIMIT = 60_000  # ms between a node and a voter: beyond it ticks can't be told apart any more
-YIELD_STEP = 500  # ms for each node in front: covers clocks that differ by so much
+YIELD_STEP = 600  # ms for each node in front: clocks that differ by 500, and 100 for starts that are not alike
 YIELD_MAX = 5_000  # ms: politeness must not make a run late
 BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
 RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease
@@ -42,24 +44,30 @@ SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
 
 NUMBERS = frozenset(
     "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"
-    " paused_until not_after late_at attempts again fair retention time now left reborn wait until".split()
+    " paused_until not_after late_at over_at attempts again fair counts retention time now left reborn wait"
+    " until".split()
 )
 WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
     "holder lease token tick state attempt settings node pid start run_tick run_attempt command schedule zone next"
 ).split()
 REPORTED = (  # what every answer tells of the record
     "token tick state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
-    " paused_until pause_reason"
 ).split()
+PAUSE = ("paused_until", "pause_reason")  # reported too
+LEFT = ("token", "settings", "settings_by", "run_id")  # by forget: what is not known to be new stays known
 ENTRY = "token run_tick run_attempt node pid start end outcome status".split()  # of a history line, tabs between
 
 
 class Copy:
-    """One voter's copy: the record, the nodes seen, the history; `expires` in wall-clock ms, 0 for never."""
+    """One voter's copy: the record, the nodes seen, the history; `expires` in wall-clock ms, 0 for never.
 
-    __slots__ = ("expires", "history", "nodes", "record")
+    `main` is the key's main record, where this one is of one node alone (--each).
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("expires", "history", "main", "nodes", "record")
+
+    def __init__(self, main: "Fields | None" = None) -> None:
+        self.main = main
         self.record: Fields = {}
         self.nodes: dict[str, int] = {}
         self.history: list[str] = []
@@ -68,6 +76,11 @@ class Copy:
     def get(self, field: str) -> "Any":
         """A field of the record; 0 or the empty text when it was never written."""
         return self.record.get(field, 0 if field in NUMBERS else "")
+
+    def pause(self, field: str) -> "Any":
+        """A field of PAUSE, of the whole key."""
+        record = self.record if self.main is None else self.main
+        return record.get(field, 0 if field in NUMBERS else "")
 
     def live(self, now: int) -> bool:
         """Whether somebody's lease runs."""
@@ -102,7 +115,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
         copy.record.update(holder=ask["holder"], kind="prepare", lease_end=now + ask["lease"], lease=ask["lease"])
         if not copy.get("token") and not copy.get("paused_until"):
             copy.expires = time + BLANK_RETENTION
-    if answer not in (OK, BUSY, YIELD):
+    if ask["counts"] and answer not in (OK, BUSY, YIELD):
         _count(copy, answer, ask["node"])
     return _report(copy, answer, now, time, run_id) | {"wait": wait}
 
@@ -123,16 +136,23 @@ def _judge(copy: Copy, ask: "Fields", now: int, time: int) -> str:
         if copy.get("tick") < tick and copy.get("missed_tick") < tick:
             copy.record.update(missed=copy.get("missed") + 1, missed_tick=tick)
         return HELD
-    if copy.get("paused_until") == -1 or copy.get("paused_until") > time:
+    if copy.pause("paused_until") == -1 or copy.pause("paused_until") > time:
         return PAUSED
     if tick and copy.get("token") and not ask["again"]:
         if copy.get("tick") > tick:
             return DONE
         if copy.get("tick") == tick and (copy.get("state") == "done" or copy.get("attempt") >= ask["attempts"]):
             return DONE
-    if ask["late_at"] and time >= ask["late_at"]:
+    late_at = ask["over_at"] if _takes_over(copy, ask) else ask["late_at"]
+    if late_at and time >= late_at:
         return LATE
     return OK
+
+
+def _takes_over(copy: Copy, ask: "Fields") -> bool:
+    """Whether a run of this tick began already: how late a first start may be has no bearing any more."""
+    began = copy.get("attempt") or copy.get("state") == "back"
+    return bool(copy.get("tick") == ask["tick"] != 0 and began and not ask["again"])
 
 
 def _note_seen(copy: Copy, ask: "Fields", time: int) -> None:
@@ -248,6 +268,33 @@ def _drop_gone_nodes(copy: Copy, time: int) -> None:
     copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
 
 
+def unlock(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """End the lease of this run, whose node is dead by the word of a person; the attempt stays used."""
+    if copy.get("kind") != "run" or copy.get("token") != ask["token"]:
+        return _report(copy, OTHER, now, time, run_id)
+    copy.record.update(outcome="unlocked", end=time)
+    copy.clear_holder()
+    _remember(copy, "unlocked")
+    return _report(copy, OK, now, time, run_id)
+
+
+def forget(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """Erase all but the token and the settings, never under a live lease. Of a node's own record (--each) the nodes of
+    others stay.
+    """
+    if copy.live(now):
+        return _report(copy, HELD if copy.get("kind") == "run" else BUSY, now, time, run_id)
+    copy.record = {name: copy.record[name] for name in LEFT if copy.get("token") and name in copy.record}
+    copy.history = []
+    others = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] != ask["node"]}
+    copy.nodes = {} if copy.main is None else others
+    copy.expires = 0
+    if copy.record:
+        copy.record["outcome"] = "forgotten"
+        _retain(copy, ask, time)
+    return _report(copy, OK, now, time, run_id)
+
+
 def pause(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
     """No run starts before `until` in wall-clock ms, -1 for good; 0 resumes. A run that goes on is left alone."""
     copy.record.update(paused_until=ask["until"], pause_reason=ask["reason"], pause_by=ask["node"])
@@ -271,7 +318,7 @@ def _count(copy: Copy, outcome: str, node: str) -> None:
 
 def _report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields":
     stamp = copy.get("run_id")
-    fields = {name: copy.get(name) for name in REPORTED}
+    fields = {name: copy.get(name) for name in REPORTED} | {name: copy.pause(name) for name in PAUSE}
     fields.update(
         answer=answer,
         now=now,
@@ -289,5 +336,7 @@ OPERATIONS: "dict[str, Operation]" = {
     "extend": extend,
     "release": release,
     "finish": finish,
+    "unlock": unlock,
+    "forget": forget,
     "pause": pause,
 }

@@ -6,16 +6,17 @@ from cronlock.system import random_id
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from cronlock.lock.local import LocalVoters
     from cronlock.lock.topology import Call, RedisVoters
 
     Fields = dict[str, Any]
     Reply = Fields | Failure
-    Voters = RedisVoters | LocalVoters
+    Voters: TypeAlias = "RedisVoters | LocalVoters"
 
 ANSWER_WAIT = 1_000  # ms for one answer
+UNDER_WAY, STANDS = "under way", "stands"  # states of a subscription at a voter
 RELEASE_WAIT = 200  # ms for releases to be answered; what is not heard runs out by itself
 
 

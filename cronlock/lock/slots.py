@@ -12,15 +12,19 @@ COPIES = 7
 # Uneven: steps of a seventh are the ranges of 7 equal masters, and `redis-cli --cluster rebalance` gives the lowest
 # slots of each to an eighth master: all copies of every eighth key would lie on it.
 OFFSETS = (0, 1934, 4973, 7359, 8847, 11234, 14060)
+MAIN = "record"  # what stands before the key in the name of its main record
 LETTERS = b"@ABCDEFGHIJKLMNO"  # four of them reach every slot
 
 
 class Names:
-    """The three Redis keys of one copy, sharing a hash tag, and their slot."""
+    """The Redis keys of one copy, sharing a hash tag, and their slot.
+
+    Record, nodes, history; with --each the key's main record as well.
+    """
 
     __slots__ = ("keys", "slot")
 
-    def __init__(self, keys: tuple[bytes, bytes, bytes], slot: int) -> None:
+    def __init__(self, keys: tuple[bytes, ...], slot: int) -> None:
         self.keys = keys
         self.slot = slot
 
@@ -58,11 +62,11 @@ def copies(prefix: str, key: str, node: str = "", count: int = COPIES) -> list[N
     """The names of the first `count` copies of a key; of its each-record on `node` when a node is given."""
     text = key.encode("utf-8", "surrogateescape")
     tags, first = Tags(), slot_of(text)
-    kinds = (f"each:{node}", "each-nodes", f"each-history:{node}") if node else ("record", "nodes", "history")
+    once, each = (MAIN, "nodes", "history"), (f"each:{node}", "each-nodes", f"each-history:{node}", MAIN)
     names = []
     for i in range(count):
         slot = (first + OFFSETS[i]) % SLOTS
         front = prefix.encode("utf-8", "surrogateescape") + b":{" + tags.of(slot) + b"}:"
-        record, nodes, history = (front + kind.encode("utf-8", "surrogateescape") + b":" + text for kind in kinds)
-        names.append(Names((record, nodes, history), slot))
+        keys = tuple(front + kind.encode("utf-8", "surrogateescape") + b":" + text for kind in (each if node else once))
+        names.append(Names(keys, slot))
     return names

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.lock.address import Address
+    from cronlock.lock.ears import Ears
     from cronlock.lock.slots import Names
     from cronlock.lock.wire import Done
     from cronlock.loop import Loop
@@ -82,6 +83,7 @@ class RedisVoters:
         self._places: list[Connection | None] = []
         self._members: set[bytes] = set()
         self._cluster = False
+        self._ears: Ears | None = None
         with open(os.path.join(os.path.dirname(__file__), SCRIPT), "rb") as file:
             self._script = file.read()
         self._digest = sha1(self._script).encode()
@@ -202,8 +204,9 @@ class RedisVoters:
 
     def _send(self, place: Connection, call: Call, script: bytes) -> None:
         how = b"EVALSHA" if script is self._digest else b"EVAL"
+        keys = self._names[call.voter].keys
         place.send(
-            [how, script, b"3", *self._names[call.voter].keys, *call.words],
+            [how, script, b"%d" % len(keys), *keys, *call.words],
             lambda reply: self._replied(place, call, reply),
         )
 
@@ -245,6 +248,19 @@ class RedisVoters:
         self._send(target, call, self._script if code == "ASK" else self._digest)
         return True
 
+    def listen(self, rung: "Callable[[int, int], None]") -> None:
+        """Be told of the ends of runs, by voter and token, from now on; again, to mend what was lost meanwhile."""
+        from cronlock.lock.ears import Ears
+
+        self._ears = self._ears or Ears(self._loop, rung)
+        self._ears.listen(
+            (voter, place.address, self._names[voter].keys[0]) for voter, place in enumerate(self._places) if place
+        )
+
+    def listening(self, state: str) -> int:
+        """How many voters' subscriptions are in this state (seats.py)."""
+        return self._ears.count(state) if self._ears else 0
+
     def refresh(self) -> None:
         """Ask a cluster again who has which slots, without waiting; for after a failure."""
         if self._cluster:
@@ -261,10 +277,13 @@ class RedisVoters:
         """Let go of all connections."""
         for connection in self._pool.values():
             connection.close()
+        if self._ears:
+            self._ears.close()
 
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen; what has been silent for too long counts as lost."""
-        busy = [connection for connection in self._pool.values() if not connection.idle]
+        connections = [*self._pool.values(), *(self._ears.connections if self._ears else ())]
+        busy = [connection for connection in connections if not connection.idle]
         self._loop.step(min([timeout, *(connection.patience for connection in busy)]))
         for connection in busy:
             if not connection.idle and connection.patience <= 0:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Place = tuple[int, Any]  # address family, and what connect(2) takes
     Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
+    Heard = Callable[[bytes, bytes], None]  # gets channel and payload of a message
 
 CHUNK = 65_536
 SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
@@ -43,10 +44,14 @@ def pack(words: "Sequence[bytes]") -> bytes:
 
 
 class Connection:
-    """One connection to one server, opened by the first request and again by the next one after a failure."""
+    """One connection to one server, opened by the first request and again by the next one after a failure.
 
-    def __init__(self, loop: "Loop", address: "Address") -> None:
+    One that subscribes to something is told of messages by `heard`.
+    """
+
+    def __init__(self, loop: "Loop", address: "Address", heard: "Heard | None" = None) -> None:
         self.address = address
+        self._heard = heard
         self._loop = loop
         self._socket: socket.socket | None = None
         self._resolution: Resolution | None = None
@@ -206,15 +211,19 @@ class Connection:
             return
         self._reader.feed(data)
         try:
-            while self._waiting:
+            while self._waiting or self._heard:
                 reply = self._reader.gets()
                 if reply is False:
                     break
                 self._heard_at = boottime()
+                if self._heard and isinstance(reply, list) and reply[0] == b"message":
+                    self._heard(*reply[1:])
+                    continue
                 if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
                     self.fail(str(reply), final=True)  # what follows would be answered with worse words
                     return
-                self._waiting.pop(0)(reply)
+                if self._waiting:
+                    self._waiting.pop(0)(reply)
         except hiredis.ProtocolError:
             self.fail("it does not speak Redis's protocol", final=True)
 

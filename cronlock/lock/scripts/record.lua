@@ -2,19 +2,21 @@
 -- share a hash tag.
 --
 --   KEYS  1 the record (hash)  2 the nodes (hash)  3 the history (list)
---   ARGV  1 the operation: prepare, commit, extend, release, finish or pause; then name, value, name, value ...
+--         4 the key's main record (hash), where the first one is of one node alone
+--   ARGV  1 the operation, by its name in record.py; then name, value, name, value ...
 --   returns name, value, name, value ... as texts: "answer" and what record.py's REPORTED names
 --
 -- Lua's own number-to-text conversion keeps 14 digits: every number goes through text().
 
 local LEASE_MAX, CLOCK_LIMIT = 3600000, 60000
-local YIELD_STEP, YIELD_MAX = 500, 5000
+local YIELD_STEP, YIELD_MAX = 600, 5000
 local BLANK_RETENTION, RETENTION = 60000, 2592000000
 local HISTORY_LENGTH = 100
 local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'settings', 'node', 'pid', 'start', 'run_tick',
   'run_attempt', 'command', 'schedule', 'zone', 'next'}
-local NUMBERS_REPORTED = {'token', 'tick', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt', 'paused_until'}
-local TEXTS_REPORTED = {'state', 'kind', 'node', 'outcome', 'settings', 'settings_by', 'pause_reason'}
+local NUMBERS_REPORTED = {'token', 'tick', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt'}
+local TEXTS_REPORTED = {'state', 'kind', 'node', 'outcome', 'settings', 'settings_by'}
+local LEFT = {'token', 'settings', 'settings_by', 'run_id'}
 local ENTRY = {'token', 'run_tick', 'run_attempt', 'node', 'pid', 'start', 'end', 'outcome', 'status'}
 local ENTRY_TEXTS = {node = true, outcome = true}
 
@@ -48,6 +50,10 @@ local run_id = ''
 local info = redis.pcall('INFO', 'server') -- without the right to it there is no stamp
 if type(info) == 'string' then run_id = string.match(info, 'run_id:(%x+)') or '' end
 
+local main = KEYS[4] and redis.call('HMGET', KEYS[4], 'paused_until', 'pause_reason')
+local function paused_until() return main and tonumber(main[1] or 0) or number('paused_until') end
+local function pause_reason() return main and (main[2] or '') or word('pause_reason') end
+
 local function live()
   local left = number('lease_end') - now
   return word('holder') ~= '' and left > 0 and left <= LEASE_MAX
@@ -59,6 +65,7 @@ local function claims()
   return number('run_tick') ~= 0 and number('run_tick') == number('tick') and word('state') == 'running'
 end
 local function clear_holder() set({holder = '', kind = '', lease_end = 0}) end
+local function wake() redis.pcall('PUBLISH', KEYS[1], text(number('token'))) end -- without the right to it, others poll
 local function count(outcome, node) redis.call('HINCRBY', KEYS[2], outcome .. ':' .. node, 1) end
 local function raise(name, tick)
   if tick > tonumber(redis.call('HGET', KEYS[2], name) or 0) then redis.call('HSET', KEYS[2], name, text(tick)) end
@@ -74,8 +81,9 @@ local function remember(outcome)
   redis.call('LTRIM', KEYS[3], 0, HISTORY_LENGTH - 1)
 end
 local function retain()
-  for _, key in ipairs(KEYS) do
-    if number('paused_until') ~= 0 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ask.retention) end
+  for i = 1, 3 do
+    if number('paused_until') ~= 0 then redis.call('PERSIST', KEYS[i])
+    else redis.call('PEXPIRE', KEYS[i], ask.retention) end
   end
 end
 local function write()
@@ -102,6 +110,10 @@ local function refusal()
   if math.abs(asked('time') - now) > CLOCK_LIMIT then return 'clock' end
   if word('settings') ~= '' and word('settings') ~= ask.settings and ask.adopt ~= '1' then return 'settings' end
 end
+local function takes_over(tick)
+  local began = number('attempt') ~= 0 or word('state') == 'back'
+  return tick ~= 0 and number('tick') == tick and began and ask.again == '0'
+end
 local function judge()
   local tick = asked('tick')
   if live() and word('holder') ~= ask.holder then
@@ -111,14 +123,15 @@ local function judge()
     end
     return 'held'
   end
-  if number('paused_until') == -1 or number('paused_until') > now then return 'paused' end
+  if paused_until() == -1 or paused_until() > now then return 'paused' end
   if tick ~= 0 and number('token') ~= 0 and ask.again == '0' then
     if number('tick') > tick then return 'done' end
     if number('tick') == tick and (word('state') == 'done' or number('attempt') >= asked('attempts')) then
       return 'done'
     end
   end
-  if asked('late_at') ~= 0 and now >= asked('late_at') then return 'late' end
+  local late_at = asked(takes_over(tick) and 'over_at' or 'late_at')
+  if late_at ~= 0 and now >= late_at then return 'late' end
   return 'ok'
 end
 local function nodes()
@@ -168,7 +181,7 @@ function operations.prepare()
     set({holder = ask.holder, kind = 'prepare', lease_end = now + asked('lease'), lease = ask.lease})
     if number('token') == 0 and number('paused_until') == 0 then redis.call('PEXPIRE', KEYS[1], BLANK_RETENTION) end
   end
-  if answer ~= 'ok' and answer ~= 'busy' and answer ~= 'yield' then count(answer, ask.node) end
+  if ask.counts ~= '0' and answer ~= 'ok' and answer ~= 'busy' and answer ~= 'yield' then count(answer, ask.node) end
   if redis.call('PTTL', KEYS[2]) == -1 and number('paused_until') == 0 then redis.call('PEXPIRE', KEYS[2], RETENTION) end
   return answer
 end
@@ -195,6 +208,7 @@ function operations.release()
   if word('kind') == 'run' then
     if claims() then set({attempt = math.max(0, number('attempt') - 1)}) end
     set({outcome = 'not run', ['end'] = now})
+    wake()
   end
   clear_holder()
   return 'ok'
@@ -217,7 +231,35 @@ function operations.finish()
   count(ask.outcome, word('node'))
   drop_gone_nodes()
   retain()
-  redis.pcall('PUBLISH', KEYS[1], ask.state) -- wakes those who wait; a user without the right to it polls
+  wake()
+  return 'ok'
+end
+function operations.unlock()
+  if word('kind') ~= 'run' or number('token') ~= asked('token') then return 'other' end
+  set({outcome = 'unlocked', ['end'] = now})
+  clear_holder()
+  remember('unlocked')
+  wake()
+  return 'ok'
+end
+function operations.forget()
+  if live() then return word('kind') == 'run' and 'held' or 'busy' end
+  local left, known = {}, number('token') ~= 0
+  for _, name in ipairs(LEFT) do left[name] = record[name] end
+  record = {}
+  redis.call('DEL', KEYS[1], KEYS[3])
+  if main then
+    for name in pairs(nodes()) do
+      if string.match(name, '^[^:]*:(.*)$') == ask.node then redis.call('HDEL', KEYS[2], name) end
+    end
+  else
+    redis.call('DEL', KEYS[2])
+  end
+  if known then
+    left.outcome = 'forgotten'
+    set(left)
+    retain()
+  end
   return 'ok'
 end
 function operations.pause()
@@ -240,5 +282,9 @@ end
 for _, name in ipairs(TEXTS_REPORTED) do
   reply[#reply + 1] = name
   reply[#reply + 1] = word(name)
+end
+for name, value in pairs({paused_until = text(paused_until()), pause_reason = pause_reason()}) do
+  reply[#reply + 1] = name
+  reply[#reply + 1] = value
 end
 return reply
