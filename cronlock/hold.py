@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from cronlock.child.guard import Guard
     from cronlock.lock.holder import Holder
     from cronlock.lock.seats import Voters
+    from cronlock.plan import Plan
 
 LOST, TIMED_OUT = 123, 124
+STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
 TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GUARD_MARGIN = STOP_MARGIN // 2  # ms by which the guard comes after this process: when all is well it never has to
 LOOK_MIN, LOOK_MAX = 20, 100  # ms between two looks at whether a group that was told to end has done so
@@ -23,6 +25,17 @@ def guard_times(holder: "Holder | None") -> tuple[int, int]:
     if not holder:
         return NEVER, NEVER
     return holder.stop_at + GUARD_MARGIN, holder.validity - GUARD_MARGIN
+
+
+def ending(plan: "Plan", status: int, cause: int, *, broken_off: bool = False) -> tuple[str, str]:
+    """State and outcome for the record. A run that somebody broke off is given back, one that failed may be taken over.
+
+    Lost is what becomes of a node that is cut off: to --failover a death.
+    """
+    if broken_off and not cause:
+        return "back", "given back"
+    failed = (cause == LOST and plan.failover) or (plan.retry_failed and bool(cause or status))
+    return "failed" if failed else "done", STOPPED.get(cause, "ran")
 
 
 class Hold:

@@ -10,7 +10,7 @@ from cronlock.child.terminal import Terminal
 from cronlock.config import load
 from cronlock.contender import Contender
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
-from cronlock.hold import LOST, TIMED_OUT, Hold, guard_times
+from cronlock.hold import LOST, STOPPED, Hold, ending, guard_times
 from cronlock.lock import record
 from cronlock.lock.holder import Holder
 from cronlock.loop import Loop
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from cronlock.config import Settings
 
 WAITED = 75  # EX_TEMPFAIL of sysexits.h: flock's users take it for "try again"
-STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 
 
@@ -117,7 +116,7 @@ class Run:
             self.guard.let_go()
             self.say.always(f"can't start: {error}")
             if holder:
-                holder.finish("failed" if self.plan.retry_failed else "done", "ran", error.status)
+                holder.finish(*ending(self.plan, error.status, 0), error.status)
             return error.status
         except BaseException:
             self.guard.let_go()
@@ -167,8 +166,8 @@ class Run:
         """Tell the voters and the operator of the end; the exit status."""
         result = cause or status
         if holder:
-            state, outcome = self._ended(status, cause)
-            if not holder.finish(state, outcome, result) and cause != LOST:
+            end = ending(self.plan, status, cause, broken_off=self._broken_off(status))
+            if not holder.finish(*end, result) and cause != LOST:
                 self.say.always(f"ended with status {result}, but no quorum heard of it: the lease runs out by itself")
             for text in holder.missing:
                 self.say.told(f"a voter is missing: {text}")
@@ -176,17 +175,10 @@ class Run:
             self.say.told(f"ran: status {status}")
         return result
 
-    def _ended(self, status: int, cause: int) -> tuple[str, str]:
-        """State and outcome for the record. A run that somebody broke off is given back, one that failed may be taken
-        over: lost is what became of a node that was cut off.
-        """
-        failed = (cause == LOST and self.plan.failover) or (self.plan.retry_failed and bool(cause or status))
-        if cause:
-            return "failed" if failed else "done", STOPPED[cause]
+    def _broken_off(self, status: int) -> bool:
+        """Whether somebody ended the command through this process."""
         hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
-        if hung_up or self.typed or self.forwarded & GIVE_BACK:
-            return "back", "given back"
-        return "failed" if failed else "done", "ran"
+        return bool(hung_up or self.typed or self.forwarded & GIVE_BACK)
 
     def _environment(self, holder: Holder | None) -> dict[bytes, bytes]:
         extra = {"CRONLOCK_RUN_KEY": self.plan.key, "CRONLOCK_RUN_NODE": self.plan.node}

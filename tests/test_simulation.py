@@ -45,10 +45,12 @@ def test_a_seed_plays_the_same_again() -> None:
 
 def test_the_schedules_are_worth_playing() -> None:
     """Things do go wrong in them, runs are lost and given back, and yet there are runs."""
-    reports = [play(seed) for seed in range(1, 41)]
+    reports = [play(seed) for seed in range(1, 81)]
     story = "\n".join(report.story for report in reports)
     assert sum(report.runs for report in reports) > 2 * len(reports)
     for what in ("restarts with", "forgets all", "stopped", "cut off", "pause", "die", "crash", "given back", "lost"):
+        assert what in story
+    for what in ("-> yield", "waiting at most", "attempt 2", "attempt 3", "failed ran"):
         assert what in story
 
 

@@ -1,7 +1,7 @@
 """prepare: one attempt of this node to get the key, asked of all voters at once."""
 
 from cronlock.lock import record
-from cronlock.lock.quorum import AGAIN, REFUSED, WON, Failure, Verdict, drift, judge, quorum, undecided
+from cronlock.lock.quorum import AGAIN, REFUSED, WON, Failure, Verdict, drift, judge, quorum, takes_over, undecided
 from cronlock.lock.seats import ANSWER_WAIT, Seat, Seats
 from cronlock.system import random_id
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     Judge = Callable[[Sequence[Reply | None], Sequence[bool], int], Verdict | None]
 
+LAST_WORD = 200  # ms for the rest, when a tick is taken over: one of them may have heard that it ended well
 QUIET_WAIT = 10  # ms for the rest, once a quorum sends this node home: a late ok is then released at once
 
 
@@ -77,10 +78,13 @@ class Candidate:
             if len(replies) - pending != heard:
                 heard, heard_at = len(replies) - pending, now
             verdict = self._twins() or self._judge(replies, [now < seat.prepared_until for seat in seats.all], tick)
-            if verdict and verdict.kind in (WON, REFUSED):
+            rest = pending and verdict and verdict.kind == WON and takes_over(replies, tick)
+            if verdict and verdict.kind in (WON, REFUSED) and not rest:
                 return verdict
             until = deadline
-            if verdict:
+            if rest:
+                until = min(deadline, heard_at + LAST_WORD)
+            elif verdict:
                 until = min(deadline, heard_at + QUIET_WAIT)
             elif len(self.answers) >= quorum(len(replies)) and any(a["answer"] != record.OK for a in self.answers):
                 until = min(deadline, heard_at + self._straggler_wait)

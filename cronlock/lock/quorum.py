@@ -3,7 +3,7 @@
 Rules of Redlock (https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/): more than half of the
 voters must agree, a lease counts from before the request was sent, less the drift of the clocks. On top of it: a copy
 that forgot, or that may have gone back to older data, does not outvote those that remember; and nobody is sent home but
-by a quorum that speaks of a committed record.
+by a quorum that speaks of a committed record, or by one voter that has heard the end of this very tick's run.
 """
 
 from cronlock.lock import record
@@ -101,6 +101,9 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
     final = [failure for failure in failures if failure.final]
     if len(replies) - len(final) < enough:
         return Verdict(REFUSED, text=final[0].text)
+    ended = next((answer for answer in answers if _has_ended(answer, tick)), None)
+    if ended:
+        return Verdict(record.DONE, ended)
     if votes(replies, fresh, bool(tick)) >= enough:
         return Verdict(WON)
     for kind, speaks in ((record.CLOCK, REFUSED), (record.PAUSED, record.PAUSED), (record.LATE, record.LATE)):
@@ -165,15 +168,27 @@ def _sends_home(answer: "Fields") -> bool:
     return answer["answer"] in QUIET
 
 
+def _has_ended(answer: "Fields", tick: int) -> bool:
+    """Whether one voter has heard that this tick's run ended well: nobody takes it over, whatever the others missed."""
+    return bool(answer["answer"] == record.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
+
+
+def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
+    """Whether an ok was said for a tick that another run had begun: who has not answered yet may know of its end."""
+    answers = [reply for reply in replies if isinstance(reply, dict)]
+    return any(
+        answer["answer"] == record.OK and answer["tick"] == tick != 0 and answer["attempt"] for answer in answers
+    )
+
+
 def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
     """Whether there was a run behind what a quorum says: two nodes may each have died with a commit at one voter.
 
-    Either a quorum knows the same one, or one voter has heard the end of this tick's, or a quorum knows of newer ticks.
+    Either a quorum knows the same one, or a quorum knows of newer ticks.
     """
     tokens = [answer["token"] for answer in quiet]
-    ended = any(answer["tick"] == tick != 0 and answer["state"] == "done" for answer in quiet)
     newer = sum(answer["tick"] > tick > 0 for answer in quiet)
-    return ended or newer >= enough or max(tokens.count(token) for token in tokens) >= enough
+    return newer >= enough or max(tokens.count(token) for token in tokens) >= enough
 
 
 def _loudest(answers: "list[Fields]") -> "Fields":

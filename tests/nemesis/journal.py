@@ -9,7 +9,8 @@ class Run:
     """One run of the command. Times are seconds of CLOCK_MONOTONIC; `end` is none when it was killed.
 
     `won` is when the voters were asked for it, of which its token tells: others may be sent home from then on.
-    `beside`: it found another run alive. `signal`: what told it to stop.
+    `beside`: it found another run alive. `signal`: what told it to stop. `open`: it failed, or no quorum may have heard
+    of its end, so that with --failover another node may run the tick.
     """
 
     tick: str
@@ -22,6 +23,7 @@ class Run:
     beside: bool
     end: float | None = None
     signal: int = 0
+    open: bool = False
 
 
 @dataclass

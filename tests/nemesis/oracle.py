@@ -17,11 +17,15 @@ FAREWELL = 3.0 + 3.0  # s from the command's end to cronlock's: three that finis
 
 @dataclass(frozen=True)
 class Rules:
-    """What a fault allows: `loud` exit statuses, a tick that nobody ran when some node said so; `lease` in seconds."""
+    """What a fault allows: `loud` exit statuses, a tick that nobody ran when some node said so; `lease` in seconds.
+
+    `attempts` of one tick: with --failover several, each after a run that failed, or whose end no quorum heard of.
+    """
 
     loud: frozenset[int] = frozenset()
     may_miss: bool = False
     lease: float = 3.0
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ def judge(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> lis
     """All violations of one round."""
     return [
         *_overlaps(runs),
-        *_twice(runs),
+        *_twice(runs, rules.attempts),
         *_tokens(runs),
         *_statuses(attempts, rules),
         *_slow(runs, attempts),
@@ -55,11 +59,12 @@ def _overlaps(runs: Sequence[Run]) -> Iterable[Violation]:
                 yield Violation("overlap", f"tick {first.tick} on {first.node} and tick {second.tick} on {second.node}")
 
 
-def _twice(runs: Sequence[Run]) -> Iterable[Violation]:
+def _twice(runs: Sequence[Run], attempts: int) -> Iterable[Violation]:
     by_tick: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         earlier = by_tick[run.tick]
-        if any(not other.signal for other in earlier):
+        used = [other for other in earlier if not other.signal]
+        if len(used) >= attempts or not all(other.open for other in used):
             yield Violation("twice", f"tick {run.tick} ran on {earlier[-1].node} and again on {run.node}")
         earlier.append(run)
 

@@ -6,12 +6,13 @@ from tests.simulation.baton import Task, Time
 
 
 class Command:
-    """Runs for `length` ms; SIGTERM ends it after `obeys` ms."""
+    """Runs for `length` ms and ends with `status`; SIGTERM ends it after `obeys` ms."""
 
     stopped_by = 0
 
-    def __init__(self, time: Time, task: Task, length: int, obeys: int) -> None:
+    def __init__(self, time: Time, task: Task, length: int, obeys: int, status: int = 0) -> None:
         self.killed_by = 0
+        self._status = status
         self.start = time.now
         self.end: int | None = None
         self._time = time
@@ -29,7 +30,7 @@ class Command:
         """Its exit status once it has ended."""
         if self.end is None:
             return None
-        return 128 + self.killed_by if self.killed_by else 0
+        return 128 + self.killed_by if self.killed_by else self._status
 
     def signal(self, number: int) -> None:
         if number == signal.SIGKILL:

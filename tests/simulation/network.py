@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cronlock.lock.quorum import Failure
+from cronlock.lock.seats import STANDS
 from cronlock.loop import POLL_MAX
 from tests.simulation.baton import Task, Time
 from tests.simulation.server import Fields, Request, Server
@@ -151,6 +152,8 @@ class SimulatedVoters:
         self._servers = servers
         self._weather = weather
         self._lines = [Line(time, task, who, server) for server in servers]
+        self._rung: Callable[[int, int], None] = lambda _voter, _token: None
+        self._rings: list[tuple[int, int]] = []
 
     def clock(self) -> int:
         now = self._time.now
@@ -168,6 +171,27 @@ class SimulatedVoters:
         passage = self._weather.passage(self._node, self._servers[voter], operation)
         self._lines[voter].send(passage, operation, ask, answered)
 
+    def listen(self, rung: Callable[[int, int], None]) -> None:
+        """Subscribe where that is to be done: at once, but only to servers that are up."""
+        self._rung = rung
+        for voter, server in enumerate(self._servers):
+            if server.up:
+                server.ears[self, voter] = server.life
+
+    def listening(self, state: str) -> int:
+        ears = [server.ears.get((self, voter)) == server.life for voter, server in enumerate(self._servers)]
+        return sum(ears) if state == STANDS else 0
+
+    def tell(self, voter: int, token: int) -> None:
+        """A run has ended at a voter, which is heard late, or never."""
+        back = self._weather.passage(self._node, self._servers[voter], "message").back
+        if back is not NEVER:
+            self._time.at(self._time.now + back, lambda: self._hear(voter, token))
+
+    def _hear(self, voter: int, token: int) -> None:
+        self._rings.append((voter, token))
+        self._time.wake(self._task)
+
     def refresh(self) -> None:
         pass
 
@@ -175,7 +199,8 @@ class SimulatedVoters:
         return self._lines[voter].failures
 
     def close(self) -> None:
-        for line in self._lines:
+        for voter, (line, server) in enumerate(zip(self._lines, self._servers, strict=True)):
+            server.ears.pop((self, voter), None)
             line.close()
 
     def step(self, timeout: int) -> None:
@@ -183,9 +208,12 @@ class SimulatedVoters:
         self.point("step")
         busy = [line for line in self._lines if line.busy]
         wait = max(0, min([timeout, POLL_MAX, *(line.patience for line in busy)]))
-        if not any(line.inbox for line in self._lines):
+        if not self._rings and not any(line.inbox for line in self._lines):
             self._time.sleep(self._task, self._time.now + wait)
         self.point("step")
+        rings, self._rings = self._rings, []
+        for ring in rings:
+            self._rung(*ring)
         for line in self._lines:
             if line.inbox:
                 line.read()

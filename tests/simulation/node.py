@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from cronlock.contender import Contender
 from cronlock.errors import Interrupted, Refused, Unreachable
-from cronlock.hold import LOST, Hold, guard_times
+from cronlock.hold import Hold, ending, guard_times
 from cronlock.lock.holder import Holder
-from cronlock.plan import Plan
+from cronlock.plan import ATTEMPTS, Plan
 from cronlock.schedule import STOP_MARGIN
 from cronlock.system import signal
 from tests.simulation.baton import Task
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the calls of one key agree on. All in ms but the period, which is in seconds."""
+    """What the calls of one key agree on. All in ms but the period, which is in seconds.
+
+    `wait` is --wait; with `failover` there are three attempts, and with `retry_failed` also after one that failed.
+    """
 
     lease: int = 10_000
     kill_after: int = 3_000
     outage_wait: int = 10_000
     period: int = 60
     ticks: bool = True
+    fair: bool = False
+    failover: bool = False
+    retry_failed: bool = False
+    wait: int = 0
 
 
 @dataclass
@@ -44,10 +51,11 @@ class Fate:
 
 @dataclass
 class Job:
-    """What the command does: how long it takes, and how long after SIGTERM it ends."""
+    """What the command does: how long it takes, how long after SIGTERM it ends, and with what status otherwise."""
 
     length: int = 1_000
     obeys: int = 10
+    status: int = 0
 
 
 class Dead(BaseException):
@@ -63,13 +71,12 @@ class SimulatedPlan(Plan):
         self.schedule, self.ttl, self.retention = None, terms.lease, 30 * 86_400_000
         self.kill_after, self.spare = terms.kill_after, terms.kill_after + STOP_MARGIN
         self.outage_wait, self.late_at = terms.outage_wait, self.next * 1000
-        self._wall = lambda: EPOCH + offset + world.time.now
-
-    def too_late(self, ahead: int = 0) -> bool:
-        return bool(self.late_at and self._wall() + ahead >= self.late_at)
-
-    def ask(self, _now: float) -> dict[str, object]:
-        return super().ask(self._wall() / 1000)
+        self.over_at = self.late_at
+        self.fair, self.wait, self.splay = terms.fair and terms.ticks, terms.wait, 0
+        self.failover = terms.failover and terms.ticks
+        self.retry_failed = terms.retry_failed and self.failover
+        self.attempts = ATTEMPTS if self.failover else 1
+        self.wall_clock = lambda: (EPOCH + offset + world.time.now) / 1000
 
 
 class Call:
@@ -83,6 +90,7 @@ class Call:
         self.outcome = ""
         self.said = ""
         self.token = 0
+        self.closed = False  # a quorum has heard that it ended well
         self.command: Command | None = None
         self.fate = fate
         self.struck = False
@@ -95,6 +103,9 @@ class Call:
     def told(self, text: str) -> None:
         """What Say would print."""
         self._world.tell(self.name, text)
+
+    always = told
+    at_terminal = False
 
     def live(self, task: Task) -> None:
         """From its start to its end; the body of its thread."""
@@ -127,14 +138,12 @@ class Call:
                 got.release()
             raise
         hold = Hold(self.command, self._guard, self.voters, got, self.terms.kill_after, None)
-        hold.wait()
+        status = hold.wait()
         self._ending = True
-        state, outcome = ("done", "ran") if not self._told_to_end else ("back", "given back")
-        if hold.cause:
-            state, outcome = "done", "lost" if hold.cause == LOST else "timed out"
+        state, outcome = ending(self._plan, status, hold.cause, broken_off=self._told_to_end)
         self.said = hold.why
-        self._world.tell(self.name, "tells of its end:", outcome, self.said)
-        got.finish(state, outcome, hold.cause)
+        self._world.tell(self.name, "tells of its end:", state, outcome, self.said)
+        self.closed = got.finish(state, outcome, hold.cause or status) and state == "done"
         return outcome
 
     def _launch(self, holder: Holder) -> Command:
@@ -143,7 +152,8 @@ class Call:
         if holder.stop_at <= self.voters.clock() or self._guard.begun:
             raise Unreachable("the lease was over before the command could start")
         self.token = holder.token
-        command = self._guard.command = Command(self._world.time, self._task, self._job.length, self._job.obeys)
+        job = self._job
+        command = self._guard.command = Command(self._world.time, self._task, job.length, job.obeys, job.status)
         self._world.tell(self.name, "runs, token", self.token, "attempt", holder.attempt)
         return command
 

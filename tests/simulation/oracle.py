@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cronlock.plan import ATTEMPTS
 from tests.nemesis.journal import Run
 from tests.nemesis.oracle import Rules, Violation, judge
 from tests.simulation.node import Call
@@ -28,17 +29,32 @@ def broken(world: World) -> list[Violation]:
     """All violations of what happened until now."""
     runs = sorted((call for call in world.calls if call.command), key=lambda call: (call.command.start, call.token))
     return [
-        *judge([_run(call, world.time.now) for call in runs], [], Rules()),
+        *judge([_run(call, world.time.now) for call in runs], [], Rules(attempts=_attempts(world))),
         *_quiet(world),
         *_ends(world),
     ]
 
 
+def _attempts(world: World) -> int:
+    return ATTEMPTS if any(call.terms.failover for call in world.calls) else 1
+
+
 def _run(call: Call, now: int) -> Run:
     start, end = call.command.start, now if call.command.end is None else call.command.end
     given_back = 15 if call.outcome in ("given back", "interrupted") else 0
+    over = max(end, start + 1)
     return Run(
-        str(call.tick or call.name), call.token, 1, call.node, 0, start, start, False, max(end, start + 1), given_back
+        tick=str(call.tick or call.name),
+        token=call.token,
+        attempt=1,
+        node=call.node,
+        pid=0,
+        won=start,
+        start=start,
+        beside=False,
+        end=over,
+        signal=given_back,
+        open=call.terms.failover and not call.closed,
     )
 
 

@@ -8,7 +8,7 @@ from tests.simulation.node import Call, Job, Terms
 from tests.simulation.oracle import Report, broken, missed
 from tests.simulation.world import World
 
-CALM = 40_000  # ms until the last late packet has come, the last lease is over, and the last node has given up
+CALM = 60_000  # ms until the last late packet has come, the last lease is over, and the last node has given up
 FINAL = Terms(lease=5_000, kill_after=1_000, outage_wait=15_000, period=600)
 
 
@@ -38,7 +38,18 @@ def _terms(rng: random.Random) -> Terms:
     longest = 49 * lease // 100 - 1_001
     period = rng.choice((lease // 1000 + 1, 8, 15, 20))
     outage_wait = rng.choice((1_000, 5_000, 12_000))
-    return Terms(lease, min(rng.randint(100, 3_000), longest), outage_wait, period, ticks=rng.random() < 0.8)
+    failover = rng.random() < 0.4
+    return Terms(
+        lease,
+        min(rng.randint(100, 3_000), longest),
+        outage_wait,
+        period,
+        ticks=rng.random() < 0.8,
+        fair=rng.random() < 0.5,
+        failover=failover,
+        retry_failed=failover and rng.random() < 0.5,
+        wait=rng.choice((0, 0, 1_000, 8_000)),
+    )
 
 
 def _plan_calls(world: World, nodes: list[str], terms: Terms, ticks: int) -> None:
@@ -49,7 +60,7 @@ def _plan_calls(world: World, nodes: list[str], terms: Terms, ticks: int) -> Non
         for node in nodes:
             late = rng.choice((0, rng.randint(0, 20), rng.randint(0, 3_000), rng.randint(0, terms.period * 1000)))
             length = rng.choice((rng.randint(1, 300), rng.randint(100, 5_000), rng.randint(1_000, 20_000)))
-            job = Job(length, rng.choice((1, rng.randint(0, 2 * terms.kill_after))))
+            job = Job(length, rng.choice((1, rng.randint(0, 2 * terms.kill_after))), rng.choice((0, 0, 0, 1)))
             at = max(0, tick * terms.period * 1000 - offsets[node] + late)
             world.call(at, node, tick * terms.period, terms, job, fate(rng, often), offsets[node])
 

@@ -17,6 +17,12 @@ class Client(Protocol):
     def dropped(self, text: str) -> None: ...
 
 
+class Ear(Protocol):
+    """Whoever subscribed to the ends of runs."""
+
+    def tell(self, voter: int, token: int) -> None: ...
+
+
 class Request:
     """An operation on its way; `answer` sends the answer back."""
 
@@ -42,6 +48,7 @@ class Server:
         self.life = 1  # a restarted server is another one to those who were connected
         self.up = True
         self.clients: dict[Client, None] = {}
+        self.ears: dict[tuple[Ear, int], int] = {}  # who is told of the ends of runs, as which voter, in which life
         self.executed: Callable[[Server, Request, Fields], None] = lambda *_: None
         self._now = now
         self._offset = offset
@@ -85,8 +92,12 @@ class Server:
     def _execute(self, request: Request) -> None:
         if 0 < self.copy.expires <= self.time:
             self.copy = record.Copy()
+        ran = self.copy.get("kind") == "run"
         answer = record.OPERATIONS[request.operation](self.copy, request.ask, self.time, self.time, self.run_id)
         self.executed(self, request, answer)
+        if ran and not self.copy.get("holder"):
+            for ear, voter in list(self.ears):
+                ear.tell(voter, self.copy.get("token"))
         request.answer(answer)
 
     def stop(self) -> None:
@@ -109,6 +120,7 @@ class Server:
         """Everybody's connection ends."""
         self.up = False
         self.life += 1
+        self.ears.clear()
         self._queue.clear()
         clients, self.clients = self.clients, {}
         for client in clients:
