@@ -5,12 +5,14 @@ import os
 import click
 
 from cronlock import __version__
-from cronlock.options import BY_NAME, GROUPS, OPTIONS, YES, Option
+from cronlock.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Option
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from cronlock.people.call import Call
 
 STATUS_REFUSED = 125  # usage errors too: a wrapper's own failure must not look like the command's
 EPILOG = """Exit status: the command's own; 0 (or -E N) when another node has or had the tick; 122 no quorum answered;
@@ -62,7 +64,7 @@ class TableCommand(click.Command):
 
 
 def _options_of(command: str | None) -> list[Option]:
-    return [option for option in (*OPTIONS, YES) if command in option.commands]
+    return [option for option in (*OPTIONS, *ONE_CALL) if command in option.commands]
 
 
 def _help_row(option: Option) -> tuple[str, str]:
@@ -83,10 +85,56 @@ def _run(command: "Sequence[str]", **values: "Any") -> int:
     return run(_given(values), command, os.environ)
 
 
-def _adopt(keys: "Sequence[str]", yes: bool, **values: "Any") -> int:
+def _call(keys: "Sequence[str]", values: "dict[str, Any]") -> "Call":
+    from cronlock.people.call import Call
+
+    given = _given(values)
+    wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}
+    confirm = (lambda _question: True) if wishes.get("yes") else click.confirm
+    return Call(keys, given, wishes, os.environ, confirm)
+
+
+def _adopt(keys: "Sequence[str]", **values: "Any") -> int:
     from cronlock.people.adopt import adopt
 
-    return adopt(_given(values), keys, (lambda _question: True) if yes else click.confirm, os.environ)
+    return adopt(_call(keys, values))
+
+
+def _pause(keys: "Sequence[str]", **values: "Any") -> int:
+    from cronlock.people.pause import pause
+
+    return pause(_call(keys, values))
+
+
+def _resume(keys: "Sequence[str]", **values: "Any") -> int:
+    from cronlock.people.pause import resume
+
+    return resume(_call(keys, values))
+
+
+def _unlock(keys: "Sequence[str]", **values: "Any") -> int:
+    from cronlock.people.unlock import unlock
+
+    return unlock(_call(keys, values))
+
+
+def _forget(keys: "Sequence[str]", **values: "Any") -> int:
+    from cronlock.people.forget import forget
+
+    return forget(_call(keys, values))
+
+
+def _people_command(name: str, callback: "Callable[..., int]", help: str) -> TableCommand:
+    return TableCommand(
+        name,
+        callback=callback,
+        params=[
+            *(_click_option(option) for option in _options_of(name)),
+            click.Argument(["keys"], metavar="KEY...", nargs=-1, type=Value(BY_NAME["key"])),
+        ],
+        help=help,
+        context_settings={"max_content_width": 100},
+    )
 
 
 run_command = TableCommand(
@@ -101,17 +149,25 @@ run_command = TableCommand(
     options_metavar="[OPTIONS] [--]",
     context_settings={"allow_interspersed_args": False, "max_content_width": 100},
 )
-adopt_command = TableCommand(
-    "adopt",
-    callback=_adopt,
-    params=[
-        *(_click_option(option) for option in _options_of("adopt")),
-        click.Argument(["keys"], metavar="KEY...", nargs=-1, required=True, type=Value(BY_NAME["key"])),
-    ],
-    help="Accept what the voters answer now: records made with other settings, copies that forgot, a new key "
-    "without all voters; never under a live lease.",
-    context_settings={"max_content_width": 100},
-)
+people_commands = [
+    _people_command("pause", _pause, "Start no run of these keys any more; one that goes on is left alone."),
+    _people_command("resume", _resume, "Take a pause back."),
+    _people_command(
+        "unlock",
+        _unlock,
+        "End the lease of a run whose node is dead, after showing until when its command may still run; the attempt "
+        "stays used.",
+    ),
+    _people_command(
+        "forget", _forget, "Erase what the voters have of these keys, ticks and history; never under a lease."
+    ),
+    _people_command(
+        "adopt",
+        _adopt,
+        "Accept what the voters answer now: records made with other settings, copies that forgot, a new key without "
+        "all voters; never under a live lease.",
+    ),
+]
 
 
 @click.group(context_settings={"max_content_width": 100})
@@ -125,7 +181,8 @@ def group() -> None:
 
 
 group.add_command(run_command)
-group.add_command(adopt_command)
+for people_command in people_commands:
+    group.add_command(people_command)
 
 
 def cli(words: "Sequence[str]") -> int:

@@ -13,7 +13,8 @@ UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # i
 FOREVER = 10**15  # ms, longer than anything runs: `forever` needs no case of its own
 NAME_MAX = 200  # characters of a key, node or prefix: they become part of Redis key names
 
-RUN, ALL = "run", "run adopt"  # the commands that have an option
+RUN, ALL = "run", "run adopt pause resume unlock forget"  # the commands that have an option
+ONE_RECORD = "run adopt unlock forget"  # those for which a node's own record is another one
 
 WHO, WHEN, FAILS, REDIS, SAYS = (
     "Who runs",
@@ -154,7 +155,7 @@ class Option:
 
 OPTIONS = (
     Option("--once", WHO, "One node per tick, whichever comes first.", default="yes"),
-    Option("--each", WHO, "Every node, once per tick.", commands=ALL),
+    Option("--each", WHO, "Every node, once per tick.", commands=ONE_RECORD),
     Option("-k --key", WHO, "The job's name, the same on every node.", name, "NAME", "required"),
     Option("--no-fair", WHO, "Don't let the node go first that ran longest ago."),
     Option("--again", WHO, "Run although the tick is done; never beside a run that goes on, never while paused."),
@@ -254,8 +255,22 @@ OPTIONS = (
     Option("-q --quiet", SAYS, "Say nothing at all."),
     Option("--syslog", SAYS, "To syslog instead of standard error."),
 )
+ONE_CALL = (  # of one call only: no variable, no place in the file
+    Option("--all", WHO, "Every key that the voters know.", commands="adopt pause resume"),
+    Option("--for", WHEN, "Pause so long.", lasting, "D", "until resumed", commands="pause"),
+    Option(
+        "--until",
+        WHEN,
+        "Pause until then: ISO 8601, or epoch seconds.",
+        plain,
+        "TIME",
+        "until resumed",
+        commands="pause",
+    ),
+    Option("--reason", SAYS, "Why, for those who are told that it is paused.", plain, "TEXT", commands="pause"),
+    Option("--yes", SAYS, "Do not ask.", commands="adopt unlock forget"),
+)
 BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
-YES = Option("--yes", SAYS, "Do not ask.", commands="adopt")  # of one call only: no variable, no place in the file
 BY_NAME = {option.name: option for option in OPTIONS}
 
 

@@ -241,6 +241,13 @@ def bearing(mark: str) -> dict[int, str]:
     return found
 
 
+def kill_all(process: subprocess.Popen[Any]) -> None:
+    """The machine goes: wrapper, guard and command at once."""
+    for pid in (process.pid, *descendants(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def end(process: subprocess.Popen[Any]) -> None:
     """Ends a process that a test started, and what that started; asked first, so that a good one can tidy up."""
     if process.poll() is None:

@@ -29,6 +29,7 @@ SENT = {  # by holder.py and candidate.py, beside the holder
     "extend": [*record.WRITTEN[1:], "retention", "not_after"],
     "release": [],
     "finish": "token state outcome status end retention".split(),
+    "look": [],
     "unlock": ["token"],
     "forget": ["node", "retention"],
     "pause": "node until reason retention".split(),
@@ -39,6 +40,7 @@ ANSWERS = {
     "extend": "ok expired settings newer busy".split(),
     "release": "ok other".split(),
     "finish": "ok other".split(),
+    "look": ["ok"],
     "unlock": "ok other".split(),
     "forget": "ok held busy".split(),
     "pause": ["ok"],
@@ -219,7 +221,7 @@ TOUR: list[Any] = [  # by which each answer is met whatever chance brings
     ("come_to", ("lease_end", 0)),
     ("play", ("h1", {"tick": TICKS + 240})),
     ("play", ("h2", {"tick": TICKS + 300}, ["unlock", "forget"])),  # other, busy
-    ("go_on", ("h2", ["commit", "forget", "unlock", "forget"], {})),  # held, ok, ok
+    ("go_on", ("h2", ["commit", "forget", "unlock", "look", "forget"], {})),  # held, ok, ok, ok
 ]
 
 

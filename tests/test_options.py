@@ -299,6 +299,8 @@ def test_any_set_of_good_options_is_read_without_click(data: st.DataObject) -> N
         "outage-wait": "0",
         "max-runtime": "1h",
         "kill-after": "5s",
+        "wait": "forever",
+        "splay": "2s",
         "on-outage": "skip",
     }
     good |= {"conflict-exit-code": "75", "redis": "redis://h", "node": "web-1"}

@@ -268,6 +268,11 @@ def _drop_gone_nodes(copy: Copy, time: int) -> None:
     copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
 
 
+def look(copy: Copy, _ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+    """Tell of the record, and change nothing."""
+    return _report(copy, OK, now, time, run_id)
+
+
 def unlock(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
     """End the lease of this run, whose node is dead by the word of a person; the attempt stays used."""
     if copy.get("kind") != "run" or copy.get("token") != ask["token"]:
@@ -303,7 +308,9 @@ def pause(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Field
 
 
 def _retain(copy: Copy, ask: "Fields", time: int) -> None:
-    copy.expires = 0 if copy.get("paused_until") else time + ask["retention"]
+    """Keep it as long as asked, and for three of the last run's periods: a person does not know of a rare schedule."""
+    period = copy.get("next") - copy.get("run_tick") if copy.get("next") and copy.get("run_tick") else 0
+    copy.expires = 0 if copy.get("paused_until") else time + max(ask["retention"], period * 3000)
 
 
 def _remember(copy: Copy, outcome: str) -> None:
@@ -336,6 +343,7 @@ OPERATIONS: "dict[str, Operation]" = {
     "extend": extend,
     "release": release,
     "finish": finish,
+    "look": look,
     "unlock": unlock,
     "forget": forget,
     "pause": pause,

@@ -4,56 +4,42 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from cronlock.config import Settings, load
-from cronlock.errors import CronlockError, Refused, Unreachable
+from cronlock.config import Settings
+from cronlock.errors import Refused, Unreachable
 from cronlock.lock.candidate import Candidate
 from cronlock.lock.holder import Holder
 from cronlock.lock.quorum import REFUSED, WON, Failure, Verdict, judge_adoption
-from cronlock.lock.record import BUSY, RETENTION
+from cronlock.lock.record import BUSY
 from cronlock.lock.seats import ANSWER_WAIT
-from cronlock.loop import Loop
-from cronlock.say import Say, instant, outcome, printable, refusal
-from cronlock.voters import voters_for
+from cronlock.people.call import DECLINED, Call, tell
+from cronlock.say import instant, outcome, printable, refusal
 
 if TYPE_CHECKING:
     from cronlock.lock.seats import Voters
 
 LEASE = 10_000  # ms: nothing runs under it
-DECLINED = 1
+RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the schedule is
 
 
-def adopt(
-    given: Mapping[str, Any], keys: Sequence[str], confirm: Callable[[str], bool], environ: Mapping[str, str]
-) -> int:
-    """Adopt each key, after showing what the voters have, when `confirm` says yes to a question; the exit status."""
-    for key in keys:
-        try:
-            status = _adopt(load({**given, "key": key}, environ), key, confirm)
-        except CronlockError as error:
-            Say(key).failed(error)
-            return error.status
-        if status:
-            return status
-    return 0
+def adopt(call: Call) -> int:
+    """Adopt each key, after showing what the voters have, when a person says yes to a question; the exit status."""
+    return call.for_each(lambda settings, voters: _adopt(settings, voters, call.confirm))
 
 
-def _adopt(settings: Settings, key: str, confirm: Callable[[str], bool]) -> int:
-    voters = voters_for(settings, Loop(), key, settings.node if settings.each else "")
-    try:
-        candidate = _ask(voters, settings, key)
-        for line in _seen(voters, candidate):
-            print(f"{printable(key)}: {printable(line)}")  # noqa: T201 - what is about to be adopted
-        if candidate.seats:  # nobody waits for a person to answer
-            candidate.seats.release(voters.clock() + ANSWER_WAIT)
-        if not confirm(f"Is that the truth about {printable(key)} from now on?"):
-            return DECLINED
-        _write(voters, _ask(voters, settings, key), settings)
-    finally:
-        voters.close()
-    print(f"{printable(key)}: adopted")  # noqa: T201
+def _adopt(settings: Settings, voters: Voters, confirm: Callable[[str], bool]) -> int:
+    key = settings.key
+    candidate = _ask(voters, settings, key)
+    for line in _seen(voters, candidate):
+        tell(key, line)
+    if candidate.seats:  # nobody waits for a person to answer
+        candidate.seats.release(voters.clock() + ANSWER_WAIT)
+    if not confirm(f"Is that the truth about {printable(key)} from now on?"):
+        return DECLINED
+    _write(voters, _ask(voters, settings, key), settings)
+    tell(key, "adopted")
     return 0
 
 

@@ -81,9 +81,11 @@ local function remember(outcome)
   redis.call('LTRIM', KEYS[3], 0, HISTORY_LENGTH - 1)
 end
 local function retain()
+  local period = 0
+  if number('next') ~= 0 and number('run_tick') ~= 0 then period = number('next') - number('run_tick') end
+  local length = text(math.max(asked('retention'), period * 3000))
   for i = 1, 3 do
-    if number('paused_until') ~= 0 then redis.call('PERSIST', KEYS[i])
-    else redis.call('PEXPIRE', KEYS[i], ask.retention) end
+    if number('paused_until') ~= 0 then redis.call('PERSIST', KEYS[i]) else redis.call('PEXPIRE', KEYS[i], length) end
   end
 end
 local function write()
@@ -234,6 +236,7 @@ function operations.finish()
   wake()
   return 'ok'
 end
+function operations.look() return 'ok' end
 function operations.unlock()
   if word('kind') ~= 'run' or number('token') ~= asked('token') then return 'other' end
   set({outcome = 'unlocked', ['end'] = now})

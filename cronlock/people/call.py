@@ -1,0 +1,77 @@
+"""A command line of a person: its keys, one after the other, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cronlock.config import Settings, load
+from cronlock.errors import CronlockError, Refused, Unreachable
+from cronlock.loop import Loop
+from cronlock.say import Say, printable
+from cronlock.voters import voters_for
+
+if TYPE_CHECKING:
+    from cronlock.lock.seats import Voters
+
+DECLINED = 1  # the exit status when a question was answered with no
+
+
+@dataclass
+class Call:
+    """`given` are settings by option name, `wishes` the options of this call only; `confirm` asks a person."""
+
+    keys: Sequence[str]
+    given: Mapping[str, Any]
+    wishes: Mapping[str, Any]
+    environ: Mapping[str, str]
+    confirm: Callable[[str], bool]
+
+    def for_each(self, work: Callable[[Settings, Voters], int]) -> int:
+        """Do it for every key; the first exit status that is not 0. A fault ends it for its key, an outage for all."""
+        status = 0
+        try:
+            keys = self._keys()
+        except CronlockError as error:
+            Say().failed(error)
+            return error.status
+        for key in keys:
+            try:
+                status = status or self._one(key, work)
+            except CronlockError as error:
+                Say(key).failed(error)
+                status = status or error.status
+                if isinstance(error, Unreachable):
+                    break
+        return status
+
+    def _keys(self) -> Sequence[str]:
+        everything = self.wishes.get("all", False)
+        if everything and self.keys:
+            raise Refused("keys and --all: give one of them")
+        if not everything and not self.keys:
+            raise Refused("no key: name one or more" + (", or give --all" if "all" in self.wishes else ""))
+        if not everything:
+            return list(dict.fromkeys(self.keys))
+        from cronlock.people.keys import known_keys
+
+        found = known_keys(load(self.given, self.environ))
+        if not found:
+            print("no key is known")  # noqa: T201 - what was asked for
+        return found
+
+    def _one(self, key: str, work: Callable[[Settings, Voters], int]) -> int:
+        settings = load({**self.given, "key": key}, self.environ)
+        voters = voters_for(settings, Loop(), key, settings.node if settings.each else "")
+        try:
+            return work(settings, voters)
+        finally:
+            voters.close()
+
+
+def tell(key: str | None, text: str) -> None:
+    """A line of the answer."""
+    with suppress(BrokenPipeError):
+        print(f"{printable(key or '')}: {printable(text)}")  # noqa: T201 - what was asked for

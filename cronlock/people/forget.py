@@ -1,0 +1,51 @@
+"""`cronlock forget`: a person wants the voters to know nothing of a key any more but its fencing token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cronlock.config import Settings
+from cronlock.errors import Refused, Unreachable
+from cronlock.lock.record import HELD, OK, RETENTION
+from cronlock.people.call import DECLINED, Call, tell
+from cronlock.people.poll import Poll
+from cronlock.say import instant, outcome, printable
+
+if TYPE_CHECKING:
+    from cronlock.lock.seats import Voters
+
+
+def forget(call: Call) -> int:
+    """Erase each key's record, after showing it, when a person says yes; 122 unless all voters have erased it."""
+
+    def work(settings: Settings, voters: Voters) -> int:
+        seen = Poll(voters, "look", {})
+        _refuse_if_held(seen)
+        for voter, answer in seen.answers.items():
+            tell(settings.key, f"{voters.label(voter)}: {_known(answer)}")
+        if not call.confirm(f"Erase that, and the counts and the history of {printable(settings.key or '')}?"):
+            return DECLINED
+        done = Poll(voters, "forget", {"node": settings.node, "retention": RETENTION})
+        _refuse_if_held(done)
+        if any(answer["answer"] != OK for answer in done.answers.values()):
+            raise Refused("another node asks for it at this moment: try again")
+        tell(settings.key, f"forgotten{done.everywhere}")
+        return Unreachable.status if done.missing else 0
+
+    return call.for_each(work)
+
+
+def _refuse_if_held(poll: Poll) -> None:
+    for answer in poll.answers.values():
+        if answer["answer"] == HELD or (answer["kind"] == "run" and answer["left"]):
+            raise Refused(
+                f"{outcome(HELD, answer, 0)}: nothing is forgotten meanwhile; if that node is dead: cronlock unlock"
+            )
+
+
+def _known(answer: dict[str, Any]) -> str:
+    if not answer["token"]:
+        return "knows nothing" + (", but a pause" if answer["paused_until"] else "")
+    last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
+    paused = outcome("paused", answer, 0) + ", " if answer["paused_until"] else ""
+    return f"{paused}{last}, last run on {answer['node']}, token {answer['token']}"

@@ -1,0 +1,79 @@
+"""`cronlock pause` and `resume`: no run of a key starts, on no node, for a while or until somebody says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cronlock.config import Settings
+from cronlock.errors import Refused, Unreachable
+from cronlock.lock.record import RETENTION
+from cronlock.people.call import Call, tell
+from cronlock.people.poll import Poll
+from cronlock.say import Say, outcome, since
+from cronlock.schedule import TICK_MAX
+
+if TYPE_CHECKING:
+    from cronlock.lock.seats import Voters
+
+FOR_GOOD, OVER = -1, 0
+
+
+def pause(call: Call) -> int:
+    """Pause each key; 122 unless all voters of all keys have heard of it."""
+    try:
+        until = _until(call.wishes)
+    except Refused as error:
+        Say().failed(error)
+        return error.status
+    reason = call.wishes.get("reason", "")
+    how = "until resumed" if until == FOR_GOOD else f"until {since(until)}"
+
+    def work(settings: Settings, voters: Voters) -> int:
+        poll = _tell_all(settings, voters, until, reason)
+        tell(settings.key, f"paused {how}{poll.everywhere}")
+        runs = [answer for answer in poll.answers.values() if answer["kind"] == "run" and answer["left"]]
+        if runs:
+            tell(settings.key, f"{outcome('held', runs[0], 0)}: that run goes on")
+        return Unreachable.status if poll.missing else 0
+
+    return call.for_each(work)
+
+
+def resume(call: Call) -> int:
+    """Take the pause of each key back; 122 unless all voters of all keys have heard of it."""
+
+    def work(settings: Settings, voters: Voters) -> int:
+        poll = _tell_all(settings, voters, OVER, "")
+        tell(settings.key, f"resumed{poll.everywhere}")
+        return Unreachable.status if poll.missing else 0
+
+    return call.for_each(work)
+
+
+def _tell_all(settings: Settings, voters: Voters, until: int, reason: str) -> Poll:
+    return Poll(voters, "pause", {"node": settings.node, "until": until, "reason": reason, "retention": RETENTION})
+
+
+def _until(wishes: Mapping[str, Any]) -> int:
+    """Milliseconds of the wall clock."""
+    if "for" in wishes and "until" in wishes:
+        raise Refused("--for and --until: give one of them")
+    if "for" in wishes:
+        return int(time.time() * 1000) + int(wishes["for"])
+    if "until" not in wishes:
+        return FOR_GOOD
+    return _moment(wishes["until"])
+
+
+def _moment(text: str) -> int:
+    """A time that is still to come, in the person's own zone when it has none."""
+    try:
+        seconds = int(text) if text.isascii() and text.isdigit() else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise Refused(f"--until {text!r} is no time: give ISO 8601, as 2026-11-20T06:00, or epoch seconds") from None
+    if not time.time() < seconds < TICK_MAX:
+        raise Refused(f"--until {text!r} is no time to come")
+    return int(seconds * 1000)

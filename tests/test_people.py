@@ -1,0 +1,303 @@
+"""pause, resume, unlock and forget: what a person says to the voters, seen by the runs that follow."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from subprocess import CompletedProcess, Popen
+from typing import Any
+
+import pytest
+
+from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
+from tests.servers import Cluster, Server
+
+TICK = ("--tick", "2026-11-20T02:00Z")
+NEXT = ("--tick", "2026-11-20T03:00Z")
+PLAIN = ("--schedule", "none")
+
+Place = tuple[str, ...]
+
+
+def at(*servers: Server) -> Place:
+    return tuple(word for server in servers for word in ("--redis", server.url))
+
+
+@pytest.fixture(params=["servers", "cluster", "local"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Where the voters are; a local file is one of this test's own."""
+    if request.param == "local":
+        yield ("--local", "--prefix", f"test-{time.monotonic_ns()}")
+        return
+    voters = request.getfixturevalue(request.param)
+    yield ("--redis", voters.urls[0]) if isinstance(voters, Cluster) else at(*voters)
+
+
+def run(place: Place, *words: str, key: str = "job") -> CompletedProcess[str]:
+    return cronlock("run", *place, "--key", key, "--outage-wait", "0", *words)
+
+
+def person(place: Place, command: str, *words: str, **kw: Any) -> CompletedProcess[str]:
+    return cronlock(command, *place, *words, **kw)
+
+
+@contextmanager
+def running(place: Place, *words: str, key: str = "job") -> Iterator["Popen[str]"]:
+    """A run that goes on until the end of the block."""
+    ready = home() / f"ready-{time.monotonic_ns()}"
+    process = start_cronlock("run", *place, "--key", key, *words, "--", "sh", "-c", f"touch {ready}; exec sleep 60")
+    wait_until(ready.exists, message="the command")
+    yield process
+    process.terminate()
+    process.wait()
+
+
+# pause and resume
+
+
+def test_a_paused_key_runs_nothing_until_it_is_resumed(place: Place) -> None:
+    """Quietly, with status 0; -v tells the reason."""
+    run(place, *TICK, "--", "true")
+    paused = person(place, "pause", "job", "--reason", "moving house")
+    assert (paused.returncode, paused.stderr) == (0, "")
+    assert paused.stdout.startswith("job: paused until resumed")
+    done = run(place, "-v", *NEXT, "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "cronlock: job: paused until resumed: moving house\n"
+    quiet = run(place, "-E", "75", *NEXT, "--", "echo", "ran")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (75, "", "")
+    assert person(place, "resume", "job").stdout.startswith("job: resumed")
+    assert run(place, *NEXT, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_a_pause_is_one_of_the_whole_key_on_every_node(place: Place) -> None:
+    """--each and --once alike, on a node that never ran it too."""
+    each = ("--each", "--node")
+    assert run(place, *each, "n1", *TICK, "--", "echo", "ran").stdout == "ran\n"
+    person(place, "pause", "job")
+    for node in ("n1", "n2"):
+        assert run(place, *each, node, *NEXT, "--", "echo", "ran").stdout == ""
+    assert run(place, *NEXT, "--", "echo", "ran").stdout == ""
+    person(place, "resume", "job")
+    for node in ("n1", "n2"):
+        assert run(place, *each, node, *NEXT, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_a_pause_ends_by_itself(place: Place) -> None:
+    """--for and --until; the time is shown."""
+    person(place, "pause", "job", "--for", "2s")
+    assert run(place, *TICK, "--", "echo", "ran").stdout == ""
+    wait_until(lambda: run(place, *TICK, "--", "echo", "ran").stdout == "ran\n", message="the end of the pause")
+    until = person(place, "pause", "job", "--until", str(int(time.time()) + 3600))
+    assert until.returncode == 0
+    assert run(place, "-v", *NEXT, "--", "true").stderr.startswith("cronlock: job: paused until ")
+
+
+def test_a_run_that_goes_on_is_left_alone_and_named(servers: list[Server]) -> None:
+    """The pause is for those that follow; --again does not get around it."""
+    place = at(*servers)
+    with running(place, *TICK, "--node", "web-1") as process:
+        paused = person(place, "pause", "job")
+        assert "held by web-1 since " in paused.stdout
+        assert paused.stdout.rstrip().endswith("that run goes on")
+        assert process.poll() is None
+    assert run(place, *TICK, "--again", "--", "echo", "ran").stdout == ""
+
+
+def test_several_keys_and_all_keys(place: Place) -> None:
+    """Those of --once and of --each, whatever they are called; others on the same servers are left alone."""
+    prefix = place if "--prefix" in place else (*place, "--prefix", "mine")
+    names = ["job", "größe 100%", "a:b:c", "[x]*?"]
+    for name in names:
+        run(prefix, *TICK, "--", "true", key=name)
+    run(prefix, "--each", "--node", "n1", *TICK, "--", "true", key="each")
+    run((*place, "--prefix", "mine2"), *TICK, "--", "true", key="other")
+    told = person(prefix, "pause", "job", "größe 100%").stdout.splitlines()
+    assert [line.partition(": paused")[0] for line in told] == ["job", "größe 100%"]
+    told = person(prefix, "pause", "--all").stdout.splitlines()
+    assert sorted(line.partition(": paused")[0] for line in told) == sorted([*names, "each"])
+    assert run(prefix, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == ""
+    assert run((*place, "--prefix", "mine2"), *NEXT, "--", "echo", "ran", key="other").stdout == "ran\n"
+    assert person(prefix, "resume", "--all").returncode == 0
+    assert run(prefix, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == "ran\n"
+
+
+def test_a_pause_is_not_said_to_be_done_before_all_voters_have_it(fresh_servers: Callable[..., list[Server]]) -> None:
+    """The missing one is named; a person gives the command again when it is back."""
+    servers = fresh_servers(3)
+    run(at(*servers), *TICK, "--", "true")
+    servers[2].kill()
+    paused = person(at(*servers), "pause", "job")
+    assert paused.returncode == 122
+    missing = f"missing: 127.0.0.1:{servers[2].port}: connection refused"
+    assert f"paused until resumed at 2 of 3 voters only; {missing}" in paused.stdout
+    servers[2].restart()
+    assert person(at(*servers), "pause", "job").stdout == "job: paused until resumed at all 3 voters\n"
+    servers[0].kill()
+    servers[1].kill()
+    lost = person(at(*servers), "pause", "job")
+    assert (lost.returncode, lost.stdout) == (122, "")
+    assert "no quorum of 3 voters" in lost.stderr
+
+
+def test_a_rare_schedule_is_remembered_through_a_pause(server: Server) -> None:
+    """Who pauses and resumes does not know how rare it is: its record stays for three periods all the same."""
+    place = at(server)
+    yearly = ("--schedule", "0 0 1 1 *", "--tz", "UTC")
+    run(place, *yearly, "--tick", "2026-01-01T00:00Z", "--", "true")
+    person(place, "pause", "job")
+    person(place, "resume", "job")
+    left = min(server.redis.pttl(name) for name in server.redis.scan_iter() if ":nodes:" not in name)
+    assert left > 3 * 364 * 86_400_000
+
+
+# unlock
+
+
+def test_the_lease_of_a_dead_node_is_ended_and_its_attempt_stays_used(place: Place) -> None:
+    """After showing whose it is and until when its command may run."""
+    with running(place, *TICK, "--node", "web-1") as process:
+        kill_all(process)
+    unlocked = person(place, "unlock", "job", input="y\n")
+    assert unlocked.returncode == 0
+    assert "job: held by web-1 since " in unlocked.stdout
+    assert "its command may still run until " in unlocked.stdout
+    assert "stays used" in unlocked.stdout
+    assert "job: unlocked" in unlocked.stdout
+    done = run(place, "-v", *TICK, "--", "echo", "ran")
+    assert done.stdout == ""
+    assert "done: " in done.stderr
+    assert run(place, *NEXT, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_who_waits_need_not_wait_for_the_lease_any_more(servers: list[Server]) -> None:
+    """They are woken: by polling it would take ten seconds."""
+    place = at(*servers)
+    with running(place, *PLAIN) as process:
+        kill_all(process)
+    waiting = start_cronlock("run", *place, "--key", "job", *PLAIN, "--wait", "50s", "--", "echo", "ran")
+    wait_until(lambda: _subscribers(servers[0]) == 1, message="who waits to have subscribed")
+    begun = time.monotonic()
+    person(place, "unlock", "--yes", "job")
+    assert waiting.communicate(timeout=20)[0] == "ran\n"
+    assert time.monotonic() - begun < 5
+
+
+def test_a_living_holder_takes_its_lease_back(servers: list[Server]) -> None:
+    """Nobody came in between: it goes on."""
+    place = at(*servers)
+    with running(place, *TICK, "--ttl", "7s") as process:
+        person(place, "unlock", "--yes", "job")
+        wait_until(lambda: "nobody holds it" not in person(place, "unlock", "job", input="n\n").stdout)
+        assert process.poll() is None
+
+
+def test_a_no_and_a_key_that_nobody_holds_change_nothing(servers: list[Server]) -> None:
+    """The status of a no is 1."""
+    place = at(*servers)
+    with running(place, *TICK):
+        declined = person(place, "unlock", "job", input="n\n")
+        assert declined.returncode == 1
+        assert "job: unlocked" not in declined.stdout
+        assert "held" in run(place, "-v", *TICK, "--", "true").stderr
+    nobody = person(place, "unlock", "job")
+    assert (nobody.returncode, nobody.stdout) == (0, "job: nobody holds it\n")
+
+
+# forget
+
+
+def test_a_forgotten_key_starts_anew_with_a_token_that_grows(place: Place) -> None:
+    """Ticks, counts, history and a pause are gone."""
+    first = int(run(place, *TICK, "--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN").stdout)
+    person(place, "pause", "job")
+    forgotten = person(place, "forget", "job", input="y\n")
+    assert forgotten.returncode == 0
+    assert "tick 2026-11-20T02:00Z, done" in forgotten.stdout
+    assert "paused until resumed" in forgotten.stdout
+    assert "job: forgotten" in forgotten.stdout
+    again = run(place, "-v", *TICK, "--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN")
+    assert int(again.stdout) > first
+    assert "never ended" not in again.stderr
+
+
+def test_each_nodes_record_is_forgotten_by_its_name(place: Place) -> None:
+    """Others keep theirs."""
+    for node in ("n1", "n2"):
+        run(place, "--each", "--node", node, *TICK, "--", "true")
+    assert person(place, "forget", "--yes", "--each", "--node", "n1", "job").returncode == 0
+    assert run(place, "--each", "--node", "n1", *TICK, "--", "echo", "ran").stdout == "ran\n"
+    assert run(place, "--each", "--node", "n2", *TICK, "--", "echo", "ran").stdout == ""
+
+
+def test_nothing_is_forgotten_under_a_live_lease(place: Place) -> None:
+    """It would run twice."""
+    with running(place, *TICK, "--node", "web-1"):
+        refused = person(place, "forget", "--yes", "job")
+        assert refused.returncode == 125
+        assert refused.stderr.startswith("cronlock: job: refused: held by web-1 since ")
+        assert run(place, *TICK, "--", "echo", "ran").stdout == ""
+
+
+def test_a_voter_that_did_not_forget_is_named(fresh_servers: Callable[..., list[Server]]) -> None:
+    """It would still say that the tick is done."""
+    servers = fresh_servers(3)
+    run(at(*servers), *TICK, "--", "true")
+    servers[2].kill()
+    forgotten = person(at(*servers), "forget", "--yes", "job")
+    assert forgotten.returncode == 122
+    assert "forgotten at 2 of 3 voters only; missing: " in forgotten.stdout
+
+
+# all of them
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("pause",), "no key"),
+        (("pause", "--all", "job"), "keys and --all"),
+        (("pause", "a{b"), "brace"),
+        (("pause", "job", "--for", "1h", "--until", "2030-01-01"), "--for and --until"),
+        (("pause", "job", "--for", "0"), "0 has no meaning"),
+        (("pause", "job", "--until", "2020-01-01"), "no time to come"),
+        (("pause", "job", "--until", "tomorrow"), "is no time"),
+        (("pause", "job"), "where is Redis?"),
+        (("pause", "--all"), "where is Redis?"),
+        (("resume", "--for", "1h", "job"), "No such option"),
+        (("unlock",), "no key"),
+        (("unlock", "--all"), "No such option"),
+        (("forget",), "no key"),
+    ],
+)
+def test_wrong_words_get_one_line_and_125(words: tuple[str, ...], says: str) -> None:
+    """As everywhere."""
+    done = cronlock(*words)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert says in done.stderr
+
+
+def test_a_wrong_password_gets_one_line(server: Server) -> None:
+    """Nothing passes by waiting: at once."""
+    server.ask("CONFIG", "SET", "requirepass", "secret")
+    try:
+        for words in (("pause", "job"), ("pause", "--all"), ("unlock", "job"), ("forget", "--yes", "job")):
+            done = cronlock(words[0], "--redis", server.url, *words[1:])
+            assert done.returncode == 125, done
+            assert len(done.stderr.splitlines()) == 1
+            assert "NOAUTH" in done.stderr or "Authentication" in done.stderr
+    finally:
+        server.redis.execute_command("AUTH", "secret")
+        server.redis.config_set("requirepass", "")
+
+
+def test_names_from_outside_do_no_harm_to_a_terminal(server: Server) -> None:
+    """A reason with control characters comes out escaped."""
+    place = at(server)
+    person(place, "pause", "job", "--reason", "a\x1b[2Jb")
+    assert "a\\x1b[2Jb" in run(place, "-v", *TICK, "--", "true").stderr
+    assert "\x1b" not in person(place, "forget", "--yes", "job").stdout
+
+
+def _subscribers(server: Server) -> int:
+    return sum(count for _, count in server.redis.pubsub_numsub(*server.redis.pubsub_channels()))
