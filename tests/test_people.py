@@ -1,13 +1,16 @@
 """pause, resume, unlock and forget: what a person says to the voters, seen by the runs that follow."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from subprocess import CompletedProcess, Popen
 from typing import Any
 
 import pytest
 
+from cronlock.lock.local import state_directory
 from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
 from tests.servers import Cluster, Server
 
@@ -25,11 +28,17 @@ def at(*servers: Server) -> Place:
 @pytest.fixture(params=["servers", "cluster", "local"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Where the voters are; a local file is one of this test's own."""
-    if request.param == "local":
-        yield ("--local", "--prefix", f"test-{time.monotonic_ns()}")
+    prefix = f"test-{time.monotonic_ns()}"
+    if request.param != "local":
+        voters = request.getfixturevalue(request.param)
+        servers = ("--redis", voters.urls[0]) if isinstance(voters, Cluster) else at(*voters)
+        yield (*servers, "--prefix", prefix)
         return
-    voters = request.getfixturevalue(request.param)
-    yield ("--redis", voters.urls[0]) if isinstance(voters, Cluster) else at(*voters)
+    yield ("--local", "--prefix", prefix)
+    for file in Path(state_directory()).glob("*.json"):
+        if json.loads(file.read_text())["name"].startswith(prefix):
+            file.unlink()
+            file.with_name(file.name + ".lock").unlink()
 
 
 def run(place: Place, *words: str, key: str = "job") -> CompletedProcess[str]:
@@ -105,20 +114,20 @@ def test_a_run_that_goes_on_is_left_alone_and_named(servers: list[Server]) -> No
 
 def test_several_keys_and_all_keys(place: Place) -> None:
     """Those of --once and of --each, whatever they are called; others on the same servers are left alone."""
-    prefix = place if "--prefix" in place else (*place, "--prefix", "mine")
+    others = (*place[:-1], place[-1] + "2")  # its prefix begins with this one
     names = ["job", "größe 100%", "a:b:c", "[x]*?"]
     for name in names:
-        run(prefix, *TICK, "--", "true", key=name)
-    run(prefix, "--each", "--node", "n1", *TICK, "--", "true", key="each")
-    run((*place, "--prefix", "mine2"), *TICK, "--", "true", key="other")
-    told = person(prefix, "pause", "job", "größe 100%").stdout.splitlines()
+        run(place, *TICK, "--", "true", key=name)
+    run(place, "--each", "--node", "n1", *TICK, "--", "true", key="each")
+    run(others, *TICK, "--", "true", key="other")
+    told = person(place, "pause", "job", "größe 100%").stdout.splitlines()
     assert [line.partition(": paused")[0] for line in told] == ["job", "größe 100%"]
-    told = person(prefix, "pause", "--all").stdout.splitlines()
+    told = person(place, "pause", "--all").stdout.splitlines()
     assert sorted(line.partition(": paused")[0] for line in told) == sorted([*names, "each"])
-    assert run(prefix, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == ""
-    assert run((*place, "--prefix", "mine2"), *NEXT, "--", "echo", "ran", key="other").stdout == "ran\n"
-    assert person(prefix, "resume", "--all").returncode == 0
-    assert run(prefix, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == "ran\n"
+    assert run(place, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == ""
+    assert run(others, *NEXT, "--", "echo", "ran", key="other").stdout == "ran\n"
+    assert person(place, "resume", "--all").returncode == 0
+    assert run(place, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == "ran\n"
 
 
 def test_a_pause_is_not_said_to_be_done_before_all_voters_have_it(fresh_servers: Callable[..., list[Server]]) -> None:
