@@ -83,6 +83,7 @@ class RedisVoters:
         self._places: list[Connection | None] = []
         self._members: set[bytes] = set()
         self._cluster = False
+        self._lost = -1  # connections, when it was asked last
         self._ears: Ears | None = None
         with open(os.path.join(os.path.dirname(__file__), SCRIPT), "rb") as file:
             self._script = file.read()
@@ -115,9 +116,10 @@ class RedisVoters:
     def find(self, until: int) -> "Failure | None":
         """Learn whether this is a cluster and who has which slots, by `until`; the Failure when nobody told.
 
-        The first answer decides. Once known, plain servers stay what they are; a cluster is asked again.
+        The first answer decides. Once known, plain servers stay what they are; a cluster is asked again when a connection
+        was lost: of what else has moved a redirect tells.
         """
-        if self._places and not self._cluster:
+        if self._places and (not self._cluster or (self._losses() == self._lost and None not in self._places)):
             return None
         hearing = Hearing()
         asked = list(self._pool.values())
@@ -126,10 +128,14 @@ class RedisVoters:
         while not hearing.decided and len(hearing.failures) < len(asked) and self.clock() < until:
             self.step(until - self.clock())
         if hearing.decided:
+            self._lost = self._losses()
             return None
         passing = [failure for failure in hearing.failures if not failure.final]
         silent = [Failure(f"{asked[0].address.label}: no answer")]
         return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
+
+    def _losses(self) -> int:
+        return sum(connection.failures for connection in self._pool.values())
 
     def _listener(self, connection: Connection, hearing: Hearing) -> "Done":
         def described(reply: "Any") -> None:
