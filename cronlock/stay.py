@@ -3,6 +3,8 @@
 The voters tell when a run has ended; nothing is asked meanwhile, but when a lease should be over, and now and then.
 """
 
+import os
+
 from cronlock.lock import record
 from cronlock.lock.quorum import quorum
 from cronlock.lock.seats import ANSWER_WAIT, STANDS, UNDER_WAY
@@ -90,7 +92,7 @@ class Stay:
         self.asked_for = True
         self._until = now + self._plan.wait
         longest = "" if self._plan.wait == FOREVER else f"at most {spell(self._plan.wait)} "
-        if self._say.at_terminal:
+        if self._say.at_terminal and os.environ.get("TERM", "dumb") != "dumb":
             from cronlock.people.waiting import Waiting
 
             self._shown = Waiting(self._plan.key, f"waiting {longest}for the lock")

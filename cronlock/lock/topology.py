@@ -116,8 +116,8 @@ class RedisVoters:
     def find(self, until: int) -> "Failure | None":
         """Learn whether this is a cluster and who has which slots, by `until`; the Failure when nobody told.
 
-        The first answer decides. Once known, plain servers stay what they are; a cluster is asked again when a connection
-        was lost: of what else has moved a redirect tells.
+        The first answer decides. Once known, plain servers stay what they are; a cluster that has lost a connection is
+        asked again: of what else has moved a redirect tells.
         """
         if self._places and (not self._cluster or (self._losses() == self._lost and None not in self._places)):
             return None

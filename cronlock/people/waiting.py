@@ -15,7 +15,7 @@ class Waiting:
 
     def __init__(self, key: str, what: str) -> None:
         self._front = f"cronlock: {printable(key)}: {what}"
-        self._holder, self._since = "", 0
+        self._holder, self._since, self._text = "", 0, ""
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
         self._live.start()
 
@@ -27,8 +27,10 @@ class Waiting:
     def refresh(self) -> None:
         """Once a second is enough."""
         held = timedelta(seconds=max(0, int(time.time()) - self._since // 1000))
-        text = Text(f"{self._front}, {self._holder} ({held})", overflow="ellipsis", no_wrap=True)
-        self._live.update(text, refresh=True)
+        text = f"{self._front}, {self._holder} ({held})"
+        if text != self._text:
+            self._text = text
+            self._live.update(Text(text, overflow="ellipsis", no_wrap=True), refresh=True)
 
     def close(self) -> None:
         self._live.stop()
