@@ -135,12 +135,12 @@ def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     assert read(path, 0) == []
     path.write_text(
-        f"start 1.0000 {TICKS[0]} 1000500 1 n1 1 0\nend 2.0000 {TICKS[0]} 1000500 1 n1 1 15\n"
+        f"start 1.0000 {TICKS[0]} 1000500 1 n1 1 0\nend 2.0000 {TICKS[0]} 1000500 1 n1 1 15 143\n"
         f"start 3.0000 {TICKS[1]} 1005000 2 n2 2 1\n"
     )
     assert read(path, epoch=1000) == [
-        ran(0, 1, 2, token=1_000_500, won=0.5, signal=15),
-        ran(1, 3, None, token=1_005_000, attempt=2, node="n2", pid=2, beside=True),
+        ran(0, 1, 2, token=1_000_500, won=0.5, signal=15, died=True),
+        ran(1, 3, None, token=1_005_000, attempt=2, node="n2", pid=2, beside=True, died=True),
     ]
 
 

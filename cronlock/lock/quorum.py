@@ -217,11 +217,13 @@ def claim(answers: "Sequence[Fields]", tick: int, again: bool) -> "Fields":
     """What a won prepare may commit: token, tick, state, attempt.
 
     A tick is never lowered: --again on a tick that is not newer than the record's writes the highest tick as done and
-    leaves its attempt; a run without a tick leaves what the voters know of ticks as it is.
+    leaves its attempt; a run without a tick leaves what the voters know of ticks as it is. Of one run's attempt the lowest
+    counts: that voter has heard that it was given back.
     """
     highest = max(answer["tick"] for answer in answers)
     known = [answer for answer in answers if answer["tick"] == highest]
-    attempt = max(answer["attempt"] for answer in known)
+    newest = max(answer["token"] for answer in known)
+    attempt = min(answer["attempt"] for answer in known if answer["token"] == newest)
     fields = {"token": token(answers), "run_tick": tick, "run_attempt": 1}
     if tick and not (again and tick <= highest):
         attempt = attempt + 1 if tick == highest else 1

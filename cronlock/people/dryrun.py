@@ -18,6 +18,7 @@ def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
     """Print the plan on standard output, a line per fact; returns 0."""
     rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", shlex.join(argv))]
     rows += _time(plan)
+    rows += _others(plan)
     rows += [
         ("kill after", spell(plan.kill_after)),
         ("outage wait", f"{spell(plan.outage_wait)}, then {settings.on_outage}"),
@@ -47,6 +48,20 @@ def _time(plan: Plan) -> list[tuple[str, str]]:
     rows.append(("lease", f"{spell(lease // 1000 * 1000)} from now, extended while the command runs"))
     if plan.late_at:
         rows.append(("late at", instant(plan.late_at // 1000)))
+    return rows
+
+
+def _others(plan: Plan) -> list[tuple[str, str]]:
+    """What this node does about the others."""
+    rows = [("fair", "yes: a node that ran longer ago goes first")] if plan.fair else []
+    if plan.splay:
+        rows.append(("splay", f"at random, at most {spell(plan.splay)}"))
+    if plan.wait:
+        rows.append(("wait", f"{spell(plan.wait)}, for a held lock"))
+    if plan.failover:
+        fails = ", or when the command fails" if plan.retry_failed else ""
+        after = f"{spell(plan.lease_at(0))} after its node's death at most{fails}; {plan.attempts} attempts in all"
+        rows.append(("failover", f"the tick is taken over {after}"))
     return rows
 
 

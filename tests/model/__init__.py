@@ -20,8 +20,16 @@ What is left out, and why nothing is lost by it:
   node that is slow, except where its lateness is a matter of its own (`World.late_oks`).
 - All nodes have the same settings, except those of a node that adopts others. Politeness is a voter that may answer
   yield to whoever asks for the first time: more than the line that it stands in can do (`World.yields`).
+- A node that waits (--failover, --wait) is one that is told held and asks again (`World.stays`). When it does so, and
+  what wakes it, has no bearing: it may do so at any time. Nor has how long it waits for the last voter's word before it
+  takes a tick over: what that voter would have said either came, or did not.
 - A node that tries again does so under another id; what it left under the one before belongs to nobody (`DEAD`). Tokens
   would rise without end when commits are rejected again and again: `World.recommits` bounds that.
-- With --each every node has a record of its own: its attempts are those of two nodes that share one.
+- With --each every node has a record of its own: its attempts are those of two nodes that share one. A pause is one of
+  the whole key, and stands in the main record; but a voter reads it there in the same call, and what it loses or goes
+  back to is both records at once. So the rows about a pause say of it all there is to say.
+- A person's unlock and forget reach voters one by one, and any of them never (`World.unlocks`, `World.erases`). The
+  run that is unlocked has ended: that its node is dead is what the person vouches for. What ran before a forget may run
+  again.
 - reduce.py says which states are taken for one.
 """

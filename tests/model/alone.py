@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from cronlock.lock import quorum
+from cronlock.lock import quorum, record
 from tests.model.moves import Moves, orphaned, saw
-from tests.model.promises import exits_badly
+from tests.model.promises import exits_badly, stays_badly, wins_badly
 from tests.model.states import State, Step
 from tests.model.world import (
     ASKING,
@@ -52,6 +52,9 @@ class Alone:
             found = [Step(f"c{c}'s leases would be over", None, sure)]
         if self._world.deaths and client.phase in CONTENDING and client.phase != IDLE:
             found.append(Step(f"c{c} dies", None, self._model.becomes(state, c, Client(GONE), "")))
+        if self._world.deaths and client.phase == RUNNING:
+            gone = self._model.becomes(state, c, Client(GONE), "")
+            found.append(Step(f"c{c} dies and its guard ends the command", None, gone))
         return found
 
     def _judged(self, state: State, c: int, client: Client) -> list[Step]:
@@ -66,13 +69,26 @@ class Alone:
         if kind == quorum.WON:
             fresh = self._world.late_oks and not self._world.old_acks
             committing = client._replace(phase=COMMITTING, claim=claim, fresh=fresh)
-            after = self._model.becomes(state, c, committing, TO_COMMIT)
-            found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after))
-        elif kind in quorum.QUIET:
-            past = self._model.past(state)
-            broken = exits_badly(self._world.nodes[c].tick, past) if self._world.watch_exits else ""
-            found.append(Step(f"c{c} says {kind} and exits 0", None, gone, broken))
+            after = self._model.becomes(state, c, committing, TO_COMMIT, self._won(state, c))
+            broken = wins_badly(self._world.nodes[c], views)
+            found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after, broken))
+        elif kind in quorum.QUIET and not (kind == record.HELD and self._world.stays):
+            found.append(Step(f"c{c} says {kind} and exits 0", None, gone, self._sent_home(state, c, kind)))
         return found
+
+    def _won(self, state: State, c: int) -> Past | None:
+        past = self._model.past(state)
+        won = tuple(sorted((*past.won, self._world.nodes[c].tick)))
+        return past._replace(won=won) if self._world.stays else None
+
+    def _sent_home(self, state: State, c: int, kind: str) -> str:
+        """What is wrong with that."""
+        node, past, broken = self._world.nodes[c], self._model.past(state), ""
+        if self._world.watch_exits:
+            broken = exits_badly(node.tick, past)
+        if self._world.stays and kind == record.DONE:
+            broken = broken or stays_badly(node, past)
+        return broken
 
     def _committing(self, state: State, c: int, client: Client) -> list[Step]:
         late = self._world.late_commits
@@ -99,16 +115,19 @@ class Alone:
             column = self._model.columns.values[number]
             columns.append(self._model.columns(saw(column, c, UNASKED, orphaned(column.copy, c))))
         state = (*columns, *state[self._model.voters :])
-        return self._model.changed(state, c, Client(pressed=self._world.yields))
+        afresh = Client(pressed=self._world.yields, warned=self._model.past(state).paused)
+        return self._model.changed(state, c, afresh)
 
     def _ends(self, state: State, c: int, client: Client) -> list[Step]:
         ended = client._replace(phase=ENDED, state="done", unsure=not self._world.waits_for_writes)
-        found = [Step(f"c{c}'s command ends", None, self._model.becomes(state, c, ended, ""))]
+        past = self._model.past(state)
+        over = past._replace(over=tuple(sorted({*past.over, client.tick}))) if self._world.stays else None
+        found = [Step(f"c{c}'s command ends", None, self._model.becomes(state, c, ended, "", over))]
         if self._world.fails:
             failed = self._model.becomes(state, c, ended._replace(state="failed"), "")
             found.append(Step(f"c{c}'s command fails", None, failed))
         if self._world.give_back:
-            node, past = self._world.nodes[c], self._model.past(state)
+            node = self._world.nodes[c]
             ran = list(past.ran)
             ran.remove((node.tick, node.again))
             given = past._replace(ran=tuple(ran))

@@ -47,6 +47,11 @@ def prepare_says_held(copy: Copy, ask: Fields, now: int, time: int, run_id: str)
     return answer | ({"answer": record.HELD} if answer["answer"] == record.BUSY else {})
 
 
+def prepare_tries_once(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """A tick that was begun is done, also for a node that would take it over."""
+    return record.prepare(copy, ask | {"attempts": 1}, now, time, run_id)
+
+
 def commit_where_nobody_is(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """It is enough that no other's lease runs."""
     if not copy.live(now):
@@ -124,6 +129,25 @@ def end_lease_and_token(copy: Copy) -> None:
     copy.record.update(lease_end=0, token=min(copy.record["token"], 1))
 
 
+def unlock_whoever_runs(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """A person ends the lease of whoever holds the key by then."""
+    return record.unlock(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
+
+
+def forget_all(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """What a person has forgotten leaves nothing, not even its token."""
+    answer = record.forget(copy, ask, now, time, run_id)
+    if answer["answer"] == record.OK:
+        copy.record.clear()
+    return answer
+
+
+def forget_under_a_lease(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """Whoever holds the key."""
+    copy.clear_holder()
+    return record.forget(copy, ask, now, time, run_id)
+
+
 def end_lease_never(_copy: Copy) -> None:
     """A prepare has no lease: it stands until it is released."""
 
@@ -161,6 +185,12 @@ def judge_quiet_differs(replies: Sequence[Reply], fresh: Sequence[bool], tick: i
     token = max((answer["token"] for answer in answers), default=0)
     alike = [reply | {"token": token} if isinstance(reply, dict) and reply["token"] else reply for reply in replies]
     return quorum.judge(alike, fresh, tick)
+
+
+def judge_end_is_outvoted(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
+    """One voter that has heard the end of the tick's run is one voice among others."""
+    others = [reply | {"state": "running"} if isinstance(reply, dict) else reply for reply in replies]
+    return quorum.judge(others, fresh, tick)
 
 
 def adopts_beside_busy(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:

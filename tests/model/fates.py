@@ -61,6 +61,8 @@ class Fates:
             becomes("%s GOES BACK to what it had at first", older, past._replace(backs=past.backs - 1))
         if world.retries and copy.holder == DEAD and copy.kind == "run":
             becomes("LATE release under a dead id at %s", self._voter.do("release", copy, DEAD)[1], past)
+        if world.erases and (erased := self._voter.do("forget", copy, NOBODY)[1]) != copy:
+            becomes("a person's forget reaches %s", erased, past._replace(ran=(), finished=(), over=(), stood=()))
         return found
 
     def _saved(self, number: int, past_number: int) -> list[tuple[str, int, int]]:
@@ -104,6 +106,10 @@ class Fates:
         clients = state[self._world.voters : -1]
         if sum(self._columns.values[number].copy.paused for number in columns) >= self._world.pause:
             past = past._replace(paused=True)
-            warned = self._clients(Client(warned=True))
-            clients = tuple(warned if self._clients.values[n].phase == IDLE else n for n in clients)
+            clients = tuple(self._warned(number) for number in clients)
         return Step("pause reaches %s", voter, (*columns, *clients, self._pasts(past)))
+
+    def _warned(self, number: int) -> int:
+        """The node once pause has been said to be done: if it has not begun yet, it must not run any more."""
+        client: Client = self._clients.values[number]
+        return self._clients(client._replace(warned=True)) if client.phase == IDLE else number

@@ -193,7 +193,8 @@ class Model:
             )
             return self.becomes(state, c, client._replace(phase=RUNNING, fresh=False), BELIEVED, after), broken
         if then != BEGIN and not enough:
-            return self.becomes(state, c, client._replace(phase=ENDED, state="done"), ""), ""
+            lost = "failed" if self.world.fails and not self.world.lost_is_done else "done"
+            return self.becomes(state, c, client._replace(phase=ENDED, state=lost), ""), ""
         return state, ""
 
     def _heard(self, state: State, c: int) -> State:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from cronlock.lock import quorum, record
-from tests.model.voter import DEAD, Answer, Kept, Unheard, Voter
+from tests.model.voter import DEAD, NOBODY, Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
     BELIEVED,
@@ -145,6 +145,8 @@ class Moves:
         believed = column.views[c] == BELIEVED
         if believed:
             yield Move(f"the lease from %s is over for c{c}", saw(column, c, UNASKED), client, STOP)
+        if self._world.unlocks == "alive":
+            yield from self._unlocked(column, c, client)
         answer, copy = self._do("extend", column.copy, c, client.claim)
         if answer.answer == record.OK and not (believed and copy == column.copy):
             text = f"c{c} extend (token {client.token}) at %s"
@@ -155,11 +157,21 @@ class Moves:
         _answer, copy = self._do("finish", column.copy, c, (("token", client.token), ("state", client.state)))
         if copy != column.copy:
             yield Move(f"c{c} finish ({client.state}) at %s", column._replace(copy=copy), client, HEARD)
+        yield from self._unlocked(column, c, client)
 
-    def _leaving(self, column: Column, c: int, _client: Client) -> Iterator[Move]:
+    def _leaving(self, column: Column, c: int, client: Client) -> Iterator[Move]:
         _answer, copy = self._do("release", column.copy, c)
         if copy != column.copy:
-            yield Move(f"c{c} release at %s", column._replace(copy=copy), _client)
+            yield Move(f"c{c} release at %s", column._replace(copy=copy), client)
+        if client.claim:
+            yield from self._unlocked(column, c, client)
+
+    def _unlocked(self, column: Column, c: int, client: Client) -> Iterator[Move]:
+        """A person names this run, and ends its lease."""
+        if self._world.unlocks:
+            _answer, copy = self._do("unlock", column.copy, NOBODY, (("token", client.token),))
+            if copy != column.copy:
+                yield Move(f"a person's unlock of c{c} reaches %s", column._replace(copy=copy), client)
 
     def verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
         """What node c makes of the answers: the kind of verdict, and what it commits when it won."""

@@ -1,7 +1,10 @@
 """What must never happen, as far as it shows when a node begins its run, or is sent home."""
 
-from tests.model.voter import Kept
-from tests.model.world import RUNNING, Client, Node, Past
+from collections.abc import Sequence
+
+from cronlock.lock import record
+from tests.model.voter import Answer, Kept
+from tests.model.world import RUNNING, Client, Node, Past, View
 
 
 def begins_badly(node: Node, client: Client, others: list[Client], past: Past) -> str:
@@ -30,6 +33,22 @@ def loses_badly(before: Kept, after: Kept) -> str:
     if after.token < before.token:
         return f"TOKEN LOWERED: from {before.token} to {after.token} at one voter"
     return ""
+
+
+def wins_badly(node: Node, views: Sequence[View]) -> str:
+    """What is wrong with this quorum of ok: one voter that has heard the end of a tick's run stops a takeover."""
+    for view in views:
+        ended = isinstance(view, Answer) and view.answer == record.DONE and view.state == "done"
+        if ended and node.tick == view.tick != 0 and not node.again:
+            return f"TAKES OVER WHAT HAS ENDED: one of the voters that it heard says that tick {node.tick} is done"
+    return ""
+
+
+def stays_badly(node: Node, past: Past) -> str:
+    """What is wrong with sending a node home that stays to take this tick over."""
+    if node.tick in past.over or past.won.count(node.tick) >= node.attempts:
+        return ""
+    return f"GOES HOME TOO EARLY: no run of tick {node.tick} ended well, and {node.attempts} attempts were not begun"
 
 
 def exits_badly(tick: int, past: Past) -> str:

@@ -107,8 +107,9 @@ class Reduction:
 
     def _open(self, client: Client) -> bool:
         """Whether it may still break a promise."""
-        begins_after_pause = client.warned or client.phase == IDLE
-        return client.phase in CONTENDING and (begins_after_pause or not self._model.world.pause)
+        world = self._model.world
+        begins_after_pause = client.warned or client.phase == IDLE or world.retries
+        return client.phase in CONTENDING and (begins_after_pause or not world.pause)
 
     def _left(self, number: int, past: int, stands: bool) -> int:
         """What is left of a node that ended: nothing where it stands on no copy, for a late commit needs a prepare."""

@@ -28,6 +28,8 @@ class Rules:
     release: Operation = record.release
     finish: Operation = record.finish
     pause: Operation = record.pause
+    unlock: Operation = record.unlock
+    forget: Operation = record.forget
     judge: Judge = quorum.judge
     judge_adoption: Judge = quorum.judge_adoption
     claim: Claim = quorum.claim

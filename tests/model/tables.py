@@ -1,27 +1,31 @@
-"""The rows: worlds in which every promise holds, and worlds in which a known-bad rule or habit must be found out."""
+"""The rows: worlds in which every promise holds, and worlds in which a known-bad rule or habit must be found out.
+
+Those about persons, and those about ticks that are taken over, stand in tables of their own.
+"""
 
 from dataclasses import replace
 
-from tests.model import broken
+from tests.model import broken, people, takeovers
 from tests.model.rules import Rules
-from tests.model.world import NEW, ONCE_DONE, ONE_BLANK, Node, World, nodes
+from tests.model.world import NEW, ONE_BLANK, World, nodes
+from tests.model.worlds import (
+    AFTER_END,
+    BOUND,
+    FIVE,
+    LOST,
+    LOWERED,
+    NO_END,
+    NO_TICKS,
+    OVERLAP,
+    QUIET_EXIT,
+    SERIAL,
+    TOKEN,
+    TRYING,
+    TWICE,
+    TWO_TICKS,
+)
 
-OVERLAP, TOKEN, TWICE, AFTER_END = "OVERLAP", "TOKEN", "TICK RUNS TWICE", "TICK RUNS AFTER ITS END"
-QUIET_EXIT, PAUSED, LOST = "QUIET EXIT", "RUNS ALTHOUGH PAUSED", "TICK LOST"
-LOWERED, NO_END = "TOKEN LOWERED", "NO WAY OUT"
-
-TWO_TICKS = nodes(1, 2)
-NO_TICKS = nodes(0, 0)
-SERIAL = World(nodes(1, 1, 1), serial=True, lossless=True)
 LATE_WRITE = replace(SERIAL, nodes=nodes(1, 2, 2), forget=1, late=1, late_writes=True)
-FIVE = replace(SERIAL, nodes=nodes(1, 1), start=(ONCE_DONE,) * 5)
-
-BOUND = 60_000  # states
-PERSON = Node(0, adopt=True)
-MOVED = "other settings"
-AROUND = replace(SERIAL, nodes=(Node(), PERSON, Node()))  # a person adopts between two runs of a tick
-MOVING = replace(SERIAL, nodes=(Node(), PERSON._replace(settings=MOVED), Node(settings=MOVED)))
-TRYING = World(retries=True, watch_ends=True)
 
 FAILS: dict[str, tuple[str, World]] = {
     "all blank in the attempt means a new key": (
@@ -117,11 +121,6 @@ FAILS: dict[str, tuple[str, World]] = {
         TWICE,
         replace(SERIAL, nodes=nodes(1, 1, 1, again=1), rules=Rules(release=broken.release_opens)),
     ),
-    "write-back clears a pause": (
-        PAUSED,
-        World(TWO_TICKS, forget=1, pause=3, lossless=True, rules=Rules(extend=broken.extend_clears_pause)),
-    ),
-    "pause is said to be done at a quorum": (PAUSED, World(TWO_TICKS, forget=1, pause=2, lossless=True)),
     "prepare says ok to an older tick": (
         TWICE,
         replace(SERIAL, nodes=nodes(1, 2, 1), rules=Rules(prepare=broken.prepare_older)),
@@ -135,10 +134,6 @@ FAILS: dict[str, tuple[str, World]] = {
         OVERLAP,
         World(back=1, middle=True, same_server=False),
     ),
-    "a person adopts though a voter is busy": (
-        OVERLAP,
-        World((Node(), PERSON), forget=1, rules=Rules(judge_adoption=broken.adopts_beside_busy)),
-    ),
     "a prepare that has no lease, and its node dies": (
         NO_END,
         replace(TRYING, deaths=True, lossless=True, rules=Rules(end_lease=broken.end_lease_never)),
@@ -147,7 +142,6 @@ FAILS: dict[str, tuple[str, World]] = {
 
 HOLDS: dict[str, World] = {
     "two nodes, one tick, forget 1, one late request": World(forget=1, late=1),
-    "two nodes, one tick, attempts 2, forget 1": World(nodes(1, 1, attempts=(2, 2)), forget=1),
     "two nodes, two ticks, forget 1": World(TWO_TICKS, forget=1),
     "two nodes, two ticks, forget 1, one late request, a commit too": World(
         TWO_TICKS, forget=1, late=1, late_commits=True
@@ -157,13 +151,8 @@ HOLDS: dict[str, World] = {
     "two ticks, go back 1": World(TWO_TICKS, back=1),
     "three nodes, one tick, lossless": World(nodes(1, 1, 1), lossless=True),
     "three nodes, two ticks, forget 1, serial": World(nodes(1, 1, 2), forget=1, serial=True),
-    "three nodes, attempts 1 2 1, forget 1, serial": replace(
-        SERIAL, nodes=nodes(1, 1, 1, attempts=(1, 2, 1)), forget=1
-    ),
     "three nodes, two ticks, new key, forget 1, serial": replace(SERIAL, nodes=nodes(1, 1, 2), start=NEW, forget=1),
-    "three nodes, attempts 2, go back 1, serial": replace(SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), back=1),
     "--again on an older tick, forget 1, serial": replace(SERIAL, nodes=nodes(2, 1, 2, again=1), forget=1),
-    "pause at all voters, forget 1": World(TWO_TICKS, forget=1, pause=3, lossless=True),
     "whoever is sent home": World(watch_exits=True),
     "whoever is sent home, of three nodes, serial": replace(SERIAL, watch_exits=True),
     "two late requests, forget 1": World(forget=1, late=2),
@@ -182,21 +171,10 @@ HOLDS: dict[str, World] = {
     "a tick that nobody ran can be run, forget 1": World(forget=1, watch_ticks="some up"),
     "a tick can be run after one of an older tick, forget 1": World(TWO_TICKS, forget=1, watch_ticks="some up"),
     "a tick can be run though a node died inside a commit at one voter": World(watch_ticks="all up", dead_commits=1),
-    "failover: attempts 3, three nodes that die or fail, serial": replace(
-        SERIAL, nodes=nodes(1, 1, 1, attempts=(3, 3, 3)), fails=True
-    ),
-    "failover: attempts 2, three nodes that die or fail, forget 1, serial": replace(
-        SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), fails=True, forget=1
-    ),
     "runs given back, attempts 1, forget 1, one late request": World(forget=1, late=1, give_back=True),
     "each: the last tick's run is slow, the next one is started twice, forget 1": replace(
         SERIAL, nodes=nodes(1, 2, 2), forget=1
     ),
-    "adopted by a person without a voter, nobody forgets": World((Node(), PERSON), adopts_without=True),
-    "a new key is adopted without a voter, serial": replace(AROUND, start=NEW, adopts_without=True),
-    "adopted by a person, forget 1": World((Node(), PERSON), forget=1),
-    "adopted by a person between two runs, forget 1": replace(AROUND, forget=1),
-    "adopted by a person with other settings, forget 1": replace(MOVING, forget=1),
     "three late requests, forget 1": World(forget=1, late=3),
     "everybody ends in the end": TRYING,
     "everybody ends in the end, two ticks": replace(TRYING, nodes=TWO_TICKS),
@@ -226,11 +204,11 @@ LIMITS: dict[str, tuple[str, World]] = {
         NO_END,
         replace(TRYING, forget=1, lossless=True),
     ),
-    "a person adopts without a voter, another forgets": (
-        OVERLAP,
-        replace(AROUND, forget=1, adopts_without=True),
-    ),
 }
+
+FAILS |= people.FAILS | takeovers.FAILS
+HOLDS |= people.HOLDS | takeovers.HOLDS
+LIMITS |= people.LIMITS
 
 # Rows too large to be tried to the end: clean up to so many states.
 BOUNDED: dict[str, tuple[int, World]] = {
@@ -267,15 +245,13 @@ LONG = frozenset(
         "runs given back, attempts 2, forget 1",
         "a tick that nobody ran can be run, forget 1",
         "a tick can be run after one of an older tick, forget 1",
-        "failover: attempts 2, three nodes that die or fail, forget 1, serial",
         "each: the last tick's run is slow, the next one is started twice, forget 1",
-        "adopted by a person without a voter, nobody forgets",
-        "adopted by a person, forget 1",
-        "adopted by a person between two runs, forget 1",
         "everybody ends in the end, two ticks",
         "everybody ends in the end, though nodes die and are polite",
         "polite nodes, a tick that nobody ran can be run",
         "a run is known to a quorum, one forgets it: the next node can only give up aloud",
+        *people.LONG,
+        *takeovers.LONG,
         *BOUNDED,
     )
 )

@@ -74,6 +74,8 @@ class Past(NamedTuple):
     paused: bool = False  # pause was said to be done
     snapshots: int = 0
     recommits: int = 0
+    won: tuple[int, ...] = ()  # ticks for which a node had its quorum of ok; for World.stays
+    over: tuple[int, ...] = ()  # ticks of runs whose command ended well; for World.stays
 
 
 def nodes(*ticks: int, attempts: tuple[int, ...] = (), again: int = NOBODY) -> tuple[Node, ...]:
@@ -114,10 +116,14 @@ class World:
     watch_ends: bool = False  # does a way lead from every state to one in which all have ended, and nobody gave up
     retries: bool = False  # a node tries again, under another id, as often as the votes are split
     recommits: int = 0  # how often one does so after a commit that was rejected
+    stays: bool = False  # held sends nobody home: a node with --failover waits, and asks again
     yields: bool = False  # a voter may ask a node to let others go first, once
-    deaths: bool = False  # a node that contends may die: steps of their own, for what watches the others
+    deaths: bool = False  # a node that contends or runs may die: steps of their own, for what watches the others
     adopts_without: bool = False  # a person who adopts may do without a voter
-    fails: bool = False  # a command may fail, which counts as the death of its node
+    unlocks: str = ""  # a person ends the lease of a run that is "dead", or of one that is "alive"
+    erases: bool = False  # a person has the key forgotten, voter by voter
+    fails: bool = False  # a command may fail, which counts as the death of its node, as a lost lease does
+    lost_is_done: bool = False  # with --failover too, a run that was stopped since its lease was lost is done
     give_back: bool = False  # a command may be broken off by its operator: its run is given back
     prompt: bool = True  # oks count only while the short lease stands
     prompt_acks: bool = True  # and a commit's only while its lease stands

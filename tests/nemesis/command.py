@@ -1,4 +1,6 @@
-"""What the nodes run: one line in the journal at its start, one at its end; argv: the journal, and how many seconds.
+"""What the nodes run: one line in the journal at its start, one at its end.
+
+argv: the journal, how many seconds, the status to end with, and what to call a run that has no tick.
 
 Each line is one O_APPEND write, and its time is CLOCK_MONOTONIC, which all processes of a machine share. Besides, every
 run that lives holds a flock(2) on the journal's lock file, which the kernel takes from it at its last breath and not
@@ -13,7 +15,7 @@ import time
 
 
 def main() -> None:
-    journal, seconds = sys.argv[1], float(sys.argv[2])
+    journal, seconds, status, name = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: told.append(number))
@@ -27,17 +29,19 @@ def main() -> None:
 
     def write(what: str, *more: object) -> None:
         env = os.environ
-        who = (env[f"CRONLOCK_RUN_{name}"] for name in ("TICK", "TOKEN", "ATTEMPT", "NODE"))
-        words = (what, f"{time.clock_gettime(time.CLOCK_MONOTONIC):.4f}", *who, os.getpid(), *more)
+        who = (env[f"CRONLOCK_RUN_{word}"] for word in ("TOKEN", "ATTEMPT", "NODE"))
+        tick = name or env["CRONLOCK_RUN_TICK"]
+        words = (what, f"{time.clock_gettime(time.CLOCK_MONOTONIC):.4f}", tick, *who, os.getpid(), *more)
         os.write(log, (" ".join(map(str, words)) + "\n").encode())
 
     write("start", beside)
     end = time.clock_gettime(time.CLOCK_MONOTONIC) + seconds
     while not told and (left := end - time.clock_gettime(time.CLOCK_MONOTONIC)) > 0:
         time.sleep(min(left, 0.05))
-    write("end", told[0] if told else 0)
     if told:
-        sys.exit(128 + told[0])
+        status = 128 + told[0]
+    write("end", told[0] if told else 0, status)
+    sys.exit(status)
 
 
 main()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.commands import about, bearing, environment, faked_clock
-from tests.nemesis.faults import Pace
+from tests.nemesis.faults import FAILED, Fault
 from tests.nemesis.house import Room
 from tests.nemesis.journal import Attempt, Run, read
 from tests.nemesis.voters import Voters
@@ -41,7 +41,7 @@ class Crew:
 
     def __init__(
         self,
-        pace: Pace,
+        fault: Fault,
         rooms: list[Room],
         voters: Voters,
         folder: Path,
@@ -50,6 +50,7 @@ class Crew:
     ) -> None:
         self.attempts: list[Attempt] = []
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._fault, pace = fault, fault.pace
         self._pace = pace
         self._voters = voters
         self._folder = folder
@@ -66,11 +67,11 @@ class Crew:
     def start(self, node: Node, number: int) -> None:
         """As cron does, at the tick of that number."""
         tick = self._first + 60 * number
-        seconds = self._rng.choice(LENGTHS) * self._pace.period
-        words = ["run", "-v", "--once", "--key", KEY, "--node", node.name, "--tick", str(tick)]
+        name = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(tick))
+        words = ["run", "-v", "--key", KEY, "--node", node.name, *self._when(tick), *self._fault.options]
         words += ["--ttl", f"{self._pace.ttl * 1000:.0f}ms", "--kill-after", "200ms"]
         words += ["--outage-wait", f"{self._pace.outage_wait:.0f}s", "--"]
-        words += ["env", "-u", "LD_PRELOAD", sys.executable, "-IS", str(COMMAND), str(self.journal), f"{seconds:.3f}"]
+        words += self._command(node, name if self._fault.wait else "")
         env = {"CRONLOCK_REDIS": self._voters.urls(node.password), **dict([MARK.split("=")])}
         with self._said(node.name, number).open("wb") as output:
             process = subprocess.Popen(
@@ -81,9 +82,19 @@ class Crew:
                 stdout=output,
                 stderr=output,
             )
-        name = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(tick))
         self.attempts.append(Attempt(node.name, number, name, time.monotonic(), process.pid))
         self._processes[process.pid] = process
+
+    def _when(self, tick: int) -> list[str]:
+        if self._fault.wait:
+            return ["--schedule", "none", "--wait", f"{self._fault.wait:.0f}s"]
+        return ["--each" if self._fault.each else "--once", "--tick", str(tick)]
+
+    def _command(self, node: Node, name: str) -> list[str]:
+        seconds = self._rng.choice(LENGTHS) * self._pace.period * self._pace.length
+        status = FAILED if self._rng.random() < self._fault.fails else 0
+        words = ["env", "-u", "LD_PRELOAD", sys.executable, "-IS", str(COMMAND), str(self._journal(node))]
+        return [*words, f"{seconds:.3f}", str(status), name]
 
     def starts(self) -> list[tuple[float, Node, int]]:
         """When each node starts each tick, by its own clock; seconds from now, the first one's number is 1."""
@@ -97,13 +108,14 @@ class Crew:
     def _said(self, node: str, number: int) -> Path:
         return self._folder / f"{node}-{number}"
 
-    @property
-    def journal(self) -> Path:
-        return self._folder / "journal"
+    def _journal(self, node: Node) -> Path:
+        return self._folder / (f"journal-{node.name}" if self._fault.each else "journal")
 
     def runs(self) -> list[Run]:
-        """What the journal tells."""
-        return read(self.journal, time.time() - time.monotonic())
+        """What the journal tells; with --each every node has one, for their runs may overlap."""
+        epoch, retries = time.time() - time.monotonic(), "--retry-failed" in self._fault.options
+        paths = dict.fromkeys(self._journal(node) for node in self.nodes)
+        return sorted((run for path in paths for run in read(path, epoch, retries)), key=lambda run: run.start)
 
     def reap(self) -> bool:
         """Whether nobody is about any more."""
@@ -118,7 +130,7 @@ class Crew:
 
     def wait(self) -> None:
         """Until all have ended that can be expected to."""
-        end = time.monotonic() + GRACE + self._pace.outage_wait + 2 * self._pace.ttl
+        end = time.monotonic() + GRACE + self._pace.outage_wait + 2 * self._pace.ttl + self._fault.wait
         while not self.reap() and time.monotonic() < end:
             time.sleep(0.01)
 

@@ -7,6 +7,7 @@ from tests.nemesis.harms import Harm, calm
 from tests.nemesis.harms.cluster import slots_moved, write_lost_in_failover
 from tests.nemesis.harms.network import cut, dies_inside_commit, replies_lost, requests_lost
 from tests.nemesis.harms.nodes import crowd, node_frozen, password_changed, wrapper_killed, wrapper_stopped
+from tests.nemesis.harms.people import paused
 from tests.nemesis.harms.voters import (
     clock_off,
     flushed,
@@ -22,6 +23,9 @@ from tests.nemesis.harms.voters import (
 
 ALL = "G1, G2, G3, G4, G8"
 SAFE = "G1, G2, G4, G8; a tick that nobody ran is told"
+FAILOVER = f"{ALL}; a tick whose run died is run again, three times at most"
+EACH = "of each node G1, G2, G4, G8; it runs its tick, or says why not"
+FAILED = 7  # the status of a command that fails
 ALONE = ("three", "five")
 FROZEN = "A frozen node can't stop its command; only a resource that looks at the token keeps its writes out"
 MAJORITY = "A majority that forgets is a new lock; only a resource that looks at the token tells the runs apart"
@@ -36,6 +40,7 @@ class Pace:
     ticks: int = 4
     nodes: int = 5
     outage_wait: float = 4.0
+    length: float = 1.0  # of the commands: shorter than usual, or longer
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Fault:
 
     `loud`: exit statuses that a node may end with besides its command's. `may_miss`: a tick that nobody ran is no
     violation when a node said so. `conceded`: kinds of violation that no lock can prevent here, with the reason.
+    `options`: more words for cronlock. `attempts` of one tick. `fails`: the share of commands that do. `each`: every
+    node has a record of its own. `wait`: nodes have no ticks, they wait so many seconds for the lock.
     """
 
     name: str
@@ -59,13 +66,20 @@ class Fault:
     password: str = ""
     also: Sequence[Harm] = ()
     rest: float = 0.6  # s at most between two harms
+    options: Sequence[str] = ()
+    attempts: int = 1
+    fails: float = 0
+    each: bool = False
+    wait: float = 0
+    promises: str = ""  # in place of the usual ones
 
     @property
     def holds(self) -> str:
         """The guarantees that must hold."""
-        return SAFE if self.may_miss else ALL
+        return self.promises or (SAFE if self.may_miss else ALL)
 
 
+TAKEN_OVER = Pace(ttl=3, period=5, ticks=3, length=0.4)  # time for a lease to end, and for another run
 _TABLE = (
     Fault("calm", "nothing but clocks that differ", [calm]),
     Fault("restarted empty", "a voter killed, and started without its data", [restarted_empty]),
@@ -128,6 +142,59 @@ _TABLE = (
         loud=frozenset({122, 123, 125}),
         may_miss=True,
         password="first",
+    ),
+    Fault(
+        "nodes fail over",
+        "with --failover, wrappers killed and stopped, nodes cut off, voters restarted empty",
+        [wrapper_killed, wrapper_stopped, cut(True, True), restarted_empty],
+        pace=TAKEN_OVER,
+        options=["--failover"],
+        attempts=3,
+        promises=FAILOVER,
+    ),
+    Fault(
+        "commands fail",
+        "with --failover --retry-failed, half of the commands fail; nodes cut off, voters stopped and restarted empty",
+        [calm, cut(True, True), stopped(0.5), restarted_empty],
+        pace=TAKEN_OVER,
+        loud=frozenset({122, 123, FAILED}),
+        options=["--failover", "--retry-failed"],
+        attempts=3,
+        fails=0.5,
+        promises=FAILOVER,
+    ),
+    Fault(
+        "waiting",
+        "without ticks, nodes wait for the lock; voters restarted empty, nodes cut off, wrappers killed",
+        [restarted_empty, cut(True, True), stopped(0.5), wrapper_killed],
+        pace=Pace(length=0.25),
+        loud=frozenset({122, 123, 75}),
+        wait=15,
+        promises="G1, G4, G8; who waits runs, or is told",
+    ),
+    Fault(
+        "paused",
+        "a person pauses the key at all voters, and resumes it; voters restarted empty, flushed, restarted old",
+        [paused],
+        also=[restarted_empty, flushed, restarted_old],
+        promises=f"{ALL}; no run begins in a pause",
+    ),
+    Fault(
+        "each",
+        "with --each, voters restarted empty and flushed, nodes cut off, wrappers killed",
+        [restarted_empty, flushed, cut(True, True), wrapper_killed],
+        may_miss=True,
+        each=True,
+        promises=EACH,
+    ),
+    Fault(
+        "each, paused",
+        "the same, and a person pauses the key and resumes it",
+        [restarted_empty, flushed, cut(True, True), wrapper_killed],
+        also=[paused],
+        may_miss=True,
+        each=True,
+        promises=f"{EACH}; no run begins in a pause",
     ),
     Fault(
         "mixed",

@@ -1,7 +1,11 @@
 """What a run of the nemesis left behind, as values: runs of the command, attempts of nodes, faults."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+LOST = 123  # the status of a cronlock that had to stop its command
+UNHEARD = "no quorum heard of it"  # what it says when the voters don't know of the end
 
 
 @dataclass
@@ -9,8 +13,8 @@ class Run:
     """One run of the command. Times are seconds of CLOCK_MONOTONIC; `end` is none when it was killed.
 
     `won` is when the voters were asked for it, of which its token tells: others may be sent home from then on.
-    `beside`: it found another run alive. `signal`: what told it to stop. `open`: it failed, or no quorum may have heard
-    of its end, so that with --failover another node may run the tick.
+    `beside`: it found another run alive. `signal`: what told it to stop. `died`: it failed, was stopped, or killed.
+    `open`: that, or no quorum may have heard of its end, so that with --failover another node may run the tick.
     """
 
     tick: str
@@ -24,6 +28,7 @@ class Run:
     end: float | None = None
     signal: int = 0
     open: bool = False
+    died: bool = False
 
 
 @dataclass
@@ -47,6 +52,18 @@ class Attempt:
     said: str = ""
 
 
+@dataclass(frozen=True)
+class Pause:
+    """A pause of the key: when the first voter was told, when all had it, when the first was told to go on, when all
+    had that.
+    """
+
+    begin: float
+    done: float
+    resume: float
+    over: float
+
+
 @dataclass
 class Hit:
     """One thing that was made to go wrong, from when to when."""
@@ -56,15 +73,27 @@ class Hit:
     end: float
 
 
-def read(path: Path, epoch: float) -> list[Run]:
-    """The runs in a journal, in the order of their starts; `epoch` is what CLOCK_REALTIME is ahead of the other."""
+def read(path: Path, epoch: float, retries: bool = False) -> list[Run]:
+    """The runs in a journal, in the order of their starts; `epoch` is what CLOCK_REALTIME is ahead of the other.
+
+    `retries`: a command that failed counts as one that died.
+    """
     runs: list[Run] = []
     for line in path.read_text().splitlines() if path.exists() else ():
-        what, at, tick, token, attempt, node, pid, more = line.split()
+        what, at, tick, token, attempt, node, pid, more, *status = line.split()
         if what == "start":
             won = min(float(at), int(token) / 1000 - epoch)
-            runs.append(Run(tick, int(token), int(attempt), node, int(pid), won, float(at), more == "1"))
+            runs.append(Run(tick, int(token), int(attempt), node, int(pid), won, float(at), more == "1", died=True))
         else:
             run = next(run for run in runs if run.token == int(token) and run.pid == int(pid))
             run.end, run.signal = float(at), int(more)
+            run.died = bool(run.signal or (retries and int(*status)))
     return runs
+
+
+def look_at_ends(runs: Iterable[Run], attempts: Iterable[Attempt]) -> None:
+    """Says of each run whether it is open, by what became of the cronlock that ran it."""
+    called = {(attempt.node, attempt.tick): attempt for attempt in attempts}
+    for run in runs:
+        attempt = called[run.node, run.tick]
+        run.open = run.died or attempt.harmed or attempt.status in (None, LOST) or UNHEARD in attempt.said

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tests.nemesis.journal import Attempt, Run
+from tests.nemesis.journal import LOST, Attempt, Pause, Run
 
+WAITED = 75  # the status of those who waited in vain
 QUIET = 0  # the status of held, done, and of a command that ends well
-LOST = 123  # a command was started, and stopped before it could write a line, perhaps
 CUT_INSIDE_COMMIT = "the commit was not confirmed"  # as good as dead there: that may cost the tick, and it said so
 KILLED = 10.0  # s at most until a run that was killed, and wrote no end, is over
 BUSY = 1.5  # s of work in one attempt: more is a loop that does not wait
@@ -20,17 +20,27 @@ class Rules:
     """What a fault allows: `loud` exit statuses, a tick that nobody ran when some node said so; `lease` in seconds.
 
     `attempts` of one tick: with --failover several, each after a run that failed, or whose end no quorum heard of.
+    `gives_back`: a signal that ended a command came from an operator, so that its run does not count. `each`: every
+    node has a record of its own. `wait`: there are no ticks, and every node waits so many seconds for the lock.
+    `calm`: numbers of the ticks at which all is well. `pauses`: when a person had the key paused.
     """
 
     loud: frozenset[int] = frozenset()
     may_miss: bool = False
     lease: float = 3.0
     attempts: int = 1
+    gives_back: bool = True
+    each: bool = False
+    wait: float = 0
+    calm: frozenset[int] = frozenset()
+    pauses: tuple[Pause, ...] = ()
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was broken: overlap, twice, token, missed, silent, status, slow, or left over."""
+    """A promise that was broken: overlap, twice, token, missed, silent, abandoned, unserved, paused, status, slow, or
+    left over.
+    """
 
     kind: str
     text: str
@@ -38,14 +48,17 @@ class Violation:
 
 def judge(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> list[Violation]:
     """All violations of one round."""
-    return [
-        *_overlaps(runs),
-        *_twice(runs, rules.attempts),
-        *_tokens(runs),
-        *_statuses(attempts, rules),
-        *_slow(runs, attempts),
-        *_missed(runs, attempts, rules),
-    ]
+    if rules.each:
+        alone, found = replace(rules, each=False), []
+        for node in sorted({one.node for one in (*runs, *attempts)}):
+            own = [attempt for attempt in attempts if attempt.node == node]
+            found += judge([run for run in runs if run.node == node], own, alone)
+        return found
+    found = [*_overlaps(runs), *_tokens(runs), *_statuses(attempts, rules), *_slow(runs, attempts)]
+    if rules.wait:
+        return [*found, *_unserved(runs, attempts, rules)]
+    found += [*_twice(runs, rules), *_missed(runs, attempts, rules), *_paused(runs, rules)]
+    return [*found, *_abandoned(runs, attempts, rules)]
 
 
 def _overlaps(runs: Sequence[Run]) -> Iterable[Violation]:
@@ -59,12 +72,12 @@ def _overlaps(runs: Sequence[Run]) -> Iterable[Violation]:
                 yield Violation("overlap", f"tick {first.tick} on {first.node} and tick {second.tick} on {second.node}")
 
 
-def _twice(runs: Sequence[Run], attempts: int) -> Iterable[Violation]:
+def _twice(runs: Sequence[Run], rules: Rules) -> Iterable[Violation]:
     by_tick: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         earlier = by_tick[run.tick]
-        used = [other for other in earlier if not other.signal]
-        if len(used) >= attempts or not all(other.open for other in used):
+        used = [other for other in earlier if not (other.signal and rules.gives_back)]
+        if len(used) >= rules.attempts or not all(other.open for other in used):
             yield Violation("twice", f"tick {run.tick} ran on {earlier[-1].node} and again on {run.node}")
         earlier.append(run)
 
@@ -108,7 +121,7 @@ def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> I
             continue
         quiet = [attempt for attempt in tried if attempt.status == QUIET]
         loud = [attempt for attempt in tried if attempt.status != QUIET and not attempt.harmed]
-        without = [attempt for attempt in quiet if not _in_the_way(runs, attempt, rules.lease)]
+        without = [attempt for attempt in quiet if not _excused(runs, attempt, rules)]
         if loud and rules.may_miss:
             continue
         if without and not loud:
@@ -121,6 +134,12 @@ def _may_cost_the_tick(attempt: Attempt) -> bool:
     return (attempt.harmed and attempt.spent) or CUT_INSIDE_COMMIT in attempt.said
 
 
+def _excused(runs: Sequence[Run], attempt: Attempt, rules: Rules) -> bool:
+    """Whether another run was in its way, or a person wanted none."""
+    paused = any(pause.begin <= attempt.end and attempt.start <= pause.over for pause in rules.pauses)
+    return paused or _in_the_way(runs, attempt, rules.lease)
+
+
 def _in_the_way(runs: Sequence[Run], attempt: Attempt, lease: float) -> bool:
     """Whether a newer tick began before this attempt's end, or an older one's run or lease lasted into it."""
     for run in runs:
@@ -128,6 +147,50 @@ def _in_the_way(runs: Sequence[Run], attempt: Attempt, lease: float) -> bool:
         if run.won <= attempt.end and (run.tick > attempt.tick or over + lease >= attempt.start):
             return True
     return False
+
+
+def _abandoned(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:
+    """Ticks whose last run died, with attempts left, and a node that stays went home though no newer tick was run."""
+    if rules.attempts == 1:
+        return
+    for tick in dict.fromkeys(run.tick for run in runs):
+        tried = [run for run in runs if run.tick == tick]
+        others = [attempt for attempt in attempts if attempt.tick == tick]
+        ran = {run.node for run in tried}
+        used = len(tried) + sum(attempt.node not in ran and _may_have_begun(attempt) for attempt in others)
+        if used >= rules.attempts or not all(run.died for run in tried):
+            continue
+        for attempt in others:
+            newer = any(run.tick > tick and run.won <= attempt.end for run in runs)
+            home = attempt.status == QUIET and not attempt.harmed and attempt.node not in ran
+            if home and attempt.end > tried[-1].won and not newer:
+                yield Violation("abandoned", f"tick {tick}: its run on {tried[-1].node} died: {attempt.said}")
+                break
+
+
+def _may_have_begun(attempt: Attempt) -> bool:
+    """Whether a node that wrote nothing in the journal may have used up an attempt."""
+    return attempt.harmed or attempt.status == LOST or CUT_INSIDE_COMMIT in attempt.said
+
+
+def _paused(runs: Sequence[Run], rules: Rules) -> Iterable[Violation]:
+    """Runs for which the voters were asked when all of them had been told of a pause."""
+    for run in runs:
+        if any(pause.done < run.won < pause.resume for pause in rules.pauses):
+            yield Violation("paused", f"tick {run.tick} on {run.node} began at {run.start:.3f}")
+
+
+def _unserved(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:
+    """Who waits gets the lock, or is told why not; in vain only when the wait is over, and never when all is well."""
+    ran = {(run.node, run.tick) for run in runs}
+    for attempt in attempts:
+        who = f"{attempt.node}, {attempt.tick}"
+        if (attempt.node, attempt.tick) in ran or attempt.harmed:
+            continue
+        if attempt.status == QUIET or attempt.number in rules.calm:
+            yield Violation("unserved", f"{who}: it did not run: {attempt.status}, {attempt.said}")
+        elif attempt.status == WAITED and attempt.end < attempt.start + rules.wait:
+            yield Violation("unserved", f"{who}: after {attempt.end - attempt.start:.1f} s only: {attempt.said}")
 
 
 def stale(runs: Sequence[Run]) -> int:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tests.commands import new_folder, remove_folder, wait_until
+from tests.commands import cronlock, new_folder, remove_folder, wait_until
 from tests.nemesis.crew import CROWD, KEY, Crew
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.harms import Harm
 from tests.nemesis.house import House
-from tests.nemesis.journal import Attempt, Hit
+from tests.nemesis.journal import Attempt, Hit, Pause, look_at_ends
 from tests.nemesis.oracle import Rules, Violation, judge, stale
 from tests.nemesis.report import Report, story
 from tests.nemesis.voters import TOPOLOGIES, Voters
@@ -29,6 +29,7 @@ class Round:
         self.fault = FAULTS[fault]
         self.pace = self.fault.pace
         self.over = threading.Event()
+        self.pauses: list[Pause] = []
         self._topology = topology
         self._seed = seed
         self._program = program
@@ -47,6 +48,15 @@ class Round:
         self._hits.append(hit)
         yield hit
         hit.end = time.monotonic()
+
+    def person(self, *words: str) -> None:
+        """A person tells the voters this of the key, again and again, until all of them have heard of it."""
+
+        def told() -> bool:
+            env = {"CRONLOCK_REDIS": self.voters.urls(self.voters.password), **self._program}
+            return cronlock(*words, self.key, env=env).returncode == 0
+
+        wait_until(told, 60, f"the voters to hear: {words}", 0.1)
 
     def committed(self, server: Server) -> Attempt | None:
         """The attempt whose commit stands on this server."""
@@ -67,7 +77,9 @@ class Round:
             self.voters = Voters(self._topology, self.house, self.fault.proxied, clocks, password)
             stack.callback(self.voters.close)
             rooms = self.house.rooms[count:]
-            self.crew = Crew(self.pace, rooms, self.voters, folder, self._rng, self._program)
+            self.crew = Crew(self.fault, rooms, self.voters, folder, self._rng, self._program)
+            if self.fault.each:
+                self.voters.each_of = [node.name for node in self.crew.nodes]
             self._everybody_starts(0)
             self._ticks_with_harms()
             self.voters.heal()
@@ -110,7 +122,7 @@ class Round:
 
     def _report(self) -> Report:
         runs, attempts = self.crew.runs(), self.crew.attempts
-        rules = Rules(self.fault.loud, self.fault.may_miss, self.pace.ttl)
+        look_at_ends(runs, attempts)
         return Report(
             self.fault.name,
             self._topology,
@@ -125,8 +137,21 @@ class Round:
                 for hit in self._hits
             ),
             stale=stale(runs),
-            violations=[*judge(runs, attempts, rules), *self._left_over()],
+            violations=[*judge(runs, attempts, self._rules()), *self._left_over()],
             story=story(runs, attempts, self._hits),
+        )
+
+    def _rules(self) -> Rules:
+        return Rules(
+            self.fault.loud,
+            self.fault.may_miss,
+            self.pace.ttl,
+            attempts=self.fault.attempts,
+            gives_back=False,
+            each=self.fault.each,
+            wait=self.fault.wait,
+            calm=frozenset({0, self.pace.ticks + 1}),
+            pauses=tuple(self.pauses),
         )
 
     def _left_over(self) -> Iterator[Violation]:

@@ -39,6 +39,7 @@ class Voters(Closing):
             self.cluster = None
             self._servers = start_servers(len(places), places=places, **options)
         self.proxies = [Proxy(server, house.address) for server in self.all] if proxied else []
+        self.each_of: list[str] = [""]  # names of the nodes that have a record of their own
         self.watch = Watch(self)
 
     def _place(self, number: int, room: Room, own_clocks: Path | None) -> Place:
@@ -70,17 +71,17 @@ class Voters(Closing):
     def room(self, server: Server) -> Room:
         return next(room for room in self.rooms if room.address == server.place.address)
 
-    def copies(self, key: str) -> list[tuple[Server, Names]]:
-        """Every copy of a key, with the server that it lies on."""
+    def copies(self, key: str, node: str = "") -> list[tuple[Server, Names]]:
+        """Every copy of a key, or of its record on one node, with the server that it lies on."""
         if self.cluster:
-            return [(self.cluster.master_of(names.slot), names) for names in copies("cronlock", key)]
-        (names,) = copies("cronlock", key, count=1)
+            return [(self.cluster.master_of(names.slot), names) for names in copies("cronlock", key, node)]
+        (names,) = copies("cronlock", key, node, count=1)
         return [(server, names) for server in self._servers]
 
-    def records(self, key: str) -> list[tuple[Server, dict[str, Any]]]:
+    def records(self, key: str, node: str = "") -> list[tuple[Server, dict[str, Any]]]:
         """What each copy holds; nothing of those whose server is away."""
         found = []
-        for server, names in self.copies(key):
+        for server, names in self.copies(key, node):
             try:
                 record = server.redis.hgetall(names.keys[0]) if server.running else {}
             except redis.RedisError:
@@ -90,7 +91,10 @@ class Voters(Closing):
 
     def remembered(self, key: str, victim: Server) -> bool:
         """Whether all copies but the victim's hold the newest run as their server wrote it: it may go next."""
-        records = self.records(key)
+        return all(self._remembered(self.records(key, node), victim) for node in self.each_of)
+
+    @staticmethod
+    def _remembered(records: list[tuple[Server, dict[str, Any]]], victim: Server) -> bool:
         newest = max((record.get("token", "") for _, record in records), key=lambda token: int(token or 0))
         return all(
             record.get("token") == newest and record.get("run_id") == server.run_id
@@ -101,7 +105,7 @@ class Voters(Closing):
     def leases(self, key: str) -> list[str]:
         """The leases that still run, by server."""
         left = []
-        for server, record in self.records(key):
+        for server, record in (found for node in self.each_of for found in self.records(key, node)):
             if record.get("holder"):
                 seconds, micros = server.redis.time()
                 ms = int(record["lease_end"]) - (int(seconds) * 1000 + int(micros) // 1000)

@@ -1,0 +1,18 @@
+"""What many rows have in common: the words that promises break with, and worlds that rows vary."""
+
+from dataclasses import replace
+
+from tests.model.world import ONCE_DONE, World, nodes
+
+OVERLAP, TOKEN, TWICE, AFTER_END = "OVERLAP", "TOKEN", "TICK RUNS TWICE", "TICK RUNS AFTER ITS END"
+QUIET_EXIT, PAUSED, LOST = "QUIET EXIT", "RUNS ALTHOUGH PAUSED", "TICK LOST"
+LOWERED, NO_END = "TOKEN LOWERED", "NO WAY OUT"
+TAKEN_OVER, TOO_EARLY = "TAKES OVER WHAT HAS ENDED", "GOES HOME TOO EARLY"
+
+TWO_TICKS = nodes(1, 2)
+NO_TICKS = nodes(0, 0)
+SERIAL = World(nodes(1, 1, 1), serial=True, lossless=True)
+FIVE = replace(SERIAL, nodes=nodes(1, 1), start=(ONCE_DONE,) * 5)
+TRYING = World(retries=True, watch_ends=True)
+
+BOUND = 60_000  # states

@@ -1,0 +1,205 @@
+"""--failover and --retry-failed: the others stay, and the tick's work moves when its node dies."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
+from tests.figures.handover import subscribed
+
+TICK = ("--tick", "2026-11-20T02:00Z")
+NEXT = ("--tick", "2026-11-20T03:00Z")
+SHORT = ("--failover", "--ttl", "7s")
+SLEEPER = ("--", "sh", "-c", "touch ready; exec sleep 60")
+TELL = ("--", "sh", "-c", 'echo "$CRONLOCK_RUN_NODE $CRONLOCK_RUN_ATTEMPT"')
+
+
+def where(servers):
+    return [word for server in servers for word in ("--redis", server.url)]
+
+
+def start(servers, *words, **kw):
+    return start_cronlock("run", *where(servers), "--key", "job", *words, **kw)
+
+
+def held(servers, *words):
+    """A run that goes on."""
+    process = start(servers, "--node", "web-1", *words, *SLEEPER)
+    wait_until(Path(home(), "ready").exists, message="the command")
+    return process
+
+
+def standby(servers, *words, **kw):
+    """A cronlock that has subscribed."""
+    before = subscribed(servers)
+    process = start(servers, *words, **kw)
+    wait_until(lambda: subscribed(servers) > before, message="the standby")
+    return process
+
+
+def test_a_tick_moves_when_its_node_dies(servers):
+    """When the lease is over, not before and not much later; who takes over says that the last run never ended."""
+    holder = held(servers, *TICK, *SHORT)
+    other = standby(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
+    kill_all(holder)
+    out, err = other.communicate(timeout=30)
+    assert (other.returncode, out) == (0, "web-2 2\n")
+    assert err == "cronlock: job: the run of 2026-11-20T02:00Z on web-1 never ended\n"
+
+
+def test_a_finished_tick_sends_the_others_home_quietly(servers):
+    """At once, with status 0 and not a byte."""
+    holder = start(servers, *TICK, *SHORT, "--", "sh", "-c", "touch ready; while [ ! -e over ]; do sleep 0.05; done")
+    wait_until(Path(home(), "ready").exists, message="the command")
+    others = [standby(servers, *TICK, *SHORT, "--node", f"n{number}", *TELL) for number in range(3)]
+    begun = time.monotonic()
+    (home() / "over").touch()
+    assert [process.communicate(timeout=20) for process in (holder, *others)] == [("", "")] * 4
+    assert [process.returncode for process in (holder, *others)] == [0] * 4
+    assert time.monotonic() - begun < 5, "they were told, and did not look by themselves after ten seconds"
+
+
+def test_a_run_that_is_given_back_goes_on_at_once_elsewhere(servers):
+    """SIGTERM, as at an eviction: it uses up no attempt."""
+    holder = held(servers, *TICK, *SHORT)
+    other = standby(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
+    begun = time.monotonic()
+    holder.send_signal(signal.SIGTERM)
+    assert other.communicate(timeout=20)[0] == "web-2 1\n"
+    assert time.monotonic() - begun < 5, "it did not wait for the lease"
+    assert holder.wait(10) == 128 + signal.SIGTERM
+
+
+def test_a_command_that_fails_has_run_unless_retry_failed_says_no(servers):
+    """The status is the command's own either way."""
+    fails = ("--", "sh", "-c", "echo $CRONLOCK_RUN_ATTEMPT; exit 3")
+    first = cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, *fails)
+    assert (first.returncode, first.stdout) == (3, "1\n")
+    again = cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, *fails)
+    assert (again.returncode, again.stdout) == (0, "")
+    retried = [
+        cronlock("run", *where(servers), "--key", "job", *NEXT, *SHORT, "--retry-failed", *fails) for _ in range(4)
+    ]
+    assert [(done.returncode, done.stdout) for done in retried] == [(3, "1\n"), (3, "2\n"), (3, "3\n"), (0, "")]
+
+
+def test_the_attempts_are_bounded_over_all_nodes(servers):
+    """Five nodes, each command fails or its node dies: three runs, and the rest go home quietly."""
+    log = 'echo "$CRONLOCK_RUN_ATTEMPT" >> attempts; '
+    words = (*TICK, *SHORT, "--retry-failed")
+    first = start(servers, *words, "--", "sh", "-c", log + "touch ready; sleep 60")
+    wait_until(Path(home(), "ready").exists, message="the command")
+    others = [standby(servers, *words, "--node", f"n{number}", "--", "sh", "-c", log + "exit 1") for number in range(4)]
+    kill_all(first)
+    ended = [(process.communicate(timeout=40), process.returncode) for process in others]
+    assert sorted(status for _, status in ended) == [0, 0, 1, 1]
+    assert [said for said, status in ended if status == 0] == [("", "")] * 2
+    assert (home() / "attempts").read_text() == "1\n2\n3\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("--max-runtime", "100ms", "--", "sleep", "60"), 124),
+        (("--", "/nonexistent"), 127),
+        (("--", "sh", "-c", "kill -9 $$"), 137),
+    ],
+    ids=["timed out", "not found", "killed"],
+)
+def test_what_counts_as_failed(servers, words, status):
+    """Another node may have the time, the program, or the memory."""
+    done = cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, "--retry-failed", *words)
+    assert done.returncode == status
+    again = cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, "--retry-failed", *TELL)
+    assert again.stdout.endswith(" 2\n")
+
+
+def test_a_node_that_lost_its_lease_is_dead_to_the_others(server, proxy_to):
+    """It was cut off, and stops its command; the tick goes on elsewhere without --retry-failed."""
+    proxy = proxy_to(server)
+    holder = held([proxy], *TICK, *SHORT)
+    other = standby([server], *TICK, *SHORT, "--node", "web-2", *TELL)
+    proxy.drop_requests()
+    assert other.communicate(timeout=30)[0] == "web-2 2\n"
+    proxy.pass_all()
+    assert holder.communicate(timeout=20)
+    assert holder.returncode == 123
+
+
+def test_a_stalled_node_tells_that_it_lost_and_another_takes_over(servers):
+    """Its guard ended the command while it was stopped; awake again, it does not call the tick done."""
+    holder = held(servers, *TICK, *SHORT)
+    os.kill(holder.pid, signal.SIGSTOP)
+    time.sleep(5)  # the guard ends the command a second before the lease is over
+    os.kill(holder.pid, signal.SIGCONT)
+    other = start(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
+    assert other.communicate(timeout=30)[0] in ("web-2 2\n", "")
+    assert holder.wait(20) in (123, 0)
+
+
+def test_start_within_bounds_the_first_start_only(servers):
+    """A takeover may start until the next tick."""
+    minute = int(time.time()) // 60 * 60
+    if time.time() - minute > 40:
+        time.sleep(60 - (time.time() - minute))
+        minute += 60
+    schedule = ("--schedule", "* * * * *", "--tz", "UTC", "--tick", minute)
+    within = ("--start-within", f"{int(time.time() - minute) + 3}s")
+    holder = held(servers, *schedule, *SHORT)
+    other = standby(servers, *schedule, *SHORT, *within, "--node", "web-2", *TELL)
+    time.sleep(4)
+    late = cronlock("run", *where(servers), "--key", "other", *schedule, *within, "--failover", "--", "echo", "ran")
+    assert late.stdout == ""
+    assert "late: " in late.stderr
+    holder.terminate()
+    assert other.communicate(timeout=20)[0] == "web-2 1\n"
+
+
+def test_the_next_tick_ends_a_stay(servers):
+    """Whoever holds it goes on; the others go home, quietly."""
+    tick = int(time.time()) // 60 * 60
+    words = ("--failover", "--schedule", "* * * * *", "--tz", "UTC", "--tick", tick)
+    held(servers, *words)
+    other = start(servers, *words, *TELL)
+    assert other.communicate(timeout=80) == ("", "")
+    assert other.returncode == 0
+    assert time.time() >= tick + 60
+
+
+def test_without_failover_a_dead_nodes_tick_stays_used(servers):
+    """One that was asked for with --failover too: whoever asks decides."""
+    holder = held(servers, *TICK, *SHORT)
+    kill_all(holder)
+    wait_until(
+        lambda: "done" in cronlock("run", "-v", *where(servers), "--key", "job", *TICK, "--", "true").stderr,
+        timeout=20,
+        message="the end of the lease",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--each", "--failover", *TICK), "--failover goes with --once"),
+        (("--retry-failed", *TICK), "give both"),
+        (("--failover", "--schedule", "none"), "needs a tick"),
+        (("--failover",), "needs a tick"),
+    ],
+    ids=["with each", "retry alone", "no ticks", "no schedule found"],
+)
+def test_what_does_not_go_together_is_refused(server, words, says):
+    """In one line that says what does."""
+    done = cronlock("run", "--redis", server.url, "--key", "job", *words, "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert says in done.stderr
+
+
+def test_a_dry_run_tells_how_late_a_takeover_is(server):
+    """The length of the lease: 30 s, or --ttl."""
+    words = ("run", "--redis", server.url, "--key", "job", *TICK, "--dry-run", "--failover")
+    assert "30s after its node's death at most" in cronlock(*words, "true").stdout
+    assert "7s after its node's death at most" in cronlock(*words, "--ttl", "7s", "true").stdout
