@@ -344,6 +344,15 @@ def test_the_same_tick_is_claimed_by_the_next_attempt() -> None:
     assert claimed([said("ok", tick=TICK, attempt=0, state="back")], TICK) == (TICK, "running", 1, 1)
 
 
+def test_a_run_that_was_given_back_uses_up_no_attempt_though_one_voter_has_not_heard_of_it() -> None:
+    """It is woken by those that have; an older run that was given back says nothing of a newer one."""
+    heard, not_yet = said("ok", tick=TICK, state="back", attempt=1), said("held", tick=TICK, state="running", attempt=2)
+    assert claimed([heard, heard, not_yet], TICK) == (TICK, "running", 2, 2)
+    older = said("ok", 6, tick=TICK, state="back", attempt=0)
+    newer = said("ok", 7, tick=TICK, state="running", attempt=1)
+    assert claimed([older, newer], TICK) == (TICK, "running", 2, 2)
+
+
 @pytest.mark.parametrize("known", [TICK, TICK + 60])
 def test_again_never_lowers_a_tick_nor_uses_up_its_attempts(known: int) -> None:
     """It writes the highest tick as done, so that nobody else runs it beside, and begins at attempt 1 itself."""

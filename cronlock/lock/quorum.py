@@ -217,22 +217,30 @@ def claim(answers: "Sequence[Fields]", tick: int, again: bool) -> "Fields":
     """What a won prepare may commit: token, tick, state, attempt.
 
     A tick is never lowered: --again on a tick that is not newer than the record's writes the highest tick as done and
-    leaves its attempt; a run without a tick leaves what the voters know of ticks as it is. Of one run's attempt the lowest
-    counts: that voter has heard that it was given back.
+    leaves its attempt; a run without a tick leaves what the voters know of ticks as it is.
     """
     highest = max(answer["tick"] for answer in answers)
     known = [answer for answer in answers if answer["tick"] == highest]
-    newest = max(answer["token"] for answer in known)
-    attempt = min(answer["attempt"] for answer in known if answer["token"] == newest)
+    attempt = max(answer["attempt"] for answer in known)
     fields = {"token": token(answers), "run_tick": tick, "run_attempt": 1}
     if tick and not (again and tick <= highest):
-        attempt = attempt + 1 if tick == highest else 1
+        attempt = _used(known) + 1 if tick == highest else 1
         return fields | {"tick": tick, "state": "running", "attempt": attempt, "run_attempt": attempt}
     if again and tick:
         return fields | {"tick": highest, "state": "done", "attempt": attempt}
     states = {answer["state"] for answer in known}
     state = next((state for state in ("done", "failed", "running", "back") if state in states), "")
     return fields | {"tick": highest, "state": state, "attempt": attempt}
+
+
+def _used(known: "Sequence[Fields]") -> int:
+    """How many attempts of a tick were used up: the most that a voter knows of, less one that the newest run gave back,
+    which others may not have heard yet.
+    """
+    newest = max(answer["token"] for answer in known)
+    back: list[int] = [answer["attempt"] for answer in known if answer["token"] == newest and answer["state"] == "back"]
+    most: int = max(answer["attempt"] for answer in known)
+    return min(back, default=most)
 
 
 def unended(answers: "Sequence[Fields]") -> "Fields | None":
