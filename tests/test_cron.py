@@ -85,9 +85,9 @@ class Machine:
         return path.read_text().splitlines() if path.exists() else []
 
     def said(self, key):
-        """What cronlock said of a key, a line for each minute."""
-        front = f"cronlock: {key}: "
-        return [line.removeprefix(front) for line in self.lines("log/jobs") if line.startswith(front)]
+        """What cronlock said of a key, a line for each minute; on a busy machine also that a voter was slow."""
+        said = [line.removeprefix(f"cronlock: {key}: ") for line in self.lines("log/jobs") if f": {key}: " in line]
+        return [line for line in said if not line.startswith("a voter is missing: ")]
 
     def starts(self, key):
         """When cronlock was started for a key, in seconds, in the order of the minutes."""

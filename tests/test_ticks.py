@@ -2,13 +2,13 @@
 
 import random
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.commands import home, start_cronlock
+from tests.pulse import Pulse
 
 TICKS = 200
 NODES = 6
@@ -74,28 +74,6 @@ def test_a_dead_voter_and_one_that_stalls_cost_no_tick(fresh_servers):
         stall.join()
     assert len(stalls) > 3
     assert_each_tick_once(TICKS)
-
-
-class Pulse(threading.Thread):
-    """Sleeps 10 ms at a time and notes the longest sleep: where that is long, the machine itself stood still."""
-
-    STALL = 0.25  # s: a third of the time after which a voter that does not answer counts as silent
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.going, self.longest = True, 0.0
-        self.start()
-
-    def run(self):
-        while self.going:
-            begun = time.monotonic()
-            time.sleep(0.01)
-            self.longest = max(self.longest, time.monotonic() - begun)
-
-    def stalled(self):
-        self.going = False
-        self.join()
-        return self.longest > self.STALL
 
 
 def test_a_split_vote_is_no_outage(servers):

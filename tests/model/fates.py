@@ -62,7 +62,8 @@ class Fates:
         if world.retries and copy.holder == DEAD and copy.kind == "run":
             becomes("LATE release under a dead id at %s", self._voter.do("release", copy, DEAD)[1], past)
         if world.erases and (erased := self._voter.do("forget", copy, NOBODY)[1]) != copy:
-            becomes("a person's forget reaches %s", erased, past._replace(ran=(), finished=(), over=(), stood=()))
+            wanted = past._replace(ran=(), finished=(), over=(), stood=()) if world.erases == "at once" else past
+            becomes("a person's forget reaches %s", erased, wanted)
         return found
 
     def _saved(self, number: int, past_number: int) -> list[tuple[str, int, int]]:

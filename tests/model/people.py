@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.model import broken
 from tests.model.rules import Rules
 from tests.model.world import NEW, Node, World, nodes
-from tests.model.worlds import OVERLAP, PAUSED, SERIAL, TOKEN, TWO_TICKS
+from tests.model.worlds import OVERLAP, PAUSED, SERIAL, TOKEN, TWICE, TWO_TICKS
 
 PERSON = Node(0, adopt=True)
 MOVED = "other settings"
@@ -29,11 +29,11 @@ FAILS: dict[str, tuple[str, World]] = {
     ),
     "what a person has forgotten leaves no token": (
         TOKEN,
-        World(erases=True, rules=Rules(forget=broken.forget_all)),
+        World(erases="at once", rules=Rules(forget=broken.forget_all)),
     ),
     "a person has a key forgotten under its lease": (
         OVERLAP,
-        World(erases=True, rules=Rules(forget=broken.forget_under_a_lease)),
+        World(erases="at once", rules=Rules(forget=broken.forget_under_a_lease)),
     ),
 }
 
@@ -57,14 +57,14 @@ HOLDS: dict[str, World] = {
     "unlocked when the run is over, three nodes, two ticks, go back 1, serial": replace(
         SERIAL, nodes=nodes(1, 1, 2), unlocks="dead", back=1
     ),
-    "forgotten by a person, nobody forgets, serial": replace(SERIAL, nodes=nodes(1, 1), erases=True),
-    "forgotten by a person, forget 1": World(erases=True, forget=1),
-    "forgotten by a person, one late request, a commit too": World(erases=True, late=1, late_commits=True),
+    "forgotten by a person, nobody forgets, serial": replace(SERIAL, nodes=nodes(1, 1), erases="at once"),
+    "forgotten by a person, forget 1": World(erases="at once", forget=1),
+    "forgotten by a person, one late request, a commit too": World(erases="at once", late=1, late_commits=True),
     "forgotten by a person, three nodes, two ticks, forget 1, serial": replace(
-        SERIAL, nodes=nodes(1, 1, 2), erases=True, forget=1
+        SERIAL, nodes=nodes(1, 1, 2), erases="at once", forget=1
     ),
     "forgotten and unlocked by a person, attempts 2, serial": replace(
-        SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), erases=True, unlocks="dead", fails=True
+        SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), erases="at once", unlocks="dead", fails=True
     ),
 }
 
@@ -74,6 +74,7 @@ LIMITS: dict[str, tuple[str, World]] = {
         OVERLAP,
         replace(AROUND, forget=1, adopts_without=True),
     ),
+    "a person's forget is executed late, at one voter": (TWICE, World(erases="late")),
     "a person ends the lease of a run that lives": (OVERLAP, World(TWO_TICKS, unlocks="alive")),
 }
 

@@ -178,6 +178,7 @@ HOLDS: dict[str, World] = {
     "three late requests, forget 1": World(forget=1, late=3),
     "everybody ends in the end": TRYING,
     "everybody ends in the end, two ticks": replace(TRYING, nodes=TWO_TICKS),
+    "everybody ends in the end, though a voter forgets a run that has ended": replace(TRYING, forget=1, lossless=True),
     "everybody ends in the end, though nodes die and are polite": replace(
         TRYING, yields=True, deaths=True, watch_exits=True
     ),
@@ -200,9 +201,9 @@ LIMITS: dict[str, tuple[str, World]] = {
         replace(SERIAL, nodes=nodes(2, 2, 1), watch_exits=True),
     ),
     "held is heard of a commit that is forgotten then": (QUIET_EXIT, World(forget=1, watch_exits=True)),
-    "a run is known to a quorum, one forgets it: the next node can only give up aloud": (
+    "a run whose node died is known to a quorum, one forgets it: the next node can only give up aloud": (
         NO_END,
-        replace(TRYING, forget=1, lossless=True),
+        replace(TRYING, forget=1, lossless=True, deaths=True),
     ),
 }
 
@@ -249,7 +250,8 @@ LONG = frozenset(
         "everybody ends in the end, two ticks",
         "everybody ends in the end, though nodes die and are polite",
         "polite nodes, a tick that nobody ran can be run",
-        "a run is known to a quorum, one forgets it: the next node can only give up aloud",
+        "everybody ends in the end, though a voter forgets a run that has ended",
+        "a run whose node died is known to a quorum, one forgets it: the next node can only give up aloud",
         *people.LONG,
         *takeovers.LONG,
         *BOUNDED,

@@ -59,6 +59,10 @@ HOLDS: dict[str, World] = {
     "failover: attempts 2, three nodes stay and are polite, serial": replace(
         POLITE, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), serial=True, lossless=True
     ),
+    "failover: attempts 2, runs fail or are given back, forget 1": World(TWO, fails=True, give_back=True, forget=1),
+    "failover: attempts 2, three nodes, runs fail or are given back, forget 1, serial": replace(
+        SERIAL, nodes=nodes(1, 1, 1, attempts=(2, 2, 2)), fails=True, give_back=True, forget=1
+    ),
     "failover: attempts 3, three nodes stay, serial": replace(STAYING, nodes=THREE, serial=True, lossless=True),
     "failover: attempts 3, three nodes are polite, forget 1, serial": replace(
         SERIAL, nodes=THREE, fails=True, yields=True, forget=1
@@ -75,6 +79,8 @@ LONG = frozenset(
     (
         "failover: attempts 2, three nodes that die or fail, forget 1, serial",
         "failover: attempts 2, commands fail, go back 1",
+        "failover: attempts 2, runs fail or are given back, forget 1",
+        "failover: attempts 2, three nodes, runs fail or are given back, forget 1, serial",
         "failover: attempts 2, commands fail, one late request, a commit too",
         "failover: attempts 2, commands fail, late oks, forget 1",
         "failover: attempts 2, nodes stay and are polite, lossless",

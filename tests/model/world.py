@@ -121,7 +121,7 @@ class World:
     deaths: bool = False  # a node that contends or runs may die: steps of their own, for what watches the others
     adopts_without: bool = False  # a person who adopts may do without a voter
     unlocks: str = ""  # a person ends the lease of a run that is "dead", or of one that is "alive"
-    erases: bool = False  # a person has the key forgotten, voter by voter
+    erases: str = ""  # a person has the key forgotten, voter by voter: "at once", or when he has long gone, "late"
     fails: bool = False  # a command may fail, which counts as the death of its node, as a lost lease does
     lost_is_done: bool = False  # with --failover too, a run that was stopped since its lease was lost is done
     give_back: bool = False  # a command may be broken off by its operator: its run is given back

@@ -1,0 +1,88 @@
+"""python -m tests.figures [fair|takeover|handover|leader]...: see the package."""
+
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+from tests.commands import ROOT, between
+from tests.figures import fair, handover, leader, takeover
+from tests.servers import Cluster, Server, start_servers
+
+BEGIN, END = "<!-- figures: written by the run -->\n", "<!-- end of figures -->\n"
+THREE = {f"n{number}": 100.0 * number for number in range(3)}
+TEN = {f"n{number}": 50.0 * number for number in range(10)}
+
+Rows = Iterable[tuple[str, str]]
+
+
+def where(servers: list[Server]) -> list[str]:
+    return [word for server in servers for word in ("--redis", server.url)]
+
+
+def shares(servers: list[Server]) -> Rows:
+    """All at once: each is a key of its own."""
+    urls = where(servers)
+    plays: dict[str, Callable[[], fair.Turns]] = {
+        "three nodes at 0, 100, 200 ms, 300 ticks": lambda: fair.play(urls, THREE, 300, 1.0, "--prefix", "a"),
+        "the same with --no-fair": lambda: fair.play(urls, THREE, 300, 1.0, "--prefix", "b", "--no-fair"),
+        "the same, n0 killed midway": lambda: fair.play(urls, THREE, 300, 1.0, "--prefix", "c", dies=("n0", 150)),
+        "ten nodes at 0 to 450 ms, 500 ticks": lambda: fair.play(urls, TEN, 500, 1.5, "--prefix", "d"),
+    }
+    with ThreadPoolExecutor(len(plays)) as pool:
+        running = {name: pool.submit(play) for name, play in plays.items()}
+        for name, future in running.items():
+            turns = future.result()
+            counts = ", ".join(f"{node} {turns.shares[node]}" for node in sorted(turns.shares))
+            yield f"runs of {name}", f"{counts}; start after {turns.delay:.1f} ms (median)"
+
+
+def takeovers(servers: list[Server]) -> Rows:
+    times = takeover.play(where(servers), 30)
+    text = f"{min(times):.1f} to {max(times):.2f} s, median {median(times):.1f} s; the lease is {takeover.LEASE:.0f} s"
+    yield "from kill -9 of all of a node's processes to the next start, 30 trials", text
+
+
+def handovers(servers: list[Server]) -> Rows:
+    with Cluster() as cluster:
+        places = (
+            ("three servers", where(servers), servers),
+            ("a cluster", ["--redis", cluster.urls[0]], cluster.masters()),
+        )
+        for name, urls, asked in places:
+            for waiters in (1, 3, 8):
+                found = handover.play(urls, asked, waiters, 150)
+                text = f"median {found.percentile(0.5):.1f} ms, 99 % {found.percentile(0.99):.1f} ms; "
+                text += f"{found.rate:.1f} commands a second and waiter"
+                yield f"from one command to the next, {name}, {waiters} waiting, {len(found.gaps)} times", text
+
+
+def leaders(servers: list[Server]) -> Rows:
+    found = leader.play(where(servers), pods=5, rounds=3, apart=2.0)
+    text = f"{found.count} leaders, {found.overlaps} times two at once, at most {found.without:.0f} ms without one"
+    yield "rolling restart of 5 pods, 2 s apart, three times around", text
+
+
+ALL: dict[str, Callable[[list[Server]], Rows]] = {
+    "handover": handovers,
+    "leader": leaders,
+    "takeover": takeovers,
+    "fair": shares,
+}
+
+
+def main(words: list[str]) -> None:
+    rows = []
+    for name in words or list(ALL):
+        servers = start_servers(3)
+        for what, text in ALL[name](servers):
+            sys.stdout.write(f"{what}: {text}\n")
+            sys.stdout.flush()
+            rows.append(f"| {what} | {text} |")
+        for server in servers:
+            server.close()
+    if not words:
+        between(ROOT / "tests" / "README.md", BEGIN, END, "\n".join(["| what | figures |", "| --- | --- |", *rows]))
+
+
+main(sys.argv[1:])
