@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ from cronlock.crontab import Sources, own_lines
 from cronlock.errors import Refused, Unreachable
 from cronlock.hold import LOST, TIMED_OUT
 from cronlock.lock.local import state_directory
-from cronlock.options import BY_FLAG, GROUPS, OPTIONS, Option
+from cronlock.options import GROUPS, ONE_CALL, OPTIONS, Option
+from cronlock.run import WAITED
 from cronlock.schedule import Schedule
 from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
 from tests.servers import Server
@@ -26,7 +28,9 @@ README = (ROOT / "README.md").read_text()
 MAN_PAGE = ROOT / "man" / "cronlock.1"
 EXAMPLE = ROOT / "crontab.example"
 INSTALLED = Path("/etc/cron.d/cronlock-example")
-OTHERS = {"--yes", "--help", "--version"}  # click's own
+OTHERS = {"--help", "--version"}  # click's own
+ALL = (*OPTIONS, *ONE_CALL)
+KNOWN = {flag for option in ALL for flag in option.flags} | OTHERS
 
 
 @pytest.fixture
@@ -125,7 +129,7 @@ def flags_in(text: str) -> set[str]:
 # Options
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+@pytest.mark.parametrize("option", ALL, ids=lambda option: option.name)
 def test_every_option_stands_in_the_man_page_in_its_group(option: Option) -> None:
     """With its short name and what it takes, as in --help."""
     group = re.search(
@@ -141,11 +145,11 @@ def test_the_man_page_has_the_groups_of_help_in_its_order() -> None:
 
 
 def test_the_man_page_names_no_option_that_is_not_there() -> None:
-    assert flags_in(plain(MAN_PAGE.read_text())) <= set(BY_FLAG) | OTHERS
+    assert flags_in(plain(MAN_PAGE.read_text())) <= KNOWN
 
 
 def test_the_readme_names_no_option_that_is_not_there() -> None:
-    assert flags_in(README) <= set(BY_FLAG) | OTHERS
+    assert flags_in(README) <= KNOWN
 
 
 # Statuses, messages, variables
@@ -157,7 +161,7 @@ def test_readme_and_man_page_have_the_same_exit_statuses() -> None:
 
 def test_the_exit_statuses_are_those_of_the_program() -> None:
     statuses = {status for status, _ in table("exit status") if status.isdigit()}
-    own = (Refused.status, Unreachable.status, LOST, TIMED_OUT, CANNOT_EXECUTE, NOT_FOUND)
+    own = (WAITED, Refused.status, Unreachable.status, LOST, TIMED_OUT, CANNOT_EXECUTE, NOT_FOUND)
     assert statuses == {str(status) for status in own}
 
 
@@ -221,9 +225,19 @@ def test_a_command_of_the_readme_runs(line: str, shell: Callable[[str], subproce
     [readme_key] = re.findall(r"--key (\S+)", line)
     key = own_key()
     prints = {"hello": "it works", "report": "schedule     */15 8-17 * * 1-5", "show": f"CRONLOCK_RUN_KEY={key}"}
+    prints["deploy"] = "my turn"
     done = shell(line.rpartition("&& ")[2].replace(".venv/bin/", "").replace(f"--key {readme_key}", f"--key {key}"))
     assert (done.returncode, done.stderr) == (0, "")
     assert prints[readme_key] in done.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if "cronlock pause" in line or "cronlock resume" in line])
+def test_what_the_readme_says_to_the_voters_is_understood(line: str, shell: Callable[[str], Any]) -> None:
+    """With a key of its own."""
+    key = own_key()
+    done = shell(line.replace("nightly", key))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{key}: ")
 
 
 def test_the_readme_has_the_two_commands_that_set_up_first() -> None:
@@ -281,7 +295,7 @@ def test_the_rights_of_the_readme_are_those_that_the_script_uses() -> None:
     script = (ROOT / "cronlock" / "lock" / "scripts" / "record.lua").read_text()
     called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", script)}
     given = {right[1:] for right in rights() if right[0] == "+"}
-    assert given == called | {"cluster|slots", "evalsha", "eval"}
+    assert given == called | {"cluster|slots", "evalsha", "eval", "subscribe"}
 
 
 # The man page

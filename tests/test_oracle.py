@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.nemesis.faults import FAULTS
-from tests.nemesis.journal import Attempt, Run, read
+from tests.nemesis.journal import Attempt, Pause, Run, look_at_ends, read
 from tests.nemesis.oracle import Rules, judge, stale
 from tests.nemesis.report import Report
 from tests.nemesis.table import BEGIN, END, broken, write
@@ -14,6 +14,10 @@ from tests.nemesis.table import BEGIN, END, broken, write
 TICKS = [f"2026-11-22T05:0{n}:00Z" for n in range(4)]
 STRICT = Rules()
 LOUD = Rules(loud=frozenset({122}), may_miss=True)
+FAILOVER = Rules(attempts=3, gives_back=False)
+EACH = Rules(each=True)
+PAUSED = Rules(pauses=(Pause(begin=20, done=21, resume=25, over=26),))
+WAITING = Rules(loud=frozenset({75}), wait=15, calm=frozenset({0}))
 
 
 def ran(tick: int, start: float, end: float | None, **more: Any) -> Run:
@@ -49,8 +53,10 @@ def test_it_sees_a_tick_that_ran_twice() -> None:
 
 
 def test_a_run_that_was_told_to_end_may_be_repeated() -> None:
-    """It was given back."""
-    assert kinds([ran(0, 1, 2, signal=15), ran(0, 8, 9, token=101)]) == []
+    """It was given back; but not where nobody gives anything back, for then it was the guard that told it."""
+    runs = [ran(0, 1, 2, signal=15), ran(0, 8, 9, token=101)]
+    assert kinds(runs) == []
+    assert kinds(runs, rules=Rules(gives_back=False)) == ["twice"]
 
 
 @pytest.mark.parametrize("token", [99, 100])
@@ -124,6 +130,100 @@ def test_it_sees_a_node_that_is_busy_or_does_not_end() -> None:
     assert kinds([ran(1, 20, 21)], [tried(1, 20, 21.1, cpu=4)]) == ["slow"]
 
 
+def died(tick: int, start: float, end: float | None = None, **more: Any) -> Run:
+    """A run that failed, or was killed."""
+    return ran(tick, start, end, **{"open": True, "died": True} | more)
+
+
+def test_a_run_that_died_may_be_repeated_by_nodes_that_stay() -> None:
+    """Three times in all, and not without --failover."""
+    runs = [died(0, 1 + n, 1.5 + n, node=f"n{n}", token=100 + n) for n in range(4)]
+    assert kinds(runs[:3], rules=FAILOVER) == []
+    assert kinds(runs, rules=FAILOVER) == ["twice"]
+    assert kinds(runs[:2]) == ["twice"]
+
+
+def test_it_sees_a_takeover_of_a_run_whose_end_was_told() -> None:
+    """But one whose end no quorum may have heard of can be taken over."""
+    again = ran(0, 8, 9, token=101, node="n2")
+    assert kinds([ran(0, 1, 2), again], rules=FAILOVER) == ["twice"]
+    assert kinds([ran(0, 1, 2, open=True), again], rules=FAILOVER) == []
+
+
+def test_it_sees_a_tick_that_was_left_when_its_run_had_died() -> None:
+    """A node stayed, was told that the tick was done, and nobody runs it any more."""
+    stayed = tried(0, 1, 9, node="n2", said="done: the tick ran on n1")
+    assert kinds([died(0, 1)], [stayed], FAILOVER) == ["abandoned"]
+    assert kinds([died(0, 1), ran(0, 7, 8, token=101, node="n3")], [stayed], FAILOVER) == []
+    assert kinds([ran(0, 1, 2, open=True)], [stayed], FAILOVER) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [ran(1, 8, 9)],
+        [died(0, 3, 4, node="n3", token=101), died(0, 5, 6, node="n4", token=102)],
+    ],
+    ids=["a newer tick has begun", "it was tried often enough"],
+)
+def test_what_excuses_who_does_not_take_over(more: list[Run]) -> None:
+    """There is nothing left to be done."""
+    assert kinds([died(0, 1, 2), *more], [tried(0, 1, 9, node="n2")], FAILOVER) == []
+
+
+def test_attempts_that_wrote_nothing_count_where_they_may_have_begun() -> None:
+    """Two nodes that were killed before their commands' first lines, say."""
+    stayed, killed = tried(0, 1, 9, node="n2"), [tried(0, 1, 5, node=f"n{n}", harmed=True, status=-9) for n in (3, 4)]
+    assert kinds([died(0, 1)], [stayed, *killed], FAILOVER) == []
+    assert kinds([died(0, 1)], [stayed, killed[0]], FAILOVER) == ["abandoned"]
+
+
+def test_with_each_every_node_is_judged_by_itself() -> None:
+    """Runs of two nodes may overlap, and their tokens and ticks are their own; on one node nothing of that may be."""
+    assert kinds([ran(0, 1, 3), ran(0, 2, 4, node="n2", token=50)], rules=EACH) == []
+    assert kinds([ran(0, 1, 3), ran(1, 2, 4)], rules=EACH) == ["overlap"]
+    assert kinds([ran(0, 1, 3), ran(0, 4, 5, token=101)], rules=EACH) == ["twice"]
+    assert kinds([ran(0, 1, 3), ran(1, 4, 5, token=99)], rules=EACH) == ["token"]
+    assert kinds([ran(0, 1, 3)], [tried(0, 1, 3), tried(0, 1, 2, node="n2")], EACH) == ["silent"]
+
+
+def test_it_sees_a_run_that_begins_in_a_pause() -> None:
+    """For which the voters were asked when all of them had it; one that had asked before may begin."""
+    assert kinds([ran(0, 22, 23)], rules=PAUSED) == ["paused"]
+    assert kinds([ran(0, 22, 23, won=20.9), ran(1, 25.5, 27)], rules=PAUSED) == []
+
+
+def test_a_tick_that_was_paused_is_not_missed() -> None:
+    """Only as long as the pause lasts."""
+    assert kinds([], [tried(1, 24, 25, said="paused until resumed")], PAUSED) == []
+    assert kinds([], [tried(1, 27, 28, said="paused until resumed")], PAUSED) == ["silent"]
+
+
+def test_it_sees_who_waits_for_a_lock_and_goes_home_too_early() -> None:
+    """Without a run and without a word, or before the wait is over; also in vain, where all is well."""
+    assert kinds([ran(1, 20, 21)], [tried(1, 20, 21)], WAITING) == []
+    assert kinds([], [tried(1, 20, 21)], WAITING) == ["unserved"]
+    assert kinds([], [tried(1, 20, 30, status=75)], WAITING) == ["unserved"]
+    assert kinds([], [tried(1, 20, 36, status=75)], WAITING) == []
+    assert kinds([], [tried(0, 20, 36, status=75)], WAITING) == ["unserved"]
+
+
+def test_a_run_is_open_when_the_voters_may_not_know_of_its_end() -> None:
+    """Its command died, or its cronlock was harmed, lost the lease, or says that nobody heard."""
+    ends = [
+        tried(0, 1, 2, harmed=True),
+        tried(0, 1, 2, status=123),
+        tried(0, 1, 2, said="but no quorum heard of it: x"),
+    ]
+    for end in ends:
+        runs = [ran(0, 1, 2)]
+        look_at_ends(runs, [end])
+        assert runs[0].open
+    runs = [ran(0, 1, 2), ran(1, 1, 2, died=True)]
+    look_at_ends(runs, [tried(0, 1, 2), tried(1, 1, 2)])
+    assert [run.open for run in runs] == [False, True]
+
+
 def test_stale_writes_are_those_that_a_resource_would_refuse() -> None:
     """The end of a run, written after a newer token had begun to write."""
     assert stale([ran(0, 1, 5), ran(1, 4, 6)]) == 1
@@ -142,6 +242,14 @@ def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
         ran(0, 1, 2, token=1_000_500, won=0.5, signal=15, died=True),
         ran(1, 3, None, token=1_005_000, attempt=2, node="n2", pid=2, beside=True, died=True),
     ]
+
+
+def test_a_command_that_failed_died_where_that_is_tried_again(tmp_path: Path) -> None:
+    """With --retry-failed."""
+    path = tmp_path / "journal"
+    path.write_text(f"start 1.0000 {TICKS[0]} 1000500 1 n1 1 0\nend 2.0000 {TICKS[0]} 1000500 1 n1 1 0 7\n")
+    assert [run.died for run in read(path, epoch=1000, retries=True)] == [True]
+    assert [run.died for run in read(path, epoch=1000)] == [False]
 
 
 def reports() -> list[Report]:
