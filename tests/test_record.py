@@ -271,6 +271,98 @@ def test_a_tick_is_late_from_its_limit_on_but_done_comes_first(voter: Voter) -> 
     assert voter.prepare("b", late_at=NOW - 1)["answer"] == "done"
 
 
+def test_a_takeover_may_start_later_than_a_first_run(voter: Voter) -> None:
+    """Until the next tick, also after a run that was given back; --again is no takeover, nor is another tick."""
+    later = {"attempts": 3, "late_at": NOW, "over_at": NOW + 10_000}
+    assert voter.prepare("b", **later)["answer"] == "late"
+    voter.run("a")
+    voter.now += LEASE
+    assert voter.prepare("b", **later | {"over_at": voter.now + 1})["answer"] == "ok"
+    voter.release("b")
+    assert voter.prepare("b", **later | {"over_at": voter.now})["answer"] == "late"
+    assert voter.prepare("b", again=1, **later | {"over_at": 0})["answer"] == "late"
+    assert voter.prepare("b", LATER, **later | {"over_at": 0})["answer"] == "late"
+    assert voter.extend("a") == "ok"
+    assert voter.finish("a", state="back") == "ok"
+    assert voter.prepare("b", **later | {"over_at": voter.now + 1})["answer"] == "ok"
+
+
+def test_an_answer_counts_only_when_it_is_asked_for_the_first_time(voter: Voter) -> None:
+    """Whoever waits asks again and again, and is one who was held."""
+    voter.run("a")
+    for counts in (1, 0, 0):
+        assert voter.prepare("b", counts=counts)["answer"] == "held"
+    assert voter.copy.nodes["held:web-b"] == 1
+
+
+# What a person does
+
+
+def test_a_look_changes_nothing(voter: Voter) -> None:
+    """It tells who holds it, and for how long."""
+    voter.run("a")
+    before = dict(voter.copy.record)
+    seen = voter.ask("look", "person")
+    assert (seen["answer"], seen["kind"], seen["node"], seen["left"]) == ("ok", "run", "web-a", LEASE)
+    assert voter.copy.record == before
+
+
+def test_unlock_ends_the_lease_of_the_run_that_was_seen(voter: Voter) -> None:
+    """Not of a newer one, and not of a node that asks; the attempt stays used, and the history tells."""
+    voter.prepare("a")
+    assert voter.ask("unlock", "person", token=0)["answer"] == "other"
+    assert voter.commit("a") == "ok"
+    assert voter.ask("unlock", "person", token=6)["answer"] == "other"
+    assert voter.ask("unlock", "person", token=7)["answer"] == "ok"
+    assert voter.ask("look", "person")["left"] == 0
+    assert (voter["state"], voter["attempt"], voter["outcome"]) == ("running", 1, "unlocked")
+    assert voter.copy.history[0].split("\t")[-2] == "unlocked"
+    assert voter.prepare("b")["answer"] == "done"
+    assert voter.prepare("b", attempts=3)["answer"] == "ok"
+
+
+def test_a_commit_that_comes_after_unlock_is_refused_and_a_living_holder_goes_on(voter: Voter) -> None:
+    """Its next extension takes the lease back, unless somebody came in between."""
+    voter.run("a")
+    voter.ask("unlock", "person", token=7)
+    assert voter.commit("a") == "other"
+    assert voter.extend("a") == "ok"
+    assert voter.ask("look", "person")["left"] == LEASE
+    voter.ask("unlock", "person", token=7)
+    voter.run("b", 8, LATER)
+    assert voter.extend("a") == "newer"
+
+
+def test_forget_leaves_the_token_and_nothing_of_ticks_counts_and_history(voter: Voter) -> None:
+    """Never under a live lease; a copy without a token is gone."""
+    assert voter.ask("forget", "admin", retention=RETENTION)["answer"] == "ok"
+    assert (voter.copy.record, voter.copy.expires) == ({}, 0)
+    voter.prepare("a")
+    assert voter.ask("forget", "admin", retention=RETENTION)["answer"] == "busy"
+    voter.commit("a")
+    assert voter.ask("forget", "admin", retention=RETENTION)["answer"] == "held"
+    voter.finish("a")
+    voter.pause(-1)
+    assert voter.ask("forget", "admin", retention=RETENTION)["answer"] == "ok"
+    left = {"token": 7, "settings": "1 3", "settings_by": "web-a", "run_id": "aaaa", "outcome": "forgotten"}
+    assert voter.copy.record == left
+    assert (voter.copy.nodes, voter.copy.history) == ({}, [])
+    assert voter.copy.expires == voter.now + RETENTION
+    assert voter.prepare("b")["answer"] == "ok"
+
+
+def test_a_nodes_own_record_is_paused_with_its_key_and_forgotten_alone(voter: Voter) -> None:
+    """With --each: the nodes of others stay."""
+    voter.copy.main = {"paused_until": -1, "pause_reason": "x"}
+    answer = voter.prepare("a")
+    assert (answer["answer"], answer["paused_until"], answer["pause_reason"]) == ("paused", -1, "x")
+    voter.copy.main = {}
+    voter.ran("a")
+    voter.copy.nodes["seen:web-c"] = TICK
+    assert voter.ask("forget", "a", retention=RETENTION)["answer"] == "ok"
+    assert voter.copy.nodes == {"seen:web-c": TICK}
+
+
 @pytest.mark.parametrize("off", [CLOCK_LIMIT + 1, -CLOCK_LIMIT - 1])
 def test_a_node_with_a_wrong_clock_is_refused_whatever_it_asks(voter: Voter, off: int) -> None:
     """Before all else, and it leaves no tick behind that others would have to wait for."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import environment, home
+from tests.commands import environment, home, start_cronlock, wait_until
 
 FORBIDDEN = set(
     "click redis rich asyncio logging subprocess typing dataclasses pathlib importlib.resources secrets hashlib uuid"
@@ -27,7 +27,7 @@ main()
 """
 
 
-def modules(*words):
+def modules(*words, err=""):
     """All modules in memory after a run, in a Python without site-packages' start-up files beyond the usual."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, "run", *map(str, words)],
@@ -38,7 +38,7 @@ def modules(*words):
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, err in done.stderr, bool(done.stderr)) == (0, True, bool(err))
     return set(Path(home(), "modules").read_text().split())
 
 
@@ -78,6 +78,18 @@ def test_a_held_run_imports_no_more(server):
     words = ("--redis", server.url, "--key", "job", "--tick", "2026-11-20T02:00Z", "--", "true")
     modules(*words)
     assert (modules(*words) - bare()) & FORBIDDEN == set()
+
+
+def test_who_goes_home_does_not_pay_for_those_who_stay(server):
+    """Nor does who waits where no terminal is pay for one: rich costs 100 ms."""
+    words = ("--redis", server.url, "--key", "job", "--tick", "2026-11-20T02:00Z", "--", "true")
+    modules(*words)
+    assert not modules(*words) & {"cronlock.stay", "cronlock.lock.ears"}
+    start_cronlock("run", *words[:4], "--schedule", "none", "--", "sh", "-c", "touch ready; sleep 2")
+    wait_until(Path(home(), "ready").exists)
+    waited = modules(*words[:4], "--schedule", "none", "--wait", "20s", "--", "true", err="waiting at most 20s")
+    assert "cronlock.stay" in waited
+    assert (waited - bare()) & FORBIDDEN == set()
 
 
 def test_only_local_imports_json(local_key):
