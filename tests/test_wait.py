@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, descendants, home, kill_all, start_cronlock, wait_until
+from tests.commands import about, cronlock, descendants, home, kill_all, start_cronlock, wait_until
 from tests.figures.handover import subscribed
 from tests.servers import Proxy, Server
 from tests.terminals import Terminal
@@ -210,6 +210,44 @@ def test_ctrl_c_ends_a_wait_at_a_terminal(terminal: Terminal, local_key: str):
     terminal.ctrl("C")
     terminal.prompt()
     assert terminal.run("echo $?") == "130\n"
+
+
+# --splay
+
+
+def test_a_splay_is_at_random_and_at_most_so_long(servers):
+    """The tick is fixed before; a signal ends it at once."""
+    words = ("--key", "job", *TICK, "--splay", "1s", "--", "true")
+    begun = time.monotonic()
+    started = [start_cronlock("run", *where(servers), "--node", f"n{number}", *words) for number in range(6)]
+    ends = []
+    while started:
+        ended = [process for process in started if process.poll() is not None]
+        started = [process for process in started if process not in ended]
+        ends += [time.monotonic() - begun] * len(ended)
+        time.sleep(0.01)
+    assert max(ends) - min(ends) > 0.05, "they did not all ask at once"
+    assert max(ends) < 6
+    process = start(servers, *NEXT, "--splay", "50s", *SLEEPER)
+    wait_until(lambda: _catches(process.pid, signal.SIGTERM), message="its handlers")
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode == 143
+
+
+def test_a_splay_longer_than_the_run_may_be_late_is_refused(servers):
+    """By --start-within, or by the next tick."""
+    within = ("--start-within", "10s", "--splay", "11s")
+    for words in ((*TICK, *within), ("--schedule", "* * * * *", "--splay", "61s")):
+        done = cronlock("run", *where(servers), "--key", "job", *words, "--", "echo", "ran")
+        assert (done.returncode, done.stdout) == (125, "")
+        assert "--splay " in done.stderr
+        assert "is too long: the run must start within " in done.stderr
+
+
+def _catches(pid, number):
+    caught = int(about(pid).get("SigCgt", "0"), 16)
+    return bool(caught >> (number - 1) & 1)
 
 
 # A daemon that runs on exactly one node
