@@ -7,43 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
-from tests.figures.handover import subscribed
+from tests.commands import cronlock, home, kill_all, wait_until
+from tests.staying import held, start, staying, where
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")
 SHORT = ("--failover", "--ttl", "7s")
-SLEEPER = ("--", "sh", "-c", "touch ready; exec sleep 60")
 TELL = ("--", "sh", "-c", 'echo "$CRONLOCK_RUN_NODE $CRONLOCK_RUN_ATTEMPT"')
-
-
-def where(servers):
-    return [word for server in servers for word in ("--redis", server.url)]
-
-
-def start(servers, *words, **kw):
-    return start_cronlock("run", *where(servers), "--key", "job", *words, **kw)
-
-
-def held(servers, *words):
-    """A run that goes on."""
-    process = start(servers, "--node", "web-1", *words, *SLEEPER)
-    wait_until(Path(home(), "ready").exists, message="the command")
-    return process
-
-
-def standby(servers, *words, **kw):
-    """A cronlock that has subscribed."""
-    before = subscribed(servers)
-    process = start(servers, *words, **kw)
-    wait_until(lambda: subscribed(servers) > before, message="the standby")
-    return process
 
 
 def test_a_tick_moves_when_its_node_dies(servers):
     """When the lease is over, not before and not much later; who takes over says that the last run never ended."""
     holder = held(servers, *TICK, *SHORT)
-    other = standby(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
+    other = staying(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
     kill_all(holder)
     out, err = other.communicate(timeout=30)
     assert (other.returncode, out) == (0, "web-2 2\n")
@@ -54,7 +30,7 @@ def test_a_finished_tick_sends_the_others_home_quietly(servers):
     """At once, with status 0 and not a byte."""
     holder = start(servers, *TICK, *SHORT, "--", "sh", "-c", "touch ready; while [ ! -e over ]; do sleep 0.05; done")
     wait_until(Path(home(), "ready").exists, message="the command")
-    others = [standby(servers, *TICK, *SHORT, "--node", f"n{number}", *TELL) for number in range(3)]
+    others = [staying(servers, *TICK, *SHORT, "--node", f"n{number}", *TELL) for number in range(3)]
     begun = time.monotonic()
     (home() / "over").touch()
     assert [process.communicate(timeout=20) for process in (holder, *others)] == [("", "")] * 4
@@ -65,7 +41,7 @@ def test_a_finished_tick_sends_the_others_home_quietly(servers):
 def test_a_run_that_is_given_back_goes_on_at_once_elsewhere(servers):
     """SIGTERM, as at an eviction: it uses up no attempt."""
     holder = held(servers, *TICK, *SHORT)
-    other = standby(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
+    other = staying(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
     begun = time.monotonic()
     holder.send_signal(signal.SIGTERM)
     assert other.communicate(timeout=20)[0] == "web-2 1\n"
@@ -92,7 +68,7 @@ def test_the_attempts_are_bounded_over_all_nodes(servers):
     words = (*TICK, *SHORT, "--retry-failed")
     first = start(servers, *words, "--", "sh", "-c", log + "touch ready; sleep 60")
     wait_until(Path(home(), "ready").exists, message="the command")
-    others = [standby(servers, *words, "--node", f"n{number}", "--", "sh", "-c", log + "exit 1") for number in range(4)]
+    others = [staying(servers, *words, "--node", f"n{number}", "--", "sh", "-c", log + "exit 1") for number in range(4)]
     kill_all(first)
     ended = [(process.communicate(timeout=40), process.returncode) for process in others]
     assert sorted(status for _, status in ended) == [0, 0, 1, 1]
@@ -121,7 +97,7 @@ def test_a_node_that_lost_its_lease_is_dead_to_the_others(server, proxy_to):
     """It was cut off, and stops its command; the tick goes on elsewhere without --retry-failed."""
     proxy = proxy_to(server)
     holder = held([proxy], *TICK, *SHORT)
-    other = standby([server], *TICK, *SHORT, "--node", "web-2", *TELL)
+    other = staying([server], *TICK, *SHORT, "--node", "web-2", *TELL)
     proxy.drop_requests()
     assert other.communicate(timeout=30)[0] == "web-2 2\n"
     proxy.pass_all()
@@ -149,7 +125,7 @@ def test_start_within_bounds_the_first_start_only(servers):
     schedule = ("--schedule", "* * * * *", "--tz", "UTC", "--tick", minute)
     within = ("--start-within", f"{int(time.time() - minute) + 3}s")
     holder = held(servers, *schedule, *SHORT)
-    other = standby(servers, *schedule, *SHORT, *within, "--node", "web-2", *TELL)
+    other = staying(servers, *schedule, *SHORT, *within, "--node", "web-2", *TELL)
     time.sleep(4)
     late = cronlock("run", *where(servers), "--key", "other", *schedule, *within, "--failover", "--", "echo", "ran")
     assert late.stdout == ""

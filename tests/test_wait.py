@@ -11,13 +11,13 @@ import pytest
 from tests.commands import about, cronlock, descendants, home, kill_all, start_cronlock, wait_until
 from tests.figures.handover import subscribed
 from tests.servers import Proxy, Server
+from tests.staying import SLEEPER, held, start, staying, where
 from tests.terminals import Terminal
 
 PLAIN = ("--schedule", "none")
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")
 SHORT = ("--ttl", "7s")
-SLEEPER = ("--", "sh", "-c", "touch ready; exec sleep 60")
 LEADER = """
 import os, signal, sys, time
 name = os.environ["CRONLOCK_RUN_NODE"]
@@ -35,33 +35,10 @@ while True:
 """
 
 
-def where(servers):
-    return [word for server in servers for word in ("--redis", server.url)]
-
-
-def start(servers, *words, **kw):
-    return start_cronlock("run", *where(servers), "--key", "job", *words, **kw)
-
-
-def held(servers, *words):
-    """A run that goes on."""
-    process = start(servers, "--node", "web-1", *words, *SLEEPER)
-    wait_until(Path(home(), "ready").exists, message="the command")
-    return process
-
-
-def waiting(servers, *words, **kw):
-    """A cronlock that has subscribed."""
-    before = subscribed(servers)
-    process = start(servers, *words, **kw)
-    wait_until(lambda: subscribed(servers) > before, message="the one who waits")
-    return process
-
-
 def test_a_held_lock_is_waited_for(servers):
     """One line when the wait begins, and then the command and its status."""
     holder = held(servers, *PLAIN)
-    process = waiting(servers, *PLAIN, "--wait", "50s", "--", "sh", "-c", "echo ran; exit 7")
+    process = staying(servers, *PLAIN, "--wait", "50s", "--", "sh", "-c", "echo ran; exit 7")
     holder.terminate()
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (7, "ran\n")
@@ -98,7 +75,7 @@ def test_a_run_of_an_older_tick_is_waited_for_and_one_of_the_same_tick_is_not(se
     same = cronlock("run", "-v", *where(servers), "--key", "job", *TICK, "--wait", "50s", "--", "echo", "ran")
     assert (same.returncode, same.stdout) == (0, "")
     assert "held by web-1" in same.stderr
-    newer = waiting(servers, *NEXT, "--wait", "50s", "--", "echo", "ran")
+    newer = staying(servers, *NEXT, "--wait", "50s", "--", "echo", "ran")
     holder.terminate()
     assert newer.communicate(timeout=20)[0] == "ran\n"
 
@@ -119,7 +96,7 @@ def test_start_within_ends_a_wait_too(servers):
 def test_a_signal_ends_the_wait_at_once(servers, number):
     """Nothing is left behind: the next one gets the lock as soon as it is free."""
     holder = held(servers, *PLAIN)
-    process = waiting(servers, *PLAIN, "--wait", "forever", "--", "echo", "ran")
+    process = staying(servers, *PLAIN, "--wait", "forever", "--", "echo", "ran")
     process.send_signal(number)
     process.communicate(timeout=10)
     assert process.returncode == 128 + number
@@ -145,7 +122,7 @@ def test_voters_that_come_and_go_do_not_end_a_wait(fresh_servers: Callable[..., 
     """A subscription that was lost is made again."""
     servers = fresh_servers(3, appendonly="yes", appendfsync="always")
     holder = held(servers, *PLAIN, *SHORT)
-    process = waiting(servers, *PLAIN, *SHORT, "--wait", "forever", "--", "echo", "ran")
+    process = staying(servers, *PLAIN, *SHORT, "--wait", "forever", "--", "echo", "ran")
     for server in servers:
         server.restart()
         wait_until(lambda server=server: subscribed([server]) == 1, timeout=25, message="the subscription")
@@ -157,7 +134,7 @@ def test_an_outage_ends_a_wait(fresh_servers: Callable[..., list[Server]]):
     """When it has lasted for --outage-wait, however long one would wait for a lock that is held."""
     servers = fresh_servers(3)
     held(servers, *PLAIN, *SHORT)
-    process = waiting(servers, *PLAIN, *SHORT, "--wait", "forever", "--outage-wait", "1s", "--", "echo", "ran")
+    process = staying(servers, *PLAIN, *SHORT, "--wait", "forever", "--outage-wait", "1s", "--", "echo", "ran")
     for server in servers[1:]:
         server.kill()
     out, err = process.communicate(timeout=30)
