@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import environment, heir, wait_until
+from tests.commands import ROOT, environment, heir, wait_until
 from tests.test_docs import blocks
 
 pytestmark = pytest.mark.debian
@@ -202,10 +202,14 @@ def assert_the_others_tell_who_had_it(seen):
         for key in ONCE:
             had = seen.had[tick, key]
             assert seen.said[tick, key, had] == "ran: status 0"
-            held = rf"held by {had} since \d\d:\d\d:\d\d, pid \d+"
-            done = rf"done: the tick of {tick.removesuffix(':00Z')}Z ran on {had}; --again runs it once more"
             for other in set(NODES) - {had}:
-                assert re.fullmatch(f"{held}|{done}", seen.said[tick, key, other])
+                assert re.fullmatch(elsewhere(had, tick.removesuffix(":00Z") + "Z"), seen.said[tick, key, other])
+
+
+def elsewhere(node, tick):
+    """The pattern of what the others say of a tick that this node has or had."""
+    held = rf"held by {node} since \d\d:\d\d:\d\d, pid \d+"
+    return rf"{held}|done: the tick of {tick} ran on {node}; --again runs it once more"
 
 
 def assert_they_take_turns(seen):
@@ -215,6 +219,24 @@ def assert_they_take_turns(seen):
             had = seen.had[tick, key]
             later = min(seen.starts[after, key, node] for node in NODES if node != had) - seen.starts[after, key, had]
             assert seen.had[after, key] != had or later > PROMPT, (key, after, later)
+
+
+def test_the_log_that_the_readme_shows_is_of_such_a_run():
+    """Each minute one node ran each of the two jobs and the others name it; in three minutes it went round."""
+    [text] = re.findall(r"^```\n(web-1\$ .*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    logs = dict(re.findall(r"^(web-\d)\$ .*\n((?:cronlock: .*\n)+)", text, re.MULTILINE))
+    assert tuple(logs) == NODES
+    for key in (EACH, *ONCE):
+        said = {node: re.findall(rf"^cronlock: {key}: (.*)$", log, re.MULTILINE) for node, log in logs.items()}
+        minutes = [dict(zip(NODES, lines, strict=True)) for lines in zip(*said.values(), strict=True)]
+        assert len(minutes) == MINUTES
+        ran = [[node for node, line in minute.items() if line == "ran: status 0"] for minute in minutes]
+        if key == EACH:
+            assert ran == [list(NODES)] * MINUTES
+            continue
+        assert sorted(ran) == [[node] for node in NODES]
+        for minute, [had] in zip(minutes, ran, strict=True):
+            assert all(re.fullmatch(elsewhere(had, ".+"), minute[node]) for node in NODES if node != had)
 
 
 def test_a_line_of_a_users_crontab_is_found_by_that_user(tmp_path, server):

@@ -128,6 +128,16 @@ def test_no_tick_is_lost_to_politeness() -> None:
     shares(world.calls)
 
 
+def test_the_next_tick_sends_those_home_who_stay() -> None:
+    """With --failover: the run goes on, and they do not outlive their tick."""
+    world = World(random.Random(5), 3, Calm())
+    terms = Terms(lease=10_000, period=PERIOD, failover=True)
+    holder, other = (world.call(at, node, 0, terms, Job(90_000)) for at, node in ((0, "n0"), (100, "n1")))
+    world.play(120_000)
+    assert (holder.outcome, other.outcome) == ("ran", "held")
+    assert PERIOD * 1000 <= (other.ended or 0) < PERIOD * 1000 + 1_000
+
+
 # Real nodes
 
 
@@ -164,7 +174,7 @@ def test_a_lock_is_handed_on_and_hardly_anything_is_asked_meanwhile(place: str, 
     voters = request.getfixturevalue(place)
     cluster = isinstance(voters, Cluster)
     urls = ["--redis", voters.urls[0]] if cluster else where(voters)
-    found = handover.play(urls, voters.masters() if cluster else voters, waiters=3, rounds=12)
+    found = handover.play(urls, voters.masters() if cluster else voters, waiters=3, rounds=12, quiet=4)
     assert len(found.gaps) >= 11
     assert found.rate < 2
     assert max(found.gaps) < 2_000, "it would be ten seconds"

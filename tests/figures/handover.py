@@ -26,7 +26,7 @@ class Handovers:
         return sorted(self.gaps)[min(len(self.gaps) - 1, int(len(self.gaps) * share))]
 
 
-def play(where: Sequence[str], servers: Sequence[Server], waiters: int, rounds: int) -> Handovers:
+def play(where: Sequence[str], servers: Sequence[Server], waiters: int, rounds: int, quiet: float = QUIET) -> Handovers:
     """So many wait at any time, and one runs; there are so many rounds."""
     journal = new_folder() / "runs"
     words = ["run", *where, "--key", "queue", "--schedule", "none", "--wait", "forever", "--"]
@@ -37,14 +37,14 @@ def play(where: Sequence[str], servers: Sequence[Server], waiters: int, rounds: 
             [*command, str(seconds)], env=environment(), cwd="/", stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
-    first = start(QUIET + SETTLED + 2)
+    first = start(quiet + SETTLED + 2)
     wait_until(journal.exists, message="the first run")
     queue = [start(0.1) for _ in range(waiters + 1)]
     wait_until(lambda: subscribed(servers) > waiters, message="all to wait")
     time.sleep(SETTLED)
     before = _commands(servers)
-    time.sleep(QUIET)
-    rate = (_commands(servers) - before) / QUIET / len(queue)
+    time.sleep(quiet)
+    rate = (_commands(servers) - before) / quiet / len(queue)
     first.wait()
     for _ in range(rounds - 1):
         wait_until(lambda queue=queue: any(process.poll() is not None for process in queue), interval=0.005)
