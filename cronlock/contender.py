@@ -58,10 +58,10 @@ class Pace:
 
 
 class Contender:
-    """This node, asking for the lock on behalf of a command. `waited` is set when it waited for it as --wait wants."""
+    """This node, asking for the lock on behalf of a command."""
 
     def __init__(self, plan: "Plan", voters: "Voters", say: "Say", argv: "Sequence[str]") -> None:
-        self.waited = False
+        self.waited_in_vain = False
         self._plan = plan
         self._voters = voters
         self._clock = voters.clock
@@ -117,7 +117,7 @@ class Contender:
 
             self._stay = Stay(plan, self._voters, self._say)
         goes_on = self._stay.wait(held, candidate.answers)
-        self.waited = self._stay.asked_for
+        self.waited_in_vain = self._stay.ran_out
         return goes_on
 
     def _let_others_go_first(self, wait: int) -> None:

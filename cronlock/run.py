@@ -96,7 +96,7 @@ class Run:
         if isinstance(got, Holder):
             return self._start(got)
         line = outcome(got.kind, got.answer, self.plan.tick)
-        if got.kind == record.HELD and contender.waited:
+        if got.kind == record.HELD and contender.waited_in_vain:
             self.say.always(f"waited in vain: {line}")
             by_default = self.settings.source("conflict-exit-code") == "default"
             return WAITED if by_default else self.settings.conflict_exit_code

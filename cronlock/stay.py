@@ -33,10 +33,10 @@ DEAF_POLL = 700  # ms for each voter between two looks, when they can't tell: be
 
 
 class Stay:
-    """One node's patience with those who hold the key before it. `asked_for`: the operator said --wait."""
+    """One node's patience with those who hold the key before it. `ran_out`: the time that --wait gives is over."""
 
     def __init__(self, plan: "Plan", voters: "Voters", say: "Say") -> None:
-        self.asked_for = False
+        self.ran_out = False
         self.takes_over = False  # it was this tick that another node ran
         self._plan = plan
         self._voters = voters
@@ -54,6 +54,7 @@ class Stay:
         until = self._until_when(held, answers)
         now = self._clock()
         if until <= now:
+            self.ran_out = bool(until)
             return False
         self._token = held.answer["token"]
         if not self._listens:  # what ended before the voters could tell has to be asked for
@@ -71,7 +72,8 @@ class Stay:
         now, tick = self._clock(), held.answer["tick"]
         self.takes_over = self._plan.failover and tick == self._plan.tick
         if self.takes_over:
-            return self._bounded(now, now + self._lease_left(answers))
+            until = self._bounded(now, now + self._lease_left(answers))
+            return until if until > now else 0
         if self._plan.wait and (tick < self._plan.tick or not self._plan.tick):
             self._begin(held, now)
             return min(self._until, self._bounded(now, now + self._lease_left(answers)))
@@ -87,9 +89,8 @@ class Stay:
         holder = outcome(held.kind, held.answer, self._plan.tick)
         if self._shown:
             self._shown.tell(holder, held.answer["start"])
-        if self.asked_for:
+        if self._until:
             return
-        self.asked_for = True
         self._until = now + self._plan.wait
         longest = "" if self._plan.wait == FOREVER else f"at most {spell(self._plan.wait)} "
         if self._say.at_terminal and os.environ.get("TERM", "dumb") != "dumb":

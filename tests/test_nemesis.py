@@ -11,21 +11,20 @@ from tests.nemesis.matrix import play
 from tests.nemesis.table import broken
 
 SHORT = {  # fault: topology, for each commit
-    "restarted empty": "three",
     "restarted old": "cluster",
-    "stopped twice": "three",
     "replies lost": "five",
     "requests lost": "three",
     "dies inside commit": "five",
     "late and forgetful": "three",
-    "cut off": "cluster",
     "can't hear": "three",
     "failover": "cluster",
     "slots moved": "cluster",
     "clock off": "five",
-    "wrapper killed": "three",
     "50 nodes": "three",
     "password changed": "five",
+    "nodes fail over": "three",
+    "waiting": "three",
+    "each, paused": "five",
     "mixed": "cluster",
 }
 

@@ -80,6 +80,18 @@ def test_a_run_of_an_older_tick_is_waited_for_and_one_of_the_same_tick_is_not(se
     assert newer.communicate(timeout=20)[0] == "ran\n"
 
 
+def test_of_those_who_wait_for_an_older_run_one_gets_the_tick_and_the_others_are_held(servers):
+    """That is no wait in vain: status 0, and nothing more is said."""
+    holder = held(servers, *TICK)
+    log = ("--", "sh", "-c", "echo ran; sleep 2")
+    others = [staying(servers, *NEXT, "--wait", "50s", "--node", f"n{number}", *log) for number in range(3)]
+    holder.terminate()
+    ended = [process.communicate(timeout=20) for process in others]
+    assert sorted(out for out, _ in ended) == ["", "", "ran\n"]
+    assert [process.returncode for process in others] == [0, 0, 0]
+    assert all(len(err.splitlines()) == 1 for _, err in ended)
+
+
 def test_start_within_ends_a_wait_too(servers):
     """The outcome is the last answer: held."""
     minute = int(time.time()) // 60 * 60

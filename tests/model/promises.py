@@ -38,8 +38,9 @@ def loses_badly(before: Kept, after: Kept) -> str:
 def wins_badly(node: Node, views: Sequence[View]) -> str:
     """What is wrong with this quorum of ok: one voter that has heard the end of a tick's run stops a takeover."""
     for view in views:
-        ended = isinstance(view, Answer) and view.answer == record.DONE and view.state == "done"
-        if ended and node.tick == view.tick != 0 and not node.again:
+        if not isinstance(view, Answer) or node.again or not node.tick:
+            continue
+        if (view.answer, view.state, view.tick) == (record.DONE, "done", node.tick):
             return f"TAKES OVER WHAT HAS ENDED: one of the voters that it heard says that tick {node.tick} is done"
     return ""
 
