@@ -139,6 +139,8 @@ def _variables(environ: "Mapping[str, str]") -> "dict[str, Any]":
     for variable, text in environ.items():
         if not variable.startswith("CRONLOCK_") or variable.startswith("CRONLOCK_RUN_"):
             continue
+        if variable not in known and _is_service_link(variable, environ):
+            continue
         if variable not in known:
             raise Refused(f"unknown variable {variable}{_nearest(variable, known)}")
         option = known[variable]
@@ -146,6 +148,11 @@ def _variables(environ: "Mapping[str, str]") -> "dict[str, Any]":
         if option.many and not values[option.name]:
             raise Refused(f"{variable}: it is empty")
     return values
+
+
+def _is_service_link(variable: str, environ: "Mapping[str, str]") -> bool:
+    """Whether Kubernetes has set it, for a Service whose name begins with cronlock."""
+    return "KUBERNETES_SERVICE_HOST" in environ and ("_SERVICE_" in variable or "_PORT" in variable)
 
 
 def _value(option: Option, text: str, source: str) -> "Any":

@@ -16,7 +16,7 @@ from cronlock.lock.holder import Holder
 from cronlock.loop import Loop
 from cronlock.options import OPTIONS
 from cronlock.plan import Plan
-from cronlock.say import Say, instant, outcome, since
+from cronlock.say import Say, gave_up, instant, outcome, since
 from cronlock.system import let_go_of_standard_streams, signal
 from cronlock.voters import voters_for
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from cronlock.config import Settings
 
+GAVE_UP = 121  # nobody will do this tick's work any more: whoever looks at the status has to hear of it
 WAITED = 75  # EX_TEMPFAIL of sysexits.h: flock's users take it for "try again"
+SAME_SIGNAL = 20  # ms between a signal to the command and the same one to this process
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 
 
@@ -76,6 +78,7 @@ class Run:
         self.clock = self.voters.clock
         self.guard = Guard(self.loop, self.clock, plan.kill_after)
         self.forwarded: set[int] = set()  # signals that reached the command through this process
+        self.too_late_for: set[int] = set()  # signals that came when it had ended
         self.typed = 0  # the signal of a key that ended the command
 
     def _interrupt(self, number: int) -> None:
@@ -100,6 +103,9 @@ class Run:
             self.say.always(f"waited in vain: {line}")
             by_default = self.settings.source("conflict-exit-code") == "default"
             return WAITED if by_default else self.settings.conflict_exit_code
+        if got.kind == record.DONE and self.plan.failover and gave_up(got.answer, self.plan.tick):
+            self.say.always(f"failed: {line}")
+            return GAVE_UP
         if got.kind == record.LATE:
             self.say.always(line)
         else:
@@ -127,7 +133,10 @@ class Run:
         self.signals.receiver = lambda number: self._forward(hold, number)
         let_go_of_standard_streams()
         status = hold.wait()
-        self.signals.receiver = _ignore  # there is nobody left to forward to
+        self.signals.receiver = self.too_late_for.add  # there is nobody left to forward to
+        if not hold.cause and command.killed_by in GIVE_BACK - self.forwarded:
+            self._listen_once_more(command.killed_by)
+        self.signals.receiver = _ignore
         if hold.keyed and terminal.there and (command.had_terminal or command.killed_by in self.forwarded):
             self.typed = command.killed_by
         if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
@@ -159,8 +168,15 @@ class Run:
         self.say.always(f"{which} on {last['node']} never ended")
 
     def _forward(self, hold: Hold, number: int) -> None:
-        if hold.forward(number):
-            self.forwarded.add(number)
+        (self.forwarded if hold.forward(number) else self.too_late_for).add(number)
+
+    def _listen_once_more(self, ended_by: int) -> None:
+        """Whoever ended the command may have meant this process too: systemd signals a whole control group."""
+        until = self.clock() + SAME_SIGNAL
+        while ended_by not in self.too_late_for and self.clock() < until:
+            self.voters.step(until - self.clock())
+        if ended_by in self.too_late_for:
+            self.forwarded.add(ended_by)
 
     def _tell(self, holder: Holder | None, status: int, cause: int) -> int:
         """Tell the voters and the operator of the end; the exit status."""

@@ -91,6 +91,11 @@ def _writable() -> bool:
     return bool(poll.poll(STALLED))
 
 
+def gave_up(answer: "dict[str, Any]", tick: int) -> bool:
+    """Whether a tick is done only because there were several attempts, and the last one came to nothing."""
+    return bool(answer["tick"] == tick != 0 and answer["attempt"] > 1 and answer["state"] in ("running", "failed"))
+
+
 def outcome(kind: str, answer: "dict[str, Any]", tick: int) -> str:
     """The line for a run that somebody else has, had, or may not have."""
     if kind == "held":
@@ -100,6 +105,9 @@ def outcome(kind: str, answer: "dict[str, Any]", tick: int) -> str:
         return f"paused until {until}" + (f": {answer['pause_reason']}" if answer["pause_reason"] else "")
     if kind == "late":
         return f"late: it is too late for the tick of {instant(tick)}: not started"
+    if gave_up(answer, tick):
+        how = "died" if answer["state"] == "running" else "failed"
+        return f"attempt {answer['attempt']} at the tick of {instant(tick)}, on {answer['node']}, {how} as well"
     if answer["tick"] > tick:
         return f"done: the newer tick of {instant(answer['tick'])} was on {answer['node']}"
     return f"done: the tick of {instant(tick)} ran on {answer['node']}; --again runs it once more"

@@ -232,7 +232,8 @@ def _parse_iso(text: str, zone: str) -> int:
     except ValueError:
         if _like_job(text) and any(letter.isalpha() for letter in text):
             raise Refused(
-                f"tick {text!r} has no time in it: for a Job that was made by hand, give --again instead of --tick"
+                f"tick {text!r} has no time in it: for a Job that was made by hand, give --again instead of --tick "
+                "and --failover"
             ) from None
         raise Refused(
             f"tick {text!r} is no time: give ISO 8601, epoch seconds or the name of a CronJob's Job"

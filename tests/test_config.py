@@ -123,6 +123,15 @@ def test_zero_is_a_value_and_not_nothing(tmp_path: Path) -> None:
     assert told({}, {}, zero, path).outage_wait == 0
 
 
+def test_what_kubernetes_sets_for_a_service_of_that_name_is_no_setting() -> None:
+    """enableServiceLinks: CRONLOCK_PORT and others, in every pod of the namespace."""
+    links = {"CRONLOCK_PORT": "tcp://10.0.0.1:6379", "CRONLOCK_REDIS_SERVICE_HOST": "10.0.0.1"}
+    links |= {"CRONLOCK_PORT_6379_TCP_ADDR": "10.0.0.1", "CRONLOCK_SERVICE_PORT_MAIN": "1"}
+    assert load({}, {**links, "KUBERNETES_SERVICE_HOST": "10.0.0.2"}, []).key is None
+    with pytest.raises(Refused, match="CRONLOCK_PORT"):
+        load({}, links, [])
+
+
 def test_every_option_has_a_variable_and_a_name_in_the_file(tmp_path: Path) -> None:
     """With the same words and the same meaning."""
     texts = {
@@ -131,6 +140,8 @@ def test_every_option_has_a_variable_and_a_name_in_the_file(tmp_path: Path) -> N
         "outage-wait": "2h",
         "max-runtime": "1d",
         "kill-after": "500ms",
+        "wait": "forever",
+        "splay": "2s",
         "on-outage": "skip",
     }
     texts |= {"conflict-exit-code": "75", "redis": "redis://h:1"}

@@ -19,7 +19,7 @@ from cronlock.errors import Refused, Unreachable
 from cronlock.hold import LOST, TIMED_OUT
 from cronlock.lock.local import state_directory
 from cronlock.options import GROUPS, ONE_CALL, OPTIONS, Option
-from cronlock.run import WAITED
+from cronlock.run import GAVE_UP, WAITED
 from cronlock.schedule import Schedule
 from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
 from tests.servers import Server
@@ -161,7 +161,7 @@ def test_readme_and_man_page_have_the_same_exit_statuses() -> None:
 
 def test_the_exit_statuses_are_those_of_the_program() -> None:
     statuses = {status for status, _ in table("exit status") if status.isdigit()}
-    own = (WAITED, Refused.status, Unreachable.status, LOST, TIMED_OUT, CANNOT_EXECUTE, NOT_FOUND)
+    own = (GAVE_UP, WAITED, Refused.status, Unreachable.status, LOST, TIMED_OUT, CANNOT_EXECUTE, NOT_FOUND)
     assert statuses == {str(status) for status in own}
 
 

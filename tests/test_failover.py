@@ -1,5 +1,6 @@
 """--failover and --retry-failed: the others stay, and the tick's work moves when its node dies."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, home, kill_all, wait_until
-from tests.staying import held, start, staying, where
+from tests.commands import cronlock, descendants, home, kill_all, start_cronlock, wait_until
+from tests.staying import SLEEPER, held, start, staying, where
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")
@@ -49,6 +50,21 @@ def test_a_run_that_is_given_back_goes_on_at_once_elsewhere(servers):
     assert holder.wait(10) == 128 + signal.SIGTERM
 
 
+def test_a_signal_to_the_whole_group_gives_the_run_back_too(servers):
+    """systemd, and a machine that shuts down, signal cronlock and its command, in whichever order."""
+    for number, first in enumerate(("command", "cronlock") * 5):
+        key = ("--key", f"job-{number}")
+        (home() / "ready").unlink(missing_ok=True)
+        holder = start_cronlock("run", *where(servers), *key, *TICK, *SLEEPER)
+        wait_until(Path(home(), "ready").exists, message="the command")
+        pids = [max(descendants(holder.pid)), holder.pid]
+        for pid in pids if first == "command" else pids[::-1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        holder.communicate(timeout=10)
+        assert cronlock("run", *where(servers), *key, *TICK, "--", "echo", "ran").stdout == "ran\n", first
+
+
 def test_a_command_that_fails_has_run_unless_retry_failed_says_no(servers):
     """The status is the command's own either way."""
     fails = ("--", "sh", "-c", "echo $CRONLOCK_RUN_ATTEMPT; exit 3")
@@ -59,11 +75,12 @@ def test_a_command_that_fails_has_run_unless_retry_failed_says_no(servers):
     retried = [
         cronlock("run", *where(servers), "--key", "job", *NEXT, *SHORT, "--retry-failed", *fails) for _ in range(4)
     ]
-    assert [(done.returncode, done.stdout) for done in retried] == [(3, "1\n"), (3, "2\n"), (3, "3\n"), (0, "")]
+    assert [(done.returncode, done.stdout) for done in retried] == [(3, "1\n"), (3, "2\n"), (3, "3\n"), (121, "")]
+    assert retried[-1].stderr.startswith("cronlock: job: failed: attempt 3 at the tick of 2026-11-20T03:00Z, on ")
 
 
 def test_the_attempts_are_bounded_over_all_nodes(servers):
-    """Five nodes, each command fails or its node dies: three runs, and the rest go home quietly."""
+    """Five nodes, each command fails or its node dies: three runs, and the rest say that it came to nothing."""
     log = 'echo "$CRONLOCK_RUN_ATTEMPT" >> attempts; '
     words = (*TICK, *SHORT, "--retry-failed")
     first = start(servers, *words, "--", "sh", "-c", log + "touch ready; sleep 60")
@@ -71,8 +88,9 @@ def test_the_attempts_are_bounded_over_all_nodes(servers):
     others = [staying(servers, *words, "--node", f"n{number}", "--", "sh", "-c", log + "exit 1") for number in range(4)]
     kill_all(first)
     ended = [(process.communicate(timeout=40), process.returncode) for process in others]
-    assert sorted(status for _, status in ended) == [0, 0, 1, 1]
-    assert [said for said, status in ended if status == 0] == [("", "")] * 2
+    assert sorted(status for _, status in ended) == [1, 1, 121, 121]
+    gave_up = [err for (_, err), status in ended if status == 121]
+    assert all(" failed: attempt 3 at the tick of " in err and len(err.splitlines()) == 1 for err in gave_up)
     assert (home() / "attempts").read_text() == "1\n2\n3\n"
 
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 PREPARE_LEASE = 2_000  # ms: long enough for two round trips, short enough that a dead candidate blocks nobody for long
 LEASE_MAX = 3_600_000  # ms: a lease further away than this comes from a clock that was set back, and is over
 CLOCK_LIMIT = 60_000  # ms between a node and a voter: beyond it ticks can't be told apart any more
-YIELD_STEP = 600  # ms for each node in front: clocks that differ by 500, and 100 for starts that are not alike
+YIELD_STEP = (
+    1_200  # ms for each node in front: clocks that differ by 500, and crons that start within 700 of each other
+)
 YIELD_MAX = 5_000  # ms: politeness must not make a run late
 BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
 RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease

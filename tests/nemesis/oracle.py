@@ -50,7 +50,7 @@ def judge(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> lis
     """All violations of one round."""
     if rules.each:
         alone, found = replace(rules, each=False), []
-        for node in sorted({one.node for one in (*runs, *attempts)}):
+        for node in sorted({run.node for run in runs} | {attempt.node for attempt in attempts}):
             own = [attempt for attempt in attempts if attempt.node == node]
             found += judge([run for run in runs if run.node == node], own, alone)
         return found

@@ -123,12 +123,13 @@ class Round:
     def _report(self) -> Report:
         runs, attempts = self.crew.runs(), self.crew.attempts
         look_at_ends(runs, attempts)
+        every = self.fault.each or self.fault.wait  # node has to run, and not one of them
         return Report(
             self.fault.name,
             self._topology,
             self._seed,
-            ticks=len({attempt.tick for attempt in attempts}),
-            ran=len({run.tick for run in runs}),
+            ticks=len({(attempt.tick, attempt.node if every else "") for attempt in attempts}),
+            ran=len({(run.tick, run.node if every else "") for run in runs}),
             attempts=len(attempts),
             lost=sum(attempt.status == 123 for attempt in attempts),
             hits=len(self._hits),

@@ -9,7 +9,7 @@
 -- Lua's own number-to-text conversion keeps 14 digits: every number goes through text().
 
 local LEASE_MAX, CLOCK_LIMIT = 3600000, 60000
-local YIELD_STEP, YIELD_MAX = 600, 5000
+local YIELD_STEP, YIELD_MAX = 1200, 5000
 local BLANK_RETENTION, RETENTION = 60000, 2592000000
 local HISTORY_LENGTH = 100
 local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'settings', 'node', 'pid', 'start', 'run_tick',
