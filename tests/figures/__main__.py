@@ -27,7 +27,7 @@ def shares(servers: list[Server]) -> Rows:
         "three nodes at 0, 100, 200 ms, 300 ticks": lambda: fair.play(urls, THREE, 300, 1.0, "--prefix", "a"),
         "the same with --no-fair": lambda: fair.play(urls, THREE, 300, 1.0, "--prefix", "b", "--no-fair"),
         "the same, n0 killed midway": lambda: fair.play(urls, THREE, 300, 1.0, "--prefix", "c", dies=("n0", 150)),
-        "ten nodes at 0 to 450 ms, 500 ticks": lambda: fair.play(urls, TEN, 500, 1.5, "--prefix", "d"),
+        "ten nodes at 0 to 450 ms, 500 ticks": lambda: fair.play(urls, TEN, 500, 1.2, "--prefix", "d"),
     }
     with ThreadPoolExecutor(len(plays)) as pool:
         running = {name: pool.submit(play) for name, play in plays.items()}
