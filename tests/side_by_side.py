@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from cronlock.lock import record
+from cronlock.lock.local import OPERATIONS
 from cronlock.lock.quorum import claim
 from cronlock.lock.record import CLOCK_LIMIT, LEASE_MAX, RETENTION, YIELD_MAX, YIELD_STEP, Copy
 
@@ -289,7 +290,7 @@ class Pair:
         for before, told, after in zip((now, wall), (answer["now"], answer["time"]), self.voter.clocks(), strict=True):
             assert before <= told <= after
         assert answer["run_id"] == self.voter.run_id
-        pure = record.OPERATIONS[operation](self.pure, ask, answer["now"], answer["time"], self.voter.run_id)
+        pure = OPERATIONS[operation](self.pure, ask, answer["now"], answer["time"], self.voter.run_id)
         assert answer == pure, operation
         assert self.voter.look() == (self.pure.record, self.pure.nodes, self.pure.history), operation
         assert abs(self.voter.expires() - self.pure.expires) <= self.voter.lag, operation

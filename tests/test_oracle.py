@@ -14,7 +14,7 @@ from tests.nemesis.table import BEGIN, END, broken, write
 TICKS = [f"2026-11-22T05:0{n}:00Z" for n in range(4)]
 STRICT = Rules()
 LOUD = Rules(loud=frozenset({122}), may_miss=True)
-FAILOVER = Rules(attempts=3, gives_back=False)
+FAILOVER = Rules(loud=frozenset({121}), attempts=3, gives_back=False)
 EACH = Rules(each=True)
 PAUSED = Rules(pauses=(Pause(begin=20, done=21, resume=25, over=26),))
 WAITING = Rules(loud=frozenset({75}), wait=15, calm=frozenset({0}))
@@ -162,13 +162,23 @@ def test_it_sees_a_tick_that_was_left_when_its_run_had_died() -> None:
     "more",
     [
         [ran(1, 8, 9)],
-        [died(0, 3, 4, node="n3", token=101), died(0, 5, 6, node="n4", token=102)],
+        [ran(0, 3, 4, node="n3", token=101)],
     ],
-    ids=["a newer tick has begun", "it was tried often enough"],
+    ids=["a newer tick has begun", "another one has run it"],
 )
 def test_what_excuses_who_does_not_take_over(more: list[Run]) -> None:
     """There is nothing left to be done."""
     assert kinds([died(0, 1, 2), *more], [tried(0, 1, 9, node="n2")], FAILOVER) == []
+
+
+def test_it_sees_who_gives_up_too_early_or_without_a_word() -> None:
+    """When the third attempt has come to nothing everybody who stayed says so, and before that nobody does."""
+    three = [died(0, 1 + n, 1.5 + n, node=f"n{n}", token=100 + n) for n in range(3)]
+    gave_up, silent = tried(0, 1, 9, node="n9", status=121), tried(0, 1, 9, node="n9")
+    assert kinds(three, [gave_up], FAILOVER) == []
+    assert kinds(three, [silent], FAILOVER) == ["abandoned"]
+    assert kinds(three[:2], [gave_up], FAILOVER) == ["abandoned"]
+    assert kinds([*three[:2], ran(0, 4, 5, node="n4", token=102)], [gave_up], FAILOVER) == ["abandoned"]
 
 
 def test_attempts_that_wrote_nothing_count_where_they_may_have_begun() -> None:

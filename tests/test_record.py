@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cronlock.lock import record
+from cronlock.lock.local import OPERATIONS
 from cronlock.lock.record import (
     BLANK_RETENTION,
     CLOCK_LIMIT,
@@ -34,7 +34,7 @@ class Voter:
 
     def ask(self, operation: str, holder: str, **more: Any) -> Fields:
         ask = {"holder": holder, "node": f"web-{holder[0]}", **more}
-        return record.OPERATIONS[operation](self.copy, ask, self.now, self.now, self.run_id)
+        return OPERATIONS[operation](self.copy, ask, self.now, self.now, self.run_id)
 
     def prepare(self, holder: str, tick: int = TICK, **more: Any) -> Fields:
         plain = {"time": self.now, "tick": tick, "late_at": 0, "over_at": 0, "attempts": 1, "again": 0, "fair": 0}

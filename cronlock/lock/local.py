@@ -7,7 +7,7 @@ import os
 import time
 
 from cronlock.errors import Refused
-from cronlock.lock import record
+from cronlock.lock import person, record
 from cronlock.lock.quorum import Failure
 from cronlock.lock.seats import STANDS
 from cronlock.lock.slots import MAIN
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
     Answered = Callable[[Fields | Failure], None]
 
+OPERATIONS = record.OPERATIONS | person.OPERATIONS
 BUSY_WAIT = 1.0  # s for another process to let go of the file: each holds it for one operation
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 LOOK = 20  # ms between two looks at the file by those who wait for the end of a run
@@ -98,7 +99,7 @@ class LocalVoters:
                 if main is None:
                     return Failure(f"{self._main}: it is damaged: remove it to begin anew", final=True)
                 copy.main = main.record
-            answer = record.OPERATIONS[operation](copy, ask, monotonic(), int(time.time() * 1000), "")
+            answer = OPERATIONS[operation](copy, ask, monotonic(), int(time.time() * 1000), "")
             self._store(copy)
             return answer
         finally:

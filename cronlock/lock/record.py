@@ -2,8 +2,9 @@
 
 Pure: a copy, a request and the voter's clocks come in, an answer comes out, and the copy is changed in place. The same
 state machine runs inside Redis (scripts/record.lua) and on the local file (local.py); tests hold them equal step by
-step. Redlock: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/ ; here a run takes two phases,
-so that an attempt that reached only a minority of the voters never counts as a run.
+step. What a person may do with a record stands in person.py. Redlock:
+https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/ ; here a run takes two phases, so that an
+attempt that reached only a minority of the voters never counts as a run.
 
 Times are whole milliseconds: `now` on the clock that leases are measured with, `time` on the voter's wall clock (inside
 Redis they are the same). Ticks are epoch seconds, 0 means none.
@@ -56,7 +57,6 @@ REPORTED = (  # what every answer tells of the record
     "token tick state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
 ).split()
 PAUSE = ("paused_until", "pause_reason")  # reported too
-LEFT = ("token", "settings", "settings_by", "run_id")  # by forget: what is not known to be new stays known
 ENTRY = "token run_tick run_attempt node pid start end outcome status".split()  # of a history line, tabs between
 
 
@@ -119,7 +119,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
             copy.expires = time + BLANK_RETENTION
     if ask["counts"] and answer not in (OK, BUSY, YIELD):
         _count(copy, answer, ask["node"])
-    return _report(copy, answer, now, time, run_id) | {"wait": wait}
+    return report(copy, answer, now, time, run_id) | {"wait": wait}
 
 
 def _refusal(copy: Copy, ask: "Fields", time: int) -> str:
@@ -178,11 +178,11 @@ def _wait_in_line(copy: Copy, ask: "Fields") -> int:
 def commit(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
     """Make the prepared holder the run; only where it still is the holder, strictly. May be repeated."""
     if now > ask["not_after"]:
-        return _report(copy, EXPIRED, now, time, run_id)
+        return report(copy, EXPIRED, now, time, run_id)
     if copy.get("holder") != ask["holder"]:
-        return _report(copy, OTHER, now, time, run_id)
+        return report(copy, OTHER, now, time, run_id)
     _write(copy, ask, now, time, run_id)
-    return _report(copy, OK, now, time, run_id)
+    return report(copy, OK, now, time, run_id)
 
 
 def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
@@ -203,12 +203,12 @@ def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
         answer = BUSY
     else:
         _write(copy, ask, now, time, run_id)
-    return _report(copy, answer, now, time, run_id)
+    return report(copy, answer, now, time, run_id)
 
 
 def _write(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> None:
     if copy.get("token") not in (0, ask["token"]) and copy.get("node") and not copy.get("outcome"):
-        _remember(copy, "died")
+        remember(copy, "died")
     if copy.get("tick") and ask["tick"] > copy.get("tick"):
         copy.record.update(tick1=copy.get("tick"), tick2=copy.get("tick1"))
     if ask["run_tick"] and copy.get("missed_tick") == ask["run_tick"]:  # the contender got it after all
@@ -219,19 +219,19 @@ def _write(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> None:
     name = "last:" + ask["node"]
     if ask["run_tick"] > copy.nodes.get(name, 0):
         copy.nodes[name] = ask["run_tick"]
-    _retain(copy, ask, time)
+    retain(copy, ask, time)
 
 
 def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
     """Take back what an attempt that starts nothing left here; a commit's attempt goes down by one: 0 is not run."""
     if copy.get("holder") != ask["holder"]:
-        return _report(copy, OTHER, now, time, run_id)
+        return report(copy, OTHER, now, time, run_id)
     if copy.get("kind") == "run":
         if copy.claims():
             copy.record.update(attempt=max(0, copy.get("attempt") - 1))
         copy.record.update(outcome="not run", end=time)
     copy.clear_holder()
-    return _report(copy, OK, now, time, run_id)
+    return report(copy, OK, now, time, run_id)
 
 
 def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
@@ -242,21 +242,21 @@ def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
             and copy.get("end") == ask["end"]
             and copy.get("outcome") == ask["outcome"]
         ):
-            return _report(copy, OK, now, time, run_id)
+            return report(copy, OK, now, time, run_id)
         if copy.get("holder") == ask["holder"] and copy.get("kind") == "prepare":
             copy.clear_holder()
-        return _report(copy, OTHER, now, time, run_id)
+        return report(copy, OTHER, now, time, run_id)
     if copy.claims():
         copy.record.update(state=ask["state"])
         if ask["state"] == "back":
             copy.record.update(attempt=max(0, copy.get("attempt") - 1))
     copy.record.update(outcome=ask["outcome"], status=ask["status"], end=ask["end"])
     copy.clear_holder()
-    _remember(copy, ask["outcome"])
+    remember(copy, ask["outcome"])
     _count(copy, ask["outcome"], copy.get("node"))
     _drop_gone_nodes(copy, time)
-    _retain(copy, ask, time)
-    return _report(copy, OK, now, time, run_id)
+    retain(copy, ask, time)
+    return report(copy, OK, now, time, run_id)
 
 
 def _drop_gone_nodes(copy: Copy, time: int) -> None:
@@ -270,52 +270,14 @@ def _drop_gone_nodes(copy: Copy, time: int) -> None:
     copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
 
 
-def look(copy: Copy, _ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
-    """Tell of the record, and change nothing."""
-    return _report(copy, OK, now, time, run_id)
-
-
-def unlock(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
-    """End the lease of this run, whose node is dead by the word of a person; the attempt stays used."""
-    if copy.get("kind") != "run" or copy.get("token") != ask["token"]:
-        return _report(copy, OTHER, now, time, run_id)
-    copy.record.update(outcome="unlocked", end=time)
-    copy.clear_holder()
-    _remember(copy, "unlocked")
-    return _report(copy, OK, now, time, run_id)
-
-
-def forget(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
-    """Erase all but the token and the settings, never under a live lease. Of a node's own record (--each) the nodes of
-    others stay.
-    """
-    if copy.live(now):
-        return _report(copy, HELD if copy.get("kind") == "run" else BUSY, now, time, run_id)
-    copy.record = {name: copy.record[name] for name in LEFT if copy.get("token") and name in copy.record}
-    copy.history = []
-    others = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] != ask["node"]}
-    copy.nodes = {} if copy.main is None else others
-    copy.expires = 0
-    if copy.record:
-        copy.record["outcome"] = "forgotten"
-        _retain(copy, ask, time)
-    return _report(copy, OK, now, time, run_id)
-
-
-def pause(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
-    """No run starts before `until` in wall-clock ms, -1 for good; 0 resumes. A run that goes on is left alone."""
-    copy.record.update(paused_until=ask["until"], pause_reason=ask["reason"], pause_by=ask["node"])
-    _retain(copy, ask, time)
-    return _report(copy, OK, now, time, run_id)
-
-
-def _retain(copy: Copy, ask: "Fields", time: int) -> None:
+def retain(copy: Copy, ask: "Fields", time: int) -> None:
     """Keep it as long as asked, and for three of the last run's periods: a person does not know of a rare schedule."""
     period = copy.get("next") - copy.get("run_tick") if copy.get("next") and copy.get("run_tick") else 0
     copy.expires = 0 if copy.get("paused_until") else time + max(ask["retention"], period * 3000)
 
 
-def _remember(copy: Copy, outcome: str) -> None:
+def remember(copy: Copy, outcome: str) -> None:
+    """A line of history for the run that stands here."""
     line = "\t".join(str(outcome if name == "outcome" else copy.get(name)) for name in ENTRY)
     copy.history = [line, *copy.history[: HISTORY_LENGTH - 1]]
 
@@ -325,7 +287,8 @@ def _count(copy: Copy, outcome: str, node: str) -> None:
     copy.nodes[name] = copy.nodes.get(name, 0) + 1
 
 
-def _report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields":
+def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields":
+    """What every answer tells."""
     stamp = copy.get("run_id")
     fields = {name: copy.get(name) for name in REPORTED} | {name: copy.pause(name) for name in PAUSE}
     fields.update(
@@ -345,8 +308,4 @@ OPERATIONS: "dict[str, Operation]" = {
     "extend": extend,
     "release": release,
     "finish": finish,
-    "look": look,
-    "unlock": unlock,
-    "forget": forget,
-    "pause": pause,
 }

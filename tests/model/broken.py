@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cronlock.lock import quorum, record
+from cronlock.lock import person, quorum, record
 from cronlock.lock.record import Copy
 from tests.model.rules import Fields, Reply
 
@@ -131,12 +131,12 @@ def end_lease_and_token(copy: Copy) -> None:
 
 def unlock_whoever_runs(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A person ends the lease of whoever holds the key by then."""
-    return record.unlock(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
+    return person.unlock(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
 
 
 def forget_all(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """What a person has forgotten leaves nothing, not even its token."""
-    answer = record.forget(copy, ask, now, time, run_id)
+    answer = person.forget(copy, ask, now, time, run_id)
     if answer["answer"] == record.OK:
         copy.record.clear()
     return answer
@@ -145,7 +145,7 @@ def forget_all(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fie
 def forget_under_a_lease(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """Whoever holds the key."""
     copy.clear_holder()
-    return record.forget(copy, ask, now, time, run_id)
+    return person.forget(copy, ask, now, time, run_id)
 
 
 def end_lease_never(_copy: Copy) -> None:

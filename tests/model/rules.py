@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cronlock.lock import quorum, record
+from cronlock.lock import person, quorum, record
 
 Fields = dict[str, Any]
 Operation = Callable[[record.Copy, Fields, int, int, str], Fields]
@@ -27,9 +27,9 @@ class Rules:
     extend: Operation = record.extend
     release: Operation = record.release
     finish: Operation = record.finish
-    pause: Operation = record.pause
-    unlock: Operation = record.unlock
-    forget: Operation = record.forget
+    pause: Operation = person.pause
+    unlock: Operation = person.unlock
+    forget: Operation = person.forget
     judge: Judge = quorum.judge
     judge_adoption: Judge = quorum.judge_adoption
     claim: Claim = quorum.claim

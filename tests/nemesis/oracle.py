@@ -8,6 +8,7 @@ from itertools import pairwise
 from tests.nemesis.journal import LOST, Attempt, Pause, Run
 
 WAITED = 75  # the status of those who waited in vain
+GAVE_UP = 121  # the status of those who stayed when the last attempt at their tick came to nothing
 QUIET = 0  # the status of held, done, and of a command that ends well
 CUT_INSIDE_COMMIT = "the commit was not confirmed"  # as good as dead there: that may cost the tick, and it said so
 KILLED = 10.0  # s at most until a run that was killed, and wrote no end, is over
@@ -150,20 +151,23 @@ def _in_the_way(runs: Sequence[Run], attempt: Attempt, lease: float) -> bool:
 
 
 def _abandoned(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> Iterable[Violation]:
-    """Ticks whose last run died, with attempts left, and a node that stays went home though no newer tick was run."""
+    """Nodes that stayed, and went home though attempts at their tick were left, or without a word when none was."""
     if rules.attempts == 1:
         return
     for tick in dict.fromkeys(run.tick for run in runs):
         tried = [run for run in runs if run.tick == tick]
-        others = [attempt for attempt in attempts if attempt.tick == tick]
         ran = {run.node for run in tried}
-        used = len(tried) + sum(attempt.node not in ran and _may_have_begun(attempt) for attempt in others)
-        if used >= rules.attempts or not all(run.died for run in tried):
-            continue
+        others = [attempt for attempt in attempts if attempt.tick == tick and attempt.node not in ran]
+        used_up = len(tried) + sum(map(_may_have_begun, others)) >= rules.attempts
         for attempt in others:
+            if attempt.harmed:
+                continue
+            if attempt.status == GAVE_UP and not (used_up and all(run.open for run in tried)):
+                yield Violation("abandoned", f"tick {tick}: {attempt.node} gave up too early: {attempt.said}")
             newer = any(run.tick > tick and run.won <= attempt.end for run in runs)
-            home = attempt.status == QUIET and not attempt.harmed and attempt.node not in ran
-            if home and attempt.end > tried[-1].won and not newer:
+            stayed = attempt.status == QUIET and attempt.end > tried[-1].won and not newer
+            known = len(tried) == rules.attempts or not used_up  # that there is a word to say, or a run to begin
+            if stayed and known and all(run.died for run in tried):
                 yield Violation("abandoned", f"tick {tick}: its run on {tried[-1].node} died: {attempt.said}")
                 break
 

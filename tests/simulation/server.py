@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from cronlock.lock import record
+from cronlock.lock.local import OPERATIONS
 
 EPOCH = 1_800_000_000_000  # ms: what the wall clocks say when the simulation begins
 DROPPED = "it closed the connection"
@@ -93,7 +94,7 @@ class Server:
         if 0 < self.copy.expires <= self.time:
             self.copy = record.Copy()
         ran = self.copy.get("kind") == "run"
-        answer = record.OPERATIONS[request.operation](self.copy, request.ask, self.time, self.time, self.run_id)
+        answer = OPERATIONS[request.operation](self.copy, request.ask, self.time, self.time, self.run_id)
         self.executed(self, request, answer)
         if ran and not self.copy.get("holder"):
             for ear, voter in list(self.ears):
