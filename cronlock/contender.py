@@ -58,7 +58,7 @@ class Pace:
 
 
 class Contender:
-    """This node, asking for the lock on behalf of a command."""
+    """This node, asking for the lock on behalf of a command. `waited_in_vain`: the time that --wait gives is over."""
 
     def __init__(self, plan: "Plan", voters: "Voters", say: "Say", argv: "Sequence[str]") -> None:
         self.waited_in_vain = False
