@@ -139,6 +139,9 @@ def test_a_pause_is_not_said_to_be_done_before_all_voters_have_it(fresh_servers:
     assert paused.returncode == 122
     missing = f"missing: 127.0.0.1:{servers[2].port}: connection refused"
     assert f"paused until resumed at 2 of 3 voters only; {missing}" in paused.stdout
+    several = person(at(*servers), "pause", "job", "other")
+    assert several.returncode == 122
+    assert [line.partition(":")[0] for line in several.stdout.splitlines()] == ["job", "other"], "each key has its turn"
     servers[2].restart()
     assert person(at(*servers), "pause", "job").stdout == "job: paused until resumed at all 3 voters\n"
     servers[0].kill()

@@ -39,12 +39,13 @@ class Call:
             return error.status
         for key in keys:
             try:
-                status = status or self._one(key, work)
+                ended = self._one(key, work)
             except CronlockError as error:
                 Say(key).failed(error)
-                status = status or error.status
+                ended = error.status
                 if isinstance(error, Unreachable):
-                    break
+                    return status or ended
+            status = status or ended
         return status
 
     def _keys(self) -> Sequence[str]:
@@ -52,7 +53,7 @@ class Call:
         if everything and self.keys:
             raise Refused("keys and --all: give one of them")
         if not everything and not self.keys:
-            raise Refused("no key: name one or more" + (", or give --all" if "all" in self.wishes else ""))
+            raise Refused("no key: name one or more")
         if not everything:
             return list(dict.fromkeys(self.keys))
         from cronlock.people.keys import known_keys
