@@ -7,6 +7,7 @@ from cronlock.lock import record
 from cronlock.lock.candidate import Candidate
 from cronlock.lock.holder import Holder
 from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
+from cronlock.lock.seats import sleep
 from cronlock.say import refusal
 from cronlock.system import random_between
 
@@ -81,7 +82,7 @@ class Contender:
 
     def _contend(self) -> "Holder | Verdict":
         if self._plan.splay:
-            self._sleep(random_between(0, self._plan.splay))
+            sleep(self._voters, random_between(0, self._plan.splay))
         pace = Pace(self._plan.outage_wait, self._clock())
         while True:
             candidate = Candidate(self._voters, pace.patience)
@@ -123,7 +124,7 @@ class Contender:
     def _let_others_go_first(self, wait: int) -> None:
         """Once, and at most for half of the time that is left to start in."""
         left = self._plan.left()
-        self._sleep(wait if left is None else max(0, min(wait, left // 2)))
+        sleep(self._voters, wait if left is None else max(0, min(wait, left // 2)))
 
     def _again(self, got: Verdict, pace: Pace) -> Verdict | None:
         """Pause before the next attempt; LATE when split votes go on for too long. Raises Unreachable."""
@@ -135,7 +136,7 @@ class Contender:
         now = self._clock()
         if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
             raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)
-        self._sleep(min(pause, pace.until - now))
+        sleep(self._voters, min(pause, pace.until - now))
         return None
 
     def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
@@ -157,11 +158,6 @@ class Contender:
         )
         result = holder.commit(until)
         return holder if result == WON else Verdict(result, text="the commit was not confirmed")
-
-    def _sleep(self, length: int) -> None:
-        until = self._clock() + length
-        while (left := until - self._clock()) > 0:
-            self._voters.step(left)
 
     def _unreachable(self, verdict: Verdict, waited: int) -> str:
         count = self._voters.count

@@ -91,7 +91,7 @@ class Plan:
         ends = [self.next * 1000] if self.next else []
         within = [self.tick * 1000 + settings.start_within] if self.tick and settings.start_within else []
         self.late_at = min([*ends, *within], default=0)
-        self.over_at = min(ends, default=0) if self.failover else self.late_at  # for a run that takes a tick over
+        self.over_at = self.next * 1000 if self.failover else self.late_at  # for a run that takes a tick over
         with Blame(settings, "splay", "start-within"):
             self._check_splay()
         self.retention = max(RETENTION, 3000 * (period or 0))

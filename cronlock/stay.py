@@ -7,7 +7,7 @@ import os
 
 from cronlock.lock import record
 from cronlock.lock.quorum import quorum
-from cronlock.lock.seats import ANSWER_WAIT, STANDS, UNDER_WAY
+from cronlock.lock.seats import ANSWER_WAIT, STANDS, UNDER_WAY, sleep
 from cronlock.options import FOREVER, spell
 from cronlock.say import outcome
 from cronlock.system import random_between
@@ -128,17 +128,12 @@ class Stay:
             told = sum(token >= self._token for token in self._ended.values())
             heard_at = heard_at or (now if told else 0)
             if told >= quorum(self._voters.count) or (told and now >= heard_at + RING_WAIT):
-                self._pause(random_between(0, STAGGER))
+                sleep(self._voters, random_between(0, STAGGER))
                 break
             self._voters.step((min(until, heard_at + RING_WAIT) if told else until) - now)
             if self._shown:
                 self._shown.refresh()
         self._ended.clear()
-
-    def _pause(self, length: int) -> None:
-        until = self._clock() + length
-        while (left := until - self._clock()) > 0:
-            self._voters.step(left)
 
     def close(self) -> None:
         """The wait is over."""

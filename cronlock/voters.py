@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from cronlock.lock.seats import Voters
     from cronlock.loop import Loop
 
+NOWHERE = "where is Redis? give --redis URL, set REDIS_URL or REDIS_HOST, or --local for this machine"
+
 
 def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> "Voters":
     """The voters of a key; of its each-record when a node is named. Raises Refused when nobody said where they are."""
@@ -16,7 +18,7 @@ def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> 
 
         return LocalVoters(loop, state_directory(), settings.prefix, key, each_node)
     if not settings.redis:
-        raise Refused("where is Redis? give --redis URL, set REDIS_URL or REDIS_HOST, or --local for this machine")
+        raise Refused(NOWHERE)
     from cronlock.lock.topology import RedisVoters
 
     return RedisVoters(loop, settings.redis, settings.prefix, key, each_node)

@@ -20,6 +20,13 @@ UNDER_WAY, STANDS = "under way", "stands"  # states of a subscription at a voter
 RELEASE_WAIT = 200  # ms for releases to be answered; what is not heard runs out by itself
 
 
+def sleep(voters: "Voters", length: int) -> None:
+    """Let so many ms pass, and hear what comes meanwhile."""
+    until = voters.clock() + length
+    while (left := until - voters.clock()) > 0:
+        voters.step(left)
+
+
 class Request:
     """One request under way: when it was sent, the lease in ms that it asks for, until when it may be executed."""
 

@@ -36,11 +36,8 @@ def forget(call: Call) -> int:
 
 
 def _refuse_if_held(poll: Poll) -> None:
-    for answer in poll.answers.values():
-        if answer["answer"] == HELD or (answer["kind"] == "run" and answer["left"]):
-            raise Refused(
-                f"{outcome(HELD, answer, 0)}: nothing is forgotten meanwhile; if that node is dead: cronlock unlock"
-            )
+    for run in poll.runs:
+        raise Refused(f"{outcome(HELD, run, 0)}: nothing is forgotten meanwhile; if that node is dead: cronlock unlock")
 
 
 def _known(answer: dict[str, Any]) -> str:

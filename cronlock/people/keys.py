@@ -17,6 +17,7 @@ from cronlock.lock.address import Address
 from cronlock.lock.local import state_directory
 from cronlock.lock.quorum import quorum
 from cronlock.lock.slots import MAIN
+from cronlock.voters import NOWHERE
 
 TIMEOUT = 3.0  # s for one answer
 AT_ONCE = 1_000  # names that a server looks at in one call of SCAN
@@ -28,7 +29,7 @@ def known_keys(settings: Settings) -> list[str]:
     if settings.local:
         return sorted(_keys(settings.prefix, _local_names()))
     if not settings.redis:
-        raise Refused("where is Redis? give --redis URL, set REDIS_URL or REDIS_HOST, or --local for this machine")
+        raise Refused(NOWHERE)
     names: set[bytes] = set()
     failures: list[str] = []
     for address in settings.redis:

@@ -34,9 +34,8 @@ def pause(call: Call) -> int:
     def work(settings: Settings, voters: Voters) -> int:
         poll = _tell_all(settings, voters, until, reason)
         tell(settings.key, f"paused {how}{poll.everywhere}")
-        runs = [answer for answer in poll.answers.values() if answer["kind"] == "run" and answer["left"]]
-        if runs:
-            tell(settings.key, f"{outcome('held', runs[0], 0)}: that run goes on")
+        if poll.runs:
+            tell(settings.key, f"{outcome('held', poll.runs[0], 0)}: that run goes on")
         return Unreachable.status if poll.missing else 0
 
     return call.for_each(work)

@@ -73,6 +73,11 @@ class Poll:
         return {voter: reply for voter, reply in sorted(self._replies.items()) if isinstance(reply, dict)}
 
     @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The answers of those where a run's lease lives."""
+        return [answer for answer in self.answers.values() if answer["kind"] == "run" and answer["left"]]
+
+    @property
     def missing(self) -> list[str]:
         """Why each of the others did not answer."""
         texts = []

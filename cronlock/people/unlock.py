@@ -21,8 +21,7 @@ def unlock(call: Call) -> int:
     """End the lease of each key, after showing whose it is, when a person says yes; the exit status."""
 
     def work(settings: Settings, voters: Voters) -> int:
-        seen = Poll(voters, "look", {})
-        holds = [answer for answer in seen.answers.values() if answer["kind"] == "run" and answer["left"]]
+        holds = Poll(voters, "look", {}).runs
         if not holds:
             tell(settings.key, "nobody holds it")
             return 0
@@ -58,8 +57,7 @@ def _about(run: dict[str, Any], copies: list[dict[str, Any]], voters: int) -> li
 def _end(settings: Settings, voters: Voters, run: dict[str, Any]) -> int:
     done = Poll(voters, "unlock", {"token": run["token"]})
     ended = sum(answer["answer"] == OK for answer in done.answers.values())
-    free = sum(not (answer["kind"] == "run" and answer["left"]) for answer in done.answers.values())
-    if free < quorum(voters.count):
+    if len(done.answers) - len(done.runs) < quorum(voters.count):
         raise Unreachable(f"ended at {ended} of {voters.count} voters, which is not enough: try again")
     tell(settings.key, f"unlocked{done.everywhere}" if ended else "its run has ended meanwhile")
     return 0
