@@ -140,7 +140,7 @@ class Contender:
         return None
 
     def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
-        ask = self._plan.ask(fair=self._fair, first=self._first)
+        ask = self._plan.ask(self._command, fair=self._fair, first=self._first)
         verdict = candidate.run(ask, until)
         if verdict.reached or verdict.wait:
             self._fair = self._first = False

@@ -166,7 +166,7 @@ class Plan:
         left = self.left(started=started)
         return left is not None and left <= ahead
 
-    def ask(self, *, fair: bool, first: bool) -> "dict[str, Any]":
+    def ask(self, command: str, *, fair: bool, first: bool) -> "dict[str, Any]":
         """What prepare asks with. `first`: the answer counts, as later ones of the same call do not."""
         return {
             "node": self.node,
@@ -178,7 +178,12 @@ class Plan:
             "again": int(self.again),
             "fair": int(fair),
             "counts": int(first),
+            "job": "\t".join((*self._when(), command)),
         }
+
+    def _when(self) -> tuple[str, str]:
+        """Schedule and zone, as the record has them."""
+        return (self.schedule.text, self.schedule.zone) if self.schedule else ("", "")
 
     def run(self, pid: int, command: str) -> "dict[str, Any]":
         """What the record tells of the run."""
@@ -186,8 +191,7 @@ class Plan:
             "node": self.node,
             "pid": pid,
             "command": command,
-            "schedule": self.schedule.text if self.schedule else "",
-            "zone": self.schedule.zone if self.schedule else "",
+            **dict(zip(("schedule", "zone"), self._when(), strict=True)),
             "next": self.next,
             "retention": self.retention,
         }

@@ -18,14 +18,14 @@ from cronlock.lock.quorum import claim
 from cronlock.lock.record import CLOCK_LIMIT, LEASE_MAX, RETENTION, YIELD_MAX, YIELD_STEP, Copy
 
 Fields = dict[str, Any]
-State = tuple[Fields, dict[str, int], list[str]]
+State = tuple[Fields, Fields, list[str]]
 
 RECORD, NODES, HISTORY = 0, 1, 2  # the parts of a copy
 TICKS = int(time.time()) // 60 * 60  # epoch seconds
 SLACK = 10_000  # ms that a slow machine may take between a step and the look at what it left
 
 SENT = {  # by holder.py and candidate.py, beside the holder
-    "prepare": "node time tick late_at over_at attempts again fair counts lease settings adopt".split(),
+    "prepare": "node time tick late_at over_at attempts again fair counts job lease settings adopt".split(),
     "commit": [*record.WRITTEN[1:], "retention", "not_after"],
     "extend": [*record.WRITTEN[1:], "retention", "not_after"],
     "release": [],
@@ -56,7 +56,7 @@ class FromNow(int):
 
 
 PLAIN: Fields = {"node": "a", "time": FromNow(0), "tick": TICKS, "late_at": 0, "over_at": 0, "attempts": 1, "again": 0}
-PLAIN |= {"fair": 0, "counts": 1}
+PLAIN |= {"fair": 0, "counts": 1, "job": "0 2 * * *\t\ttrue"}
 PLAIN |= {"lease": 60_000, "settings": "1 3", "pid": 1, "start": 0, "command": "true", "schedule": "", "zone": ""}
 PLAIN |= {"next": 0, "retention": RETENTION, "not_after": FromNow(60_000), "end": 0, "status": 0, "outcome": "ran"}
 PLAIN |= {"ends": "done"}
@@ -88,6 +88,7 @@ ANY = {
     "again": one_of(0, 0, 1),
     "fair": st.integers(0, 1),
     "counts": st.integers(0, 1),
+    "job": texts,
     "lease": one_of(1, 2_000, 60_000, LEASE_MAX, LEASE_MAX + SLACK),
     "settings": one_of("1 3", "1 3", "1 3", "1 5"),
     "token": st.integers(1, 4) | one_of(2**31 + 1, 2**50),
@@ -122,7 +123,7 @@ near = {  # what mostly happens: few nodes and few ticks, so that they meet
     "lease": one_of(60_000, 60_000, LEASE_MAX, 1),
     "retention": retentions,
     "outcome": one_of("ran", "ran", "ran", "timed out"),
-} | {name: ANY[name] for name in ("fair", "counts", "command")}
+} | {name: ANY[name] for name in ("fair", "counts", "job", "command")}
 numbers = st.integers(0, 255).map(lambda n: {"pid": n + 1, "start": 2**41 + n, "end": 2**41 + n % 3, "status": n})
 forged = st.fixed_dictionaries(  # what no node would claim here: another voter told it of other ticks and tokens
     {

@@ -115,7 +115,7 @@ def wall() -> int:
 
 def candidate(holder: str = "h1", **more: Any) -> Fields:
     plain = {"holder": holder, "node": "web-1", "time": wall(), "tick": TICK, "late_at": 0, "over_at": 0, "attempts": 1}
-    plain |= {"again": 0, "fair": 0, "counts": 1}
+    plain |= {"again": 0, "fair": 0, "counts": 1, "job": ""}
     return {**plain, "lease": 2_000, "settings": "1 local", **more}
 
 
@@ -355,7 +355,7 @@ directory, holder = sys.argv[1:]
 voters = LocalVoters(Loop(), directory, "cronlock", "job")
 voters.find(0)
 ask = {"holder": holder, "node": "web-1", "late_at": 0, "over_at": 0, "counts": 1, "attempts": 1, "again": 0, "fair": 0,
-       "lease": 60000, "settings": "1 local", "until": 0, "retention": 60000}
+       "job": "", "lease": 60000, "settings": "1 local", "until": 0, "retention": 60000}
 def said(operation, **more):
     reply = []
     while not reply:

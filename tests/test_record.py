@@ -11,6 +11,7 @@ from cronlock.lock.record import (
     HISTORY_LENGTH,
     LEASE_MAX,
     PREPARE_LEASE,
+    RESULT,
     RETENTION,
     YIELD_MAX,
     YIELD_STEP,
@@ -38,7 +39,7 @@ class Voter:
 
     def prepare(self, holder: str, tick: int = TICK, **more: Any) -> Fields:
         plain = {"time": self.now, "tick": tick, "late_at": 0, "over_at": 0, "attempts": 1, "again": 0, "fair": 0}
-        plain["counts"] = 1
+        plain |= {"counts": 1, "job": ""}
         return self.ask("prepare", holder, **{**plain, "lease": PREPARE_LEASE, "settings": "1 3", **more})
 
     def write(self, operation: str, holder: str, token: int, tick: int = TICK, **more: Any) -> str:
@@ -415,9 +416,52 @@ def test_prepare_counts_what_it_answers_by_node_but_not_ok_busy_yield(voter: Vot
     voter.prepare("b", LATER, late_at=1)
     voter.pause(-1)
     voter.prepare("b", LATER)
-    counts = {name: n for name, n in voter.copy.nodes.items() if name.split(":")[0] not in ("seen", "last")}
+    counts = {name: n for name, n in voter.copy.nodes.items() if name.split(":")[0] not in ("seen", "last", "result")}
     b = {"held": 2, "done": 1, "clock": 1, "settings": 1, "late": 1, "paused": 1}
     assert counts == {f"{answer}:web-b": n for answer, n in b.items()} | {"ran:web-a": 1}
+
+
+def test_a_node_tells_what_it_would_run_once_a_tick(voter: Voter) -> None:
+    """Whoever gets the tick: status shows nodes that disagree. Without a tick it is told once a second."""
+    voter.prepare("a", job="0 2 * * *\tUTC\ttrue")
+    voter.prepare("b", job="0 3 * * *\tUTC\ttrue")
+    voter.prepare("b", job="0 4 * * *\tUTC\ttrue")
+    assert voter.copy.nodes["job:web-a"] == "0 2 * * *\tUTC\ttrue"
+    assert voter.copy.nodes["job:web-b"] == "0 3 * * *\tUTC\ttrue"
+    voter.prepare("b", LATER)
+    assert voter.copy.nodes["job:web-b"] == "0 3 * * *\tUTC\ttrue"
+    voter.prepare("b", 0, job="\t\tfalse")
+    voter.prepare("b", 0, job="\t\tother")
+    assert voter.copy.nodes["job:web-b"] == "\t\tfalse"
+
+
+def test_a_node_keeps_what_its_last_run_came_to_and_when_one_ended_well(voter: Voter) -> None:
+    def result(node: str) -> dict[str, str]:
+        return dict(zip(RESULT, voter.copy.nodes[f"result:{node}"].split("\t"), strict=True))
+
+    def ran(holder: str, token: int, tick: int, **end: Any) -> None:
+        voter.run(holder, token, tick)
+        voter.finish(holder, token, **end)
+
+    ran("a", 7, EARLIER, end=NOW + 5)
+    assert result("web-a") == {
+        "start": str(NOW),
+        "end": str(NOW + 5),
+        "outcome": "ran",
+        "status": "0",
+        "success": str(NOW + 5),
+    }
+    ran("a", 8, TICK, end=NOW + 9, status=3)
+    assert (result("web-a")["status"], result("web-a")["success"]) == ("3", str(NOW + 5))
+    ran("b", 9, LATER, end=NOW + 10, outcome="timed out")
+    assert (result("web-b")["outcome"], result("web-b")["success"]) == ("timed out", "0")
+
+
+def test_a_run_that_never_ended_is_counted_by_the_next_one(voter: Voter) -> None:
+    voter.run("a", 7, EARLIER)
+    voter.now += LEASE
+    voter.run("b", 8)
+    assert (voter.copy.nodes["died:web-a"], voter.copy.history[0].split("\t")[7]) == (1, "died")
 
 
 def test_a_copy_that_another_server_process_wrote_is_reborn(voter: Voter) -> None:
@@ -715,6 +759,7 @@ def test_a_node_that_is_gone_for_the_retention_is_forgotten(voter: Voter) -> Non
     tick = voter.now // 1000
     voter.ran("a", tick=tick)
     young = {"seen:young": TICK + 1, "held:young": 2}
+    del voter.copy.nodes["result:web-a"]
     assert voter.copy.nodes == young | {"seen:web-a": tick, "last:web-a": tick, "ran:web-a": 1}
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cronlock.lock import record
-from cronlock.lock.record import BLANK_RETENTION, NUMBERS, RETENTION
+from cronlock.lock.record import BLANK_RETENTION, NUMBERS, RETENTION, TEXTS
 from cronlock.lock.slots import copies
 from tests.servers import Server
 from tests.side_by_side import (
@@ -100,7 +100,11 @@ class Stored:
         for key in (record, nodes, history):
             pipe.pttl(key)
         fields, nodes, history, *self.left = pipe.execute()
-        return typed(fields), {name: int(value) for name, value in nodes.items()}, history
+        return (
+            typed(fields),
+            {name: value if name.startswith(TEXTS) else int(value) for name, value in nodes.items()},
+            history,
+        )
 
     def expires(self) -> int:
         left = self.left[RECORD]
@@ -235,7 +239,7 @@ def asking(stored: Stored) -> Fields:
         "over_at": 0,
         "attempts": 1,
     }
-    return plain | {"again": 0, "fair": 0, "counts": 1, "lease": 2_000, "settings": "1 3"}
+    return plain | {"again": 0, "fair": 0, "counts": 1, "job": "", "lease": 2_000, "settings": "1 3"}
 
 
 def candidate(stored: Stored, **more: Any) -> Fields:

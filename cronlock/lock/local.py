@@ -206,7 +206,8 @@ def _whole(copy: record.Copy) -> bool:
     """Whether everything is of its type: what a hand or a broken disk changed is JSON all the same."""
     return (
         all(isinstance(value, int if name in record.NUMBERS else str) for name, value in copy.record.items())
-        and all(isinstance(value, int) for value in (copy.expires, *copy.nodes.values()))
+        and isinstance(copy.expires, int)
+        and all(isinstance(value, str if name.startswith(record.TEXTS) else int) for name, value in copy.nodes.items())
         and all(isinstance(line, str) for line in copy.history)
     )
 

@@ -15,9 +15,10 @@ run_tick, run_attempt, command, schedule, zone, next, outcome (empty while it go
 settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, run_id of the server that
 last wrote a run.
 
-`nodes` counts per node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when it
-asked without a tick (epoch seconds); held:NODE, done:NODE, ran:NODE and so on are numbers of answers and of runs.
-`history` holds one line per run, newest first.
+`nodes` tells of each node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when
+it asked without a tick (epoch seconds); job:NODE is what it would run, and when; result:NODE is its last run that ended;
+held:NODE, done:NODE, ran:NODE and so on are numbers of answers and of runs. `history` holds one line per run, newest
+first.
 
 With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
 """
@@ -58,6 +59,11 @@ REPORTED = (  # what every answer tells of the record
 ).split()
 PAUSE = ("paused_until", "pause_reason")  # reported too
 ENTRY = "token run_tick run_attempt node pid start end outcome status".split()  # of a history line, tabs between
+JOB = "schedule zone command".split()  # of job:NODE, the same way
+TEXTS = ("job:", "result:")  # of nodes; all else there are numbers
+RESULT = (
+    "start end outcome status success".split()
+)  # of result:NODE; `success` is the end of the last one with status 0
 
 
 class Copy:
@@ -71,7 +77,7 @@ class Copy:
     def __init__(self, main: "Fields | None" = None) -> None:
         self.main = main
         self.record: Fields = {}
-        self.nodes: dict[str, int] = {}
+        self.nodes: Fields = {}
         self.history: list[str] = []
         self.expires = 0
 
@@ -158,8 +164,11 @@ def _takes_over(copy: Copy, ask: "Fields") -> bool:
 
 
 def _note_seen(copy: Copy, ask: "Fields", time: int) -> None:
-    name = ("seen:" if ask["tick"] else "asked:") + ask["node"]
-    copy.nodes[name] = max(copy.nodes.get(name, 0), ask["tick"] or time // 1000)
+    name, at = ("seen:" if ask["tick"] else "asked:") + ask["node"], ask["tick"] or time // 1000
+    if at > copy.nodes.get(name, 0):
+        copy.nodes[name] = at
+        if ask["job"]:
+            copy.nodes["job:" + ask["node"]] = ask["job"]
 
 
 def _wait_in_line(copy: Copy, ask: "Fields") -> int:
@@ -253,10 +262,18 @@ def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
     copy.record.update(outcome=ask["outcome"], status=ask["status"], end=ask["end"])
     copy.clear_holder()
     remember(copy, ask["outcome"])
-    _count(copy, ask["outcome"], copy.get("node"))
+    _keep_result(copy)
     _drop_gone_nodes(copy, time)
     retain(copy, ask, time)
     return report(copy, OK, now, time, run_id)
+
+
+def _keep_result(copy: Copy) -> None:
+    """What the node's last run came to, and when one last ended well."""
+    name = "result:" + copy.get("node")
+    well = copy.get("outcome") == "ran" and copy.get("status") == 0
+    success = copy.get("end") if well else copy.nodes.get(name, "\t0").rpartition("\t")[2]
+    copy.nodes[name] = "\t".join(str(success if field == "success" else copy.get(field)) for field in RESULT)
 
 
 def _drop_gone_nodes(copy: Copy, time: int) -> None:
@@ -277,9 +294,10 @@ def retain(copy: Copy, ask: "Fields", time: int) -> None:
 
 
 def remember(copy: Copy, outcome: str) -> None:
-    """A line of history for the run that stands here."""
+    """A line of history for the run that stands here, counted for its node."""
     line = "\t".join(str(outcome if name == "outcome" else copy.get(name)) for name in ENTRY)
     copy.history = [line, *copy.history[: HISTORY_LENGTH - 1]]
+    _count(copy, outcome, copy.get("node"))
 
 
 def _count(copy: Copy, outcome: str, node: str) -> None:

@@ -47,7 +47,7 @@ def _ask(voters: Voters, settings: Settings, key: str) -> Candidate:
     candidate = Candidate(voters, ANSWER_WAIT, judge_adoption)
     ask = {"time": int(time.time() * 1000), "tick": 0, "late_at": 0, "over_at": 0, "attempts": 1}
     ask |= {"again": 0, "fair": 0, "counts": 0, "adopt": 1}
-    verdict: Verdict = candidate.run({**ask, "node": settings.node}, voters.clock() + 2 * ANSWER_WAIT)
+    verdict: Verdict = candidate.run({**ask, "node": settings.node, "job": ""}, voters.clock() + 2 * ANSWER_WAIT)
     if verdict.kind == WON:
         return candidate
     if verdict.kind == REFUSED:

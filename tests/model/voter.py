@@ -123,7 +123,7 @@ class Voter:
 
 def _request(holder: int, ask: tuple[tuple[str, Any], ...], in_time: bool) -> Fields:
     """A complete request; what has no bearing on the lock is the same in all of them."""
-    texts = dict.fromkeys("command schedule zone reason".split(), "")
+    texts = dict.fromkeys("command schedule zone job reason".split(), "")
     numbers = dict.fromkeys("time fair late_at over_at counts pid start end next status retention".split(), 0)
     return {
         **texts,

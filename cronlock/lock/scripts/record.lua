@@ -67,8 +67,8 @@ end
 local function clear_holder() set({holder = '', kind = '', lease_end = 0}) end
 local function wake() redis.pcall('PUBLISH', KEYS[1], text(number('token'))) end -- without the right to it, others poll
 local function count(outcome, node) redis.call('HINCRBY', KEYS[2], outcome .. ':' .. node, 1) end
-local function raise(name, tick)
-  if tick > tonumber(redis.call('HGET', KEYS[2], name) or 0) then redis.call('HSET', KEYS[2], name, text(tick)) end
+local function raise(name, tick, ...)
+  if tick > tonumber(redis.call('HGET', KEYS[2], name) or 0) then redis.call('HSET', KEYS[2], name, text(tick), ...) end
 end
 local function remember(outcome)
   local line = {}
@@ -79,6 +79,16 @@ local function remember(outcome)
   end
   redis.call('LPUSH', KEYS[3], table.concat(line, '\t'))
   redis.call('LTRIM', KEYS[3], 0, HISTORY_LENGTH - 1)
+  count(outcome, word('node'))
+end
+local function keep_result()
+  local name = 'result:' .. word('node')
+  local success = number('end')
+  if word('outcome') ~= 'ran' or number('status') ~= 0 then
+    success = tonumber(string.match(redis.call('HGET', KEYS[2], name) or '', '%d+$') or 0)
+  end
+  local result = {text(number('start')), text(number('end')), word('outcome'), text(number('status')), text(success)}
+  redis.call('HSET', KEYS[2], name, table.concat(result, '\t'))
 end
 local function retain()
   local period = 0
@@ -139,7 +149,7 @@ end
 local function nodes()
   local values = {}
   local all = redis.call('HGETALL', KEYS[2])
-  for i = 1, #all, 2 do values[all[i]] = tonumber(all[i + 1]) end
+  for i = 1, #all, 2 do values[all[i]] = tonumber(all[i + 1]) or 0 end -- job: and result: are texts
   return values
 end
 local function wait_in_line()
@@ -170,8 +180,9 @@ local operations = {}
 function operations.prepare()
   local answer = refusal()
   if not answer then
-    local tick = asked('tick')
-    if tick ~= 0 then raise('seen:' .. ask.node, tick) else raise('asked:' .. ask.node, math.floor(now / 1000)) end
+    local tick, seen, at = asked('tick'), 'asked:' .. ask.node, math.floor(now / 1000)
+    if tick ~= 0 then seen, at = 'seen:' .. ask.node, tick end
+    if ask.job ~= '' then raise(seen, at, 'job:' .. ask.node, ask.job) else raise(seen, at) end
     answer = judge()
   end
   wait = 0
@@ -230,7 +241,7 @@ function operations.finish()
   set({outcome = ask.outcome, status = ask.status, ['end'] = ask['end']})
   clear_holder()
   remember(ask.outcome)
-  count(ask.outcome, word('node'))
+  keep_result()
   drop_gone_nodes()
   retain()
   wake()
