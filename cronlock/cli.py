@@ -3,16 +3,15 @@
 import os
 
 import click
+from click.shell_completion import CompletionItem, ShellComplete, add_completion_class
 
 from cronlock import __version__
-from cronlock.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Option
+from cronlock.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
-
-    from cronlock.people.call import Call
 
 STATUS_REFUSED = 125  # usage errors too: a wrapper's own failure must not look like the command's
 EPILOG = """Exit status: the command's own; 0 (or -E N) when another node has or had the tick; 122 no quorum answered;
@@ -37,6 +36,61 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
             return self._option.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[Any]":
+        if self._option.name == "config":
+            return [CompletionItem(incomplete, type="file")]
+        words: Sequence[str] = ()
+        if isinstance(self._option.parse, Choice):
+            words = self._option.parse.words
+        elif self._option.name == "key":
+            words = _known_keys(ctx)
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+
+def _known_keys(ctx: click.Context) -> "list[str]":
+    """The keys that the voters know, but for those that are typed already."""
+    from cronlock.people import completion
+
+    where = {name: value for name, value in _given(ctx.params).items() if name in BY_NAME and BY_NAME[name].where}
+    return [key for key in completion.keys(where, os.environ) if key not in (ctx.params.get("words") or ())]
+
+
+def _program(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":
+    return [CompletionItem(incomplete, type="command")]
+
+
+class Completion(ShellComplete):
+    """What Tab does in a shell; people/completion.py says how that shell is spoken to."""
+
+    def source(self) -> str:
+        from cronlock.people import completion
+
+        return completion.SCRIPTS[self.name]
+
+    def complete(self) -> str:
+        from cronlock.people import completion
+
+        line = completion.read(os.environ.get("COMP_LINE", ""))
+        told = (
+            completion.answer(self.name, line, os.environ, item.type, str(item.value), item.help or "")
+            for item in self.get_completions(line.words, line.word)
+        )
+        return "\n".join(text for text in told if text is not None)
+
+    def get_completions(self, args: "list[str]", incomplete: str) -> "list[Any]":
+        if args[:1] == ["run"] and scan(args[1:]):  # what follows belongs to the command
+            return [CompletionItem(incomplete, type="file")]
+        items = super().get_completions(args, incomplete)
+        option, equals, _ = incomplete.partition("=")
+        if option.startswith("--") and equals:  # click completes the value alone
+            for item in items:
+                item.value = f"{option}={item.value}"
+        return items
+
+
+for _shell in ("bash", "zsh", "fish"):
+    add_completion_class(type(_shell, (Completion,), {"name": _shell}))
 
 
 def _click_option(option: Option) -> click.Option:
@@ -85,56 +139,36 @@ def _run(command: "Sequence[str]", **values: "Any") -> int:
     return run(_given(values), command, os.environ)
 
 
-def _call(keys: "Sequence[str]", values: "dict[str, Any]") -> "Call":
-    from cronlock.people.call import Call
+def _people(module: str, name: str) -> "Callable[..., int]":
+    """What a command of people does; its module is imported when it is called."""
 
-    given = _given(values)
-    wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}
-    confirm = (lambda _question: True) if wishes.get("yes") else click.confirm
-    return Call(keys, given, wishes, os.environ, confirm)
+    def callback(words: "Sequence[str]" = (), **values: "Any") -> int:
+        from importlib import import_module
 
+        from cronlock.people.call import Call
 
-def _adopt(keys: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.people.adopt import adopt
+        given = _given(values)
+        wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}
+        confirm = (lambda _question: True) if wishes.get("yes") else click.confirm
+        do: Callable[[Call], int] = getattr(import_module(f"cronlock.people.{module}"), name)
+        return do(Call(words, given, wishes, os.environ, confirm))
 
-    return adopt(_call(keys, values))
-
-
-def _pause(keys: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.people.pause import pause
-
-    return pause(_call(keys, values))
+    return callback
 
 
-def _resume(keys: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.people.pause import resume
-
-    return resume(_call(keys, values))
-
-
-def _unlock(keys: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.people.unlock import unlock
-
-    return unlock(_call(keys, values))
-
-
-def _forget(keys: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.people.forget import forget
-
-    return forget(_call(keys, values))
-
-
-def _people_command(name: str, callback: "Callable[..., int]", help: str) -> TableCommand:
+def _people_command(name: str, help: str, words: click.Argument | None = None, module: str = "") -> TableCommand:
+    """The command `name`, which is that function of people's module of the same name unless another is given."""
     return TableCommand(
         name,
-        callback=callback,
-        params=[
-            *(_click_option(option) for option in _options_of(name)),
-            click.Argument(["keys"], metavar="KEY...", nargs=-1, type=Value(BY_NAME["key"])),
-        ],
+        callback=_people(module or name, name),
+        params=[*(_click_option(option) for option in _options_of(name)), *([words] if words else [])],
         help=help,
         context_settings={"max_content_width": 100},
     )
+
+
+def _keys(metavar: str, nargs: int = -1) -> click.Argument:
+    return click.Argument(["words"], metavar=metavar, nargs=nargs, type=Value(BY_NAME["key"]))
 
 
 run_command = TableCommand(
@@ -142,7 +176,7 @@ run_command = TableCommand(
     callback=_run,
     params=[
         *(_click_option(option) for option in _options_of("run")),
-        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED),
+        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_program),
     ],
     help="Run COMMAND when this node gets the tick's lock, and exit with its status; else exit quietly.",
     epilog=EPILOG,
@@ -150,22 +184,38 @@ run_command = TableCommand(
     context_settings={"allow_interspersed_args": False, "max_content_width": 100},
 )
 people_commands = [
-    _people_command("pause", _pause, "Start no run of these keys any more; one that goes on is left alone."),
-    _people_command("resume", _resume, "Take a pause back."),
     _people_command(
-        "unlock",
-        _unlock,
-        "End the lease of a run whose node is dead, after showing until when its command may still run; the attempt "
-        "stays used.",
+        "status", "Did it run, where, and why not: what the voters know of all keys, or of some.", _keys("[KEY]...")
+    ),
+    _people_command("history", "The last runs of a key.", _keys("KEY...")),
+    _people_command(
+        "check",
+        "Look for what is wrong, before it goes wrong: voters, placement, clocks, persistence, and every crontab line "
+        "of this machine that uses cronlock.",
     ),
     _people_command(
-        "forget", _forget, "Erase what the voters have of these keys, ticks and history; never under a lease."
+        "wrap",
+        "Print a crontab, from standard input unless FILE is given, with `cronlock run` before its commands.",
+        click.Argument(["words"], metavar="[FILE]", nargs=-1, type=click.Path()),
+    ),
+    _people_command("pause", "Start no run of these keys any more; one that goes on is left alone.", _keys("KEY...")),
+    _people_command("resume", "Take a pause back.", _keys("KEY..."), module="pause"),
+    _people_command(
+        "unlock",
+        "End the lease of a run whose node is dead, after showing until when its command may still run; the attempt "
+        "stays used.",
+        _keys("KEY..."),
+    ),
+    _people_command(
+        "forget",
+        "Erase what the voters have of these keys, ticks and history; never under a lease.",
+        _keys("KEY..."),
     ),
     _people_command(
         "adopt",
-        _adopt,
         "Accept what the voters answer now: records made with other settings, copies that forgot, a new key without "
         "all voters; never under a live lease.",
+        _keys("KEY..."),
     ),
 ]
 
@@ -199,4 +249,6 @@ def cli(words: "Sequence[str]") -> int:
         return STATUS_REFUSED
     except click.Abort:
         return 130
+    except SystemExit as end:  # click's way to end a completion; __main__ exits, and waits for no thread
+        return int(end.code or 0)
     return int(status or 0)

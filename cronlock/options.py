@@ -13,7 +13,7 @@ UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # i
 FOREVER = 10**15  # ms, longer than anything runs: `forever` needs no case of its own
 NAME_MAX = 200  # characters of a key, node or prefix: they become part of Redis key names
 
-RUN, ALL = "run", "run adopt pause resume unlock forget"  # the commands that have an option
+RUN, ALL = "run", "run status history check adopt pause resume unlock forget"  # the commands that have an option
 ONE_RECORD = "run adopt unlock forget"  # those for which a node's own record is another one
 
 WHO, WHEN, FAILS, REDIS, SAYS = (
@@ -86,6 +86,13 @@ def exit_status(text: str) -> int:
     return int(text)
 
 
+def counted(text: str) -> int:
+    """A number of things, one or more."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not int(text):
+        raise ValueError(f"{text!r} is no number of them: 1 or more")
+    return int(text)
+
+
 def boolean(text: str) -> bool:
     """What a variable says of an option that takes no value."""
     word = text.lower()
@@ -154,8 +161,8 @@ class Option:
 
 
 OPTIONS = (
-    Option("--once", WHO, "One node per tick, whichever comes first.", default="yes"),
-    Option("--each", WHO, "Every node, once per tick.", commands=ONE_RECORD),
+    Option("--once", WHO, "One node per tick, whichever comes first.", default="yes", commands="run wrap"),
+    Option("--each", WHO, "Every node, once per tick.", commands=f"{ONE_RECORD} wrap"),
     Option("-k --key", WHO, "The job's name, the same on every node.", name, "NAME", "required"),
     Option("--no-fair", WHO, "Don't let the node go first that ran longest ago."),
     Option("--again", WHO, "Run although the tick is done; never beside a run that goes on, never while paused."),
@@ -268,6 +275,34 @@ ONE_CALL = (  # of one call only: no variable, no place in the file
         commands="pause",
     ),
     Option("--reason", SAYS, "Why, for those who are told that it is paused.", plain, "TEXT", commands="pause"),
+    Option(
+        "--crontab",
+        SAYS,
+        "Whether it has a user column: user for one of crontab(1), system for one in /etc.",
+        Choice("user", "system"),
+        "user|system",
+        "by its place",
+        commands="wrap",
+    ),
+    Option("--limit", SAYS, "So many runs, the newest ones.", counted, "N", "100", commands="history"),
+    Option(
+        "--format",
+        SAYS,
+        "A table for people, JSON, or metrics for Prometheus.",
+        Choice("table", "json", "prometheus"),
+        "table|json|prometheus",
+        "table",
+        commands="status",
+    ),
+    Option(
+        "--format",
+        SAYS,
+        "A table for people, or JSON.",
+        Choice("table", "json"),
+        "table|json",
+        "table",
+        commands="history check",
+    ),
     Option("--yes", SAYS, "Do not ask.", commands="adopt unlock forget"),
 )
 BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}

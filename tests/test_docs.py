@@ -22,10 +22,10 @@ from cronlock.options import GROUPS, ONE_CALL, OPTIONS, Option
 from cronlock.run import GAVE_UP, WAITED
 from cronlock.schedule import Schedule
 from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
+from tests.pages import MAN_PAGE, entries, flags_in, pieces, plain, section, text_of
 from tests.servers import Server
 
 README = (ROOT / "README.md").read_text()
-MAN_PAGE = ROOT / "man" / "cronlock.1"
 EXAMPLE = ROOT / "crontab.example"
 INSTALLED = Path("/etc/cron.d/cronlock-example")
 OTHERS = {"--help", "--version"}  # click's own
@@ -78,52 +78,11 @@ def commands() -> list[str]:
     return [line for block in blocks("sh") for line in block.splitlines()]
 
 
-def plain(text: str) -> str:
-    """Roff text without its escapes."""
-    text = re.sub(r"\\f[BIR]", "", text)
-    return text.replace(r"\-", "-").replace(r"\(aq", "'").replace(r"\(ti", "~").replace(r"\&", "").replace(r"\e", "\\")
-
-
-def pieces(line: str) -> list[tuple[str, str]]:
-    """Font and text of the parts of one roff line: .BI and the like alternate."""
-    macro = re.match(r"\.([BIR]{1,2}) +(.*)", line)
-    if not macro:
-        return [("R", plain(line))]
-    words = [plain(word) for word in re.findall(r'"([^"]*)"|(\S+)', macro[2]) for word in word if word]
-    if len(macro[1]) == 1:
-        return [(macro[1], " ".join(words))]
-    return list(zip(itertools.cycle(macro[1]), words, strict=False))
-
-
-def text_of(line: str) -> str:
-    return "".join(text for _, text in pieces(line))
-
-
-def section(name: str) -> str:
-    """The roff text of a section."""
-    found = re.search(
-        rf'^\.SH "?{re.escape(name)}"?\n(.*?)(?=^\.SH|\Z)', MAN_PAGE.read_text(), re.MULTILINE | re.DOTALL
-    )
-    assert found, f"the man page has no section {name}"
-    return found[1]
-
-
-def entries(roff: str) -> list[tuple[str, str]]:
-    """The headers of a section's list as roff lines, each with the plain text below it."""
-    found = re.findall(r"^\.TP\n(.*)\n((?:(?!\.TP|\.SS|\.PP|\.SH).*\n)*)", roff, re.MULTILINE)
-    return [(header, " ".join(text_of(line) for line in body.splitlines())) for header, body in found]
-
-
 def table(first: str) -> list[tuple[str, ...]]:
     """The rows of README's table whose first column has this title, without markup."""
     found = re.search(rf"^\| {re.escape(first)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
     assert found, f"README has no table {first}"
     return [tuple(cell.strip().replace("`", "") for cell in row.split("|")[1:-1]) for row in found[1].splitlines()]
-
-
-def flags_in(text: str) -> set[str]:
-    """The long options that are named, but for those of the commands behind a --."""
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r" -- .*", "", text)))
 
 
 # Options

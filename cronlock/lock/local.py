@@ -91,11 +91,11 @@ class LocalVoters:
         fd = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._wait_for_lock(fd)
-            copy = self._load(self._path)
+            copy = load(self._path)
             if copy is None:
                 return Failure(f"{self._path}: it is damaged: remove it to begin anew", final=True)
             if self._main:
-                main = self._load(self._main)
+                main = load(self._main)
                 if main is None:
                     return Failure(f"{self._main}: it is damaged: remove it to begin anew", final=True)
                 copy.main = main.record
@@ -115,25 +115,6 @@ class LocalVoters:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.002)
-
-    def _load(self, path: str) -> "record.Copy | None":
-        copy = record.Copy()
-        try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                stored = json.load(file)
-            if 0 < stored["expires"] <= time.time() * 1000:
-                return copy
-            copy.record = dict(stored["record"])
-            copy.nodes = dict(stored["nodes"])
-            copy.history = list(stored["history"])
-            copy.expires = stored["expires"]
-            if stored["boot"] != boot_id():
-                copy.clear_holder()
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return None
-        return copy if _whole(copy) else None
 
     def _store(self, copy: record.Copy) -> None:
         stored = {
@@ -191,9 +172,30 @@ class LocalVoters:
         if self._seen and (seen.st_ino, seen.st_mtime_ns) == (self._seen.st_ino, self._seen.st_mtime_ns):
             return
         self._seen = seen
-        copy = self._load(self._path)
+        copy = load(self._path)
         if copy and not copy.live(monotonic()):
             rung(0, copy.get("token"))
+
+
+def load(path: str) -> "record.Copy | None":
+    """The copy in a file; blank when there is none, None for one that is damaged."""
+    copy = record.Copy()
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            stored = json.load(file)
+        if 0 < stored["expires"] <= time.time() * 1000:
+            return copy
+        copy.record = dict(stored["record"])
+        copy.nodes = dict(stored["nodes"])
+        copy.history = list(stored["history"])
+        copy.expires = stored["expires"]
+        if stored["boot"] != boot_id():
+            copy.clear_holder()
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return copy if _whole(copy) else None
 
 
 def file_name(name: str, key: str) -> str:

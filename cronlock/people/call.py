@@ -21,9 +21,11 @@ DECLINED = 1  # the exit status when a question was answered with no
 
 @dataclass
 class Call:
-    """`given` are settings by option name, `wishes` the options of this call only; `confirm` asks a person."""
+    """`words` are its keys, or a file; `given` are settings by option name, `wishes` the options of this call only;
+    `confirm` asks a person.
+    """
 
-    keys: Sequence[str]
+    words: Sequence[str]
     given: Mapping[str, Any]
     wishes: Mapping[str, Any]
     environ: Mapping[str, str]
@@ -50,12 +52,12 @@ class Call:
 
     def _keys(self) -> Sequence[str]:
         everything = self.wishes.get("all", False)
-        if everything and self.keys:
+        if everything and self.words:
             raise Refused("keys and --all: give one of them")
-        if not everything and not self.keys:
+        if not everything and not self.words:
             raise Refused("no key: name one or more")
         if not everything:
-            return list(dict.fromkeys(self.keys))
+            return list(dict.fromkeys(self.words))
         from cronlock.people.keys import known_keys
 
         found = known_keys(load(self.given, self.environ))

@@ -1,0 +1,159 @@
+"""`cronlock history`: the last runs of a key, merged from what the voters remember."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cronlock.config import load
+from cronlock.errors import CronlockError, Refused, Unreachable
+from cronlock.lock.record import ENTRY, HISTORY_LENGTH
+from cronlock.people.asjson import dumped, moment
+from cronlock.people.call import Call
+from cronlock.people.report import RUNNING, key_status
+from cronlock.people.status import UNKNOWN, ended
+from cronlock.people.survey import Seen, Survey
+from cronlock.people.table import Cell, Printer, bar, length
+from cronlock.say import Say, instant, printable, since
+
+DIED = "died"
+WIDTH = 20  # cells of a bar
+
+
+@dataclass
+class Entry:
+    """One run. `end` and `took` are 0 while it goes on, and when nobody knows; times are ms, the tick is seconds."""
+
+    token: int
+    tick: int
+    attempt: int
+    node: str
+    pid: int
+    start: int
+    end: int
+    outcome: str
+    status: int
+
+    @property
+    def took(self) -> int:
+        return max(0, self.end - self.start) if self.end and self.outcome != DIED else 0
+
+
+def history(call: Call) -> int:
+    """Show the last runs of each key; the exit status."""
+    try:
+        return _history(call)
+    except CronlockError as error:
+        Say().failed(error)
+        return error.status
+
+
+def _history(call: Call) -> int:
+    keys = list(dict.fromkeys(call.words))
+    if not keys:
+        raise Refused("no key: name one or more")
+    survey = Survey(load(call.given, call.environ), keys)
+    survey.read_more([seen for copies in survey.records.values() for seen in copies], history=True)
+    found = {key: runs_of(survey, key)[: call.wishes.get("limit", HISTORY_LENGTH)] for key in keys}
+    printer = Printer()
+    if call.wishes.get("format") == "json":
+        told = [{"key": key, "runs": list(map(_as_json, runs))} for key, runs in found.items()]
+        printer.write(dumped({"keys": told}))
+    else:
+        printer.write("\n".join(_table(printer, key, runs, len(keys) > 1) for key, runs in found.items() if runs))
+    for text in survey.missing.values():
+        Say().failed(Unreachable(text))
+    silent = [key for key, runs in found.items() if not runs]
+    for key in silent:
+        Say(key).always("no voter knows of a run")
+    return UNKNOWN if silent else 0
+
+
+def runs_of(survey: Survey, key: str) -> list[Entry]:
+    """The runs of a key, newest first; with --each those on all nodes."""
+    runs: list[Entry] = []
+    for record, copies in survey.records.items():
+        if record[0] == key:
+            runs += _merged(copies)
+            now = key_status(record, copies, survey.voters)
+            if now.node and not now.outcome and all(run.token != now.token for run in runs):
+                going_on = "" if now.state == RUNNING else DIED
+                runs.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, going_on, 0))
+    return sorted(runs, key=lambda run: (run.start, run.token), reverse=True)
+
+
+def _merged(copies: Iterable[Seen]) -> list[Entry]:
+    """One entry for each token: a voter that missed the end thinks that the run died, another one knows better."""
+    found: dict[int, Entry] = {}
+    for seen in copies:
+        for line in seen.copy.history:
+            entry = _entry(line)
+            if entry and (entry.token not in found or found[entry.token].outcome == DIED):
+                found[entry.token] = entry
+    return list(found.values())
+
+
+def _entry(line: str) -> Entry | None:
+    """A line of history; None for one that somebody else wrote."""
+    texts = dict(zip(ENTRY, line.split("\t"), strict=False))
+    try:
+        numbers = {name: int(texts[name]) for name in ENTRY if name not in ("node", "outcome")}
+        return Entry(
+            numbers["token"],
+            numbers["run_tick"],
+            numbers["run_attempt"],
+            texts["node"],
+            numbers["pid"],
+            numbers["start"],
+            numbers["end"],
+            texts["outcome"],
+            numbers["status"],
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def _table(printer: Printer, key: str, runs: Sequence[Entry], named: bool) -> str:
+    longest = max(run.took for run in runs)
+    titles = ["TICK", "NODE", "START", "ENDED", "ATTEMPT", "TOKEN", "TOOK", ""]
+    shares = {run.node: sum(other.node == run.node for other in runs) for run in runs}
+    most = max(shares.values())
+    counts: list[list[Cell]] = [
+        [printable(node), str(count), bar(count, most, WIDTH)]
+        for node, count in sorted(shares.items(), key=lambda share: (-share[1], share[0]))
+    ]
+    front = f"{printable(key)}\n" if named else ""
+    rows = (_row(run, longest) for run in runs)
+    return front + printer.table(titles, rows) + "\n" + printer.table(["NODE", "RUNS", ""], counts)
+
+
+def _row(run: Entry, longest: int) -> list[Cell]:
+    return [
+        instant(run.tick) if run.tick else "-",
+        printable(run.node),
+        since(run.start),
+        ended(run.outcome, run.status, run.outcome == DIED) if run.outcome else ("running", "green"),
+        str(run.attempt or "-"),
+        str(run.token),
+        length(run.took) if run.took or run.end else "-",
+        bar(run.took, longest, WIDTH),
+    ]
+
+
+def _as_json(run: Entry) -> dict[str, object]:
+    over = bool(run.end) and run.outcome != DIED
+    return {
+        "tick": moment(run.tick * 1000),
+        "node": run.node,
+        "pid": run.pid,
+        "start": moment(run.start),
+        "end": moment(run.end) if over else None,
+        "duration": run.took / 1000 if over else None,
+        "outcome": run.outcome or None,
+        "exit_status": run.status if over else None,
+        "token": run.token,
+        "attempt": run.attempt,
+    }

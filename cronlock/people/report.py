@@ -1,0 +1,240 @@
+"""What the copies of a record amount to: who runs, how the last run ended, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from cronlock.errors import Refused
+from cronlock.lock.quorum import quorum
+from cronlock.lock.record import JOB, RESULT
+from cronlock.people.survey import Seen
+from cronlock.schedule import Schedule
+
+MANY = 3  # ticks without a run: one may be a clock or an outage, this is no accident
+RUNNING, DIED, IDLE, NEW = "running", "died", "idle", "new"
+VARYING = ("lease_end", "run_id", "holder")  # between copies that agree all the same
+IN_TOUCH = 86_400  # s: without ticks a node counts as gone when it asked so much longer ago than another
+
+
+@dataclass
+class NodeStatus:
+    """What the voters know of one node. Ticks are epoch seconds, other times ms; 0 is never."""
+
+    node: str
+    seen: int = 0
+    asked: int = 0
+    last: int = 0
+    schedule: str = ""
+    zone: str = ""
+    command: str = ""
+    start: int = 0
+    end: int = 0
+    outcome: str = ""
+    status: int = 0
+    success: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def job(self) -> tuple[str, str, str]:
+        return self.schedule, self.zone, self.command
+
+
+@dataclass
+class KeyStatus:
+    """What is known of a key; with --each, of one node's record. Ticks are epoch seconds, other times ms; 0 is never.
+
+    `outcome` is empty while the run goes on, and when it never ended. `told` are the voters that know of it.
+    """
+
+    key: str
+    each: str  # the node whose record it is
+    state: str
+    node: str
+    pid: int
+    start: int
+    end: int
+    left: int
+    token: int
+    tick: int
+    attempt: int
+    outcome: str
+    status: int
+    missed: int
+    next: int
+    paused: bool
+    paused_until: int  # -1: until resumed
+    pause_reason: str
+    pause_by: str
+    command: str
+    schedule: str
+    zone: str
+    told: int
+    voters: int
+    time: int
+    nodes: list[NodeStatus] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def took(self) -> int | None:
+        """ms from the start of the last run to its end, or to now; None when that is not known."""
+        if self.state == RUNNING:
+            return max(0, self.time - self.start)
+        return max(0, self.end - self.start) if self.outcome and self.start else None
+
+
+def newest(copies: Iterable[Seen]) -> Seen:
+    """The copy that knows most."""
+    return max(copies, key=lambda seen: seen.newness)
+
+
+def differing(copies: Sequence[Seen]) -> list[str]:
+    """The fields that are not the same in all copies, but for those that each voter has for itself."""
+    names = sorted({name for seen in copies for name in seen.copy.record} - {*VARYING})
+    return [name for name in names if len({seen.copy.get(name) for seen in copies}) > 1]
+
+
+def key_status(record: tuple[str, str], copies: Sequence[Seen], voters: int) -> KeyStatus:
+    """What these copies of a record say together; the nodes as far as they were read."""
+    best = newest(copies)
+    copy = best.copy
+    lefts = sorted((seen.left for seen in copies if seen.copy.get("token") == copy.get("token")), reverse=True)
+    ended = bool(copy.get("outcome"))
+    running = not ended and bool(lefts and lefts[0])
+    began = bool(copy.get("token") and copy.get("node"))
+    paused = max(copies, key=lambda seen: _until(seen.copy.get("paused_until"))).copy
+    until = paused.get("paused_until")
+    status = KeyStatus(
+        key=record[0],
+        each=record[1],
+        state=RUNNING if running else NEW if not began else IDLE if ended else DIED,
+        left=lefts[quorum(voters) - 1] if running and len(lefts) >= quorum(voters) else 0,
+        attempt=copy.get("run_attempt"),
+        tick=copy.get("run_tick"),
+        paused=until == -1 or until > best.time,
+        paused_until=until,
+        pause_reason=paused.get("pause_reason"),
+        pause_by=paused.get("pause_by"),
+        told=len(copies),
+        voters=voters,
+        time=best.time,
+        **{name: copy.get(name) for name in _AS_THEY_ARE},
+    )
+    status.next = _next(status)
+    status.nodes = _nodes(copies, record[1])
+    status.wrong = [*_wrong_run(status), *_differences(status.nodes, copy.get("tick2"))]
+    return status
+
+
+_AS_THEY_ARE = "node pid start end token outcome status missed next command schedule zone".split()
+
+
+def _until(paused_until: int) -> float:
+    return float("inf") if paused_until == -1 else paused_until
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _schedule(text: str, zone: str) -> Schedule | None:
+    """The schedule that a node ran by; None when this machine does not understand it."""
+    try:
+        return Schedule(text.split("; "), zone) if text else None
+    except Refused:
+        return None
+
+
+@cache
+def _after(text: str, zone: str, tick: int) -> int:
+    """The next tick after this one; 0 when that can't be told."""
+    schedule = _schedule(text, zone)
+    try:
+        return schedule.after(tick) if schedule else 0
+    except Refused:
+        return 0
+
+
+def _next(status: KeyStatus) -> int:
+    """The tick to come: the one after the last run's, unless its time has passed."""
+    now = status.time // 1000
+    if status.next > now:
+        return status.next
+    return _after(status.schedule, status.zone, now // 60 * 60)
+
+
+def _passed(status: KeyStatus) -> int:
+    """How many ticks have come since the last one that ran, MANY at most."""
+    tick, now = status.tick, status.time // 1000
+    for count in range(MANY):
+        tick = _after(status.schedule, status.zone, tick)
+        if not 0 < tick <= now:
+            return count
+    return MANY
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------------------
+
+
+def _wrong_run(status: KeyStatus) -> list[str]:
+    wrong = []
+    if status.state == DIED:
+        wrong.append(
+            f"the run on {status.node} never ended: look for cronlock, or the machine, having been killed there"
+        )
+    if status.tick and status.state != NEW and not status.paused and _passed(status) == MANY:
+        what = "still runs" if status.state == RUNNING else "no run"
+        wrong.append(f"{what} after {MANY} more ticks or longer: is cron running, and what does cronlock say there?")
+    return wrong
+
+
+def _differences(nodes: Sequence[NodeStatus], since: int) -> list[str]:
+    """Schedules and commands that differ between the nodes that are in touch."""
+    asked = max((node.asked for node in nodes), default=0)
+    jobs: dict[tuple[str, str, str], list[str]] = {}
+    for node in nodes:
+        if any(node.job) and (node.seen >= since if node.seen else node.asked >= asked - IN_TOUCH):
+            jobs.setdefault(node.job, []).append(node.node)
+    wrong = []
+    for what, parts in (("schedules", (0, 1)), ("commands", (2,))):
+        kinds: dict[str, list[str]] = {}
+        for job, names in jobs.items():
+            kinds.setdefault(" ".join(job[part] for part in parts).strip() or "none", []).extend(names)
+        if len(kinds) > 1:
+            each = "; ".join(f"{text} on {', '.join(sorted(names))}" for text, names in sorted(kinds.items()))
+            wrong.append(f"{what} differ: {each}")
+    return wrong
+
+
+# -- nodes -------------------------------------------------------------------------------------------------------------
+
+
+def _nodes(copies: Sequence[Seen], only: str) -> list[NodeStatus]:
+    """The nodes; of each number the highest that a voter has, since every voter is told of what it can be."""
+    found: dict[str, NodeStatus] = {}
+    for seen in copies:
+        for name, value in seen.copy.nodes.items():
+            kind, _, node = name.partition(":")
+            if not only or node == only:
+                _take(found.setdefault(node, NodeStatus(node)), kind, value)
+    return sorted(found.values(), key=lambda status: status.node)
+
+
+def _take(status: NodeStatus, kind: str, value: Any) -> None:
+    if kind == "job":
+        job = value.split("\t", len(JOB) - 1)
+        if len(job) == len(JOB):
+            status.schedule, status.zone, status.command = job
+    elif kind == "result":
+        result = dict(zip(RESULT, value.split("\t"), strict=False))
+        numbers = {name: int(text) for name, text in result.items() if name != "outcome" and text.isdigit()}
+        status.success = max(status.success, numbers.get("success", 0))
+        if numbers.get("end", 0) >= status.end:
+            status.start, status.end = numbers.get("start", 0), numbers.get("end", 0)
+            status.outcome, status.status = result.get("outcome", ""), numbers.get("status", 0)
+    elif kind in ("seen", "asked", "last"):
+        setattr(status, kind, max(getattr(status, kind), value))
+    else:
+        status.counts[kind] = max(status.counts.get(kind, 0), value)

@@ -1,0 +1,111 @@
+"""The servers that the settings name, as redis-py clients: where people's commands look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from cronlock.config import Settings
+from cronlock.errors import Refused
+from cronlock.lock.address import Address
+from cronlock.voters import NOWHERE
+
+TIMEOUT = 3.0  # s for one answer: a person waits
+NOT_A_CLUSTER = "cluster support disabled"
+
+T = TypeVar("T")
+
+
+@dataclass
+class Server:
+    """One server; of a cluster a master, with its slots and its replicas' labels."""
+
+    address: Address
+    slots: list[range] = field(default_factory=list)
+    replicas: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.client = _client(self.address)
+
+    @property
+    def label(self) -> str:
+        return self.address.label
+
+
+@dataclass
+class Servers:
+    """All of them. `failures` says, by label, why one of those that were named did not answer."""
+
+    cluster: bool
+    all: Sequence[Server]
+    failures: dict[str, Exception]
+
+    def ask(self, question: Callable[[Server], T]) -> dict[str, T | Exception]:
+        """What each server says, by label, asked side by side; the exception where it could not be told."""
+
+        def asked(server: Server) -> T | Exception:
+            try:
+                return question(server)
+            except (redis.RedisError, OSError) as error:
+                return error
+
+        with ThreadPoolExecutor(max(1, len(self.all))) as pool:
+            return dict(zip((server.label for server in self.all), pool.map(asked, self.all), strict=True))
+
+
+def find(settings: Settings) -> Servers:
+    """The servers of these settings: those named, or all masters of the cluster that one of them belongs to."""
+    if not settings.redis:
+        raise Refused(NOWHERE)
+    named = Servers(False, [Server(address) for address in settings.redis], {})
+    answers = named.ask(_slots)
+    failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
+    for server in named.all:
+        answer = answers[server.label]
+        if isinstance(answer, dict):
+            return Servers(True, _masters(server.address, answer), failures)
+    return Servers(False, [server for server in named.all if server.label not in failures], failures)
+
+
+def _client(address: Address) -> redis.Redis:
+    options: dict[str, Any] = {
+        "db": address.db,
+        "username": address.username or None,
+        "password": address.password or None,
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    if address.path:
+        return redis.Redis(unix_socket_path=address.path, **options)
+    return redis.Redis(address.host, address.port, **options)
+
+
+def _slots(server: Server) -> dict[tuple[int, int], dict[str, Any]] | None:
+    """Who has which slots; None of a server that is no part of a cluster."""
+    try:
+        found: dict[tuple[int, int], dict[str, Any]] = server.client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+    except redis.ResponseError as error:
+        if NOT_A_CLUSTER in str(error):
+            return None
+        raise
+    return found
+
+
+def _masters(beside: Address, slots: dict[tuple[int, int], dict[str, Any]]) -> list[Server]:
+    masters: dict[str, Server] = {}
+    for (first, last), nodes in sorted(slots.items()):
+        host, port = nodes["primary"][:2]
+        master = Server(beside.beside(host or beside.host, port))
+        master = masters.setdefault(master.label, master)
+        master.slots.append(range(first, last + 1))
+        replicas = [beside.beside(place[0] or beside.host, place[1]).label for place in nodes["replicas"]]
+        master.replicas += [label for label in replicas if label not in master.replicas]
+    return list(masters.values())

@@ -1,0 +1,242 @@
+"""What the voters have of the keys: their copies, read from all servers side by side, and not changed.
+
+No script is called: thousands of keys are read by some hundred pipelines. Names that a cluster moves meanwhile are left
+out; the other copies of their key tell enough.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import redis
+
+from cronlock.config import Settings
+from cronlock.errors import Refused, Unreachable
+from cronlock.lock.local import file_name, load, state_directory
+from cronlock.lock.quorum import quorum
+from cronlock.lock.record import NUMBERS, TEXTS, Copy
+from cronlock.lock.slots import COPIES, MAIN, copies
+from cronlock.people import servers
+from cronlock.people.keys import FINAL, local_names, pattern, record_of
+from cronlock.people.servers import Server
+from cronlock.system import monotonic
+
+AT_ONCE = 1_000  # names in one call of SCAN, and commands in one pipeline
+
+Record = tuple[str, str]  # a key, and with --each its node, else ""
+Pairs = dict[bytes, bytes]
+Progress = Callable[[int, int], None]  # so many names of so many were looked at, by one server
+
+
+class Seen:
+    """One voter's copy of a record. `now` is its clock for leases, `time` its wall clock, both ms."""
+
+    def __init__(self, voter: str, server: str, name: bytes, raw: Pairs, clock: tuple[int, int, str]) -> None:
+        self.voter, self.server, self.name = voter, server, name
+        self.now, self.time, self.run_id = clock
+        self._raw = raw
+
+    @classmethod
+    def of_file(cls, path: str, copy: Copy) -> Seen:
+        """The local voter's."""
+        seen = cls(path, "", b"", {}, (monotonic(), int(time.time() * 1000), ""))
+        seen.copy = copy
+        return seen
+
+    @cached_property
+    def copy(self) -> Copy:
+        copy = Copy()
+        copy.record = _typed(self._raw, lambda name: name in NUMBERS)
+        return copy
+
+    @property
+    def newness(self) -> tuple[int, bool]:
+        """Of two copies the one with more of it knows more: a later run, or the end of the same one."""
+        if self._raw:
+            return _number(self._raw.get(b"token", b"")), bool(self._raw.get(b"outcome"))
+        return self.copy.get("token"), bool(self.copy.get("outcome"))
+
+    @property
+    def left(self) -> int:
+        """ms of a run's lease."""
+        return (
+            self.copy.get("lease_end") - self.now if self.copy.get("kind") == "run" and self.copy.live(self.now) else 0
+        )
+
+    @property
+    def reborn(self) -> bool:
+        """Whether its server may have gone back to older data since the last run."""
+        stamp = self.copy.get("run_id")
+        return bool(stamp and self.run_id and stamp != self.run_id)
+
+
+class Survey:
+    """The copies by record. `voters` are as many as a record has, `missing` says why some servers did not tell."""
+
+    def __init__(
+        self, settings: Settings, keys: Sequence[str] = (), progress: Progress = lambda _done, _of: None
+    ) -> None:
+        """Of these keys, or of all. Raises Unreachable when no quorum of the servers tells."""
+        self.records: dict[Record, list[Seen]] = {}
+        self.missing: dict[str, str] = {}
+        self.voters = 1
+        self._prefix = settings.prefix
+        if settings.local:
+            self._read_files(keys)
+        else:
+            self._read_servers(settings, keys, progress)
+
+    def _read_files(self, keys: Sequence[str]) -> None:
+        for name in local_names():
+            found = record_of(name, self._prefix)
+            if found and (not keys or found[0] in keys):
+                path = os.path.join(state_directory(), file_name(name, found[0]))
+                copy = load(path)
+                if copy is None:
+                    self.missing[path] = "it is damaged: remove it to begin anew"
+                else:
+                    self.records[found] = [Seen.of_file(path, copy)]
+
+    def _read_servers(self, settings: Settings, keys: Sequence[str], progress: Progress) -> None:
+        self._servers = servers.find(settings)
+        self.voters = COPIES if self._servers.cluster else len(settings.redis)
+        if keys:
+            answers = self._servers.ask(lambda server: self._read_some(server, keys))
+        else:
+            answers = self._servers.ask(lambda server: self._read_all(server, progress))
+        failures = dict(self._servers.failures)
+        for label, answer in answers.items():
+            if isinstance(answer, Exception):
+                failures[label] = answer
+            else:
+                for seen in answer:
+                    record = record_of(os.fsdecode(seen.name), self._prefix)
+                    if record:
+                        self.records.setdefault(record, []).append(seen)
+        self.missing = {label: f"{label}: {failure}" for label, failure in failures.items()}
+        told = sum(not isinstance(answer, Exception) for answer in answers.values())
+        if told < (1 if self._servers.cluster else quorum(self.voters)):
+            self._fail(failures)
+
+    def _fail(self, failures: dict[str, Exception]) -> None:
+        for label, failure in failures.items():
+            if isinstance(failure, FINAL):
+                raise Refused(f"{label}: {failure}")
+        raise Unreachable("; ".join(self.missing.values()))
+
+    def _read_all(self, server: Server, progress: Progress) -> list[Seen]:
+        clock, size = _clock(server), _size(server)
+        found: list[Seen] = []
+        cursor, done = -1, 0
+        while cursor:
+            cursor, names = server.client.scan(max(cursor, 0), pattern(self._prefix), AT_ONCE)
+            done = min(done + AT_ONCE, size)
+            found += _records(server, list(dict.fromkeys(map(os.fsencode, names))), clock)
+            progress(done if cursor else size, size)
+        return found
+
+    def _read_some(self, server: Server, keys: Sequence[str]) -> list[Seen]:
+        """Of each key the main record, and those of all nodes that it is known to run on."""
+        names: list[tuple[bytes, bytes]] = []
+        for key in keys:
+            names += self._names(server, key, "")
+            for _, nodes in self._names(server, key, "-"):
+                told = {os.fsdecode(name).partition(":")[2] for name in server.client.hkeys(os.fsdecode(nodes))}
+                for node in sorted(told):
+                    names += self._names(server, key, node)
+        return _records(server, [record for record, _ in names], _clock(server))
+
+    def _names(self, server: Server, key: str, node: str) -> Iterator[tuple[bytes, bytes]]:
+        """The Redis keys of those copies that this server has: record and nodes."""
+        for names in copies(self._prefix, key, node, COPIES if self._servers.cluster else 1):
+            if not self._servers.cluster or any(names.slot in part for part in server.slots):
+                yield names.keys[0], names.keys[1]
+
+    def read_more(self, chosen: Iterable[Seen], history: bool = False) -> None:
+        """Fill in what these copies know of the nodes, and their history."""
+        by_server: dict[str, list[Seen]] = {}
+        for seen in chosen:
+            if seen.server:
+                by_server.setdefault(seen.server, []).append(seen)
+        if by_server:
+            self._servers.ask(lambda server: _complete(server, by_server.get(server.label, ()), self._prefix, history))
+
+
+def _clock(server: Server) -> tuple[int, int, str]:
+    """A server's time in ms, twice: leases there are measured with it; and its run_id."""
+    seconds, microseconds = server.client.time()
+    now = seconds * 1000 + microseconds // 1000
+    return now, now, str(_info(server).get("run_id", ""))
+
+
+def _size(server: Server) -> int:
+    """How many names it has, where it tells."""
+    return sum(part["keys"] for name, part in _info(server).items() if re.fullmatch(r"db\d+", name))
+
+
+def _info(server: Server) -> dict[str, Any]:
+    try:
+        return dict(server.client.info())
+    except redis.exceptions.NoPermissionError:
+        return {}
+
+
+def _records(server: Server, names: list[bytes], clock: tuple[int, int, str]) -> list[Seen]:
+    raws = _pipelined(server, [("HGETALL", name) for name in names])
+    found = zip(names, raws, strict=True)
+    return [Seen(server.label, server.label, name, raw, clock) for name, raw in found if isinstance(raw, dict) and raw]
+
+
+def _pipelined(server: Server, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The answers; one that is an error, as of a key that is gone elsewhere, is an exception."""
+    answers: list[Any] = []
+    for start in range(0, len(commands), AT_ONCE):
+        pipeline = server.client.pipeline(transaction=False)
+        for command in commands[start : start + AT_ONCE]:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        answers += pipeline.execute(raise_on_error=False)
+    return answers
+
+
+def _complete(server: Server, chosen: Sequence[Seen], prefix: str, history: bool) -> None:
+    beside = [_beside(seen.name, prefix) for seen in chosen]
+    for seen, nodes in zip(chosen, _pipelined(server, [("HGETALL", nodes) for nodes, _ in beside]), strict=True):
+        if isinstance(nodes, dict):
+            seen.copy.nodes = _typed(nodes, lambda name: not name.startswith(TEXTS))
+    if history:
+        lines = _pipelined(server, [("LRANGE", name, 0, -1) for _, name in beside])
+        for seen, found in zip(chosen, lines, strict=True):
+            if isinstance(found, Exception):
+                raise found
+            seen.copy.history = [_text(line) for line in found]
+
+
+def _beside(name: bytes, prefix: str) -> tuple[bytes, bytes]:
+    """The names of the nodes and of the history that belong to a record."""
+    front = len(os.fsencode(prefix)) + len(":{....}:")
+    kind, _, rest = name[front:].partition(b":")
+    if kind == os.fsencode(MAIN):
+        return name[:front] + b"nodes:" + rest, name[:front] + b"history:" + rest
+    node, _, key = rest.partition(b":")
+    return name[:front] + b"each-nodes:" + key, name[:front] + b"each-history:" + node + b":" + key
+
+
+def _typed(raw: Pairs, is_number: Callable[[str], bool]) -> dict[str, Any]:
+    named = ((_text(name), value) for name, value in raw.items())
+    return {name: _number(value) if is_number(name) else _text(value) for name, value in named}
+
+
+def _number(value: bytes) -> int:
+    try:
+        return int(value)
+    except ValueError:  # changed by somebody else's hand
+        return 0
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,83 @@
+"""Columns and colours for people: colours at a terminal only, and never against NO_COLOR."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+
+GAP = "  "
+BLOCKS = "▏▎▍▌▋▊▉█"  # eighths of a cell
+
+Cell = str | tuple[str, str]  # a text, and its style
+
+
+class Printer:
+    """Writes to standard output. rich's own tables take 6 s for ten thousand rows."""
+
+    @cached_property
+    def _colors(self) -> bool:
+        console = Console()
+        return console.color_system is not None and not console.no_color
+
+    def paint(self, text: str, style: str) -> str:
+        """The text in this style of rich's, where there are colours."""
+        return Style.parse(style).render(text, color_system=ColorSystem.STANDARD) if style and self._colors else text
+
+    def table(self, titles: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+        """The rows in columns below their titles. Cells have no line breaks."""
+        cells = [[(title, "bold") for title in titles], *([_split(cell) for cell in row] for row in rows)]
+        widths = [
+            max(map(_width, column)) for column in zip(*([text for text, _ in row] for row in cells), strict=True)
+        ]
+        lines = []
+        for row in cells:
+            pieces = []
+            for (text, style), width in zip(row, widths, strict=True):
+                pieces.append(self.paint(text, style) + " " * (width - _width(text)))
+            lines.append(GAP.join(pieces).rstrip())
+        return "\n".join(lines) + "\n"
+
+    def write(self, text: str) -> None:
+        """Nobody may read any more: what is left is not written then."""
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered must not fail at the exit
+
+
+def bar(value: float, most: float, width: int = 20) -> str:
+    """A bar of `width` cells for `most`."""
+    eighths = round(8 * width * value / most) if most else 0
+    if "utf" not in (sys.stdout.encoding or "").lower():
+        return "#" * ((eighths + 4) // 8)
+    whole, rest = divmod(eighths, 8)
+    return BLOCKS[-1] * whole + (BLOCKS[rest - 1] if rest else "")
+
+
+def length(ms: int) -> str:
+    """A duration as people read it: 0.25s, 12.3s, 4m 05s, 2h 03m, 3d 04h."""
+    if ms < 10_000:
+        return f"{ms / 1000:.2f}s"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f}s"
+    seconds = ms // 1000
+    for large, small, of in ((86_400, 3_600, "dh"), (3_600, 60, "hm"), (60, 1, "ms")):
+        if seconds >= large:
+            return f"{seconds // large}{of[0]} {seconds % large // small:02}{of[1]}"
+    raise AssertionError
+
+
+def _split(cell: Cell) -> tuple[str, str]:
+    return (cell, "") if isinstance(cell, str) else cell
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
