@@ -1,5 +1,6 @@
 """Fixtures: servers that tests share and that are as new for each test, and servers of a test's own."""
 
+import json
 import os
 import signal
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from cronlock.lock.local import state_directory
 from tests.commands import end_all, home
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
 from tests.nemesis.table import write
+from tests.persons import Place, at
 from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
 from tests.terminals import BASH, Terminal
 
@@ -193,3 +196,19 @@ def terminal(open_terminal: Callable[..., Terminal]) -> Terminal:
     terminal = open_terminal(*BASH)
     terminal.prompt()
     return terminal
+
+
+@pytest.fixture(params=["servers", "cluster", "local"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Where the voters are; a local file is one of this test's own."""
+    prefix = f"test-{time.monotonic_ns()}"
+    if request.param != "local":
+        voters = request.getfixturevalue(request.param)
+        servers = ("--redis", voters.urls[0]) if isinstance(voters, Cluster) else at(*voters)
+        yield (*servers, "--prefix", prefix)
+        return
+    yield ("--local", "--prefix", prefix)
+    for file in Path(state_directory()).glob("*.json"):
+        if json.loads(file.read_text())["name"].startswith(prefix):
+            file.unlink()
+            file.with_name(file.name + ".lock").unlink()

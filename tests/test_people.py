@@ -1,64 +1,13 @@
 """pause, resume, unlock and forget: what a person says to the voters, seen by the runs that follow."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from subprocess import CompletedProcess, Popen
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from cronlock.lock.local import state_directory
-from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
-from tests.servers import Cluster, Server
-
-TICK = ("--tick", "2026-11-20T02:00Z")
-NEXT = ("--tick", "2026-11-20T03:00Z")
-PLAIN = ("--schedule", "none")
-
-Place = tuple[str, ...]
-
-
-def at(*servers: Server) -> Place:
-    return tuple(word for server in servers for word in ("--redis", server.url))
-
-
-@pytest.fixture(params=["servers", "cluster", "local"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Where the voters are; a local file is one of this test's own."""
-    prefix = f"test-{time.monotonic_ns()}"
-    if request.param != "local":
-        voters = request.getfixturevalue(request.param)
-        servers = ("--redis", voters.urls[0]) if isinstance(voters, Cluster) else at(*voters)
-        yield (*servers, "--prefix", prefix)
-        return
-    yield ("--local", "--prefix", prefix)
-    for file in Path(state_directory()).glob("*.json"):
-        if json.loads(file.read_text())["name"].startswith(prefix):
-            file.unlink()
-            file.with_name(file.name + ".lock").unlink()
-
-
-def run(place: Place, *words: str, key: str = "job") -> CompletedProcess[str]:
-    return cronlock("run", *place, "--key", key, "--outage-wait", "0", *words)
-
-
-def person(place: Place, command: str, *words: str, **kw: Any) -> CompletedProcess[str]:
-    return cronlock(command, *place, *words, **kw)
-
-
-@contextmanager
-def running(place: Place, *words: str, key: str = "job") -> Iterator["Popen[str]"]:
-    """A run that goes on until the end of the block."""
-    ready = home() / f"ready-{time.monotonic_ns()}"
-    process = start_cronlock("run", *place, "--key", key, *words, "--", "sh", "-c", f"touch {ready}; exec sleep 60")
-    wait_until(ready.exists, message="the command")
-    yield process
-    process.terminate()
-    process.wait()
-
+from tests.commands import cronlock, kill_all, start_cronlock, wait_until
+from tests.persons import NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.servers import Server
 
 # pause and resume
 

@@ -10,7 +10,7 @@ from typing import Any
 from cronlock.errors import Refused
 from cronlock.lock.quorum import quorum
 from cronlock.lock.record import JOB, RESULT
-from cronlock.people.survey import Seen
+from cronlock.people.survey import Seen, Survey
 from cronlock.schedule import Schedule
 
 MANY = 3  # ticks without a run: one may be a clock or an outage, this is no accident
@@ -96,15 +96,27 @@ def differing(copies: Sequence[Seen]) -> list[str]:
     return [name for name in names if len({seen.copy.get(name) for seen in copies}) > 1]
 
 
-def key_status(record: tuple[str, str], copies: Sequence[Seen], voters: int) -> KeyStatus:
-    """What these copies of a record say together; the nodes as far as they were read."""
+def statuses(survey: Survey) -> list[KeyStatus]:
+    """All records of a survey, in the order of their keys."""
+    found = sorted(survey.records.items())
+    return [key_status(record, seen, survey.voters, survey.records.get((record[0], ""))) for record, seen in found]
+
+
+def key_status(
+    record: tuple[str, str], copies: Sequence[Seen], voters: int, main: Sequence[Seen] | None = None
+) -> KeyStatus:
+    """What these copies of a record say together; the nodes as far as they were read.
+
+    `main` are the copies of the key's main record, where the pause stands, when this one is of one node.
+    """
     best = newest(copies)
     copy = best.copy
-    lefts = sorted((seen.left for seen in copies if seen.copy.get("token") == copy.get("token")), reverse=True)
     ended = bool(copy.get("outcome"))
-    running = not ended and bool(lefts and lefts[0])
+    lefts = [] if ended else sorted((seen.left for seen in copies if seen.newness == best.newness), reverse=True)
+    running = bool(lefts and lefts[0])
     began = bool(copy.get("token") and copy.get("node"))
-    paused = max(copies, key=lambda seen: _until(seen.copy.get("paused_until"))).copy
+    pauses = [seen for seen in main or copies if seen.get("paused_until")]
+    paused = max(pauses, key=lambda seen: _until(seen.get("paused_until")), default=best)
     until = paused.get("paused_until")
     status = KeyStatus(
         key=record[0],

@@ -68,7 +68,7 @@ def find(settings: Settings) -> Servers:
     failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
     for server in named.all:
         answer = answers[server.label]
-        if isinstance(answer, dict):
+        if isinstance(answer, list):
             return Servers(True, _masters(server.address, answer), failures)
     return Servers(False, [server for server in named.all if server.label not in failures], failures)
 
@@ -88,24 +88,35 @@ def _client(address: Address) -> redis.Redis:
     return redis.Redis(address.host, address.port, **options)
 
 
-def _slots(server: Server) -> dict[tuple[int, int], dict[str, Any]] | None:
-    """Who has which slots; None of a server that is no part of a cluster."""
+def _slots(server: Server) -> list[Any] | None:
+    """Who has which slots, as the server tells it; None of a server that is no part of a cluster."""
     try:
-        found: dict[tuple[int, int], dict[str, Any]] = server.client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+        found = server.client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
     except redis.ResponseError as error:
         if NOT_A_CLUSTER in str(error):
             return None
         raise
-    return found
+    try:
+        if not _masters(server.address, found):
+            raise redis.ConnectionError("its cluster has no slots yet")
+    except (TypeError, IndexError, ValueError, AttributeError) as error:  # no list of slots
+        raise redis.InvalidResponse("its answers are not those of Redis") from error
+    return list(found)
 
 
-def _masters(beside: Address, slots: dict[tuple[int, int], dict[str, Any]]) -> list[Server]:
+def _masters(beside: Address, slots: list[Any]) -> list[Server]:
     masters: dict[str, Server] = {}
-    for (first, last), nodes in sorted(slots.items()):
-        host, port = nodes["primary"][:2]
-        master = Server(beside.beside(host or beside.host, port))
-        master = masters.setdefault(master.label, master)
+    for first, last, primary, *others in slots:
+        if primary[0] == b"?":  # an endpoint that even its own node does not know
+            continue
+        address = _beside(beside, primary)
+        master = masters.setdefault(address.label, Server(address))
         master.slots.append(range(first, last + 1))
-        replicas = [beside.beside(place[0] or beside.host, place[1]).label for place in nodes["replicas"]]
+        replicas = [_beside(beside, node).label for node in others]
         master.replicas += [label for label in replicas if label not in master.replicas]
     return list(masters.values())
+
+
+def _beside(beside: Address, node: list[Any]) -> Address:
+    host: bytes | None = node[0]
+    return beside.beside(host.decode("utf-8", "surrogateescape") if host else beside.host, node[1])

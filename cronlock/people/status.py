@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import get_ident
@@ -12,10 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from cronlock.config import load
 from cronlock.errors import CronlockError, Unreachable
+from cronlock.lock.quorum import quorum
 from cronlock.people.asjson import dumped, key_as_json
 from cronlock.people.call import Call
 from cronlock.people.metrics import metrics
-from cronlock.people.report import DIED, RUNNING, KeyStatus, NodeStatus, differing, key_status, newest
+from cronlock.people.report import DIED, RUNNING, KeyStatus, NodeStatus, differing, newest, statuses
 from cronlock.people.survey import Seen, Survey
 from cronlock.people.table import Cell, Printer, length
 from cronlock.say import Say, instant, printable, since
@@ -36,12 +38,11 @@ def status(call: Call) -> int:
 
 def _status(call: Call, how: str) -> int:
     keys = list(dict.fromkeys(call.words))
+    gc.disable()  # a short life, in which thousands of copies would be walked again and again
     with _progress() as progress:
         survey = Survey(load(call.given, call.environ), keys, progress)
-    every = [seen for copies in survey.records.values() for seen in copies]
-    one_each = how == "table" and not keys  # there only jobs are shown, which any copy has
-    survey.read_more([newest(copies) for copies in survey.records.values()] if one_each else every)
-    found = [key_status(record, copies, survey.voters) for record, copies in sorted(survey.records.items())]
+    survey.read_more(seen for copies in survey.records.values() for seen in _telling(copies, survey.voters, how, keys))
+    found = statuses(survey)
     printer = Printer()
     if how == "prometheus":
         printer.write(metrics(found))
@@ -60,6 +61,15 @@ def _status(call: Call, how: str) -> int:
     for key in unknown:
         Say(key).always("no voter knows it")
     return UNKNOWN if unknown else 0
+
+
+def _telling(copies: Sequence[Seen], voters: int, how: str, keys: Sequence[str]) -> Sequence[Seen]:
+    """Those whose nodes are read: all of a key that was named; else one for the table, which shows what each copy has,
+    and a quorum for the counts, always the same one.
+    """
+    if keys:
+        return copies
+    return [newest(copies)] if how == "table" else sorted(copies, key=lambda seen: seen.name)[: quorum(voters)]
 
 
 @contextmanager

@@ -40,12 +40,14 @@ class Seen:
         self.voter, self.server, self.name = voter, server, name
         self.now, self.time, self.run_id = clock
         self._raw = raw
+        self.newness = _number(raw.get(b"token", b"")), bool(raw.get(b"outcome"))  # which of two copies knows more
 
     @classmethod
     def of_file(cls, path: str, copy: Copy) -> Seen:
         """The local voter's."""
         seen = cls(path, "", b"", {}, (monotonic(), int(time.time() * 1000), ""))
         seen.copy = copy
+        seen.newness = copy.get("token"), bool(copy.get("outcome"))
         return seen
 
     @cached_property
@@ -54,24 +56,24 @@ class Seen:
         copy.record = _typed(self._raw, lambda name: name in NUMBERS)
         return copy
 
-    @property
-    def newness(self) -> tuple[int, bool]:
-        """Of two copies the one with more of it knows more: a later run, or the end of the same one."""
-        if self._raw:
-            return _number(self._raw.get(b"token", b"")), bool(self._raw.get(b"outcome"))
-        return self.copy.get("token"), bool(self.copy.get("outcome"))
+    def get(self, field: str) -> Any:
+        """A field of the record, without reading all of it; 0 or the empty text when it was never written."""
+        if not self._raw:
+            return self.copy.get(field)
+        value = self._raw.get(field.encode(), b"")
+        return _number(value) if field in NUMBERS else _text(value)
 
     @property
     def left(self) -> int:
         """ms of a run's lease."""
-        return (
-            self.copy.get("lease_end") - self.now if self.copy.get("kind") == "run" and self.copy.live(self.now) else 0
-        )
+        if self.get("kind") != "run" or not self.copy.live(self.now):
+            return 0
+        return int(self.get("lease_end")) - self.now
 
     @property
     def reborn(self) -> bool:
         """Whether its server may have gone back to older data since the last run."""
-        stamp = self.copy.get("run_id")
+        stamp = self.get("run_id")
         return bool(stamp and self.run_id and stamp != self.run_id)
 
 
@@ -233,7 +235,7 @@ def _typed(raw: Pairs, is_number: Callable[[str], bool]) -> dict[str, Any]:
 
 def _number(value: bytes) -> int:
     try:
-        return int(value)
+        return int(value or 0)
     except ValueError:  # changed by somebody else's hand
         return 0
 

@@ -1,0 +1,358 @@
+"""cronlock status: what the voters know, as a table, as JSON, for Prometheus, and one key voter by voter."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cronlock.lock.local import OPERATIONS
+from cronlock.lock.record import Copy
+from cronlock.people.report import DIED, IDLE, NEW, RUNNING, KeyStatus, key_status
+from cronlock.people.survey import Seen
+from tests.commands import cronlock
+from tests.persons import NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.servers import Cluster, Server
+from tests.terminals import Terminal
+
+HOUR = 3_600_000  # ms
+ALWAYS = ("--start-within", "9999d")
+
+
+def told(place: Place, *words: str) -> list[dict[str, Any]]:
+    """The keys of status --format json."""
+    done = person(place, "status", *words, "--format", "json")
+    assert done.stderr == ""
+    return list(json.loads(done.stdout)["keys"])
+
+
+def one(place: Place, *words: str) -> dict[str, Any]:
+    [found] = told(place, *words)
+    return found
+
+
+def samples(place: Place) -> dict[tuple[str, ...], float]:
+    """The metrics, by name and label values."""
+    done = person(place, "status", "--format", "prometheus")
+    assert (done.returncode, done.stderr) == (0, "")
+    families = list(text_string_to_metric_families(done.stdout))
+    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+
+
+# what it tells
+
+
+def test_a_run_that_ended_is_told_with_node_tick_status_and_duration(place: Place) -> None:
+    run(place, *TICK, "--node", "web-1", "--", "sh", "-c", "sleep 0.1; exit 3")
+    found = one(place)
+    assert (found["key"], found["mode"], found["state"], found["node"]) == ("job", "once", "idle", "web-1")
+    assert (found["tick"], found["outcome"], found["exit_status"]) == ("2026-11-20T02:00:00Z", "ran", 3)
+    assert 0.1 <= found["duration"] < 5
+    assert (found["attempt"], found["missed"], found["lease_left"], found["paused"]) == (1, 0, 0, False)
+    assert found["command"] == "sh -c sleep 0.1; exit 3"
+    [node] = found["nodes"]
+    assert (node["node"], node["exit_status"], node["last_success"]) == ("web-1", 3, None)
+    assert node["outcomes"] == {"ran": 1}
+    table = person(place, "status").stdout
+    assert re.search(r"^job +idle +web-1 +\S+ +- +2026-11-20T02:00Z +ran, status 3 ", table, re.MULTILINE), table
+
+
+def test_a_run_that_goes_on_is_told_with_what_is_left_of_its_lease(place: Place) -> None:
+    with running(place, *PLAIN, "--node", "web-2", "--ttl", "20s") as process:
+        found = one(place, "job")
+        assert (found["state"], found["node"], found["pid"]) == ("running", "web-2", process.pid)
+        assert 10 < found["lease_left"] <= 20
+        assert (found["end"], found["outcome"], found["exit_status"]) == (None, None, None)
+        assert re.search(r"^job +running +web-2 +\S+ +1\d\.\ds ", person(place, "status").stdout, re.MULTILINE)
+    assert one(place)["outcome"] == "given back"
+
+
+def test_each_node_of_each_has_a_row_and_the_pause_of_the_key(place: Place) -> None:
+    for node in ("web-1", "web-2"):
+        run(place, "--each", "--node", node, *TICK, "--", "true")
+    person(place, "pause", "job", "--reason", "moving \x1b[31mhouse")
+    rows = {row["node"]: row for row in told(place, "job") if row["mode"] == "each"}
+    assert set(rows) == {"web-1", "web-2"}
+    assert all(row["paused"] and row["pause_reason"] == "moving \x1b[31mhouse" for row in rows.values())
+    assert [node["node"] for node in rows["web-1"]["nodes"]] == ["web-1"]
+    table = person(place, "status").stdout
+    assert re.search(r"^job on web-1 .* until resumed: moving \\x1b\[31mhouse$", table, re.MULTILINE)
+    assert "\x1b" not in table
+
+
+def test_nodes_with_other_schedules_or_commands_are_named(place: Place) -> None:
+    """Whether they ran or not."""
+    plain = ("--tz", "UTC", *ALWAYS)
+    run(place, "--schedule", "0 0 1 1 *", "--node", "web-1", *plain, "--", "true")
+    run(place, "--schedule", "0 0 1 1 *", "--node", "web-2", *plain, "--", "true")
+    assert one(place)["wrong"] == []
+    run(place, "--schedule", "1 0 1 1 *", "--node", "web-3", *plain, "--", "false")
+    [schedules, commands] = one(place)["wrong"]
+    assert schedules == "schedules differ: 0 0 1 1 * UTC on web-1, web-2; 1 0 1 1 * UTC on web-3"
+    assert commands == "commands differ: false on web-3; true on web-1, web-2"
+    assert f"job: {schedules}\njob: {commands}\n" in person(place, "status").stdout
+
+
+def test_no_key_is_no_fault_and_an_unknown_one_is_named(place: Place) -> None:
+    assert (person(place, "status").stdout, person(place, "status").returncode) == ("no key is known\n", 0)
+    nothing = person(place, "status", "job")
+    assert (nothing.returncode, nothing.stderr) == (1, "cronlock: job: no voter knows it\n")
+    assert person(place, "status", "--format", "prometheus").returncode == 0
+
+
+def test_names_from_elsewhere_are_escaped(place: Place) -> None:
+    """Nodes, commands and keys that no terminal should see as they are."""
+    run(place, *TICK, "--node", "größe 1", "--", "printf", "", "\x1b[2J\n", key='a"b\\c')
+    table = person(place, "status", 'a"b\\c').stdout
+    assert "größe 1" in table
+    assert r"\x1b[2J\n" in table
+    assert not re.search(r"[^\n -~ä-ÿ]", table)
+    assert ("cronlock_last_exit_status", 'a"b\\c', "once", "größe 1") in samples(place)
+
+
+# one key, voter by voter
+
+
+def test_a_voter_that_missed_a_run_stands_out(servers: list[Server]) -> None:
+    """Side by side, with what differs; the newest run is told all the same."""
+    place = at(*servers)
+    run(place, *TICK, "--", "true")
+    servers[2].stop_process()
+    run(place, *NEXT, "--", "false")
+    servers[2].continue_process()
+    found = one(place, "job")
+    assert (found["tick"], found["exit_status"]) == ("2026-11-20T03:00:00Z", 1)
+    assert {"tick", "token", "status", "run_tick"} <= set(found["differs"])
+    assert [copy["record"]["status"] for copy in found["copies"]] == [1, 1, 0]
+    shown = person(place, "status", "job").stdout
+    assert re.search(r"^status +1 +1 +0 +differs$", shown, re.MULTILINE)
+    assert re.search(r"^pid +\d+ +\d+ +\d+ +differs$", shown, re.MULTILINE)
+    assert re.search(r"^settings_by +(\S+) +\1 +\1$", shown, re.MULTILINE)
+
+
+def test_the_seven_copies_of_a_cluster_agree_after_a_run(cluster: Cluster) -> None:
+    place = ("--redis", cluster.urls[1])
+    run(place, *TICK, "--", "true")
+    run(place, "--each", "--node", "n1", *TICK, "--", "true")
+    once, each = told(place, "job")
+    for found in (once, each):
+        assert (found["voters"], found["voters_told"], len(found["copies"])) == (7, 7, 7)
+        assert found["differs"] == []
+
+
+def test_a_dead_voter_is_named_and_the_others_tell(servers: list[Server]) -> None:
+    place = at(*servers)
+    run(place, *TICK, "--", "true")
+    servers[0].kill()
+    for words in ((), ("job",)):
+        done = person(place, "status", *words)
+        assert done.returncode == 0
+        assert re.fullmatch(rf"cronlock: unreachable: 127.0.0.1:{servers[0].port}: .*refused.*\n", done.stderr)
+        assert "2026-11-20T02:00Z" in done.stdout
+    servers[1].kill()
+    gone = person(place, "status")
+    assert (gone.returncode, gone.stdout) == (122, "")
+    assert gone.stderr.startswith("cronlock: unreachable: 127.0.0.1:")
+
+
+def test_a_password_that_is_wrong_is_said_so(server: Server) -> None:
+    done = person(("--redis", f"redis://cronlock:wrong-secret@127.0.0.1:{server.port}"), "status")
+    assert done.returncode == 125
+    assert done.stderr.startswith(f"cronlock: refused: 127.0.0.1:{server.port}: ")
+    assert "wrong-secret" not in done.stderr
+
+
+# for Prometheus
+
+
+def test_metrics_tell_runs_and_outcomes_by_key_and_node(place: Place) -> None:
+    """Parsed by Prometheus's own parser."""
+    before = time.time()
+    run(place, *TICK, "--node", "web-1", "--", "true")
+    run(place, *TICK, "--node", "web-2", "--", "true")
+    run(place, *NEXT, "--node", "web-1", "--", "sh", "-c", "sleep 0.1; exit 4")
+    with running(place, "--each", "--node", "web-3", *PLAIN, "--ttl", "30s"):
+        found = samples(place)
+    person(place, "pause", "job")
+    run(place, *NEXT, "--again", "--node", "web-2", "--", "true")
+
+    def value(name: str, *labels: str) -> float:
+        return found[f"cronlock_{name}", "job", *labels]
+
+    assert before <= value("last_success_timestamp_seconds", "once", "web-1") <= time.time()
+    assert before <= value("last_run_timestamp_seconds", "once", "web-1") <= time.time()
+    assert value("last_duration_seconds", "once", "web-1") >= 0.1
+    assert value("last_exit_status", "once", "web-1") == 4
+    assert value("attempts_total", "once", "web-1", "ran") == 2
+    assert value("attempts_total", "once", "web-2", "done") == 1
+    assert value("missed_ticks_total", "once") == 0
+    assert value("lease_left_seconds", "once", "web-1") == 0
+    assert 20 < value("lease_left_seconds", "each", "web-3") <= 30
+    assert value("paused", "once") == 0
+    found = samples(place)
+    assert value("paused", "once") == value("paused", "each", "web-3") == 1
+    assert value("attempts_total", "once", "web-2", "paused") == 1
+    assert value("attempts_total", "each", "web-3", "given back") == 1
+
+
+def test_each_metric_has_help_and_a_type(server: Server) -> None:
+    text = person(at(server), "status", "--format", "prometheus").stdout
+    helped, typed = (
+        re.findall(r"^# HELP (\S+) .+$", text, re.M),
+        re.findall(r"^# TYPE (\S+) (?:gauge|counter)$", text, re.M),
+    )
+    assert helped == typed
+    assert len(set(helped)) == len(helped) > 8
+
+
+# many keys
+
+
+def test_many_keys_cost_a_few_round_trips(cluster: Cluster) -> None:
+    """Names are scanned a thousand at a time; each copy is read once, and the nodes of one copy of each key."""
+    keys = 50
+    for number in range(keys):
+        record = cluster_copies(f"key-{number}")
+        for name in record:
+            cluster.master_of(cluster.slot_of(name)).redis.hset(
+                name, mapping={"token": 1, "node": "n", "outcome": "ran"}
+            )
+    for master in cluster.masters():
+        master.ask("CONFIG", "RESETSTAT")
+    done = person(("--redis", cluster.urls[0]), "status")
+    assert len(done.stdout.splitlines()) == keys + 1
+    calls: dict[str, int] = {}
+    for master in cluster.masters():
+        for name, stat in master.redis.info("commandstats").items():
+            calls[name] = calls.get(name, 0) + stat["calls"]
+    assert calls["cmdstat_scan"] == len(cluster.masters())
+    assert calls["cmdstat_hgetall"] == 7 * keys + keys
+    assert "cmdstat_evalsha" not in calls
+
+
+def cluster_copies(key: str) -> list[str]:
+    from cronlock.lock.slots import copies
+
+    return [names.keys[0].decode() for names in copies("cronlock", key)]
+
+
+# the judgement, in made-up time
+
+
+class Story:
+    """One voter's record, by what was done to it; `now` is its clock in ms."""
+
+    def __init__(self, now: int = 1_800_000_000_000) -> None:
+        self.copy, self.now = Copy(), now
+
+    def run(self, token: int, tick: int, schedule: str = "0 * * * *", **end: Any) -> None:
+        ask = {"holder": "h", "node": "web-1", "token": token, "tick": tick, "run_tick": tick, "state": "running"}
+        ask |= {"attempt": 1, "run_attempt": 1, "settings": "1 1", "pid": 7, "start": self.now, "command": "true"}
+        ask |= {"schedule": schedule, "zone": "UTC", "next": tick + 3600, "retention": HOUR, "lease": 60_000}
+        self.copy.record.update(holder="h", kind="prepare", lease_end=self.now + 1)
+        assert OPERATIONS["commit"](self.copy, ask | {"not_after": self.now}, self.now, self.now, "")["answer"] == "ok"
+        if end:
+            done = ask | {"state": "done", "outcome": "ran", "status": 0, "end": self.now} | end
+            assert OPERATIONS["finish"](self.copy, done, self.now, self.now, "")["answer"] == "ok"
+
+    def status(self, later: int = 0) -> KeyStatus:
+        seen = Seen.of_file("file", self.copy)
+        seen.now = seen.time = self.now + later
+        return key_status(("job", ""), [seen], 1)
+
+
+TICK_0 = 1_800_000_000 // 3600 * 3600
+
+
+def test_a_run_whose_lease_is_over_without_an_end_never_ended() -> None:
+    story = Story()
+    story.run(5, TICK_0)
+    assert (story.status().state, story.status().wrong) == (RUNNING, [])
+    died = story.status(later=61_000)
+    assert died.state == DIED
+    assert [text.partition(":")[0] for text in died.wrong] == ["the run on web-1 never ended"]
+    assert (story.status(later=61_000).took, story.status(later=5_000).took) == (None, 5_000)
+
+
+@pytest.mark.parametrize(("hours", "wrong"), [(0, False), (1, False), (2, False), (3, True), (100, True)])
+def test_a_key_that_nobody_ran_for_three_ticks_is_wrong(hours: int, wrong: bool) -> None:
+    """Fewer may be an outage; a schedule with a longer gap has fewer ticks."""
+    story = Story(TICK_0 * 1000)
+    story.run(5, TICK_0, end=TICK_0 * 1000)
+    found = story.status(hours * HOUR + 1000)
+    assert (found.state, bool(found.wrong)) == (IDLE, wrong)
+    assert found.next == TICK_0 + (hours + 1) * 3600
+    rare = Story(TICK_0 * 1000)
+    rare.run(5, TICK_0, "0 0 1 1 *", end=TICK_0 * 1000)
+    assert not rare.status(hours * HOUR).wrong
+
+
+def test_a_run_that_goes_on_for_three_ticks_is_wrong_but_not_while_paused() -> None:
+    story = Story(TICK_0 * 1000)
+    story.run(5, TICK_0)
+    story.copy.record["lease_end"] = story.now + 3 * HOUR + 20_000
+    [text] = story.status(3 * HOUR + 10_000).wrong
+    assert text.startswith("still runs after 3 more ticks")
+    story.copy.record["paused_until"] = -1
+    assert story.status(3 * HOUR + 10_000).wrong == []
+
+
+def test_a_schedule_that_this_machine_does_not_understand_is_no_fault() -> None:
+    story = Story(TICK_0 * 1000)
+    story.run(5, TICK_0, "0 * * * * of another cron", end=TICK_0 * 1000)
+    found = story.status(100 * HOUR)
+    assert (found.next, found.wrong) == (0, [])
+
+
+def test_a_copy_that_only_candidates_wrote_to_is_new() -> None:
+    story = Story()
+    story.copy.record.update(holder="h", kind="prepare", lease_end=story.now + 2_000)
+    assert story.status().state == NEW
+
+
+def test_the_end_counts_that_one_voter_has_heard_of() -> None:
+    story, other = Story(), Story()
+    story.run(5, TICK_0)
+    other.run(5, TICK_0, end=other.now + 5, status=2)
+    seen = [Seen.of_file("a", story.copy), Seen.of_file("b", other.copy)]
+    for copy in seen:
+        copy.now = copy.time = story.now
+    found = key_status(("job", ""), seen, 2)
+    assert (found.state, found.status, found.took) == (IDLE, 2, 5)
+
+
+# colours
+
+
+def test_what_is_wrong_is_red_at_a_terminal_only(servers: list[Server], open_terminal: Callable[..., Terminal]) -> None:
+    """And not with NO_COLOR; the words are the same."""
+    place = at(*servers)
+    for node, command in (("web-1", "true"), ("web-2", "false")):
+        run(place, *TICK, "--node", node, "--", command)
+    plain = person(place, "status").stdout
+    assert "commands differ: " in plain
+    assert "\x1b" not in plain
+    line = f"cronlock status {' '.join(place)}"
+    terminal = open_terminal(
+        "sh", "-c", f"TERM=xterm {line}; echo END; NO_COLOR=1 TERM=xterm {line} 2>&1; echo OVER; cat"
+    )
+    colored = terminal.expect(r"(.*?)END")[1]
+    assert "\x1b[31mjob: commands differ: " in colored
+    assert re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", colored).replace("\r", "").strip().endswith(plain.strip())
+    without = terminal.expect(r"(.*?)OVER")[1]
+    assert not re.search(r"\x1b\[\d*(;\d+)*m", without)
+
+
+def _said(done: CompletedProcess[str]) -> str:
+    return done.stdout + done.stderr
+
+
+def test_what_is_piped_away_is_no_fault(server: Server) -> None:
+    """`cronlock status | head -1` says nothing of a broken pipe."""
+    run(at(server), *TICK, "--", "true")
+    done = cronlock("status", *at(server), stdout=None)
+    assert done.returncode == 0
