@@ -9,8 +9,9 @@ from typing import Any
 from tests.commands import cronlock, home, start_cronlock, wait_until
 from tests.servers import Server
 
-TICK = ("--tick", "2026-11-20T02:00Z")
-NEXT = ("--tick", "2026-11-20T03:00Z")
+DAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86_400))  # nodes are forgotten after a month
+TICK = ("--tick", f"{DAY}T02:00Z")
+NEXT = ("--tick", f"{DAY}T03:00Z")
 PLAIN = ("--schedule", "none")
 
 Place = tuple[str, ...]

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from tests.commands import kill_all
-from tests.persons import NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.persons import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
 from tests.servers import Server
 
 
@@ -20,12 +20,12 @@ def runs(place: Place, *words: str, key: str = "job") -> list[dict[str, Any]]:
 def test_runs_are_told_newest_first_with_how_they_ended(place: Place) -> None:
     run(place, *TICK, "--node", "web-1", "--", "sh", "-c", "sleep 0.1")
     run(place, *NEXT, "--node", "web-2", "--", "sh", "-c", "exit 7")
-    with running(place, "--tick", "2026-11-20T04:00Z", "--node", "web-1"):
+    with running(place, "--tick", f"{DAY}T04:00Z", "--node", "web-1"):
         assert [entry["outcome"] for entry in runs(place)] == [None, "ran", "ran"]
     back, failed, first = runs(place)
-    assert (back["outcome"], back["node"], back["tick"]) == ("given back", "web-1", "2026-11-20T04:00:00Z")
+    assert (back["outcome"], back["node"], back["tick"]) == ("given back", "web-1", f"{DAY}T04:00:00Z")
     assert (failed["exit_status"], failed["node"]) == (7, "web-2")
-    assert (first["exit_status"], first["tick"], first["attempt"]) == (0, "2026-11-20T02:00:00Z", 1)
+    assert (first["exit_status"], first["tick"], first["attempt"]) == (0, f"{DAY}T02:00:00Z", 1)
     assert first["duration"] >= 0.1
     assert back["token"] > failed["token"] > first["token"]
 
@@ -34,9 +34,9 @@ def test_bars_show_durations_and_who_ran_how_often(place: Place) -> None:
     """The longest run and the node with most runs have the longest bars."""
     run(place, *TICK, "--node", "web-1", "--", "sleep", "0.2")
     run(place, *NEXT, "--node", "web-1", "--", "true")
-    run(place, "--tick", "2026-11-20T04:00Z", "--node", "web-2", "--", "true")
+    run(place, "--tick", f"{DAY}T04:00Z", "--node", "web-2", "--", "true")
     shown = person(place, "history", "job").stdout
-    rows = re.findall(r"^2026-11-20T0(\d):00Z +(web-\d) +\S+ +ran, status 0 +1 +\d+ +\S+s(?: +(\S+))?$", shown, re.M)
+    rows = re.findall(rf"^{DAY}T0(\d):00Z +(web-\d) +\S+ +ran, status 0 +1 +\d+ +\S+s(?: +(\S+))?$", shown, re.M)
     assert [row[:2] for row in rows] == [("4", "web-2"), ("3", "web-1"), ("2", "web-1")]
     assert rows[2][2] == 20 * "█"
     assert len(rows[1][2]) < 8
@@ -55,7 +55,7 @@ def test_a_run_that_never_ended_is_told_as_died(servers: list[Server]) -> None:
     assert [(entry["outcome"], entry["end"]) for entry in runs(place)] == [("died", None)]
     run(place, *NEXT, "--node", "web-2", "--", "true")
     assert [(entry["outcome"], entry["node"]) for entry in runs(place)] == [("ran", "web-2"), ("died", "web-1")]
-    assert re.search(r" web-1 +\S+ died +1 ", person(place, "history", "job").stdout)
+    assert re.search(r" web-1 +\S+ +died +1 ", person(place, "history", "job").stdout)
 
 
 def test_what_one_voter_missed_another_one_remembers(servers: list[Server]) -> None:
@@ -66,7 +66,7 @@ def test_what_one_voter_missed_another_one_remembers(servers: list[Server]) -> N
     run(place, *NEXT, "--", "sh", "-c", "exit 5")
     servers[0].continue_process()
     servers[1].redis.lset(servers[1].redis.keys("*:history:job")[0], 0, died(servers[1]))
-    run(place, "--tick", "2026-11-20T04:00Z", "--", "true")
+    run(place, "--tick", f"{DAY}T04:00Z", "--", "true")
     assert [(entry["outcome"], entry["exit_status"]) for entry in runs(place)] == [("ran", 0), ("ran", 5), ("ran", 0)]
 
 
@@ -79,7 +79,7 @@ def died(server: Server) -> str:
 def test_a_limit_keeps_the_newest(place: Place) -> None:
     for tick in (TICK, NEXT):
         run(place, *tick, "--", "true")
-    assert [entry["tick"] for entry in runs(place, "--limit", "1")] == ["2026-11-20T03:00:00Z"]
+    assert [entry["tick"] for entry in runs(place, "--limit", "1")] == [f"{DAY}T03:00:00Z"]
     assert person(place, "history", "job", "--limit", "0").returncode == 125
 
 

@@ -263,7 +263,7 @@ def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
     copy.clear_holder()
     remember(copy, ask["outcome"])
     _keep_result(copy)
-    _drop_gone_nodes(copy, time)
+    _drop_gone_nodes(copy, ask["retention"], time)
     retain(copy, ask, time)
     return report(copy, OK, now, time, run_id)
 
@@ -276,14 +276,14 @@ def _keep_result(copy: Copy) -> None:
     copy.nodes[name] = "\t".join(str(success if field == "success" else copy.get(field)) for field in RESULT)
 
 
-def _drop_gone_nodes(copy: Copy, time: int) -> None:
+def _drop_gone_nodes(copy: Copy, retention: int, time: int) -> None:
     """Forget who has not asked for so long: names of pods come and go."""
     heard: dict[str, int] = {}
     for name, value in copy.nodes.items():
         kind, _, node = name.partition(":")
         if kind in ("seen", "asked"):
             heard[node] = max(heard.get(node, 0), value)
-    gone = {node for node, at in heard.items() if at * 1000 + RETENTION < time}
+    gone = {node for node, at in heard.items() if at * 1000 + retention < time}
     copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
 
 

@@ -135,12 +135,18 @@ def _row(run: Entry, longest: int) -> list[Cell]:
         instant(run.tick) if run.tick else "-",
         printable(run.node),
         since(run.start),
-        ended(run.outcome, run.status, run.outcome == DIED) if run.outcome else ("running", "green"),
+        _ended(run),
         str(run.attempt or "-"),
         str(run.token),
         length(run.took) if run.took or run.end else "-",
         bar(run.took, longest, WIDTH),
     ]
+
+
+def _ended(run: Entry) -> Cell:
+    if not run.outcome:
+        return "running", "green"
+    return (DIED, "red") if run.outcome == DIED else ended(run.outcome, run.status)
 
 
 def _as_json(run: Entry) -> dict[str, object]:

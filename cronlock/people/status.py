@@ -115,7 +115,7 @@ def _row(one: KeyStatus) -> list[Cell]:
         since(one.start) if one.start else "-",
         length(one.left) if one.left else "-",
         (instant(one.tick) if one.tick else "-", red),
-        ended(one.outcome, one.status, one.state == DIED),
+        ("never", "red") if one.state == DIED else ended(one.outcome, one.status),
         "-" if took is None else length(took),
         (str(one.missed), "yellow" if one.missed else ""),
         instant(one.next) if one.next else "-",
@@ -123,10 +123,8 @@ def _row(one: KeyStatus) -> list[Cell]:
     ]
 
 
-def ended(outcome: str, status: int, died: bool) -> Cell:
+def ended(outcome: str, status: int) -> Cell:
     """How a run ended; what a person should look at has a colour."""
-    if died:
-        return "never", "red"
     if not outcome:
         return "-"
     fine = outcome in ("ran", "given back", "adopted", "forgotten") and (not status or outcome == "given back")
@@ -160,7 +158,7 @@ def _node_row(node: NodeStatus) -> list[Cell]:
         printable(node.node),
         instant(node.seen) if node.seen else since(node.asked * 1000) if node.asked else "-",
         since(node.start) if node.start else "-",
-        ended(node.outcome, node.status, False),
+        ended(node.outcome, node.status),
         since(node.success) if node.success else "-",
         printable(", ".join(f"{count} {outcome}" for outcome, count in sorted(node.counts.items()))) or "-",
         printable(f"{node.schedule} {node.zone}".strip()) or "-",

@@ -144,14 +144,15 @@ class Survey:
 
     def _read_some(self, server: Server, keys: Sequence[str]) -> list[Seen]:
         """Of each key the main record, and those of all nodes that it is known to run on."""
-        names: list[tuple[bytes, bytes]] = []
+        names: list[bytes] = []
         for key in keys:
-            names += self._names(server, key, "")
-            for _, nodes in self._names(server, key, "-"):
-                told = {os.fsdecode(name).partition(":")[2] for name in server.client.hkeys(os.fsdecode(nodes))}
-                for node in sorted(told):
-                    names += self._names(server, key, node)
-        return _records(server, [record for record, _ in names], _clock(server))
+            lists = [nodes for _, nodes in self._names(server, key, "-")]
+            told = {
+                os.fsdecode(name).partition(":")[2] for nodes in lists for name in server.client.hkeys(_text(nodes))
+            }
+            for node in ("", *sorted(told)):
+                names += (record for record, _ in self._names(server, key, node))
+        return _records(server, names, _clock(server))
 
     def _names(self, server: Server, key: str, node: str) -> Iterator[tuple[bytes, bytes]]:
         """The Redis keys of those copies that this server has: record and nodes."""

@@ -171,7 +171,7 @@ local function drop_gone_nodes()
   end
   for name in pairs(values) do
     local at = heard[string.match(name, '^[^:]*:(.*)$') or '']
-    if at and at * 1000 + RETENTION < now then redis.call('HDEL', KEYS[2], name) end
+    if at and at * 1000 + asked('retention') < now then redis.call('HDEL', KEYS[2], name) end
   end
 end
 
