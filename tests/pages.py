@@ -7,12 +7,15 @@ from pathlib import Path
 from tests.commands import ROOT
 
 MAN_PAGE = ROOT / "man" / "cronlock.1"
+ESCAPES = {r"\-": "-", r"\(aq": "'", r"\(dq": '"', r"\(ti": "~", r"\&": "", r"\e": "\\"}
 
 
 def plain(text: str) -> str:
     """Roff text without its escapes."""
     text = re.sub(r"\\f[BIR]", "", text)
-    return text.replace(r"\-", "-").replace(r"\(aq", "'").replace(r"\(ti", "~").replace(r"\&", "").replace(r"\e", "\\")
+    for escape, meaning in ESCAPES.items():
+        text = text.replace(escape, meaning)
+    return text
 
 
 def pieces(line: str) -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ for several words, `--option=value` in zsh and fish, and texts with commas in fi
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from threading import Thread
 from typing import Any
 
 from cronlock.config import load
+from cronlock.shellwords import commands
 
 LOOK = 1.0  # s: somebody who pressed Tab waits
+HERE = "\1"  # stands for the cursor; nobody types it
 
 BASH = r"""_cronlock_completion() {
     local kind word
@@ -85,12 +86,16 @@ def read(text: str) -> Line:
 
 
 def _split(text: str) -> tuple[list[str], str]:
-    """The words of a text, the last of which may be empty or not ended yet, and the quote that is open."""
+    """The words of a text, the last of which may be empty or not ended yet, and the quote that is open.
+
+    Where the cursor is in no word, in a comment say, the last one is HERE, which no answer begins with.
+    """
     for quote in ("", '"', "'"):
         with suppress(ValueError):  # it is another one
-            *words, last = shlex.split(f"{text}_{quote}")  # one more letter, so that there is a last word
-            return [*words, last[:-1]], quote
-    return [""], ""
+            words = [word.text for word in commands(text + HERE + quote)[-1]]
+            if words and words[-1].endswith(HERE):
+                return [*words[:-1], words[-1][: -len(HERE)]], quote
+    return ["", HERE], ""
 
 
 def answer(shell: str, line: Line, environ: Mapping[str, str], kind: str, word: str, help: str) -> str | None:
@@ -98,7 +103,7 @@ def answer(shell: str, line: Line, environ: Mapping[str, str], kind: str, word: 
     if kind != "plain":
         return kind
     if shell == "bash":
-        *_, replaced = _split(line.quote + environ.get("COMP_WORD", ""))[0]  # what stands behind a colon, say
+        replaced = _split(f"_{line.quote}{environ.get('COMP_WORD', '')}")[0][-1][1:]  # what stands behind a colon, say
         told = _typed(word[len(line.word) - len(replaced) :], line.quote)
         return None if told is None else f"{kind}\t{told}"
     if shell == "zsh":
@@ -117,11 +122,11 @@ def _typed(word: str, quote: str) -> str | None:
 
 def keys(given: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
     """The keys that the voters know; none when that can't be told within a second, whatever the reason."""
+    from cronlock.people.keys import known_keys  # not part of that second: a machine may be slow
+
     found: list[str] = []
 
     def look() -> None:
-        from cronlock.people.keys import known_keys
-
         with suppress(Exception):
             found.extend(known_keys(load(given, environ)))
 
