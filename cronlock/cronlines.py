@@ -19,6 +19,8 @@ DEBIAN, CRONIE, BUSYBOX, UNKNOWN = "debian", "cronie", "busybox", ""  # whose cr
 BLANK = " \t"
 SPACE = BLANK + "\r\v\f"
 DEPTH = 5  # scripts inside scripts, `sh -c "bash -c '...'"`: more of them nobody writes
+KEPT = ("CRON", "REDIS_", "PATH", "HOME")  # how the names begin of the variables that concern cronlock
+CRON_PATH = "/usr/bin:/bin"  # of Vixie cron, which takes none from pam_env's /etc/environment (tried, Debian 12)
 
 
 class Line:
@@ -27,12 +29,19 @@ class Line:
     `source` is a path or `crontab -l`, `user` the user column or the spool file's name, `fields` the five fields joined
     by one space, an @nickname, or what --schedule says instead. `key` and `mode` are empty where the line, its
     variables included, does not tell them. `zone` is --tz, or a CRON_TZ that this cron obeys. `command` is the argv
-    behind cronlock's options, with expansions as written.
+    behind cronlock's options, with expansions as written. `ticks`: whether ticks come from this line.
+
+    For people: `given` are the values of its options, empty when its words are no well-formed run; `variables` those
+    that it sees of KEPT; both have None where a shell would have to tell. `front` are the words of each command in
+    front of cronlock, its own last, and `program` is what calls it.
     """
 
-    __slots__ = ("command", "fields", "key", "mode", "number", "source", "user", "zone")
+    __slots__ = (
+        "command", "fields", "front", "given", "key", "mode", "number", "program", "source", "ticks", "user",
+        "variables", "zone",
+    )  # fmt: skip
 
-    def __init__(self, source: str, row: "Row") -> None:
+    def __init__(self, source: str, row: "Row", run: "Run") -> None:
         self.source = source
         self.number = row.number
         self.fields = row.fields
@@ -41,11 +50,31 @@ class Line:
         self.key = ""
         self.mode = ""
         self.command: list[str] = []
+        self.ticks = False
+        self.given: dict[str, Any] = {}
+        self.variables = run.variables
+        self.front = run.front
+        self.program = run.program
 
     @property
     def place(self) -> str:
         """Where it stands, as people write it."""
         return f"{self.source}:{self.number}"
+
+
+class Run:
+    """One `cronlock run` of a script: the words behind it, the variables that it sees, and what stands before it.
+
+    `subcommand` is run; for `subcommands` any other.
+    """
+
+    __slots__ = ("front", "program", "subcommand", "variables", "words")
+
+    def __init__(self, words: list[Word], at: int, variables: "Variables", front: list[list[str]]) -> None:
+        self.program, self.subcommand = (word.text for word in words[at : at + 2])
+        self.words = words[at + 2 :]
+        self.variables = dict(variables)
+        self.front = [*front, [word.text for word in words[:at]]]
 
 
 class Row:
@@ -65,38 +94,46 @@ class Row:
 def lines_of(
     text: str, source: str, key: str, mode: str, *, system: bool, cron: str = UNKNOWN, default_mode: str = "once"
 ) -> list[Line]:
-    """The lines of one crontab that run cronlock with this key and mode.
+    """The lines of one crontab whose ticks are those of this key and mode.
 
     `system`: it has a user column. `default_mode` is that of lines which do not say theirs.
     """
     return [
-        line
-        for line in every_line(text, source, system=system, cron=cron)
-        if line.key == key and (line.mode or default_mode) == mode
+        line for line in every_line(text, source, system=system, cron=cron) if belongs(line, key, mode, default_mode)
     ]
 
 
-def every_line(text: str, source: str, *, system: bool, cron: str = UNKNOWN) -> "Iterator[Line]":
-    """All lines of one crontab that run cronlock by a schedule, whatever their key."""
-    for row in rows(text, system, cron):
-        if "cronlock" not in row.command or row.fields == "@reboot":
-            continue
-        for words, variables in _runs(row.command, row.variables):
-            line = Line(source, row)
-            if _tell(line, words, variables):
-                yield line
+def belongs(line: Line, key: str, mode: str, default_mode: str = "once") -> bool:
+    """Whether the line's ticks are those of this key and mode."""
+    return line.ticks and line.key == key and (line.mode or default_mode) == mode
 
 
-def rows(text: str, system: bool, cron: str) -> "Iterator[Row]":
+def every_line(text: str, source: str, *, system: bool, cron: str = UNKNOWN, path: str = CRON_PATH) -> "Iterator[Line]":
+    """All lines of one crontab that run cronlock, whatever their key. `path` is the PATH that this cron gives them."""
+    for row in rows(text, system, cron, path):
+        if "cronlock" in row.command:
+            for run in _runs(row.command, row.variables, []):
+                if run.subcommand == "run":
+                    line = Line(source, row, run)
+                    _tell(line, run)
+                    yield line
+
+
+def subcommands(row: "Row") -> set[str]:
+    """What stands behind each `cronlock` of a row: run, status and so on."""
+    return {run.subcommand for run in _runs(row.command, row.variables, [])}
+
+
+def rows(text: str, system: bool, cron: str, path: str = CRON_PATH) -> "Iterator[Row]":
     """The rows of a crontab that have a command."""
-    variables: Variables = {}
+    variables: Variables = {"PATH": path}
     for number, raw in enumerate(text.split("\n"), 1):
         stripped = raw.lstrip(BLANK)
         if not stripped or stripped[0] == "#":
             continue
         assigned = assignment(stripped)
         if assigned:
-            if assigned[0].startswith("CRON"):  # CRON_TZ and cronlock's own
+            if assigned[0].startswith(KEPT) and cron != BUSYBOX:  # which knows none but MAILTO and SHELL
                 variables = {**variables, assigned[0]: assigned[1]}
             continue
         row = Row(number, stripped, system, cron, variables)
@@ -151,9 +188,9 @@ def before_stdin(command: str) -> str:
 
 
 def _runs(
-    script: str, variables: "Variables", expanded: bool = False, depth: int = 0
-) -> "Iterator[tuple[list[Word], Variables]]":
-    """For each `cronlock run` of a script the words behind it, and the variables it sees; None: needs expansion."""
+    script: str, variables: "Variables", front: list[list[str]], expanded: bool = False, depth: int = 0
+) -> "Iterator[Run]":
+    """Each `cronlock run` of a script. `front` are the commands before the script; variables may need expansion."""
     if depth > DEPTH or "cronlock" not in script:
         return
     try:
@@ -164,9 +201,9 @@ def _runs(
         own = dict(variables)
         awaited = False  # the script of a -c
         for at, word in enumerate(words):
-            name, equals, value = word.shape.partition("=")
-            if equals and name.startswith("CRONLOCK_"):
-                own[name] = None if HOLE in value else value
+            name, equals, _ = word.shape.partition("=")
+            if equals and name.startswith(KEPT):
+                own[name] = _assigned(name, word, own)
             inner = word.inner
             if word.text[:1] == "-":
                 awaited = awaited or _takes_script(word.text)
@@ -176,11 +213,23 @@ def _runs(
                 awaited = False
                 inner = [*inner, word.text]
             for nested in inner:
-                yield from _runs(nested, own, expanded or HOLE in word.shape, depth + 1)
-            if word.text.rpartition("/")[2] == "cronlock" and at + 1 < len(words) and words[at + 1].text == "run":
-                yield words[at + 2 :], dict(own)
+                before = [*front, [word.text for word in words[:at]]]
+                yield from _runs(nested, own, before, expanded or HOLE in word.shape, depth + 1)
+            if word.text.rpartition("/")[2] == "cronlock" and at + 1 < len(words):
+                yield Run(words, at, own, front)
         if any(word.text == "export" for word in words) or all("=" in word.text for word in words):
             variables = own
+        front = [*front, [word.text for word in words]]
+
+
+def _assigned(name: str, word: Word, variables: "Variables") -> str | None:
+    """What NAME=value makes of a variable; of what needs expansion only PATH=$PATH:/x and the like can be told."""
+    value = word.shape.partition("=")[2]
+    if HOLE not in value:
+        return value
+    parts = word.text.partition("=")[2].split(":")
+    parts = [variables.get(name) or "$" if part in (f"${name}", f"${{{name}}}") else part for part in parts]
+    return None if any("$" in part or "`" in part for part in parts) else ":".join(parts)
 
 
 def _takes_script(flag: str) -> bool:
@@ -188,26 +237,27 @@ def _takes_script(flag: str) -> bool:
     return flag == "--command" or (flag[1:].isalpha() and "c" in flag)
 
 
-def _tell(line: Line, words: list[Word], variables: "Variables") -> bool:
-    """Fill in what the words behind `cronlock run` say; False when no tick of theirs comes from this line."""
-    scanned = _scan(words)
+def _tell(line: Line, run: Run) -> None:
+    """Fill in what the words behind `cronlock run` say."""
+    scanned = _scan(run.words)
     if not scanned:
-        return False
+        return
     values, line.command = scanned
+    line.given = values
 
     def value(name: str) -> "Any":
         """What is said of an option: "" when nothing, None when that needs expansion."""
-        return values[name] if name in values else variables.get(options.BY_NAME[name].variable, "")
+        return values[name] if name in values else run.variables.get(options.BY_NAME[name].variable, "")
 
     schedule = value("schedule")
-    if value("tick") != "" or schedule is None or schedule == "none":
-        return False
-    line.fields = " ".join(schedule.split()) or line.fields
-    line.zone = value("tz") or line.zone
-    line.key = value("key") or ""
     mode = _mode(values, value)
+    line.key = value("key") or ""
     line.mode = mode or ""
-    return mode is not None
+    line.zone = value("tz") or line.zone
+    if value("tick") != "" or schedule is None or schedule == "none" or mode is None or line.fields == "@reboot":
+        return
+    line.fields = " ".join(schedule.split()) or line.fields
+    line.ticks = True
 
 
 def _mode(values: "dict[str, Any]", value: "Callable[[str], Any]") -> str | None:

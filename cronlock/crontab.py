@@ -48,18 +48,22 @@ def listing() -> str:
         status = os.waitpid(pid, 0)[1]
     except ChildProcessError:  # who started us ignores SIGCHLD: the kernel keeps no status
         status = 0
-    return _decoded(text) if status == 0 else ""
+    return decoded(text) if status == 0 else ""
 
 
 class Sources:
-    """Where this machine's cron reads. `root` is the folder that all paths start from, `crontab` runs `crontab -l`."""
+    """Where this machine's cron reads. `root` is the folder that all paths start from, `crontab` runs `crontab -l`.
 
-    __slots__ = ("crontab", "root", "uid")
+    `unreadable` is told path and reason of what is there and can't be read; without it that is refused.
+    """
+
+    __slots__ = ("crontab", "root", "uid", "unreadable")
 
     def __init__(self, root: str = "/", uid: int | None = None, crontab: "Callable[[], str]" = listing) -> None:
         self.root = root
         self.uid = os.geteuid() if uid is None else uid
         self.crontab = crontab
+        self.unreadable: Callable[[str, str], None] = _refuse
 
     @property
     def cron(self) -> str:
@@ -75,7 +79,7 @@ class Sources:
     def __iter__(self) -> "Iterator[tuple[str, str, str | None]]":
         """Path, text and owner of each crontab; the owner is None in a system file, "" in `crontab -l`.
 
-        Raises Refused for one that is there and can't be read.
+        Raises what `unreadable` raises.
         """
         cron = self.cron
         seen: set[tuple[int, int]] = set()  # on Alpine one spool is a link to the other
@@ -87,7 +91,7 @@ class Sources:
                     yield from self._file(f"{folder}/{name}", name, seen)
         yield from self._file("etc/crontab", None, seen)
         for name in self._names("etc/cron.d"):
-            if _reads(name, cron):
+            if reads(name, cron):
                 yield from self._file(f"etc/cron.d/{name}", None, seen)
 
     def _path(self, name: str) -> str:
@@ -98,7 +102,7 @@ class Sources:
         try:
             return sorted(os.listdir(path))
         except OSError as error:
-            return _absent(path, error)
+            return self._absent(path, error)
 
     def _file(
         self, name: str, owner: str | None, seen: set[tuple[int, int]]
@@ -111,31 +115,35 @@ class Sources:
             with open(path, "rb") as file:
                 text = file.read()
         except OSError as error:
-            _absent(path, error)
+            self._absent(path, error)
             return
         seen.add((status.st_dev, status.st_ino))
-        yield path, _decoded(text), owner
+        yield path, decoded(text), owner
+
+    def _absent(self, path: str, error: OSError) -> list[str]:
+        """Nothing, for what is not there."""
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            self.unreadable(path, error.strerror or str(error))
+        return []
 
 
-def _reads(name: str, cron: str) -> bool:
+def reads(name: str, cron: str) -> bool:
     """Whether this cron reads a file of this name in /etc/cron.d."""
     if cron == DEBIAN:  # as run-parts(8) does
         return name.isascii() and name.replace("-", "a").replace("_", "a").isalnum()
     return name[0] not in ".#" and not name.endswith(LEFTOVERS)
 
 
-def _absent(path: str, error: OSError) -> list[str]:
-    """Nothing, for what is not there; raises Refused for what is and can't be read."""
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return []
-    raise Refused(f"can't read {path}: {error.strerror}: give --schedule") from error
+def _refuse(path: str, reason: str) -> None:
+    raise Refused(f"can't read {path}: {reason}: give --schedule")
 
 
-def _decoded(text: bytes) -> str:
+def decoded(text: bytes) -> str:
+    """The text of a crontab, whatever bytes it has."""
     return text.decode("utf-8", "surrogateescape")
 
 
-def _is_user(name: str) -> bool:
+def is_user(name: str) -> bool:
     """Whether cron runs a spool file of this name; others are leftovers."""
     import pwd
 
@@ -157,11 +165,17 @@ def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode:
     for path, text, owner in sources:
         lines = lines_of(text, path, key, mode, system=owner is None, cron=cron, default_mode=default_mode)
         if lines and owner:
-            if not _is_user(owner):
+            if not is_user(owner):
                 continue
             for line in lines:
                 line.user = owner
         found += lines
+    agree(key, found)
+    return found
+
+
+def agree(key: str, found: list[Line]) -> None:
+    """Raises Refused when the lines of one key differ in their commands or zones."""
     for line in found[1:]:
         first = found[0]
         if line.command != first.command:
@@ -174,4 +188,3 @@ def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode:
                 f"key {key} stands in two time zones: {first.zone or 'local'} at {first.place} and "
                 f"{line.zone or 'local'} at {line.place}: give each a key of its own, or --schedule and --tz"
             )
-    return found

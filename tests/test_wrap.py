@@ -1,0 +1,803 @@
+"""wrap: the crontab comes out with cronlock before its commands, and the commands get what they got without it."""
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN
+from cronlock.crontab import Sources, own_lines
+from cronlock.errors import Refused
+from cronlock.lock.local import state_directory
+from cronlock.people.wrap import Way, find_cronlock, is_in_etc, wrapped
+from cronlock.schedule import Schedule
+from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home, new_folder, remove_folder
+
+USER = (ROOT / "tests" / "crontabs" / "user").read_text()
+SYSTEM = (ROOT / "tests" / "crontabs" / "system").read_text()
+WAY = Way("/usr/local/bin/cronlock", "once", False, DEBIAN)
+CRONTABS = [pytest.param(USER, WAY, id="user"), pytest.param(SYSTEM, replace(WAY, system=True), id="system")]
+FRONT = re.compile(r"(/usr/local/bin/cronlock run --(?:once|each) --key (\S+-[0-9a-f]{4}) -- )(.*)", re.DOTALL)
+
+
+class Given:
+    """A command line, read by what crontab(5) says: number, fields, user, the command as it stands, and its shell."""
+
+    def __init__(self, number: int, line: str, shell: str, system: bool) -> None:
+        self.number = number
+        self.shell = shell
+        *columns, self.command = line.lstrip(" \t-").split(None, (1 if "@" in line[:3] else 5) + system)
+        self.user = columns.pop() if system else ""
+        self.fields = " ".join(columns)
+
+
+def commands(crontab: str, system: bool = False) -> list[Given]:
+    found = []
+    shell = "/bin/sh"
+    for number, line in enumerate(crontab.split("\n"), 1):
+        if line.startswith("SHELL="):
+            shell = line.removeprefix("SHELL=")
+        elif line.strip() and not re.match(r"\s*#|\w+=", line):
+            found.append(Given(number, line, shell, system))
+    return found
+
+
+def one(command: str, way: Way = WAY, above: str = "") -> str:
+    """What becomes of a command; nothing may have been said about it."""
+    crontab, notes = wrapped(f"{above}0 2 * * * {command}\n", way)
+    assert notes == []
+    return crontab.removeprefix(f"{above}0 2 * * * ").removesuffix("\n")
+
+
+def behind(command: str) -> str:
+    """A wrapped command without what stands before it."""
+    found = FRONT.fullmatch(command)
+    assert found, command
+    return found[3]
+
+
+def key_of(wrapped_command: str) -> str:
+    found = FRONT.fullmatch(wrapped_command)
+    assert found, wrapped_command
+    return found[2]
+
+
+def keys(crontab: str, way: Way = WAY) -> list[tuple[str, str]]:
+    """Each command of a crontab, as it was, with its key."""
+    new, notes = wrapped(crontab, way)
+    assert notes == []
+    both = zip(commands(crontab, way.system), commands(new, way.system), strict=True)
+    return [(before.command, key_of(after.command)) for before, after in both]
+
+
+def left_alone(crontab: str, way: Way = WAY) -> list[str]:
+    """What is said about a crontab that has to stay as it is."""
+    same, notes = wrapped(crontab, way)
+    assert same == crontab
+    return notes
+
+
+def as_cron(command: str) -> tuple[str, str]:
+    """What a shell gets of a command: \\% is %, and a bare one ends it, or a line of its standard input."""
+    tokens = re.findall(r"\\%|\\.|.", command, re.DOTALL)
+    end = tokens.index("%") if "%" in tokens else len(tokens)
+    script = "".join("%" if token == "\\%" else token for token in tokens[:end])
+    stdin = "".join({"\\%": "%", "%": "\n"}.get(token, token) for token in tokens[end + 1 :])
+    return script, stdin + "\n" if end < len(tokens) else ""
+
+
+# The crontab
+
+
+@pytest.mark.parametrize("mode", ["once", "each"])
+@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
+def test_each_command_is_wrapped_and_all_else_stays(crontab: str, way: Way, mode: str) -> None:
+    """Byte by byte: comments, blank lines, assignments, fields, the user column, blanks between them, their order."""
+    new, notes = wrapped(crontab, replace(way, mode=mode))
+    assert notes == []
+    assert new.count("\n") == crontab.count("\n")
+    at = {line.number: line.command for line in commands(crontab, way.system)}
+    for number, (before, after) in enumerate(zip(crontab.split("\n"), new.split("\n"), strict=True), 1):
+        if number in at:
+            assert after.startswith(before.removesuffix(at[number]) + f"{way.program} run --{mode} --key ")
+        else:
+            assert after == before
+    assert len(at) >= 16
+
+
+def test_the_crontabs_have_more_than_forty_commands() -> None:
+    assert len(commands(USER)) + len(commands(SYSTEM, system=True)) > 60
+
+
+@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
+def test_wrapping_twice_changes_nothing(crontab: str, way: Way) -> None:
+    """Nor does wrapping with the other mode, or with another cronlock."""
+    new, _ = wrapped(crontab, way)
+    assert left_alone(new, way) == []
+    assert left_alone(new, replace(way, mode="each", program="/opt/cronlock/bin/cronlock")) == []
+
+
+@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
+def test_run_finds_each_wrapped_line_with_its_schedule(crontab: str, way: Way, tmp_path: Path) -> None:
+    new, _ = wrapped(crontab, way)
+    if way.system:
+        (tmp_path / "etc").mkdir()
+        (tmp_path / "etc/crontab").write_text(new)
+    sources = Sources(str(tmp_path), 1000, lambda: "" if way.system else new)
+    times: dict[str, list[str]] = {}
+    for line in commands(new, way.system):
+        times.setdefault(key_of(line.command), []).append(line.fields)
+    for key, fields in times.items():
+        lines = own_lines(key, "once", sources)
+        assert [line.fields for line in lines] == fields
+        assert Schedule(fields, "UTC").upcoming(0, 1)
+
+
+@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
+def test_run_understands_each_wrapped_line(crontab: str, way: Way) -> None:
+    """A dry run of it, in the shell that cron would start; it says the key, the schedule and the command."""
+    program = cronlock_on_path().partition(":")[0] + "/cronlock"
+    new, _ = wrapped(crontab, replace(way, program=program))
+    for line in commands(new, way.system):
+        script, stdin = as_cron(line.command)
+        dry = script.replace("run --once", f"run --dry-run --schedule '{line.fields}' --once", 1)
+        done = run([line.shell, "-c", dry], stdin, home(), environment({"CRONLOCK_LOCAL": "1"}))
+        assert (done.returncode, done.stderr) == (0, "")
+        [key] = re.findall(r"--key (\S+)", script)
+        assert re.match(rf"key +{re.escape(key)}\nmode +once\n", done.stdout), done.stdout
+        assert re.search(rf"^schedule +{re.escape(line.fields)}  ", done.stdout, re.MULTILINE)
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "job",
+        "/usr/bin/job --at '* * *' \"$HOME\" ~ a=b 'it'\"'\"'s' \\$5 {a,b} *.log ?",
+        r"job +\%F \\",
+        "job %first line%second \\% line%",
+        "./job\targ",
+        "$HOME/bin/job",
+        '"${DIR}/job" x',
+        "~/job --quiet  ",
+        "nice -n 19 job",
+        "env A=b job",
+        "7z a b",
+        "--odd-name",
+    ],
+)
+def test_one_program_and_its_words_stand_behind_cronlock_as_they_were(command: str) -> None:
+    """The shell that cron starts does with them what it did."""
+    assert behind(one(command)) == command
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        ("job > log", "job > log"),
+        ("job | mail", "job | mail"),
+        ("a && b; c &", "a && b; c &"),
+        ("job $(date)", "job $(date)"),
+        ("job `date`", "job `date`"),
+        ("job # every night", "job # every night"),
+        ("job 'a;b'", r"job '\''a;b'\''"),
+        ("A=b job", "A=b job"),
+        ("A=/b job", "A=/b job"),
+        ("cd /srv", "cd /srv"),
+        (". /srv/job", ". /srv/job"),
+        ("[ -e x ]", "[ -e x ]"),
+        ("! job", "! job"),
+        ("exec job", "exec job"),
+        ("echo 'a\\tb'", r"echo '\''a\tb'\''"),
+        ("$JOB --quiet", "$JOB --quiet"),
+        ("j?b", "j?b"),
+        ("'cd' /srv", r"'\''cd'\'' /srv"),
+    ],
+)
+def test_what_a_shell_has_to_do_is_done_by_a_shell_behind_cronlock(command: str, script: str) -> None:
+    """Redirections and pipes too, which would otherwise be done on every node, and empty the log of a node that is
+    not the one; and commands that are the shell's own.
+    """
+    assert behind(one(command)) == f"/bin/sh -c '{script}'"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (r"a | b +\%F", r"/bin/sh -c 'a | b +\%F'"),
+        (r"a | b%in%put \%", r"/bin/sh -c 'a | b'%in%put \%"),
+        (r"a | b \\%input", r"/bin/sh -c 'a | b \\'%input"),
+        ("a | b  ", "/bin/sh -c 'a | b'  "),
+        ("a | b %input ", "/bin/sh -c 'a | b' %input "),
+        ("a | b\\  ", "/bin/sh -c 'a | b\\ ' "),
+        ("a | b\r", "/bin/sh -c 'a | b'\r"),
+    ],
+)
+def test_percent_signs_mean_what_they_meant(command: str, expected: str) -> None:
+    """One with a backslash belongs to the script, the first bare one ends it; blanks at the end stay outside."""
+    assert behind(one(command)) == expected
+
+
+def test_for_busybox_percent_signs_are_nothing_special() -> None:
+    way = replace(WAY, cron=BUSYBOX, program="/opt/100%/cronlock")
+    assert one("job +%F", way).endswith(" -- job +%F")
+    assert one("a | b +%F \\%", way).endswith(" -- /bin/sh -c 'a | b +%F \\%'")
+    assert one("job", way).startswith("/opt/100%/cronlock run ")
+
+
+def test_the_shell_is_the_one_that_the_crontab_names_above_the_line() -> None:
+    crontab = "@daily a | a\nSHELL=/bin/bash\n@daily b | b\nSHELL = '/bin/dash'\n@daily c | c\n"
+    new, _ = wrapped(crontab, WAY)
+    assert re.findall(r"-- (\S+) -c", new) == ["/bin/sh", "/bin/bash", "/bin/dash"]
+
+
+@pytest.mark.parametrize("above", ["SHELL=/usr/bin/zsh\n", "SHELL=/bin/bash\nBASH_ENV=/home/app/.rvm.sh\n"])
+def test_a_shell_that_may_know_functions_still_runs_them(above: str) -> None:
+    """From .zshenv and BASH_ENV: then any name may be no program."""
+    assert " -c 'rvm cron'" in one("rvm cron", above=above)
+
+
+def test_a_path_of_cronlock_is_quoted_for_shell_and_cron() -> None:
+    assert one("job", replace(WAY, program="/opt/my 100%/cronlock")).startswith(r"'/opt/my 100\%/cronlock' run --once")
+
+
+# What the command gets
+
+EXECUTED = [
+    r"""show "a  b" 'c  d' e\ f "\$HOME" $HOME "it's" 'say "x"' \\ \' "" '' last""",
+    r"show +\%F 100\% \\\% '\%' \"\%\"",
+    'show * ? a* \'a*\' [ab] ~ "~" ~/x $UNSET "$UNSET"',
+    "show #no comment",
+    "show trailing\\ ",
+    "cat%first line%%100\\% of it%last",
+    "cat > copy%first line%second",
+    "cat -",
+    "ls | sort -r | head -n 1",
+    "show out; show err >&2; exit 3",
+    "show out > file 2>&1; show more >> file; cat < file",
+    "cd / && pwd; show $PWD",
+    'A="a  b" B=$HOME sh -c \'show "$A" "$B"\'',
+    "env A=b sh -c 'show $A; exit 7'",
+    r"date +\%Y > /dev/null && show \%Y | tr \% x",
+    'show $(show "a  b" | tr a-z A-Z) "`show c`"',
+    "(cd /; pwd); pwd",
+    "if [ -d / ] && [ ! -e /nowhere ]; then show yes; else show no; fi # a comment",
+    'for i in 1 2 "3 4"; do show "$i"; done',
+    'while read -r line; do show "$line"; done < a%not read',
+    "awk '{print $2 \"it\\047s\"}' a",
+    "awk 'BEGIN {print \"it'\\''s\"}' | tr i \\'",
+    'sh -c "show \'\\$HOME\' \\"b  c\\""',
+    "! show a",
+    ". ./lib; greet 'a  b'",
+    "test -f nothing || show missing; false",
+    "echo 'a\\tb'; printf '\\%s|' a 'b  c'",
+    "umask 077; touch private; stat -c \\%a private",
+    "nice -n 3 show nice",
+    "set -e; false; show never",
+    "'show' a; \"show\" b",
+    "{ show a; show b >&2; } 2>/dev/null",
+    "show a |",
+    "exec show a",
+    "show 'größe' \xe9",
+]
+
+
+def run(words: list[str], stdin: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, input=stdin, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def show_on_path() -> str:
+    """A PATH with cronlock and with `show`, which prints its words."""
+    path = cronlock_on_path()
+    show = home() / "bin" / "show"
+    show.write_text("#!/bin/sh\nprintf '<%s>' \"$@\"; echo\n")
+    show.chmod(0o755)
+    return path
+
+
+def outcome(shell: str, command: str, env: dict[str, str]) -> tuple[int, str, str, dict[str, str]]:
+    """Status, output and files of a command that cron starts by its shell in a folder with two files."""
+    folder = home() / "work"
+    folder.mkdir()
+    (folder / "a").write_text("one two\nthree four\n")
+    (folder / "lib").write_text('greet() { show "hello $1"; }\n')
+    script, stdin = as_cron(command)
+    try:
+        done = run([shell, "-c", script], stdin, folder, env)
+        files = {file.name: file.read_text() for file in folder.iterdir()}
+        return done.returncode, done.stdout, done.stderr, files
+    finally:
+        remove_folder(folder)
+
+
+@pytest.fixture
+def local() -> Iterator[dict[str, str]]:
+    """Variables for keys in local files, which are removed."""
+    prefix = f"test-wrap-{os.getpid()}"
+    yield {"CRONLOCK_LOCAL": "1", "CRONLOCK_PREFIX": prefix, "CRONLOCK_SCHEDULE": "none"}
+    for file in Path(state_directory()).glob("*.json"):
+        if json.loads(file.read_text())["name"].startswith(prefix):
+            with suppress(FileNotFoundError):
+                file.unlink()
+                file.with_name(file.name + ".lock").unlink()
+
+
+@pytest.mark.parametrize("command", EXECUTED)
+def test_a_command_does_what_it_did_without_cronlock(command: str, local: dict[str, str]) -> None:
+    """Words, output, errors, files, status and standard input are the same, by a real run."""
+    env = environment({"PATH": show_on_path(), **local})
+    way = replace(WAY, program=str(home() / "bin" / "cronlock"))
+    new = one(command, way)
+    assert new != command
+    assert outcome("/bin/sh", new, env) == outcome("/bin/sh", command, env)
+
+
+BASHISMS = [
+    "show a &> both; cat both",
+    "show <(true) > /dev/null && show {a,b} $'a\\tb'",
+    "show b=~ {a,b}",
+    "cat <<< a",
+]
+
+
+@pytest.mark.parametrize("command", BASHISMS)
+def test_bash_does_what_it_did(command: str, local: dict[str, str]) -> None:
+    env = environment({"PATH": show_on_path(), **local})
+    above = "SHELL=/bin/bash\n"
+    new = one(command, replace(WAY, program=str(home() / "bin" / "cronlock")), above)
+    assert outcome("/bin/bash", new, env) == outcome("/bin/bash", command, env)
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[Path]:
+    """A folder with `show`, and with a `cronlock` that only starts its command."""
+    folder = new_folder()
+    (folder / "cronlock").write_text('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n')
+    (folder / "show").write_text('#!/bin/sh\nprintf \'<%s>\' "$0" "$@"; cat\n')
+    for program in ("cronlock", "show"):
+        (folder / program).chmod(0o755)
+    yield folder
+    remove_folder(folder)
+
+
+PIECES = [*"ab '\"\\$*~#;|<>()`%={}!\t\r", "\\%", "$HOME", "${A}", "'a b'", '"$A"', "&&", "||", " show ", "é", "\udce9"]
+FIRST = ["show ", "A=1 show ", "'show' ", '"$SHOW" ', "$SHOW ", "${DIR}/show ", "cd . && show ", "! show ", "( show "]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(FIRST), st.lists(st.sampled_from(PIECES), max_size=12), st.sampled_from([DEBIAN, BUSYBOX]))
+def test_whatever_a_command_is_its_programs_get_the_same_words(
+    stand_in: Path, first: str, pieces: list[str], cron: str
+) -> None:
+    """And the same standard input and status; and wrapping twice changes nothing."""
+    command = first + "".join(pieces)
+    assume(not re.search(r"\$[$!]", command))  # process ids
+    way = replace(WAY, cron=cron, program=str(stand_in / "cronlock"))
+    crontab = f"0 2 * * * {command}\n"
+    new, notes = wrapped(crontab, way)
+    assert wrapped(new, way) == (new, notes)
+    if notes:
+        assert (new, notes) == (crontab, ["line 1: left alone: a quote or a bracket in its command is not closed"])
+        return
+    both = [line.removeprefix("0 2 * * * ").removesuffix("\n") for line in (crontab, new)]
+    assert both[0] != both[1]
+    folder = stand_in / "empty"
+    folder.mkdir(exist_ok=True)
+    env = {"PATH": f"{stand_in}:/usr/bin:/bin", "HOME": str(folder), "A": "x  y", "SHOW": "show", "DIR": str(stand_in)}
+    results = []
+    for text in both:
+        script, stdin = as_cron(text) if cron == DEBIAN else (text, "")
+        done = subprocess.run(
+            [b"/bin/sh", b"-c", os.fsencode(script)],
+            input=os.fsencode(stdin),
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            check=False,
+        )
+        files = {file.name: file.read_bytes() for file in folder.iterdir()}
+        for file in folder.iterdir():
+            file.unlink()
+        results.append((done.returncode, done.stdout, files))
+    assert results[0] == results[1]
+
+
+# The key
+
+
+def digits(command: str, user: str = "") -> str:
+    return hashlib.sha1(os.fsencode(f"{user}\0{command}"), usedforsecurity=False).hexdigest()[:4]
+
+
+def test_the_key_is_the_programs_name_and_four_digits_of_user_and_command() -> None:
+    command = "/usr/local/bin/backup --full"
+    assert keys(f"@daily {command}\n") == [(command, f"backup-{digits(command)}")]
+    [(_, key)] = keys(f"@daily root {command}\n", replace(WAY, system=True))
+    assert key == f"backup-{digits(command, 'root')}"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("job", "job"),
+        ("/opt/my\\ tools/the\\ job x", "the_job"),
+        ("A=b C='d e' job", "job"),
+        ("cd /srv/app && bin/job x", "job"),
+        ("cd /srv; . ./env; set -e; umask 022; export A=b; job", "job"),
+        ("[ -x /bin/x ] && job", "job"),
+        ("test -x /bin/x && job", "job"),
+        ("[[ -x /bin/x ]] && job", "job"),
+        ("command -v job > /dev/null && job x", "job"),
+        ("if [ -x /bin/x ]; then /bin/job; fi", "job"),
+        ("if job; then other; fi", "job"),
+        ("for i in a b; do job $i; done", "job"),
+        ("while ! job; do sleep 1; done", "job"),
+        ("case $A in a) job;; esac", "job"),
+        ("(cd /srv && job)", "job"),
+        ("{ exec job; }", "job"),
+        ("time -p true; other", "other"),
+        ("> /dev/null job", "job"),
+        ("A=$(x) job", "job"),
+        ("cd /srv && echo done", "echo"),
+        ("nice -n 5 job", "nice"),
+        ("$HOME/bin/backup.sh", "backup.sh"),
+        ("$(which php) x", "which_php"),
+        ("größe", "gr__e"),
+        ("cd /srv && . ./job", "job"),
+        (": > /var/log/x", "job"),
+        ("x" * 300, "x" * 100),
+    ],
+)
+def test_the_name_in_a_key_is_the_first_programs(command: str, name: str) -> None:
+    """What only a shell has is no program; without any it is `job`."""
+    [(_, key)] = keys(f"0 2 * * * {command}\n")
+    assert re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{4}}", key)
+
+
+def test_the_same_command_has_the_same_key_in_another_crontab_and_different_ones_never() -> None:
+    """Other times, another order, other lines between, each instead of once."""
+    ours = keys(USER)
+    others = [f"{n} 1 * * 1 {line.command}" for n, line in enumerate(reversed(commands(USER))) if n % 3]
+    more = [f"@daily /usr/bin/php -f /srv/www/nextcloud/cron.php {n}" for n in range(len(others))]
+    lines = itertools.chain.from_iterable(zip(others, more, strict=True))
+    theirs = keys("\n".join(["SHELL=/bin/sh", *lines, ""]), replace(WAY, mode="each"))
+    assert len(set(ours) & set(theirs)) == len(others)
+    different = dict([*ours, *theirs])
+    assert len(different) == len(ours) + len(more)
+    assert len(set(different.values())) == len(different)
+
+
+def test_one_command_at_several_times_has_one_key() -> None:
+    """Blanks at its end are not the command's."""
+    (_, night), (_, noon), (_, other) = keys("0 2 * * * job a\n0 14 * * * job a \n@weekly job b\n")
+    assert night == noon != other
+
+
+def test_a_standard_input_belongs_to_the_command() -> None:
+    assert len({key for _, key in keys("@daily mail ops%a\n@daily mail ops%b\n@daily mail ops\n")}) == 3
+
+
+def test_one_command_of_two_users_is_two_jobs() -> None:
+    crontab = "@daily alice /usr/bin/job\n@daily bob /usr/bin/job\n@weekly bob /usr/bin/job\n"
+    (_, alice), (_, bob), (_, weekly) = keys(crontab, replace(WAY, system=True))
+    assert alice != bob == weekly
+
+
+def test_a_key_is_the_same_in_every_process() -> None:
+    texts = {wrap("--once", input=USER.encode(), env={"PYTHONHASHSEED": seed}) for seed in ("1", "2")}
+    assert len(texts) == 1
+
+
+def twins(form: str) -> tuple[str, str]:
+    """Two commands of this form whose digits are the same."""
+    seen: dict[str, str] = {}
+    for number in itertools.count():
+        command = form.format(number)
+        first = seen.setdefault(digits(command), command)
+        if first != command:
+            return first, command
+    raise AssertionError
+
+
+@pytest.mark.parametrize("form", ["job {}", "job%{}"], ids=["words", "standard input"])
+def test_two_commands_that_would_share_a_key_are_refused(form: str) -> None:
+    first, second = twins(form)
+    with pytest.raises(Refused, match=r"line 2 and line 3 would share the key job-\w{4}: give one of them a key by ha"):
+        wrapped(f"# x\n@daily {first}\n@daily {second}\n", WAY)
+
+
+@pytest.mark.parametrize(
+    ("crontab", "cron"),
+    [
+        ("@daily cronlock run --once --key {key} -- job --old\n@daily job --new\n", DEBIAN),
+        ("@daily job --new | x\nSHELL=/bin/bash\n@daily job --new | x\n", DEBIAN),
+        ("CRON_TZ=UTC\n@daily job --new\nCRON_TZ=Asia/Tokyo\n@daily job --new\n", CRONIE),
+    ],
+    ids=["wrapped before", "another shell", "another zone"],
+)
+def test_what_run_would_refuse_is_refused_at_once(crontab: str, cron: str) -> None:
+    """A key of a line that was wrapped before and changed since; one command for two shells, or in two zones."""
+    [key] = re.findall(r"--key (\S+)", one("job --new"))
+    with pytest.raises(Refused, match=r"^line \d and line \d would share the key job-\w{4}: .* --key NAME"):
+        wrapped(crontab.format(key=key), replace(WAY, cron=cron))
+
+
+def test_a_line_for_a_command_that_was_wrapped_before_joins_it() -> None:
+    new, _ = wrapped("@daily job\n", WAY)
+    more, notes = wrapped(new + "@weekly job\n", WAY)
+    assert notes == []
+    assert len(set(re.findall(r"--key (\S+)", more))) == 1
+
+
+# What is left alone
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "  \t",
+        "# 0 2 * * * job",
+        "\t# job",
+        "A=b",
+        ' "A B" = " c " ',
+        "0 2 * * *",
+        "0 2 * * job",
+        "0 2 * * * # job",
+        "0 2 * * * %job",
+        "@daily",
+        "0 2 * * * cronlock run --key nightly -- job",
+        "0 2 * * * cronlock run --once --key $KEY -- job",
+        "0 2 * * * /opt/cronlock/bin/cronlock run --no-such-option job",
+        "0 2 * * * python3 -m cronlock run --each --key nightly job > log",
+        "0 2 * * * cd /srv && cronlock run --key nightly job",
+        "0 2 * * * sh -c 'A=b cronlock run --key nightly job'",
+        "0 2 * * * cronlock status --format prometheus > /var/lib/node_exporter/cronlock.prom",
+        "0 2 * * * bash -c 'cronlock check || mail ops'",
+        "@reboot cronlock pause --all",
+        "0 2 * * * cronlock wrap --once < a > b",
+    ],
+)
+def test_what_has_no_command_or_uses_cronlock_is_left_alone_without_a_word(line: str) -> None:
+    assert left_alone(f"{line}\n") == []
+
+
+def test_a_name_like_cronlocks_is_no_use_of_it() -> None:
+    assert one("find /var/lib/cronlock -name cronlock -delete").endswith(
+        " -- find /var/lib/cronlock -name cronlock -delete"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("@reboot job", "@reboot is no schedule"),
+        ("6~15 2 * * * job", r"schedule '6~15 2 \* \* \*': '6~15' is random to each host, .*"),
+        ("0 25 * * * job", "schedule '0 25 .* bad hour field '25'"),
+        ("0 0 30 2 * job", "schedule '0 0 30 2 \\*' never comes"),
+        ("@fortnightly job", "schedule '@fortnightly' is no nickname .*"),
+        ('@daily echo "job', "a quote or a bracket in its command is not closed"),
+        ("@daily echo $(job", "a quote or a bracket in its command is not closed"),
+        (f"@daily job {'x' * 990}", "with cronlock it would be longer than the 998 bytes that Debian's cron takes"),
+    ],
+)
+def test_what_cannot_be_wrapped_is_left_alone_and_named(line: str, why: str) -> None:
+    [note] = left_alone(f"# a comment\n{line}\n")
+    assert re.fullmatch(f"line 2: left alone: {why}", note)
+
+
+@pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/tcsh", "/bin/rbash", "/usr/bin/python3", "/sbin/nologin"])
+def test_for_a_shell_that_is_not_like_sh_nothing_is_wrapped(shell: str) -> None:
+    [note] = left_alone(f"SHELL={shell}\n@daily job\n")
+    assert note == f"line 2: left alone: its SHELL, {shell}, may read quotes in another way than sh"
+
+
+@pytest.mark.parametrize("cron", [CRONIE, BUSYBOX])
+def test_other_crons_take_longer_commands(cron: str) -> None:
+    assert len(one(f"job {'x' * 2000}", replace(WAY, cron=cron))) > 2000
+
+
+def test_a_newline_is_added_where_the_last_line_has_none() -> None:
+    new, notes = wrapped("# x\n@daily job", WAY)
+    assert new == wrapped("# x\n@daily job\n", WAY)[0]
+    assert notes == ["line 2: a newline was missing at its end: cron ignores a line without one"]
+
+
+def test_line_ends_of_dos_stay() -> None:
+    new, notes = wrapped("# x\r\n\r\nA=b\r\n@daily job | x\r\n@weekly job y\r\n", WAY)
+    assert notes == []
+    assert new.count("\r\n") == new.count("\n") == 5
+
+
+# The command line
+
+
+def wrap(*words: object, status: int = 0, **kw: object) -> tuple[bytes, bytes]:
+    """Output and errors of cronlock wrap."""
+    done = cronlock("wrap", *words, text=False, **kw)
+    assert done.returncode == status, done
+    return done.stdout, done.stderr
+
+
+def test_it_reads_a_file_or_standard_input_and_changes_nothing() -> None:
+    file = home() / "crontab"
+    file.write_text(USER)
+    before = file.stat().st_mtime_ns
+    ways = [wrap("--once", input=USER.encode()), wrap("--once", "-", input=USER.encode()), wrap("--once", file)]
+    assert len(set(ways)) == 1
+    assert ways[0] != (USER.encode(), b"")
+    assert ways[0][1] == b""
+    assert (file.read_text(), file.stat().st_mtime_ns) == (USER, before)
+
+
+def test_bytes_that_are_no_text_survive() -> None:
+    crontab = b"# caf\xe9\n@daily job 'caf\xe9' \xc3\xa9\n"
+    out, err = wrap("--each", input=crontab)
+    assert err == b""
+    assert out.startswith(b"# caf\xe9\n@daily /")
+    assert out.endswith(b" -- job 'caf\xe9' \xc3\xa9\n")
+    command = "job 'caf\udce9' \xe9"
+    assert f" run --each --key job-{digits(command)} ".encode() in out
+
+
+def test_nothing_in_is_nothing_out() -> None:
+    assert wrap("--once", input=b"") == (b"", b"")
+
+
+def test_notes_are_lines_on_standard_error() -> None:
+    out, err = wrap("--once", input=b'@reboot job\x1b[31m\n@daily echo "x')
+    assert out == b'@reboot job\x1b[31m\n@daily echo "x\n'
+    assert err.decode().splitlines() == [
+        "cronlock: wrap: line 1: left alone: @reboot is no schedule",
+        "cronlock: wrap: line 2: left alone: a quote or a bracket in its command is not closed",
+        "cronlock: wrap: line 2: a newline was missing at its end: cron ignores a line without one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "say --once or --each"),
+        (["--once", "--each"], "--once and --each: give one of them"),
+        (["--once", "a", "b"], "several files: give one of them"),
+        (["--once", "/nonexistent"], "can't read /nonexistent: No such file or directory"),
+        (["--once", "/etc"], "can't read /etc: Is a directory"),
+        (["--once", "--crontab", "both"], "Invalid value for '--crontab': 'both' is none of user, system"),
+    ],
+)
+def test_what_it_cannot_do_is_one_line_and_125(words: list[str], line: str) -> None:
+    assert wrap(*words, status=125) == (b"", f"cronlock: wrap: refused: {line}\n".encode())
+
+
+def test_a_column_of_users_has_to_be_told() -> None:
+    crontab = b"@daily root job\n0 2 * * * daemon job\n"
+    out, err = wrap("--once", input=crontab, status=125)
+    assert out == b""
+    assert err == (
+        b"cronlock: wrap: refused: every command begins with the name of a user: is that a column? "
+        b"give --crontab system or --crontab user\n"
+    )
+    system, _ = wrap("--once", "--crontab", "system", input=crontab)
+    assert [line.split(b" /")[0] for line in system.splitlines()] == [b"@daily root", b"0 2 * * * daemon"]
+    user, _ = wrap("--once", "--crontab", "user", input=crontab)
+    assert [line.split(b" /")[0] for line in user.splitlines()] == [b"@daily", b"0 2 * * *"]
+
+
+@pytest.mark.parametrize("crontab", [b"@daily root job\n@daily job\n", b"@daily sync\n", b"@daily nobody-at-all job\n"])
+def test_other_commands_are_no_column(crontab: bytes) -> None:
+    """A user's name that is the whole command, as sync, is a program."""
+    out, _ = wrap("--once", input=crontab)
+    assert all(line.startswith(b"@daily /") for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("path", "system"),
+    [
+        ("/etc/crontab", True),
+        ("/etc/cron.d/php", True),
+        ("/etc/cron.d/../crontab", True),
+        ("/etc/cron.daily/php", False),
+        ("/etc/crontabs/root", False),
+        ("/home/a/etc/crontab", False),
+        ("crontab", False),
+    ],
+)
+def test_a_crontab_in_etc_has_a_column_of_users(path: str, system: bool) -> None:
+    assert is_in_etc(path) == system
+
+
+def test_an_output_that_is_closed_is_no_error_message() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = cronlock("wrap", "--once", input="# a comment\n" * 50_000, stdout=writing)
+    os.close(writing)
+    assert done.stderr == ""
+
+
+def test_an_output_that_is_full_is_an_error() -> None:
+    with open("/dev/full", "wb") as full:
+        done = cronlock("wrap", "--once", input=USER, stdout=full)
+    assert (done.returncode, done.stderr) == (
+        125,
+        "cronlock: wrap: refused: can't write the crontab: No space left on device\n",
+    )
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_cronlock_is_named_as_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path is made absolute, and a link stays one: where it points to may change with the next version."""
+    real = program(tmp_path / "opt" / "cronlock")
+    link = tmp_path / "bin" / "cronlock"
+    link.parent.mkdir()
+    link.symlink_to(real)
+    monkeypatch.chdir(tmp_path)
+    assert find_cronlock("bin/cronlock", {}) == str(link)
+
+
+def test_else_it_is_the_one_on_path_or_beside_its_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m cronlock` was started as __main__.py."""
+    started = str(program(tmp_path / "__main__.py"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    environ = {"PATH": str(tmp_path / "bin")}
+    with pytest.raises(Refused, match="no program named cronlock is found: put its folder on PATH"):
+        find_cronlock(started, environ)
+    beside = program(tmp_path / "venv" / "cronlock")
+    assert find_cronlock(started, environ) == str(beside)
+    on_path = program(tmp_path / "bin" / "cronlock")
+    assert find_cronlock(started, environ) == str(on_path)
+
+
+def test_a_wrapped_crontab_names_a_cronlock_that_is_there() -> None:
+    out, _ = wrap("--once", input=b"@daily job\n", env={"PATH": cronlock_on_path()})
+    assert shlex.split(out.decode())[1] == str(home() / "bin" / "cronlock")
+
+
+# Debian's cron
+
+
+@pytest.mark.debian
+def test_debians_crontab_takes_what_comes_out() -> None:
+    """As far as 998 bytes go."""
+    short = len(one("job"))
+    edge = f"@daily job {'x' * (998 - short - 1)}\n@daily job {'x' * (998 - short)}\n"
+    new, notes = wrapped(USER + edge, WAY)
+    assert [note.partition(":")[0] for note in notes] == [f"line {(USER + edge).count(chr(10))}"]
+    assert max(len(line.command) for line in commands(new)) == 998
+    file = home() / "crontab"
+    file.write_text(new)
+    done = subprocess.run(["crontab", "-n", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    file.write_text(new.replace("x\n@daily job ", "xx\n@daily job "))
+    assert subprocess.run(["crontab", "-n", file], capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.debian
+def test_debians_own_crontab_keeps_its_users() -> None:
+    before = Path("/etc/crontab").read_text()
+    out, err = wrap("--once", "/etc/crontab")
+    assert err == b""
+    users = [(line.fields, line.user) for line in commands(before, system=True)]
+    assert [(line.fields, line.user) for line in commands(out.decode(), system=True)] == users
+    assert set(users) == {(fields, "root") for fields, _ in users}
