@@ -16,9 +16,9 @@ settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason
 last wrote a run.
 
 `nodes` tells of each node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when
-it asked without a tick (epoch seconds); job:NODE is what it would run, and when; result:NODE is its last run that ended;
-held:NODE, done:NODE, ran:NODE and so on are numbers of answers and of runs. `history` holds one line per run, newest
-first.
+it asked without a tick (epoch seconds); job:NODE is what it would run, and when; result:NODE is its last run that has
+ended; held:NODE, done:NODE, ran:NODE and so on are numbers of answers and of runs. `history` holds one line per run,
+newest first.
 
 With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
 """
