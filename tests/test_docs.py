@@ -1,6 +1,7 @@
 """README, man page and crontab.example: what they show runs, and what they claim is what the program has."""
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -14,11 +15,14 @@ import pytest
 
 from cronlock.child.command import CANNOT_EXECUTE, NOT_FOUND
 from cronlock.config import load
+from cronlock.cronlines import every_line
 from cronlock.crontab import Sources, own_lines
 from cronlock.errors import Refused, Unreachable
 from cronlock.hold import LOST, TIMED_OUT
 from cronlock.lock.local import state_directory
 from cronlock.options import GROUPS, ONE_CALL, OPTIONS, Option
+from cronlock.people.metrics import FAMILIES
+from cronlock.people.status import TITLES
 from cronlock.run import GAVE_UP, WAITED
 from cronlock.schedule import Schedule
 from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
@@ -250,6 +254,24 @@ def test_the_rights_of_the_readme_are_enough(
             assert "done: " in cronlock(*words, "true").stderr
 
 
+def test_the_rights_that_people_need_beside_these_are_named(fresh_servers: Callable[..., list[Server]]) -> None:
+    """For status and history, and for --all."""
+    [server] = fresh_servers(1)
+    [named] = re.findall(r"`status` and `history` need (.*?)\.", " ".join(README.split()))
+    more = re.findall(r"`(\+\w+)`", named)
+    server.ask("ACL", "SETUSER", "cronlock", "on", ">secret", *rights(), *more)
+    where = ("--redis", f"redis://cronlock:secret@127.0.0.1:{server.port}")
+    assert cronlock("run", *where, "--key", "k", "--each", "--schedule", "none", "true").returncode == 0
+    for words in (["status"], ["status", "k"], ["history", "k"], ["pause", "--all"]):
+        done = cronlock(*words[:1], *where, *words[1:])
+        assert (done.returncode, done.stderr) == (0, ""), words
+    server.ask("ACL", "SETUSER", "cronlock", *(right.replace("+", "-") for right in more))
+    for words in (["status"], ["history", "k"], ["pause", "--all"]):
+        done = cronlock(*words[:1], *where, *words[1:])
+        assert done.returncode == 125, words
+        assert "no permissions" in done.stderr
+
+
 def test_the_rights_of_the_readme_are_those_that_the_script_uses() -> None:
     script = (ROOT / "cronlock" / "lock" / "scripts" / "record.lua").read_text()
     called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", script)}
@@ -271,6 +293,56 @@ def test_the_man_page_fits_80_columns() -> None:
     page = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=80", MAN_PAGE], capture_output=True, check=True).stdout
     lines = re.sub(rb".\x08", b"", page).decode().splitlines()
     assert max(map(len, lines)) <= 80
+
+
+# What programs read
+
+
+def documented(roff: str) -> set[str]:
+    """The names in the headers of a list."""
+    return {name for header, _ in entries(roff) for name in re.split(", | and | or ", text_of(header))}
+
+
+def json_section(name: str) -> str:
+    return re.split(r"^\.SS ", section("JSON").partition(f".SS {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_the_man_page_describes_each_field_of_the_json(server: Server) -> None:
+    where = ("--redis", server.url)
+    cronlock("run", *where, "--key", "k", "--schedule", "none", "true")
+    [key] = json.loads(cronlock("status", *where, "k", "--format", "json").stdout)["keys"]
+    assert set(key) == documented(json_section("Of status"))
+    assert set(key["nodes"][0]) == documented(json_section("Of a node"))
+    [runs] = json.loads(cronlock("history", *where, "k", "--format", "json").stdout)["keys"]
+    assert set(runs["runs"][0]) == documented(json_section("Of history"))
+
+
+def test_the_man_page_describes_each_metric() -> None:
+    told = {text_of(header): body for header, body in entries(section("METRICS"))}
+    assert told == {name: f"{what} A {kind}." for name, kind, what, _ in FAMILIES}
+
+
+# Recipes
+
+
+def test_a_crontab_line_of_the_readme_is_understood() -> None:
+    """Those with `cronlock run` are found with key and schedule, as cron reads them."""
+    runs = [line for block in blocks("crontab") for line in block.splitlines() if "cronlock run" in line]
+    assert len(runs) > 5
+    for line in runs:
+        system = " root " in line
+        [found] = every_line(line + "\n", "README", system=system)
+        assert found.key
+        assert Schedule([found.fields], "UTC").upcoming(0, 1)
+
+
+def test_the_metrics_of_the_readme_are_there() -> None:
+    assert set(re.findall(r"cronlock_[a-z_]+(?=\W)", README)) - {"cronlock_run"} <= {name for name, *_ in FAMILIES}
+
+
+def test_the_columns_of_the_readme_are_those_of_status() -> None:
+    shown = re.findall(r"^\$ cronlock status.*\n(KEY.*)$", README, re.MULTILINE)
+    assert [re.split(" {2,}", line) for line in shown] == 2 * [TITLES]
 
 
 # crontab.example

@@ -120,16 +120,7 @@ class Survey:
                     record = record_of(os.fsdecode(seen.name), self._prefix)
                     if record:
                         self.records.setdefault(record, []).append(seen)
-        self.missing = {label: f"{label}: {failure}" for label, failure in failures.items()}
-        told = sum(not isinstance(answer, Exception) for answer in answers.values())
-        if told < (1 if self._servers.cluster else quorum(self.voters)):
-            self._fail(failures)
-
-    def _fail(self, failures: dict[str, Exception]) -> None:
-        for label, failure in failures.items():
-            if isinstance(failure, FINAL):
-                raise Refused(f"{label}: {failure}")
-        raise Unreachable("; ".join(self.missing.values()))
+        self._note(failures, sum(not isinstance(answer, Exception) for answer in answers.values()))
 
     def _read_all(self, server: Server, progress: Progress) -> list[Seen]:
         clock, size = _clock(server), _size(server)
@@ -148,7 +139,7 @@ class Survey:
         for key in keys:
             lists = [nodes for _, nodes in self._names(server, key, "-")]
             told = {
-                os.fsdecode(name).partition(":")[2] for nodes in lists for name in server.client.hkeys(_text(nodes))
+                os.fsdecode(name).partition(":")[2] for nodes in lists for name in server.client.hgetall(_text(nodes))
             }
             for node in ("", *sorted(told)):
                 names += (record for record, _ in self._names(server, key, node))
@@ -166,8 +157,21 @@ class Survey:
         for seen in chosen:
             if seen.server:
                 by_server.setdefault(seen.server, []).append(seen)
-        if by_server:
-            self._servers.ask(lambda server: _complete(server, by_server.get(server.label, ()), self._prefix, history))
+        if not by_server:
+            return
+        chosen_of = by_server.get
+        answers = self._servers.ask(
+            lambda server: _complete(server, chosen_of(server.label, ()), self._prefix, history)
+        )
+        failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
+        self._note(failures, len(answers) - len(failures))
+
+    def _note(self, failures: dict[str, Exception], told: int) -> None:
+        """Keep why some did not tell; raises when too few did. Of a cluster each master has copies of every key."""
+        self.missing |= {label: f"{label}: {failure}" for label, failure in failures.items()}
+        if told < (1 if self._servers.cluster else quorum(self.voters)):
+            final = [self.missing[label] for label, failure in failures.items() if isinstance(failure, FINAL)]
+            raise Refused(final[0]) if final else Unreachable("; ".join(self.missing.values()))
 
 
 def _clock(server: Server) -> tuple[int, int, str]:
