@@ -105,7 +105,7 @@ class TableCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for group in GROUPS:
-            rows = [_help_row(option) for option in _options_of(self.name) if option.group == group]
+            rows = [_help_row(option, self.name) for option in _options_of(self.name) if option.group == group]
             if rows:
                 with formatter.section(group):
                     formatter.write_dl(rows)
@@ -121,9 +121,9 @@ def _options_of(command: str | None) -> list[Option]:
     return [option for option in (*OPTIONS, *ONE_CALL) if command in option.commands]
 
 
-def _help_row(option: Option) -> tuple[str, str]:
+def _help_row(option: Option, command: str | None) -> tuple[str, str]:
     flags = ", ".join(option.flags)
-    default = f" [{option.default}]" if option.default else ""
+    default = f" [{option.default}]" if option.default and command != "wrap" else ""  # which has to be told
     return f"{flags} {option.metavar}".rstrip(), option.help + default
 
 
@@ -167,8 +167,8 @@ def _people_command(name: str, help: str, words: click.Argument | None = None, m
     )
 
 
-def _keys(metavar: str, nargs: int = -1) -> click.Argument:
-    return click.Argument(["words"], metavar=metavar, nargs=nargs, type=Value(BY_NAME["key"]))
+def _keys(metavar: str) -> click.Argument:
+    return click.Argument(["words"], metavar=metavar, nargs=-1, type=Value(BY_NAME["key"]))
 
 
 run_command = TableCommand(

@@ -75,7 +75,8 @@ class KeyStatus:
     voters: int
     time: int
     nodes: list[NodeStatus] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    differ: list[str] = field(default_factory=list)  # how schedules and commands do between nodes
+    wrong: list[str] = field(default_factory=list)  # that too
 
     @property
     def took(self) -> int | None:
@@ -136,7 +137,8 @@ def key_status(
     )
     status.next = _next(status)
     status.nodes = _nodes(copies, record[1])
-    status.wrong = [*_wrong_run(status), *_differences(status.nodes, copy.get("tick2"))]
+    status.differ = _differences(status.nodes, copy.get("tick2"))
+    status.wrong = [*_wrong_run(status), *status.differ]
     return status
 
 
