@@ -1,0 +1,67 @@
+"""What `cronlock check` found: a level, what it is about, what is so, and what to do; as lines or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cronlock.people.asjson import dumped
+from cronlock.people.table import Printer
+from cronlock.say import printable
+
+GREEN, YELLOW, RED = "green", "yellow", "red"
+LEVELS = (GREEN, YELLOW, RED)
+STYLES = {GREEN: "green", YELLOW: "yellow", RED: "bold red"}
+VOTERS, PLACEMENT, LINES = "voters", "placement", "crontab lines"
+ABOUT_MAX = 32  # characters: a longer name moves only its own line
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`todo` is empty when nothing needs to be done."""
+
+    section: str
+    level: str
+    about: str
+    text: str
+    todo: str = ""
+
+    @property
+    def whole(self) -> str:
+        """What is so and what to do, in one line."""
+        return printable(f"{self.text}: {self.todo}" if self.todo else self.text)
+
+
+def worst(findings: Sequence[Finding]) -> str:
+    """The highest level of all."""
+    return max((finding.level for finding in findings), key=LEVELS.index, default=GREEN)
+
+
+def print_json(findings: Sequence[Finding]) -> None:
+    """On standard output, in one line."""
+    rows = [
+        {
+            "section": finding.section,
+            "level": finding.level,
+            "about": printable(finding.about),
+            "text": printable(finding.text),
+            "todo": printable(finding.todo),
+        }
+        for finding in findings
+    ]
+    Printer().write(dumped({"worst": worst(findings), "findings": rows}))
+
+
+def print_table(findings: Sequence[Finding]) -> None:
+    """On standard output, a line each, below the names of their sections; colours where a terminal has them."""
+    printer = Printer()
+    lines: list[str] = []
+    for section in dict.fromkeys(finding.section for finding in findings):
+        lines.append(printer.paint(section, "bold"))
+        rows = [finding for finding in findings if finding.section == section]
+        width = min(max(len(printable(finding.about)) for finding in rows), ABOUT_MAX)
+        for finding in rows:
+            level = printer.paint(f"{finding.level:6}", STYLES[finding.level])
+            lines.append(f"  {level}  {printable(finding.about):{width}}  {finding.whole}")
+    lines.append(", ".join(f"{sum(finding.level == level for finding in findings)} {level}" for level in LEVELS))
+    printer.write("".join(f"{line}\n" for line in lines))

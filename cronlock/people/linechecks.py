@@ -1,0 +1,176 @@
+"""Each crontab line that uses cronlock: what its run would do, and what would keep it from that."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cronlock.config import COMMAND_LINE, Settings, load
+from cronlock.cronlines import Line, belongs
+from cronlock.crontab import agree
+from cronlock.errors import Refused
+from cronlock.options import BY_NAME, OPTIONS, spell
+from cronlock.people import cronpath
+from cronlock.people.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.plan import NO_SCHEDULE, NONE, Plan
+from cronlock.say import instant
+from cronlock.schedule import Schedule, lease_length
+
+UPCOMING = 3
+LOCAL = "a local file"  # the label of the voter of --local
+UNKNOWN_NODE = "node"  # in the place of a name that only a shell could tell
+
+
+@dataclass
+class Use:
+    """A line, the settings that its run would have, and what only a shell could tell: as it stands there -> option."""
+
+    line: Line
+    settings: Settings
+    untold: dict[str, str]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return _known(self.line.variables)
+
+
+def look(lines: Sequence[Line], root: str, checked: set[str], now: float) -> list[Finding]:
+    """The findings about all lines, in their order. `root` is the folder that /etc is in."""
+    findings: list[Finding] = []
+    uses: list[Use] = []
+    for line in lines:
+        try:
+            uses.append(_use(line, root))
+        except Refused as error:
+            findings.append(_refused(line, error))
+    for use in uses:
+        findings += _judge(use, lines, checked, now)
+        findings += cronpath.judge(use.line)
+    findings += _both_modes(uses)
+    places = {line.place: number for number, line in enumerate(lines)}
+    return sorted(findings, key=lambda finding: places[finding.about])
+
+
+def _use(line: Line, root: str) -> Use:
+    """Raises Refused for what `cronlock run` refuses before it has a plan."""
+    if not line.command:
+        raise Refused("cronlock can't understand this line: run its command by hand to see why")
+    untold = {BY_NAME[name].flags[-1]: name for name, value in line.given.items() if value is None}
+    untold |= _untold_variables(line)
+    given: dict[str, Any] = {name: value for name, value in line.given.items() if value is not None}
+    if "node" in untold.values():
+        given["node"] = UNKNOWN_NODE
+    environ = _known(line.variables)
+    own = os.path.join(environ.get("HOME") or _home(line.user), ".config/cronlock.toml")
+    files = [own] if os.path.exists(own) else []  # it does not for who may not look into that home
+    return Use(line, load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")]), untold)
+
+
+def _untold_variables(line: Line) -> dict[str, str]:
+    unknown = [name for name, value in line.variables.items() if value is None]
+    options = {option.variable: option.name for option in OPTIONS if option.name not in line.given}
+    return {name: options.get(name, "redis") for name in unknown if name in options or name.startswith("REDIS_")}
+
+
+def _known(variables: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if value is not None}
+
+
+def _home(user: str) -> str:
+    try:
+        return pwd.getpwnam(user).pw_dir
+    except (KeyError, ValueError):
+        return os.path.expanduser("~")
+
+
+def _refused(line: Line, error: Refused) -> Finding:
+    return Finding(LINES, RED, line.place, f"it would be refused: {error}")
+
+
+def _judge(use: Use, lines: Sequence[Line], checked: set[str], now: float) -> list[Finding]:
+    """What one line's run would do; and the voters that it would ask, if these were not looked at."""
+    findings = []
+    if use.untold:
+        what = ", ".join(use.untold)
+        text = f"{what} can't be told from the line: a shell would have to expand it"
+        findings.append(Finding(LINES, YELLOW, use.line.place, text, "cronlock run --dry-run shows it"))
+    untold = set(use.untold.values())
+    if not {"key", "config", "once", "each", "schedule", "tick"} & untold:
+        try:
+            findings.append(_summary(use, lines, now))
+        except Refused as error:
+            findings.append(_refused(use.line, error))
+    if not {"redis", "local", "config"} & untold:
+        findings += _other_voters(use, checked)
+    return findings
+
+
+def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
+    """As run --dry-run has it. Raises Refused as that does."""
+    settings, place = use.settings, use.line.place
+    ask_lines = bool(settings.key) and not settings.schedule and not settings.tick
+    own = _own_lines(settings, lines) if ask_lines else []
+    if ask_lines:  # what plan.py would search the crontabs of the machine for
+        settings.schedule, settings.sources["schedule"] = (own[0].fields if own else NONE), place
+        settings.tz = settings.tz or (own[0].zone if own else None)
+    plan = Plan(settings, now, use.environ)
+    front = f"{plan.key} ({settings.mode}): "
+    if not plan.schedule:
+        text = f"{front}no ticks, only overlap is prevented; lease {spell(plan.lease_at(0))}"
+        if ask_lines and (settings.once or settings.each or settings.again or settings.start_within):
+            return Finding(LINES, YELLOW, place, text, NO_SCHEDULE.partition("; ")[2])
+        return Finding(LINES, GREEN, place, text)
+    schedule = Schedule([line.fields for line in own], settings.tz or "") if own else plan.schedule
+    ticks = schedule.upcoming(schedule.tick(now), UPCOMING)
+    lease = lease_length(ticks[1], ticks[0] * 1000, plan.ttl) // 1000 * 1000  # of the next run, at its start
+    text = f"{front}{schedule.text} ({schedule.zone}), next {', '.join(map(instant, ticks))}; lease {spell(lease)}"
+    return Finding(LINES, GREEN, place, text)
+
+
+def _own_lines(settings: Settings, lines: Sequence[Line]) -> list[Line]:
+    """Those whose ticks are the key's. Raises Refused when they differ."""
+    default = "once" if settings.source("each") == COMMAND_LINE else settings.mode
+    own = [line for line in lines if belongs(line, settings.key, settings.mode, default)]
+    agree(settings.key, own)
+    return own
+
+
+def _other_voters(use: Use, checked: set[str]) -> list[Finding]:
+    settings = use.settings
+    if settings.local:
+        labels, flags = [LOCAL], "--local"
+    elif settings.redis:
+        labels = [address.label for address in settings.redis]
+        urls = [f"unix://{address.path}" if address.path else f"redis://{address.label}" for address in settings.redis]
+        flags = " ".join(f"--redis {url}" for url in urls)
+    else:
+        text = "nobody tells it where Redis is: every run is refused"
+        todo = "set CRONLOCK_REDIS in the crontab, or redis in /etc/cronlock.toml"
+        return [Finding(LINES, RED, use.line.place, text, todo)]
+    if set(labels) <= checked:
+        return []
+    text = f"its voters are others than those above: {', '.join(labels)}"
+    return [Finding(LINES, YELLOW, use.line.place, text, f"cronlock check {flags}")]
+
+
+def _both_modes(uses: Sequence[Use]) -> list[Finding]:
+    """Keys that stand with --once and with --each."""
+    places: dict[str, dict[str, Line]] = {}
+    for use in uses:
+        if use.settings.key:
+            places.setdefault(use.settings.key, {}).setdefault(use.settings.mode, use.line)
+    return [
+        Finding(
+            LINES,
+            YELLOW,
+            modes["each"].place,
+            f"key {key} stands with --each here and with --once at {modes['once'].place}: they have records of their "
+            "own and never meet",
+            "give each a key of its own",
+        )
+        for key, modes in places.items()
+        if len(modes) > 1
+    ]

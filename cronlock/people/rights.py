@@ -1,0 +1,133 @@
+"""Whether a server's user has the rights that cronlock needs: each command is tried, on names that nobody else has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from cronlock.lock.slots import Tags
+from cronlock.people.findings import RED, VOTERS, YELLOW, Finding
+from cronlock.people.servers import Server
+from cronlock.system import random_id, sha1
+
+SCRIPT = Path(__file__).parent.parent / "lock" / "scripts" / "rights.lua"
+TRIES = 5  # slots of a master: one that moves at this moment sends elsewhere
+MOVING = (redis.exceptions.AskError, redis.exceptions.MovedError, redis.exceptions.TryAgainError)
+CODES = {  # which redis-py takes off
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN ",
+    redis.exceptions.MasterDownError: "MASTERDOWN ",
+    redis.exceptions.ReadOnlyError: "READONLY ",
+}
+WITHOUT = {  # what can be done without, and what is not there then
+    "info": "that a server was restarted can't be told",
+    "publish": "those who wait look every few seconds",
+    "subscribe": "those who wait look every few seconds",
+    "scan": "--all and status find no keys",
+    "lrange": "history can't be read",
+    "asking": "a copy does not answer while its slot moves",
+}
+
+
+@dataclass
+class Rights:
+    """What failed. `commands` and `patterns` as ACL SETUSER gives them, without sign; `refusals` are other answers."""
+
+    commands: dict[str, None] = field(default_factory=dict)
+    patterns: dict[str, None] = field(default_factory=dict)
+    refusals: dict[str, None] = field(default_factory=dict)
+
+    def note(self, command: str, text: str, prefix: str) -> None:
+        """Put an error where it belongs."""
+        text = re.sub(r"^(@user_script: \d+: )?-?", "", text).strip()
+        if "channel" in text:
+            self.patterns[f"&{prefix}:*"] = None
+        elif re.search(r"\bkeys?\b", text) and "access" in text:
+            self.patterns[f"~{prefix}:*"] = None
+        elif "no permissions" in text or "can't run this command" in text:
+            self.commands[command] = None
+        else:
+            self.refusals[text] = None
+
+
+def try_all(server: Server, prefix: str) -> Rights:
+    """Try every command that cronlock sends to this server; nothing is left there."""
+    rights = Rights()
+    client = server.client
+    direct: dict[str, Callable[[], object]] = {
+        "cluster|slots": lambda: client.execute_command("CLUSTER", "SLOTS"),  # type: ignore[no-untyped-call]
+        "scan": lambda: client.scan(count=1),
+        "subscribe": lambda: _subscribe(server, prefix),
+        "evalsha": lambda: client.evalsha(sha1(SCRIPT.read_bytes()), 0),
+    }
+    if server.slots:
+        direct["asking"] = lambda: client.execute_command("ASKING")  # type: ignore[no-untyped-call]
+    for command, attempt in direct.items():
+        try:
+            attempt()
+        except redis.exceptions.NoPermissionError as error:
+            rights.note(command, str(error), prefix)
+        except redis.ResponseError:  # not the script's answer, but one to a user who may ask
+            pass
+    try:
+        failed = _eval(server, prefix)
+    except redis.ResponseError as error:
+        rights.note("eval", CODES.get(type(error), "") + str(error), prefix)
+    else:
+        for command, text in zip(failed[::2], failed[1::2], strict=True):
+            rights.note(_text(command).lower(), _text(text), prefix)
+    return rights
+
+
+def _eval(server: Server, prefix: str) -> list[Any]:
+    """What the script answers, in the first of the server's slots that stays where it is."""
+    slots = [slot for part in server.slots for slot in part][:TRIES] or [0]
+    while True:
+        names = _names(prefix, slots.pop(0))
+        try:
+            answer: Any = server.client.eval(SCRIPT.read_text(), 2, *names)
+        except MOVING:
+            if slots:
+                continue
+            raise
+        return answer if isinstance(answer, list) else []
+
+
+def _names(prefix: str, slot: int) -> list[str]:
+    front = f"{prefix}:{{{Tags().of(slot).decode()}}}:check:{random_id()}"
+    return [f"{front}:hash", f"{front}:list"]
+
+
+def _subscribe(server: Server, prefix: str) -> None:
+    listener = server.client.pubsub()  # type: ignore[no-untyped-call]
+    try:
+        listener.subscribe(_names(prefix, 0)[0])
+        listener.get_message(timeout=1)
+    finally:
+        listener.close()
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def judge(label: str, user: str, rights: Rights) -> list[Finding]:
+    """What the user lacks, and what an administrator types."""
+    needed = [f"+{command}" for command in rights.commands if command not in WITHOUT]
+    needed += [pattern for pattern in rights.patterns if pattern[0] == "~"]
+    wanted = [f"+{command}" for command in rights.commands if command in WITHOUT]
+    wanted += [pattern for pattern in rights.patterns if pattern[0] == "&"]
+    reasons = [WITHOUT[command] for command in rights.commands if command in WITHOUT]
+    reasons += [WITHOUT["publish"] for pattern in rights.patterns if pattern[0] == "&"]
+    findings = []
+    if needed:
+        text = f"user {user} lacks {' '.join(needed)}: no run starts"
+        findings.append(Finding(VOTERS, RED, label, text, f"ACL SETUSER {user} {' '.join(needed)}"))
+    if wanted:
+        text = f"user {user} lacks {' '.join(wanted)}: {', '.join(dict.fromkeys(reasons))}"
+        findings.append(Finding(VOTERS, YELLOW, label, text, f"ACL SETUSER {user} {' '.join(wanted)}"))
+    return findings

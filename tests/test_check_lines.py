@@ -1,0 +1,475 @@
+"""`cronlock check` on crontab lines: what is found about each, and what cron would not even read."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cronlock.cronlines import BUSYBOX, CRON_PATH, CRONIE, DEBIAN
+from cronlock.crontab import Sources
+from cronlock.people.cronchecks import look
+from cronlock.people.cronpath import CRONIE_PATH, INHERITED, path_of_cron
+from cronlock.people.findings import GREEN, RED, YELLOW, Finding
+from tests.commands import cronlock, environment, home, new_folder, remove_folder
+
+REDIS = "CRONLOCK_REDIS=redis://redis-1"
+CHECKED = {"redis-1:6379"}
+RUN = "cronlock run --once --key nightly -- true"
+
+
+class Machine:
+    """A machine's files under a folder of their own, with a cronlock in `programs`, which is all of cron's PATH."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.programs = self.executable("programs/cronlock").parent
+        self.executable("programs/true")
+        self.write("usr/sbin/cron", "")
+
+    def write(self, name: str, text: str, mode: int = 0o644) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, errors="surrogateescape")
+        path.chmod(mode)
+        return path
+
+    def executable(self, name: str) -> Path:
+        return self.write(name, "#!/bin/sh\n", 0o755)
+
+    def findings(self, uid: int = 1000, listed: str = "") -> list[Finding]:
+        sources = Sources(str(self.root), uid, lambda: listed)
+        return look(sources, CHECKED, str(self.programs))
+
+    def of(self, *rows: str) -> list[Finding]:
+        """What is found about the rows of one user's crontab."""
+        return self.findings(listed="".join(f"{row}\n" for row in rows))
+
+    def of_line(self, command: str) -> list[Finding]:
+        """What is found about a command at two o'clock, other than its place, with Redis known."""
+        findings = self.of(REDIS, f"0 2 * * * {command}")
+        assert {finding.about for finding in findings} == {"crontab -l:2"}
+        return findings
+
+    def of_system(self, text: str, name: str = "etc/cron.d/job", mode: int = 0o644) -> list[Finding]:
+        self.write(name, text, mode)
+        return self.findings()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def levels(findings: list[Finding]) -> list[str]:
+    return [finding.level for finding in findings]
+
+
+def red(findings: list[Finding]) -> str:
+    """The only red finding in words."""
+    [found] = [finding for finding in findings if finding.level == RED]
+    return found.whole
+
+
+# What a line does
+
+
+def test_a_good_line_is_one_green_finding(machine: Machine) -> None:
+    """Key, mode, schedule and zone, three ticks to come, and the lease that the next of them begins with."""
+    [finding] = machine.of_line("cronlock run --each --key tidy --tz UTC -- true")
+    assert finding.level == GREEN
+    at = time.gmtime(time.time() + 22 * 3600)  # the day of the next two o'clock
+    next_tick = time.strftime("%Y-%m-%dT02:00Z", at)
+    assert finding.text.startswith(f"tidy (each): 0 2 * * * (UTC), next {next_tick}, ")
+    assert finding.text.count("T02:00Z") == 3
+    assert finding.text.endswith("; lease 1h")
+
+
+@pytest.mark.parametrize(
+    ("options", "lease"), [("--ttl 10m", "10m"), ("--schedule '*/5 * * * *'", "298s"), ("--failover", "30s")]
+)
+def test_the_lease_is_that_of_the_lines_own_options(machine: Machine, options: str, lease: str) -> None:
+    """As `run --dry-run` has it."""
+    [finding] = machine.of_line(f"cronlock run --key nightly {options} -- true")
+    assert finding.text.endswith(f"lease {lease}")
+
+
+def test_several_lines_of_one_key_have_one_schedule(machine: Machine) -> None:
+    """A tick of any of them is a tick, and ends the lease of the one before."""
+    findings = machine.of(REDIS, f"0 * * * * {RUN}", f"5 * * * * {RUN}")
+    assert levels(findings) == [GREEN, GREEN]
+    assert all("0 * * * *; 5 * * * *" in finding.text for finding in findings)
+
+
+def test_settings_files_count_for_a_line(machine: Machine) -> None:
+    """The machine's file, with its table of the key."""
+    text = 'redis = "redis://redis-1"\n[keys.nightly]\nttl = "20m"\n'
+    machine.write("etc/cronlock.toml", text)
+    [finding] = machine.of(f"0 2 * * * {RUN}")
+    assert (finding.level, finding.text.endswith("lease 20m")) == (GREEN, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "level", "said"),
+    [
+        ("cronlock run --key a --schedule none -- true", GREEN, "a (once): no ticks, only overlap is prevented"),
+        ("cronlock run --key a --tick 1790000000 -- true", GREEN, "a (once): no ticks"),
+        ("cronlock run true", RED, "it would be refused: no key: give --key NAME, the same on every node"),
+        ("cronlock run --key a --no-such-option true", RED, "can't understand this line: run its command by hand"),
+        ("cronlock run --key a", RED, "can't understand this line"),
+        ("cronlock run --key a --ttl 2s true", RED, "a lease of 2s is too short"),
+        ("cronlock run --key a --each --failover true", RED, "--failover goes with --once"),
+        ("cronlock run --key a --tz Mars/Olympus true", RED, "unknown time zone 'Mars/Olympus'"),
+        ("cronlock run --key a --schedule '5~9 * * * *' true", RED, "random to each host"),
+        ("CRONLOCK_TTL=soon cronlock run --key a true", RED, "CRONLOCK_TTL: 'soon' is no duration"),
+        ("CRONLOCK_KYE=a cronlock run true", RED, "unknown variable CRONLOCK_KYE: did you mean CRONLOCK_KEY?"),
+        ("CRONLOCK_REDIS=http://x cronlock run --key a true", RED, "CRONLOCK_REDIS: a Redis URL with"),
+        ('cronlock run --key "$JOB" -- true', YELLOW, "--key can't be told from the line: a shell would have to"),
+        ("CRONLOCK_KEY=$JOB cronlock run -- true", YELLOW, "CRONLOCK_KEY can't be told from the line"),
+    ],
+)
+def test_a_line_is_judged_as_its_run_would_be(machine: Machine, command: str, level: str, said: str) -> None:
+    """A green one says what it is; the others what is wrong with it, in the words of `run`, and nothing else."""
+    [finding] = machine.of_line(command)
+    assert finding.level == level
+    assert said in finding.whole
+
+
+def test_an_option_that_only_a_shell_can_tell_hides_nothing_else(machine: Machine) -> None:
+    """The node's name in the most usual way; the schedule stands there all the same."""
+    findings = machine.of_line('cronlock run --each --key tidy --node "$(hostname -s)" -- true')
+    assert levels(findings) == [YELLOW, GREEN]
+    assert findings[0].text.startswith("--node can't be told")
+    assert "tidy (each): 0 2 * * *" in findings[1].text
+
+
+def test_a_line_at_reboot_has_no_ticks(machine: Machine) -> None:
+    """It prevents overlap only, and says so each time unless that is meant."""
+    [loud] = machine.of(REDIS, f"@reboot {RUN}")
+    assert (loud.level, loud.todo) == (YELLOW, "give --schedule, or --schedule none if meant")
+    [meant] = machine.of(REDIS, "@reboot cronlock run --schedule none --once --key nightly -- true")
+    assert meant.level == GREEN
+
+
+# Between lines
+
+
+def test_two_commands_under_one_key_are_red(machine: Machine) -> None:
+    """At both places, each naming the other."""
+    findings = machine.of(REDIS, f"0 2 * * * {RUN}", f"0 3 * * * {RUN} --full")
+    assert levels(findings) == [RED, RED]
+    text = "key nightly stands at two different commands: crontab -l:2 and crontab -l:3: give each command a key"
+    assert all(text in finding.whole for finding in findings)
+
+
+def test_two_zones_under_one_key_are_red(machine: Machine) -> None:
+    """On a machine whose cron obeys CRON_TZ."""
+    (machine.root / "usr/sbin/cron").rename(machine.root / "usr/sbin/crond")
+    findings = machine.of(REDIS, f"0 2 * * * {RUN}", "CRON_TZ=Asia/Tokyo", f"0 3 * * * {RUN}")
+    assert levels(findings) == [RED, RED]
+    assert "two time zones: local at crontab -l:2 and Asia/Tokyo at crontab -l:4" in findings[0].whole
+
+
+def test_once_and_each_of_one_key_are_yellow(machine: Machine) -> None:
+    """They never meet, which nobody may mean."""
+    findings = machine.of(REDIS, f"0 2 * * * {RUN}", "0 2 * * * cronlock run --each --key nightly -- true")
+    assert sorted(levels(findings)) == [GREEN, GREEN, YELLOW]
+    [both] = [finding for finding in findings if finding.level == YELLOW]
+    assert both.about == "crontab -l:3"
+    assert "with --each here and with --once at crontab -l:2" in both.text
+
+
+def test_a_line_with_other_voters_is_told(machine: Machine) -> None:
+    """What was checked is not what it asks; the command that checks it has no password."""
+    run = "cronlock run --key a --redis redis://me:secret@redis-9:7000 -- true"
+    other, local = machine.of(f"0 2 * * * {run}", "0 2 * * * cronlock run --key b --local -- true")[1::2]
+    assert (other.level, other.todo) == (YELLOW, "cronlock check --redis redis://redis-9:7000")
+    assert (local.level, local.todo) == (YELLOW, "cronlock check --local")
+
+
+def test_a_line_that_nobody_tells_where_redis_is_is_red(machine: Machine) -> None:
+    """Its runs are refused, whatever the shell of whoever checks has."""
+    assert "nobody tells it where Redis is" in red(machine.of(f"0 2 * * * {RUN}"))
+
+
+# PATH
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cronlock run --key a -- true",
+        "{programs}/cronlock run --key a -- true",
+        "PATH=/usr/bin:{programs} cronlock run --key a -- true",
+        "PATH=$PATH:/opt/x cronlock run --key a -- true",
+        "export PATH=${{PATH}}:/opt; cronlock run --key a -- true",
+        "env -i PATH=/bin cronlock run --key a -- true",
+        "cd /srv && ./cronlock run --key a -- ./true",
+        "PATH=/nowhere sudo -u app cronlock run --key a -- true",
+        "PATH=/nowhere bash -lc 'cronlock run --key a -- true'",
+        "PATH=/nowhere; . /etc/profile; cronlock run --key a -- true",
+        "PATH=/nowhere ssh web-2 cronlock run --key a -- job",
+        "PATH=$HOME/bin cronlock run --key a -- true",
+        "$BIN/cronlock run --key a -- $JOB",
+        "{python} -m cronlock run --key a -- true",
+        "sh -c 'cronlock run --key a -- true'",
+        "timeout 1h nice cronlock run --key a -- {programs}/true",
+    ],
+)
+def test_a_program_that_is_found_or_cannot_be_told_is_no_finding(machine: Machine, command: str) -> None:
+    """Red is only what is known to fail: not behind sudo, ssh, a login shell or what a shell would expand."""
+    command = command.format(programs=machine.programs, python=sys.executable)
+    assert levels(machine.of_line(command)) == [GREEN]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("PATH=/nowhere:/usr/bin cronlock run --key a true", "cronlock is not on cron's PATH (/nowhere:/usr/bin)"),
+        ("/nowhere/cronlock run --key a true", "/nowhere/cronlock does not exist"),
+        ("/etc/cronlock run --key a true", "/etc/cronlock does not exist"),
+        ("python9 -m cronlock run --key a true", "python9 is not on cron's PATH"),
+        ("/usr/bin/python9 -Im cronlock run --key a true", "/usr/bin/python9 does not exist"),
+        ("sh -c 'PATH=/nowhere; cronlock run --key a true'", "cronlock is not on cron's PATH (/nowhere)"),
+    ],
+)
+def test_a_cronlock_that_cron_does_not_find_is_red(machine: Machine, command: str, said: str) -> None:
+    assert said in red(machine.of_line(command))
+
+
+def test_it_says_where_cronlock_is(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as whoever checks can find it."""
+    monkeypatch.setenv("PATH", str(machine.programs))
+    said = red(machine.of_line("PATH=/nowhere cronlock run --key a true"))
+    assert f"write {machine.programs}/cronlock, or PATH={machine.programs}:/usr/bin:/bin above the line" in said
+
+
+def test_cron_expands_nothing_in_an_assignment(machine: Machine) -> None:
+    """A PATH that is made of itself is a folder of that name."""
+    said = red(machine.of(REDIS, "PATH=$PATH:/opt/x", "0 2 * * * cronlock run --key a -- true"))
+    assert "is not on cron's PATH ($PATH:/opt/x): cron expands nothing in an assignment" in said
+
+
+@pytest.mark.parametrize("command", ["no-such-command", "/nowhere/job"])
+def test_a_command_that_is_not_found_is_yellow(machine: Machine, command: str) -> None:
+    """It would end with 127; it may be on the other machines."""
+    green, found = machine.of_line(f"cronlock run --key a -- {command} --full")
+    assert (green.level, found.level) == (GREEN, YELLOW)
+    assert found.text.endswith("status 127")
+
+
+def cron_process(proc: Path, words: list[str], path: str) -> None:
+    folder = proc / "7"
+    (folder / "ns").mkdir(parents=True)
+    (folder / "ns" / "mnt").symlink_to(os.readlink("/proc/self/ns/mnt"))
+    (folder / "comm").write_text(f"{os.path.basename(words[0])}\n")
+    (folder / "cmdline").write_text("\0".join(words) + "\0")
+    (folder / "environ").write_text(f"LANG=C\0PATH={path}\0")
+
+
+@pytest.mark.parametrize(
+    ("cron", "words", "path"),
+    [
+        (DEBIAN, [], CRON_PATH),
+        (CRONIE, [], CRONIE_PATH),
+        (BUSYBOX, [], INHERITED),
+        (DEBIAN, ["/usr/sbin/cron", "-f"], CRON_PATH),
+        (DEBIAN, ["/usr/sbin/cron", "-f", "-P"], "/its/own"),
+        (BUSYBOX, ["crond", "-f"], "/its/own"),
+    ],
+)
+def test_the_path_of_lines_is_that_of_their_cron(tmp_path: Path, cron: str, words: list[str], path: str) -> None:
+    """Ubuntu starts its cron with -P: then lines have the daemon's own, as with busybox."""
+    if words:
+        cron_process(tmp_path, words, "/its/own")
+    assert path_of_cron(cron, tmp_path) == path
+
+
+# What cron ignores
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{REDIS}\n0 2 * * * root {RUN}", ":2  the last line has no newline: cron ignores the whole file"),
+        (f"{REDIS}\n0 2 * * * root {RUN}\nA=b", ":3  the last line has no newline"),
+        (f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * nobody-here job\n", ":3  there is no user nobody-here"),
+        (f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * root\n", ":3  this line has too few columns: cron ignores the wh"),
+        (f"{REDIS}\n0 2 * * * {RUN}\n", ":2  no user stands before the command: write root before cronlock"),
+    ],
+)
+def test_what_makes_debians_cron_ignore_a_file_is_red(machine: Machine, text: str, said: str) -> None:
+    """All of it, because of one row; tried with the real one in the tests that need it."""
+    found = [f"{finding.about}  {finding.whole}" for finding in machine.of_system(text) if finding.level == RED]
+    assert any(said in line for line in found), found
+
+
+@pytest.mark.parametrize("end", ["\n", "\n# the end", "\n   "])
+def test_a_last_line_without_a_newline_may_be_a_comment(machine: Machine, end: str) -> None:
+    machine.write("programs/true", "", 0o755)
+    assert levels(machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}{end}")) == [GREEN]
+
+
+def test_another_cron_ignores_the_last_line_only(machine: Machine) -> None:
+    """cronie; busybox reads it."""
+    (machine.root / "usr/sbin/cron").rename(machine.root / "usr/sbin/crond")
+    assert red(machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}")).startswith(
+        "the last line has no newline: cron ignores it"
+    )
+    assert levels(machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * root job")) == [GREEN]
+    (machine.root / "usr/sbin/crond").unlink()
+    (machine.root / "usr/sbin/crond").symlink_to("/bin/busybox")
+    assert RED not in levels(machine.of_system(f"0 2 * * * root CRONLOCK_REDIS=redis://redis-1 {RUN}"))
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o777])
+def test_a_file_that_others_may_write_is_red(machine: Machine, mode: int) -> None:
+    findings = machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}\n", mode=mode)
+    assert f"its mode is {mode:o}: cron ignores the whole file: chown root and chmod 644" in red(findings)
+
+
+@pytest.mark.debian
+def test_a_file_of_another_user_is_red(machine: Machine) -> None:
+    machine.write("etc/cron.d/job", "")
+    os.chown(machine.root / "etc/cron.d/job", 65534, 0)
+    findings = machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}\n")
+    assert "it belongs to user 65534: cron ignores the whole file" in red(findings)
+
+
+@pytest.mark.parametrize(("name", "level"), [("job.conf", RED), ("job.bak", GREEN), (".job", GREEN), ("job~", GREEN)])
+def test_a_name_that_cron_does_not_read_is_red(machine: Machine, name: str, level: str) -> None:
+    """But what somebody has put aside is no mistake."""
+    machine.write(f"etc/cron.d/{name}", f"{REDIS}\n0 2 * * * root {RUN}\n")
+    [finding] = machine.findings(uid=0)
+    assert finding.level == level
+    assert (level == RED) == ("cron does not read a file of this name" in finding.text)
+
+
+def test_a_machine_without_lines_is_green(machine: Machine) -> None:
+    """A user who can't see all crontabs is told so."""
+    [root], [user] = machine.findings(uid=0), machine.findings(uid=1000)
+    assert (root.level, root.text) == (GREEN, "no line uses cronlock")
+    assert (user.level, user.text) == (YELLOW, "no line uses cronlock that this user can see")
+
+
+@pytest.fixture
+def open_machine() -> Iterator[Machine]:
+    """A machine whose files every user may see, as pytest's own folders are not."""
+    folder = new_folder()
+    folder.chmod(0o755)
+    yield Machine(folder)
+    remove_folder(folder)
+
+
+def test_a_crontab_that_cannot_be_read_is_a_finding_and_not_the_end(open_machine: Machine) -> None:
+    """The others are looked at all the same."""
+    open_machine.write("etc/crontab", f"{REDIS}\n0 2 * * * root {RUN}\n", 0)
+    open_machine.write("etc/cron.d/job", f"{REDIS}\n0 2 * * * root {RUN}\n")
+    script = f"""
+import os
+from cronlock.crontab import Sources
+from cronlock.people.cronchecks import look
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+for finding in look(Sources({str(open_machine.root)!r}, crontab=str), {CHECKED!r}, {str(open_machine.programs)!r}):
+    print(finding.level, finding.about, finding.text)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, check=True, text=True
+    ).stdout.splitlines()
+    assert done[0].startswith(f"red {open_machine.root}/etc/crontab it can't be read: Permission denied")
+    assert done[1].startswith(f"green {open_machine.root}/etc/cron.d/job:2 nightly (once)")
+
+
+PIECES = st.sampled_from(
+    ["cronlock", "run", "-k", "a", "--key=a", "job", "0 2 * * *", "@daily", "\n", "\0", "\udcff", "CRONLOCK_KEY=", "=",
+     *"'\"\\$`(){}|&;<>#% \t", "$(", "sh -c ", "-m", "PATH=", "--schedule", "--each", "--", "é", "root", "--ttl", "1s"]
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=2000)
+@given(st.one_of(st.text(), st.lists(PIECES, max_size=60).map("".join), st.lists(PIECES, max_size=60).map(" ".join)))
+@example("0 2 * * * \0 cronlock run -k a b\n")
+@example("PATH=\0\n0 2 * * * cronlock run -k a b\n")
+@example("0 2 * * * /\0/cronlock run -k a b\n")
+@example("HOME=\0\n0 2 * * * cronlock run -k a b\n")
+def test_no_crontab_is_an_accident(text: str) -> None:
+    """Whatever stands in a crontab there are findings, and never an exception."""
+    with_files = Sources("/nowhere", 1000, lambda: text)
+    for finding in look(with_files, CHECKED, CRON_PATH):
+        assert finding.whole.isprintable()
+
+
+# The whole command, on a machine's own crontabs
+
+HOUSE = """\
+set -e
+mount --make-rprivate /
+mount --bind "$1/cron.d" /etc/cron.d
+mount --bind "$1/crontab" /etc/crontab
+mount --bind "$1/spool" /var/spool/cron/crontabs
+shift
+exec "$@"
+"""
+
+
+@pytest.fixture
+def on_crontab(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """on_crontab(text, *words): `cronlock check` on a machine with this file in /etc/cron.d, and no other crontab."""
+
+    def start(text: str, *words: str) -> subprocess.CompletedProcess[str]:
+        for folder in ("cron.d", "spool"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / "crontab").write_text("")
+        (tmp_path / "cron.d" / "job").write_text(text)
+        (tmp_path / "cron.d" / "job").chmod(0o644)
+        unshare = ["unshare", "--mount", "sh", "-c", HOUSE, "sh", str(tmp_path), sys.executable, "-m", "cronlock"]
+        return subprocess.run(
+            [*unshare, "check", *words],
+            env=environment({"PATH": f"{tmp_path}:{os.environ['PATH']}"}),
+            cwd=home(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    (tmp_path / "cronlock").write_text("#!/bin/sh\n")
+    (tmp_path / "cronlock").chmod(0o755)
+    return start
+
+
+@pytest.mark.debian
+def test_the_command_is_red_for_a_line_that_is(
+    on_crontab: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """A cronlock that is not on cron's PATH, and two commands under one key; by its exit status too."""
+    lost = on_crontab("CRONLOCK_LOCAL=1\n0 2 * * * root cronlock run --once --key a -- true\n", "--local")
+    assert (lost.returncode, lost.stderr) == (1, "")
+    assert "red     /etc/cron.d/job:2  cronlock is not on cron's PATH (/usr/bin:/bin): write " in lost.stdout
+    path = f"PATH=/usr/bin:/bin:{tmp_path}"
+    found = on_crontab(f"CRONLOCK_LOCAL=1\n{path}\n0 2 * * * root cronlock run --once --key a -- true\n", "--local")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.endswith("2 green, 0 yellow, 0 red\n")
+    line = "0 {} * * * root cronlock run --once --key a -- sleep {}\n"
+    two = on_crontab(f"CRONLOCK_LOCAL=1\n{path}\n{line.format(2, 1)}{line.format(3, 2)}", "--local")
+    assert two.returncode == 1
+    assert two.stdout.count("key a stands at two different commands: /etc/cron.d/job:3 and /etc/cron.d/job:4") == 2
+
+
+def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
+    """Whoever has no settings is told so, with 1; who has wrong ones gets the line of every command, and 125."""
+    done = cronlock("check")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "red     none  nobody says where Redis is: give --redis URL, " in done.stdout
+    assert "\ncrontab lines\n" in done.stdout
+    wrong = cronlock("check", "--redis", "http://x")
+    assert (wrong.returncode, wrong.stdout) == (125, "")
+    assert wrong.stderr.startswith("cronlock: refused: ")
