@@ -16,7 +16,7 @@ from cronlock.crontab import Sources
 from cronlock.people.cronchecks import look
 from cronlock.people.cronpath import CRONIE_PATH, INHERITED, path_of_cron
 from cronlock.people.findings import GREEN, RED, YELLOW, Finding
-from tests.commands import cronlock, environment, home, new_folder, remove_folder
+from tests.commands import cronlock, environment, faked_clock, heir, home, new_folder, remove_folder, wait_until
 
 REDIS = "CRONLOCK_REDIS=redis://redis-1"
 CHECKED = {"redis-1:6379"}
@@ -235,6 +235,7 @@ def test_a_program_that_is_found_or_cannot_be_told_is_no_finding(machine: Machin
         ("/etc/cronlock run --key a true", "/etc/cronlock does not exist"),
         ("python9 -m cronlock run --key a true", "python9 is not on cron's PATH"),
         ("/usr/bin/python9 -Im cronlock run --key a true", "/usr/bin/python9 does not exist"),
+        ("PATH=/nowhere; PATH=$PATH:/or cronlock run --key a true", "cronlock is not on cron's PATH (/nowhere:/or)"),
         ("sh -c 'PATH=/nowhere; cronlock run --key a true'", "cronlock is not on cron's PATH (/nowhere)"),
     ],
 )
@@ -304,7 +305,7 @@ def test_the_path_of_lines_is_that_of_their_cron(tmp_path: Path, cron: str, word
     ],
 )
 def test_what_makes_debians_cron_ignore_a_file_is_red(machine: Machine, text: str, said: str) -> None:
-    """All of it, because of one row; tried with the real one in the tests that need it."""
+    """All of it, because of one row."""
     found = [f"{finding.about}  {finding.whole}" for finding in machine.of_system(text) if finding.level == RED]
     assert any(said in line for line in found), found
 
@@ -446,6 +447,63 @@ def on_crontab(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
     return start
 
 
+JOB = "* * * * * root touch {out}/{name}; : cronlock run --key {name} --schedule none --local -- true"
+FILES = {  # in /etc/cron.d
+    "good": (0o644, "{job}\n"),
+    "comment": (0o600, "{job}\n# no newline"),
+    "blank": (0o755, "{job}\n  "),
+    "crlf": (0o644, "A=b\r\n{job}\r\n"),
+    "dot.name": (0o644, "{job}\n"),
+    "group-writes": (0o664, "{job}\n"),
+    "others-write": (0o646, "{job}\n"),
+    "no-newline": (0o644, "{job}\n0 0 1 1 * root true"),
+    "assigned": (0o644, "{job}\nA=b"),
+    "no-such-user": (0o644, "{job}\n0 0 1 1 * nobody-here true\n"),
+    "columns": (0o644, "{job}\n0 0 1 1 * root\n"),
+}
+CRON = """\
+set -e
+mount --make-rprivate /
+mount --bind etc/cron.d /etc/cron.d
+mount --bind etc/crontab /etc/crontab
+mount --bind spool /var/spool/cron/crontabs
+mount -t tmpfs none /run
+exec env "$@" cron -f
+"""
+
+
+@pytest.mark.debian
+def test_debians_cron_ignores_just_the_files_that_are_red(tmp_path: Path) -> None:
+    """A real one, whose clock is a moment before a full minute."""
+    machine = Machine(tmp_path)
+    for folder in ("out", "spool"):
+        (tmp_path / folder).mkdir()
+    machine.write("etc/crontab", "")
+    for name, (mode, text) in FILES.items():
+        job = JOB.format(out=tmp_path / "out", name=name)
+        machine.write(f"etc/cron.d/{name}", text.format(job=job), mode)
+    machine.write("etc/cron.d/path", f"* * * * * root echo $PATH > {tmp_path}/path\n")
+    machine.write("etc/cron.d/foreign", FILES["good"][1].format(job=JOB.format(out=tmp_path / "out", name="foreign")))
+    os.chown(tmp_path / "etc/cron.d/foreign", 65534, 0)
+    refused = [f for f in machine.findings(uid=0) if "cron ignores" in f.text or "cron does not read" in f.text]
+    red_files = {Path(finding.about.partition(":")[0]).name for finding in refused}
+    assert set(FILES) - red_files == {"good", "comment", "blank", "crlf"}
+    clock = faked_clock(FAKETIME=f"+{(56 - time.time()) % 60:.0f}s")
+    words = ["unshare", "--mount", "sh", "-c", CRON, "sh", *(f"{name}={value}" for name, value in clock.items())]
+    process = subprocess.Popen(words, cwd=tmp_path)
+    heir().tell(f"+pid {process.pid}")
+    try:
+        started = set(FILES) - red_files
+        wait_until(lambda: {path.name for path in (tmp_path / "out").iterdir()} >= started, 90, "the jobs")
+        assert {path.name for path in (tmp_path / "out").iterdir()} == started
+        wait_until((tmp_path / "path").exists, message="the last job")
+        assert wait_until((tmp_path / "path").read_text) == f"{CRON_PATH}\n"
+    finally:
+        process.terminate()
+        process.wait(10)
+        heir().tell(f"-pid {process.pid}")
+
+
 @pytest.mark.debian
 def test_the_command_is_red_for_a_line_that_is(
     on_crontab: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
@@ -457,7 +515,8 @@ def test_the_command_is_red_for_a_line_that_is(
     path = f"PATH=/usr/bin:/bin:{tmp_path}"
     found = on_crontab(f"CRONLOCK_LOCAL=1\n{path}\n0 2 * * * root cronlock run --once --key a -- true\n", "--local")
     assert (found.returncode, found.stderr) == (0, "")
-    assert found.stdout.endswith("2 green, 0 yellow, 0 red\n")
+    assert "a (once): 0 2 * * * " in found.stdout
+    assert "  red " not in found.stdout
     line = "0 {} * * * root cronlock run --once --key a -- sleep {}\n"
     two = on_crontab(f"CRONLOCK_LOCAL=1\n{path}\n{line.format(2, 1)}{line.format(3, 2)}", "--local")
     assert two.returncode == 1

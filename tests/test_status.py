@@ -97,6 +97,14 @@ def test_nodes_with_other_schedules_or_commands_are_named(place: Place) -> None:
     assert f"job: {schedules}\njob: {commands}\n" in person(place, "status").stdout
 
 
+def test_nodes_of_each_are_compared_too(place: Place) -> None:
+    """Told once, not with each of them."""
+    for node, command in (("web-1", "true"), ("web-2", "true"), ("web-3", "false")):
+        run(place, "--each", "--node", node, *TICK, "--", command)
+    wrong = [text for row in told(place) for text in row["wrong"]]
+    assert wrong == ["commands differ: false on web-3; true on web-1, web-2"]
+
+
 def test_no_key_is_no_fault_and_an_unknown_one_is_named(place: Place) -> None:
     assert (person(place, "status").stdout, person(place, "status").returncode) == ("no key is known\n", 0)
     nothing = person(place, "status", "job")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import redis
 
 from cronlock.config import Settings, load
 from cronlock.crontab import Sources
 from cronlock.errors import CronlockError
-from cronlock.people import cronchecks, linechecks, placement, voterchecks
+from cronlock.people import cronchecks, keychecks, linechecks, placement, voterchecks
 from cronlock.people.call import Call
 from cronlock.people.cronpath import path_of_cron
 from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
-from cronlock.people.keys import known_keys
 from cronlock.people.servers import Server, Servers, find
 from cronlock.people.voterchecks import Told
 from cronlock.say import Say
@@ -43,12 +40,13 @@ def look(settings: Settings, sources: Sources) -> list[Finding]:
 def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
     """The findings, and the labels of what was looked at."""
     if settings.local:
-        return [voterchecks.local()], {linechecks.LOCAL}
+        return [voterchecks.local(), *keychecks.look(keychecks.known(settings))], {linechecks.LOCAL}
     if not settings.redis:
         advice = NOWHERE.partition("? ")[2]
         return [Finding(VOTERS, RED, "none", "nobody says where Redis is", advice)], set()
     found = find(settings)
     failures, all_told = _ask(settings, found)
+    keys = None if failures else keychecks.known(settings)
     alone = len(settings.redis) == 1 and not found.cluster
     findings = [finding for told in all_told for finding in voterchecks.judge(told, alone)]
     findings += [_silent(label, error, found) for label, error in failures.items()]
@@ -56,9 +54,10 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
     findings += _named_twice(settings) + voterchecks.twins(all_told)
     if found.cluster:
         findings += voterchecks.coverage(found, all_told)
-        findings += placement.of_cluster(found.all, None if failures else _keys(settings))
+        findings += placement.of_cluster(found.all, None if keys is None else sorted({one.key for one in keys}))
     else:
         findings += placement.of_servers(len(settings.redis))
+    findings += keychecks.look(keys)
     return findings, voterchecks.named(settings, found)
 
 
@@ -97,10 +96,3 @@ def _named_twice(settings: Settings) -> list[Finding]:
         for label in dict.fromkeys(labels)
         if labels.count(label) > 1
     ]
-
-
-def _keys(settings: Settings) -> Sequence[str] | None:
-    try:
-        return known_keys(settings)
-    except CronlockError:
-        return None

@@ -12,7 +12,7 @@ from cronlock.say import printable
 GREEN, YELLOW, RED = "green", "yellow", "red"
 LEVELS = (GREEN, YELLOW, RED)
 STYLES = {GREEN: "green", YELLOW: "yellow", RED: "bold red"}
-VOTERS, PLACEMENT, LINES = "voters", "placement", "crontab lines"
+VOTERS, PLACEMENT, KEYS, LINES = "voters", "placement", "keys", "crontab lines"
 ABOUT_MAX = 32  # characters: a longer name moves only its own line
 
 

@@ -99,8 +99,20 @@ def differing(copies: Sequence[Seen]) -> list[str]:
 
 def statuses(survey: Survey) -> list[KeyStatus]:
     """All records of a survey, in the order of their keys."""
-    found = sorted(survey.records.items())
-    return [key_status(record, seen, survey.voters, survey.records.get((record[0], ""))) for record, seen in found]
+    found = [
+        key_status(record, copies, survey.voters, survey.records.get((record[0], "")))
+        for record, copies in sorted(survey.records.items())
+    ]
+    of_nodes: dict[str, list[KeyStatus]] = {}
+    for one in found:
+        if one.each:
+            of_nodes.setdefault(one.key, []).append(one)
+    for key, rows in of_nodes.items():  # with --each: each node has a record of its own
+        since = max(newest(survey.records[key, row.each]).get("tick2") for row in rows)
+        differ = _differences([node for row in rows for node in row.nodes], since)
+        rows[0].differ += differ
+        rows[0].wrong += differ
+    return found
 
 
 def key_status(

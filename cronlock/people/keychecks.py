@@ -1,0 +1,41 @@
+"""What the records of the keys tell of their nodes: whether these agree, and whether runs are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cronlock.config import Settings
+from cronlock.errors import CronlockError
+from cronlock.people.findings import GREEN, KEYS, RED, YELLOW, Finding
+from cronlock.people.report import KeyStatus, newest, statuses
+from cronlock.people.survey import Survey
+
+SAME_LINE = "give all nodes the same line"
+
+
+def known(settings: Settings) -> list[KeyStatus] | None:
+    """All keys, with what one voter knows of their nodes; None when the voters could not tell."""
+    try:
+        survey = Survey(settings)
+        survey.read_more(newest(copies) for copies in survey.records.values())
+    except CronlockError:
+        return None
+    return statuses(survey)
+
+
+def look(found: Sequence[KeyStatus] | None) -> list[Finding]:
+    """The findings about these keys."""
+    if found is None:
+        text = "which keys there are can't be told while a voter is missing"
+        return [Finding(KEYS, YELLOW, "keys", text, "cronlock status shows what the others know")]
+    findings = []
+    for one in found:
+        name = f"{one.key} on {one.each}" if one.each else one.key
+        findings += [Finding(KEYS, RED, name, text, SAME_LINE) for text in one.differ]
+        others = [text for text in one.wrong if text not in one.differ]
+        findings += [Finding(KEYS, YELLOW, name, text, f"cronlock status {one.key}") for text in others]
+    if not any(finding.level == RED for finding in findings):
+        count = len({one.key for one in found})
+        text = f"{count} known: their nodes agree on schedules and commands" if count else "none is known yet"
+        findings.append(Finding(KEYS, GREEN, "keys", text))
+    return findings
