@@ -15,12 +15,13 @@ import pytest
 
 from cronlock.child.command import CANNOT_EXECUTE, NOT_FOUND
 from cronlock.config import load
-from cronlock.cronlines import every_line
+from cronlock.cronlines import DEBIAN, every_line
 from cronlock.crontab import Sources, own_lines
 from cronlock.errors import Refused, Unreachable
 from cronlock.hold import LOST, TIMED_OUT
 from cronlock.lock.local import state_directory
 from cronlock.options import GROUPS, ONE_CALL, OPTIONS, Option
+from cronlock.people import wrap
 from cronlock.people.metrics import FAMILIES
 from cronlock.people.status import TITLES
 from cronlock.run import GAVE_UP, WAITED
@@ -315,6 +316,8 @@ def test_the_man_page_describes_each_field_of_the_json(server: Server) -> None:
     assert set(key["nodes"][0]) == documented(json_section("Of a node"))
     [runs] = json.loads(cronlock("history", *where, "k", "--format", "json").stdout)["keys"]
     assert set(runs["runs"][0]) == documented(json_section("Of history"))
+    [*findings] = json.loads(cronlock("check", *where, "--format", "json").stdout)["findings"]
+    assert {name for finding in findings for name in finding} == documented(json_section("Of check"))
 
 
 def test_the_man_page_describes_each_metric() -> None:
@@ -334,6 +337,18 @@ def test_a_crontab_line_of_the_readme_is_understood() -> None:
         [found] = every_line(line + "\n", "README", system=system)
         assert found.key
         assert Schedule([found.fields], "UTC").upcoming(0, 1)
+
+
+def test_what_wrap_prints_is_what_the_readme_shows() -> None:
+    """The key is the same on every machine, so also on this one."""
+    shown = [line for block in blocks("crontab") for line in block.splitlines() if "-ca2f" in line or "-6c5e" in line]
+    front = re.compile(r"/usr/local/bin/cronlock run --once --key \S+ -- ")
+    plain = [front.sub("", line) for line in shown]
+    shell = re.compile(r"/bin/sh -c '(.*)'$")
+    text = "".join(shell.sub(r"\1", line) + "\n" for line in plain)
+    wrapped, notes = wrap.wrapped(text, wrap.Way("/usr/local/bin/cronlock", "once", False, DEBIAN))
+    assert wrapped.splitlines() == shown
+    assert (len(shown), notes) == (2, [])
 
 
 def test_the_metrics_of_the_readme_are_there() -> None:
