@@ -144,12 +144,12 @@ def decoded(text: bytes) -> str:
 
 
 def is_user(name: str) -> bool:
-    """Whether cron runs a spool file of this name; others are leftovers."""
+    """Whether this machine has a user of this name: cron takes other files in the spool for leftovers."""
     import pwd
 
     try:
         pwd.getpwnam(name)
-    except KeyError:
+    except (KeyError, ValueError):
         return False
     return True
 

@@ -126,16 +126,8 @@ def _bad_rows(crontab: Crontab) -> Iterator[Finding]:
         place = f"{crontab.path}:{number}"
         if not command:
             yield _whole(place, "this line has too few columns", "mend it")
-        elif crontab.system and not _exists(user):
+        elif crontab.system and not is_user(user):
             yield _whole(place, f"there is no user {user}", "mend the line, or add the user")
-
-
-def _exists(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except (KeyError, ValueError):
-        return False
-    return True
 
 
 def _bad_mode(crontab: Crontab, cron: str) -> str:

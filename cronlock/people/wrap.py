@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shlex
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronlock.cronlines import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
-from cronlock.crontab import Sources
+from cronlock.crontab import Sources, is_user
 from cronlock.errors import CronlockError, Refused
 from cronlock.options import ONE_CALL, OPTIONS
 from cronlock.say import Say
@@ -199,19 +198,11 @@ def _is_system(path: str, text: str, cron: str, said: str) -> bool:
         return True
     users = [row.user for row in rows(text, True, cron)]
     # A command of one word, as `sync`, can't be a user's name: no command would be left.
-    if users and len(users) == sum(1 for _ in rows(text, False, cron)) and all(map(_is_user, set(users))):
+    if users and len(users) == sum(1 for _ in rows(text, False, cron)) and all(map(is_user, set(users))):
         raise Refused(
             "every command begins with the name of a user: is that a column? give --crontab system or --crontab user"
         )
     return False
-
-
-def _is_user(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except (KeyError, ValueError):
-        return False
-    return True
 
 
 def _commands(text: str, way: Way) -> Iterator[tuple[Row, Variables]]:

@@ -1,4 +1,4 @@
-"""python -m tests.figures [fair|takeover|handover|leader]...: see the package."""
+"""python -m tests.figures [fair|takeover|handover|leader|status]...: see the package."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from tests.commands import ROOT, between
-from tests.figures import fair, handover, leader, takeover
+from tests.figures import fair, handover, leader, status, takeover
 from tests.servers import Cluster, Server, start_servers
 
 README = ROOT / "tests" / "README.md"
@@ -15,6 +15,8 @@ THREE = {f"n{number}": 100.0 * number for number in range(3)}
 TEN = {f"n{number}": 50.0 * number for number in range(10)}
 
 GONE = 2.5  # s between two ticks: for three of them one who is gone is waited for, and a newer tick must not come first
+
+KEYS = 10_000
 
 Rows = Iterable[tuple[str, str]]
 
@@ -66,11 +68,22 @@ def leaders(servers: list[Server]) -> Rows:
     yield "rolling restart of 5 pods, 2 s apart, three times around", text
 
 
+def statuses(_servers: list[Server]) -> Rows:
+    """The keys are written by hand: ten thousand runs would take an hour."""
+    with Cluster(replicas=0) as cluster:
+        status.fill(cluster, KEYS)
+        for how in ("table", "json", "prometheus"):
+            times = sorted(status.play(cluster, how)[0] for _ in range(5))
+            text = f"{times[0]:.1f} to {times[-1]:.1f} s, median {median(times):.1f} s"
+            yield f"status of {KEYS:,} keys on three masters, {how}", text
+
+
 ALL: dict[str, Callable[[list[Server]], Rows]] = {
     "handover": handovers,
     "leader": leaders,
     "takeover": takeovers,
     "fair": shares,
+    "status": statuses,
 }
 
 
