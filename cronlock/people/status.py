@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from cronlock.config import load
 from cronlock.errors import CronlockError, Unreachable
-from cronlock.lock.quorum import quorum
 from cronlock.people.asjson import dumped, key_as_json
 from cronlock.people.call import Call
 from cronlock.people.metrics import metrics
@@ -41,7 +40,8 @@ def _status(call: Call, how: str) -> int:
     gc.disable()  # a short life, in which thousands of copies would be walked again and again
     with _progress() as progress:
         survey = Survey(load(call.given, call.environ), keys, progress)
-    survey.read_more(seen for copies in survey.records.values() for seen in _telling(copies, survey.voters, how, keys))
+    of_all = bool(keys) or how != "table"  # counts are the highest that any voter has; the table shows none
+    survey.read_more(seen for copies in survey.records.values() for seen in (copies if of_all else [newest(copies)]))
     found = statuses(survey)
     printer = Printer()
     if how == "prometheus":
@@ -61,15 +61,6 @@ def _status(call: Call, how: str) -> int:
     for key in unknown:
         Say(key).always("no voter knows it")
     return UNKNOWN if unknown else 0
-
-
-def _telling(copies: Sequence[Seen], voters: int, how: str, keys: Sequence[str]) -> Sequence[Seen]:
-    """Those whose nodes are read: all of a key that was named; else one for the table, which shows what each copy has,
-    and a quorum for the counts, always the same one.
-    """
-    if keys:
-        return copies
-    return [newest(copies)] if how == "table" else sorted(copies, key=lambda seen: seen.name)[: quorum(voters)]
 
 
 @contextmanager

@@ -123,13 +123,14 @@ class Survey:
         self._note(failures, sum(not isinstance(answer, Exception) for answer in answers.values()))
 
     def _read_all(self, server: Server, progress: Progress) -> list[Seen]:
-        clock, size = _clock(server), _size(server)
+        info = _info(server)
+        size = sum(part["keys"] for name, part in info.items() if re.fullmatch(r"db\d+", name))
         found: list[Seen] = []
         cursor, done = -1, 0
         while cursor:
             cursor, names = server.client.scan(max(cursor, 0), pattern(self._prefix), AT_ONCE)
             done = min(done + AT_ONCE, size)
-            found += _records(server, list(dict.fromkeys(map(os.fsencode, names))), clock)
+            found += _records(server, list(dict.fromkeys(map(os.fsencode, names))), info)
             progress(done if cursor else size, size)
         return found
 
@@ -143,7 +144,7 @@ class Survey:
             }
             for node in ("", *sorted(told)):
                 names += (record for record, _ in self._names(server, key, node))
-        return _records(server, names, _clock(server))
+        return _records(server, names, _info(server))
 
     def _names(self, server: Server, key: str, node: str) -> Iterator[tuple[bytes, bytes]]:
         """The Redis keys of those copies that this server has: record and nodes."""
@@ -174,18 +175,6 @@ class Survey:
             raise Refused(final[0]) if final else Unreachable("; ".join(self.missing.values()))
 
 
-def _clock(server: Server) -> tuple[int, int, str]:
-    """A server's time in ms, twice: leases there are measured with it; and its run_id."""
-    seconds, microseconds = server.client.time()
-    now = seconds * 1000 + microseconds // 1000
-    return now, now, str(_info(server).get("run_id", ""))
-
-
-def _size(server: Server) -> int:
-    """How many names it has, where it tells."""
-    return sum(part["keys"] for name, part in _info(server).items() if re.fullmatch(r"db\d+", name))
-
-
 def _info(server: Server) -> dict[str, Any]:
     try:
         return dict(server.client.info())
@@ -193,10 +182,21 @@ def _info(server: Server) -> dict[str, Any]:
         return {}
 
 
-def _records(server: Server, names: list[bytes], clock: tuple[int, int, str]) -> list[Seen]:
-    raws = _pipelined(server, [("HGETALL", name) for name in names])
-    found = zip(names, raws, strict=True)
-    return [Seen(server.label, server.label, name, raw, clock) for name, raw in found if isinstance(raw, dict) and raw]
+def _records(server: Server, names: list[bytes], info: dict[str, Any]) -> list[Seen]:
+    """Their copies. The clock is read behind them: before, a lease could seem further away than any is."""
+    found: list[Seen] = []
+    for start in range(0, len(names), AT_ONCE - 1):
+        part = names[start : start + AT_ONCE - 1]
+        *raws, (seconds, microseconds) = _pipelined(server, [*(("HGETALL", name) for name in part), ("TIME",)])
+        now = seconds * 1000 + microseconds // 1000
+        clock = now, now, str(info.get("run_id", ""))
+        copies = zip(part, raws, strict=True)
+        found += (Seen(server.label, server.label, name, raw, clock) for name, raw in copies if _is_record(raw))
+    return found
+
+
+def _is_record(answer: Any) -> bool:
+    return isinstance(answer, dict) and bool(answer)
 
 
 def _pipelined(server: Server, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
