@@ -130,7 +130,7 @@ def test_the_voters_are_those_of_the_settings(server: Server, keys: list[str]) -
     assert words("cronlock status ", CRONLOCK_REDIS=server.url) == keys
     assert words("cronlock status --config settings.toml ") == keys
     assert words("cronlock status --prefix other ", CRONLOCK_REDIS=server.url) == ["nice"]
-    assert words("cronlock status --local t", CRONLOCK_REDIS=server.url) == []
+    assert words("cronlock status --local --prefix other n", CRONLOCK_REDIS=server.url) == []
 
 
 def test_the_keys_of_a_cluster(cluster: Cluster) -> None:
