@@ -122,6 +122,31 @@ def test_names_from_elsewhere_are_escaped(place: Place) -> None:
     assert ("cronlock_last_exit_status", 'a"b\\c', "once", "größe 1") in samples(place)
 
 
+def test_what_another_hand_wrote_is_no_traceback(server: Server) -> None:
+    """Numbers that are none, times that no calendar has, other types under the names of records."""
+    place = at(server)
+    run(place, *TICK, "--node", "n", "--", "true")
+    [record], [nodes], [history] = (server.redis.keys(f"*:{part}:job") for part in ("record", "nodes", "history"))
+    junk = ["x", "-5", "9" * 30, "1e300", "", "\udcff", "99999999999999999"]
+    for number, field in enumerate(server.redis.hkeys(record)):
+        server.redis.hset(record, field, junk[number % len(junk)].encode("utf-8", "surrogateescape"))
+    server.redis.hset(
+        record, mapping={"token": 5, "node": "n", "start": "9" * 18, "run_tick": "9" * 15, "next": "9" * 12}
+    )
+    server.redis.hset(
+        nodes, mapping={"result:n": "1\t" + "9" * 5000, "seen:n": "9" * 15, "job:n": "x", "odd": "y", "ran:": 3}
+    )
+    server.redis.lpush(history, "\t".join(["9" * 5000] * 9), "5\t" + "9" * 15 + "\t1\tn\t1\t1\t1\tran\t0")
+    front = record.partition("record:")[0]
+    server.redis.set(f"{front}record:text", "no hash")
+    server.redis.hset(f"{front}each:n:", "token", "1")
+    for words in (["status"], ["status", "job"], ["status", "--format", "json"], ["history", "job"], ["check"]):
+        done = person(place, *words)
+        assert "Traceback" not in done.stderr, words
+        assert done.returncode in (0, 1), words
+    assert samples(place)
+
+
 # one key, voter by voter
 
 

@@ -10,11 +10,12 @@ from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.lock.record import ENTRY, HISTORY_LENGTH
 from cronlock.people.asjson import dumped, moment
 from cronlock.people.call import Call
-from cronlock.people.report import RUNNING, key_status
+from cronlock.people.report import RUNNING, key_status, whole
 from cronlock.people.status import UNKNOWN, ended
 from cronlock.people.survey import Seen, Survey
 from cronlock.people.table import Cell, Printer, bar, length
 from cronlock.say import Say, instant, printable, since
+from cronlock.schedule import TICK_MAX
 
 DIED = "died"
 WIDTH = 20  # cells of a bar
@@ -95,22 +96,24 @@ def _merged(copies: Iterable[Seen]) -> list[Entry]:
 
 def _entry(line: str) -> Entry | None:
     """A line of history; None for one that somebody else wrote."""
-    texts = dict(zip(ENTRY, line.split("\t"), strict=False))
-    try:
-        numbers = {name: int(texts[name]) for name in ENTRY if name not in ("node", "outcome")}
-        return Entry(
-            numbers["token"],
-            numbers["run_tick"],
-            numbers["run_attempt"],
-            texts["node"],
-            numbers["pid"],
-            numbers["start"],
-            numbers["end"],
-            texts["outcome"],
-            numbers["status"],
-        )
-    except (KeyError, ValueError):
+    texts = line.split("\t")
+    if len(texts) != len(ENTRY):
         return None
+    told = dict(zip(ENTRY, texts, strict=True))
+    numbers = {name: whole(text) for name, text in told.items() if name not in ("node", "outcome")}
+    if not numbers["token"] or numbers["run_tick"] >= TICK_MAX:
+        return None
+    return Entry(
+        numbers["token"],
+        numbers["run_tick"],
+        numbers["run_attempt"],
+        told["node"],
+        numbers["pid"],
+        numbers["start"],
+        numbers["end"],
+        told["outcome"],
+        numbers["status"],
+    )
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------

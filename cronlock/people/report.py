@@ -11,7 +11,7 @@ from cronlock.errors import Refused
 from cronlock.lock.quorum import quorum
 from cronlock.lock.record import JOB, RESULT
 from cronlock.people.survey import Seen, Survey
-from cronlock.schedule import Schedule
+from cronlock.schedule import TICK_MAX, Schedule
 
 MANY = 3  # ticks without a run: one may be a clock or an outage, this is no accident
 RUNNING, DIED, IDLE, NEW = "running", "died", "idle", "new"
@@ -255,12 +255,17 @@ def _take(status: NodeStatus, kind: str, value: Any) -> None:
             status.schedule, status.zone, status.command = job
     elif kind == "result":
         result = dict(zip(RESULT, value.split("\t"), strict=False))
-        numbers = {name: int(text) for name, text in result.items() if name != "outcome" and text.isdigit()}
-        status.success = max(status.success, numbers.get("success", 0))
-        if numbers.get("end", 0) >= status.end:
-            status.start, status.end = numbers.get("start", 0), numbers.get("end", 0)
-            status.outcome, status.status = result.get("outcome", ""), numbers.get("status", 0)
+        numbers = {name: whole(result.get(name, "")) for name in RESULT if name != "outcome"}
+        status.success = max(status.success, numbers["success"])
+        if numbers["end"] >= status.end:
+            status.start, status.end, status.status = numbers["start"], numbers["end"], numbers["status"]
+            status.outcome = result.get("outcome", "")
     elif kind in ("seen", "asked", "last"):
         setattr(status, kind, max(getattr(status, kind), value))
     else:
         status.counts[kind] = max(status.counts.get(kind, 0), value)
+
+
+def whole(text: str) -> int:
+    """A number of ms or an exit status; 0 for what somebody else's hand has made of it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < len(str(1000 * TICK_MAX)) else 0

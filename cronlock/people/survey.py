@@ -24,9 +24,12 @@ from cronlock.lock.slots import COPIES, MAIN, copies
 from cronlock.people import servers
 from cronlock.people.keys import FINAL, local_names, pattern, record_of
 from cronlock.people.servers import Server
+from cronlock.schedule import TICK_MAX
 from cronlock.system import monotonic
 
 AT_ONCE = 1_000  # names in one call of SCAN, and commands in one pipeline
+TICKS = frozenset("tick tick1 tick2 run_tick missed_tick next seen last asked".split())  # epoch seconds
+TIMES = frozenset("start end lease_end paused_until".split())  # ms
 
 Record = tuple[str, str]  # a key, and with --each its node, else ""
 Pairs = dict[bytes, bytes]
@@ -40,12 +43,17 @@ class Seen:
         self.voter, self.server, self.name = voter, server, name
         self.now, self.time, self.run_id = clock
         self._raw = raw
-        self.newness = _number(raw.get(b"token", b"")), bool(raw.get(b"outcome"))  # which of two copies knows more
+        self.newness = (
+            _number("token", raw.get(b"token", b"")),
+            bool(raw.get(b"outcome")),
+        )  # which of two copies knows more
 
     @classmethod
     def of_file(cls, path: str, copy: Copy) -> Seen:
         """The local voter's."""
         seen = cls(path, "", b"", {}, (monotonic(), int(time.time() * 1000), ""))
+        for part in (copy.record, copy.nodes):
+            part.update({name: _sane(name, value) for name, value in part.items() if isinstance(value, int)})
         seen.copy = copy
         seen.newness = copy.get("token"), bool(copy.get("outcome"))
         return seen
@@ -61,7 +69,7 @@ class Seen:
         if not self._raw:
             return self.copy.get(field)
         value = self._raw.get(field.encode(), b"")
-        return _number(value) if field in NUMBERS else _text(value)
+        return _number(field, value) if field in NUMBERS else _text(value)
 
     @property
     def left(self) -> int:
@@ -235,14 +243,21 @@ def _beside(name: bytes, prefix: str) -> tuple[bytes, bytes]:
 
 def _typed(raw: Pairs, is_number: Callable[[str], bool]) -> dict[str, Any]:
     named = ((_text(name), value) for name, value in raw.items())
-    return {name: _number(value) if is_number(name) else _text(value) for name, value in named}
+    return {name: _number(name, value) if is_number(name) else _text(value) for name, value in named}
 
 
-def _number(value: bytes) -> int:
+def _number(name: str, value: bytes) -> int:
+    """0 for what somebody else's hand has made of it: no number, or a time that no calendar has."""
     try:
-        return int(value or 0)
-    except ValueError:  # changed by somebody else's hand
+        return _sane(name, int(value or 0))
+    except ValueError:
         return 0
+
+
+def _sane(name: str, number: int) -> int:
+    kind = name.partition(":")[0]
+    most = TICK_MAX if kind in TICKS else 1000 * TICK_MAX if kind in TIMES else 2**63
+    return number if -1 <= number < most else 0
 
 
 def _text(value: bytes) -> str:
