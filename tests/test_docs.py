@@ -283,6 +283,20 @@ def test_the_rights_of_the_readme_are_those_that_the_script_uses() -> None:
 # The man page
 
 
+def test_the_examples_of_the_man_page_can_be_typed(
+    server: Server, shell: Callable[[str], subprocess.CompletedProcess[str]]
+) -> None:
+    """None is refused; a key that they ask about is there."""
+    lines = [plain(line) for line in re.findall(r"^\$ (cronlock .*)$", section("EXAMPLES"), re.MULTILINE)]
+    typed = [line for line in lines if "--local" not in line]
+    assert len(typed) >= 6
+    where = f"export CRONLOCK_REDIS={server.url}; "
+    assert shell(where + "cronlock run --key nightly --schedule none -- true").returncode == 0
+    for line in typed:
+        done = shell(where + line)
+        assert done.returncode == 0 or (line == "cronlock check" and done.returncode == 1), (line, done.stderr)
+
+
 @pytest.mark.debian
 def test_the_man_page_passes_lint() -> None:
     lint = subprocess.run(["mandoc", "-T", "lint", MAN_PAGE], capture_output=True, text=True, check=False)
