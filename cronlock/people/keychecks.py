@@ -16,7 +16,7 @@ SAME_LINE = "give all nodes the same line"
 def known(settings: Settings) -> list[KeyStatus] | None:
     """All keys, with what one voter knows of their nodes; None when the voters could not tell."""
     try:
-        survey = Survey(settings)
+        survey = Survey(settings, heads=True)
         survey.read_more(newest(copies) for copies in survey.records.values())
     except CronlockError:
         return None

@@ -38,10 +38,10 @@ def status(call: Call) -> int:
 def _status(call: Call, how: str) -> int:
     keys = list(dict.fromkeys(call.words))
     gc.disable()  # a short life, in which thousands of copies would be walked again and again
-    with _progress() as progress:
-        survey = Survey(load(call.given, call.environ), keys, progress)
     of_all = bool(keys) or how != "table"  # counts are the highest that any voter has; the table shows none
-    survey.read_more(seen for copies in survey.records.values() for seen in (copies if of_all else [newest(copies)]))
+    with _progress() as progress:
+        survey = Survey(load(call.given, call.environ), keys, progress, heads=not of_all)
+        survey.read_more(seen for found in survey.records.values() for seen in (found if of_all else [newest(found)]))
     found = statuses(survey)
     printer = Printer()
     if how == "prometheus":

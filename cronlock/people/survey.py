@@ -28,6 +28,9 @@ from cronlock.schedule import TICK_MAX
 from cronlock.system import monotonic
 
 AT_ONCE = 1_000  # names in one call of SCAN, and commands in one pipeline
+HEAD = tuple(  # of a record: whose copy is the newest, what is left of its lease, and a pause
+    b"token outcome kind holder lease_end run_id paused_until pause_reason pause_by".split()
+)
 TICKS = frozenset("tick tick1 tick2 run_tick missed_tick next seen last asked".split())  # epoch seconds
 TIMES = frozenset("start end lease_end paused_until".split())  # ms
 
@@ -47,6 +50,12 @@ class Seen:
             _number("token", raw.get(b"token", b"")),
             bool(raw.get(b"outcome")),
         )  # which of two copies knows more
+
+    def read(self, raw: Pairs, now: int) -> None:
+        """The whole record, later than the rest."""
+        if raw:
+            self._raw, self.now, self.time = raw, now, now
+            self.__dict__.pop("copy", None)
 
     @classmethod
     def of_file(cls, path: str, copy: Copy) -> Seen:
@@ -89,13 +98,20 @@ class Survey:
     """The copies by record. `voters` are as many as a record has, `missing` says why some servers did not tell."""
 
     def __init__(
-        self, settings: Settings, keys: Sequence[str] = (), progress: Progress = lambda _done, _of: None
+        self,
+        settings: Settings,
+        keys: Sequence[str] = (),
+        progress: Progress = lambda _done, _of: None,
+        heads: bool = False,
     ) -> None:
-        """Of these keys, or of all. Raises Unreachable when no quorum of the servers tells."""
+        """Of these keys, or of all. Raises Unreachable when no quorum of the servers tells.
+
+        `heads`: of most copies it is enough to know how new they are, and `read_more` reads the rest of some.
+        """
         self.records: dict[Record, list[Seen]] = {}
         self.missing: dict[str, str] = {}
         self.voters = 1
-        self._prefix = settings.prefix
+        self._prefix, self._heads = settings.prefix, heads and not keys
         if settings.local:
             self._read_files(keys)
         else:
@@ -138,7 +154,7 @@ class Survey:
         while cursor:
             cursor, names = server.client.scan(max(cursor, 0), pattern(self._prefix), AT_ONCE)
             done = min(done + AT_ONCE, size)
-            found += _records(server, list(dict.fromkeys(map(os.fsencode, names))), info)
+            found += _records(server, list(dict.fromkeys(map(os.fsencode, names))), info, self._heads)
             progress(done if cursor else size, size)
         return found
 
@@ -152,7 +168,7 @@ class Survey:
             }
             for node in ("", *sorted(told)):
                 names += (record for record, _ in self._names(server, key, node))
-        return _records(server, names, _info(server))
+        return _records(server, names, _info(server), heads=False)
 
     def _names(self, server: Server, key: str, node: str) -> Iterator[tuple[bytes, bytes]]:
         """The Redis keys of those copies that this server has: record and nodes."""
@@ -170,7 +186,7 @@ class Survey:
             return
         chosen_of = by_server.get
         answers = self._servers.ask(
-            lambda server: _complete(server, chosen_of(server.label, ()), self._prefix, history)
+            lambda server: _complete(server, chosen_of(server.label, ()), self._prefix, self._heads, history)
         )
         failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
         self._note(failures, len(answers) - len(failures))
@@ -190,21 +206,31 @@ def _info(server: Server) -> dict[str, Any]:
         return {}
 
 
-def _records(server: Server, names: list[bytes], info: dict[str, Any]) -> list[Seen]:
+def _records(server: Server, names: list[bytes], info: dict[str, Any], heads: bool) -> list[Seen]:
     """Their copies. The clock is read behind them: before, a lease could seem further away than any is."""
     found: list[Seen] = []
+    label, run_id = server.label, str(info.get("run_id", ""))
     for start in range(0, len(names), AT_ONCE - 1):
         part = names[start : start + AT_ONCE - 1]
-        *raws, (seconds, microseconds) = _pipelined(server, [*(("HGETALL", name) for name in part), ("TIME",)])
-        now = seconds * 1000 + microseconds // 1000
-        clock = now, now, str(info.get("run_id", ""))
-        copies = zip(part, raws, strict=True)
-        found += (Seen(server.label, server.label, name, raw, clock) for name, raw in copies if _is_record(raw))
+        reads = (("HMGET", name, *HEAD) if heads else ("HGETALL", name) for name in part)
+        *answers, clock = _pipelined(server, [*reads, ("TIME",)])
+        now = _in_ms(clock)
+        for name, answer in zip(part, answers, strict=True):
+            raw = _as_pairs(answer)
+            if raw:
+                found.append(Seen(label, label, name, raw, (now, now, run_id)))
     return found
 
 
-def _is_record(answer: Any) -> bool:
-    return isinstance(answer, dict) and bool(answer)
+def _in_ms(clock: tuple[int, int]) -> int:
+    return clock[0] * 1000 + clock[1] // 1000
+
+
+def _as_pairs(answer: Any) -> Pairs:
+    """The fields that are there; none of what is no record."""
+    if isinstance(answer, list):
+        answer = {name: value for name, value in zip(HEAD, answer, strict=True) if value is not None}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _pipelined(server: Server, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -218,8 +244,12 @@ def _pipelined(server: Server, commands: Sequence[tuple[Any, ...]]) -> list[Any]
     return answers
 
 
-def _complete(server: Server, chosen: Sequence[Seen], prefix: str, history: bool) -> None:
+def _complete(server: Server, chosen: Sequence[Seen], prefix: str, heads: bool, history: bool) -> None:
     beside = [_beside(seen.name, prefix) for seen in chosen]
+    if heads:
+        *records, clock = _pipelined(server, [*(("HGETALL", seen.name) for seen in chosen), ("TIME",)])
+        for seen, record in zip(chosen, records, strict=True):
+            seen.read(_as_pairs(record), _in_ms(clock))
     for seen, nodes in zip(chosen, _pipelined(server, [("HGETALL", nodes) for nodes, _ in beside]), strict=True):
         if isinstance(nodes, dict):
             seen.copy.nodes = _typed(nodes, lambda name: not name.startswith(TEXTS))
