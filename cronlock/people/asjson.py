@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cronlock.people.report import KeyStatus, NodeStatus, differing
-from cronlock.people.survey import Seen
+from cronlock.people.seen import Seen
 
 SCHEMA = 1  # of all that is printed as JSON; a field is never taken away under the same number
 

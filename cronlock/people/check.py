@@ -24,10 +24,10 @@ def check(call: Call) -> int:
     try:
         settings = load(call.given, call.environ)
         findings = look(settings, Sources())
+        (print_json if call.wishes.get("format") == "json" else print_table)(findings)
     except CronlockError as error:
         Say().failed(error)
         return error.status
-    (print_json if call.wishes.get("format") == "json" else print_table)(findings)
     return SOMETHING_IS_RED if worst(findings) == RED else 0
 
 
@@ -44,7 +44,7 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
     if not settings.redis:
         advice = NOWHERE.partition("? ")[2]
         return [Finding(VOTERS, RED, "none", "nobody says where Redis is", advice)], set()
-    found = find(settings)
+    found = find(settings, twice=True)
     failures, all_told = _ask(settings, found)
     keys = None if failures else keychecks.known(settings)
     alone = len(settings.redis) == 1 and not found.cluster
@@ -69,13 +69,7 @@ def _ask(settings: Settings, found: Servers) -> tuple[dict[str, Exception], list
         barred = [a for a in settings.redis if isinstance(failures.get(a.label), redis.exceptions.NoPermissionError)]
         asked += [Server(address) for address in barred]
 
-    def question(server: Server) -> Told:
-        try:
-            return voterchecks.interview(server, settings.prefix)
-        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-            raise redis.InvalidResponse("its answers are not those of Redis") from error
-
-    answers = Servers(found.cluster, asked, {}).ask(question)
+    answers = Servers(found.cluster, asked, {}).ask(lambda server: voterchecks.interview(server, settings.prefix))
     all_told = [answer for answer in answers.values() if isinstance(answer, Told)]
     silent = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
     told = {told.label for told in all_told}

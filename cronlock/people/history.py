@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.lock.record import ENTRY, HISTORY_LENGTH
 from cronlock.people.asjson import dumped, moment
 from cronlock.people.call import Call
-from cronlock.people.report import RUNNING, key_status, whole
+from cronlock.people.report import DIED as NEVER_ENDED
+from cronlock.people.report import key_status, whole
+from cronlock.people.seen import Seen
 from cronlock.people.status import UNKNOWN, ended
-from cronlock.people.survey import Seen, Survey
+from cronlock.people.survey import Survey
 from cronlock.people.table import Cell, Printer, bar, length
 from cronlock.say import Say, instant, printable, since
 from cronlock.schedule import TICK_MAX
@@ -54,7 +57,7 @@ def _history(call: Call) -> int:
     if not keys:
         raise Refused("no key: name one or more")
     survey = Survey(load(call.given, call.environ), keys)
-    survey.read_more([seen for copies in survey.records.values() for seen in copies], history=True)
+    survey.read_all(history=True)
     found = {key: runs_of(survey, key)[: call.wishes.get("limit", HISTORY_LENGTH)] for key in keys}
     printer = Printer()
     if call.wishes.get("format") == "json":
@@ -75,11 +78,12 @@ def runs_of(survey: Survey, key: str) -> list[Entry]:
     runs: list[Entry] = []
     for record, copies in survey.records.items():
         if record[0] == key:
-            runs += _merged(copies)
+            own = _merged(copies)
             now = key_status(record, copies, survey.voters)
-            if now.node and not now.outcome and all(run.token != now.token for run in runs):
-                going_on = "" if now.state == RUNNING else DIED
-                runs.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, going_on, 0))
+            if now.node and not now.outcome and all(run.token != now.token for run in own):
+                going_on = DIED if now.state == NEVER_ENDED else ""
+                own.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, going_on, 0))
+            runs += own
     return sorted(runs, key=lambda run: (run.start, run.token), reverse=True)
 
 
@@ -122,7 +126,7 @@ def _entry(line: str) -> Entry | None:
 def _table(printer: Printer, key: str, runs: Sequence[Entry], named: bool) -> str:
     longest = max(run.took for run in runs)
     titles = ["TICK", "NODE", "START", "ENDED", "ATTEMPT", "TOKEN", "TOOK", ""]
-    shares = {run.node: sum(other.node == run.node for other in runs) for run in runs}
+    shares = Counter(run.node for run in runs)
     most = max(shares.values())
     counts: list[list[Cell]] = [
         [printable(node), str(count), bar(count, most, WIDTH)]

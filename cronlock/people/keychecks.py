@@ -17,10 +17,10 @@ def known(settings: Settings) -> list[KeyStatus] | None:
     """All keys, with what one voter knows of their nodes; None when the voters could not tell."""
     try:
         survey = Survey(settings, heads=True)
-        survey.read_more(newest(copies) for copies in survey.records.values())
+        survey.read_newest(newest)
     except CronlockError:
         return None
-    return statuses(survey)
+    return None if survey.missing else statuses(survey)
 
 
 def look(found: Sequence[KeyStatus] | None) -> list[Finding]:

@@ -62,7 +62,7 @@ def local_names() -> Iterable[str]:
             try:
                 with open(os.path.join(folder, file), encoding="utf-8", errors="surrogateescape") as text:
                     yield str(json.load(text)["name"])
-            except (OSError, ValueError, KeyError, TypeError):  # a damaged one is nobody's
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a damaged one is nobody's
                 continue
 
 

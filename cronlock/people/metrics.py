@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cronlock.people.report import RUNNING, KeyStatus
+from cronlock.people.report import RUNNING, UNKNOWN, KeyStatus
 from cronlock.say import printable
 
 Sample = tuple[dict[str, str], float]  # labels and value
@@ -17,7 +17,8 @@ ADOPTED = "adopted"  # nothing ran
 
 def metrics(found: Sequence[KeyStatus]) -> str:
     """All metrics of these keys."""
-    return "".join(line for family in FAMILIES for line in _lines(*family, found))
+    known = [one for one in found if one.state != UNKNOWN]
+    return "".join(line for family in FAMILIES for line in _lines(*family, known))
 
 
 def _lines(
@@ -102,7 +103,7 @@ FAMILIES: tuple[tuple[str, str, str, Callable[[KeyStatus], Iterable[Sample]]], .
         "cronlock_missed_ticks_total",
         "counter",
         "Ticks in whose time an older run went on.",
-        _of_key(lambda one: one.missed),
+        _of_key(lambda one: max(0, one.missed - one.pending)),
     ),
     ("cronlock_lease_left_seconds", "gauge", "What is left of the lease of the run that goes on.", _lease_left),
     ("cronlock_paused", "gauge", "1 while the key is paused.", _of_key(lambda one: int(one.paused))),

@@ -10,12 +10,16 @@ from typing import Any
 from cronlock.errors import Refused
 from cronlock.lock.quorum import quorum
 from cronlock.lock.record import JOB, RESULT
-from cronlock.people.survey import Seen, Survey
+from cronlock.people.seen import Seen
+from cronlock.people.survey import Survey
 from cronlock.schedule import TICK_MAX, Schedule
 
 MANY = 3  # ticks without a run: one may be a clock or an outage, this is no accident
 RUNNING, DIED, IDLE, NEW = "running", "died", "idle", "new"
+UNKNOWN = "unknown"  # those who know are missing
+NAMED = 3  # nodes, before a line says how many more there are
 VARYING = ("lease_end", "run_id", "holder")  # between copies that agree all the same
+KINDS = frozenset("job result seen asked last".split())  # of what nodes tell; all else are counts
 IN_TOUCH = 86_400  # s: without ticks a node counts as gone when it asked so much longer ago than another
 
 
@@ -63,6 +67,7 @@ class KeyStatus:
     outcome: str
     status: int
     missed: int
+    pending: bool  # the last one missed may still run
     next: int
     paused: bool
     paused_until: int  # -1: until resumed
@@ -100,7 +105,7 @@ def differing(copies: Sequence[Seen]) -> list[str]:
 def statuses(survey: Survey) -> list[KeyStatus]:
     """All records of a survey, in the order of their keys."""
     found = [
-        key_status(record, copies, survey.voters, survey.records.get((record[0], "")))
+        key_status(record, copies, survey.voters, survey.records.get((record[0], "")), sure=not survey.missing)
         for record, copies in sorted(survey.records.items())
     ]
     of_nodes: dict[str, list[KeyStatus]] = {}
@@ -116,11 +121,16 @@ def statuses(survey: Survey) -> list[KeyStatus]:
 
 
 def key_status(
-    record: tuple[str, str], copies: Sequence[Seen], voters: int, main: Sequence[Seen] | None = None
+    record: tuple[str, str],
+    copies: Sequence[Seen],
+    voters: int,
+    main: Sequence[Seen] | None = None,
+    sure: bool = True,
 ) -> KeyStatus:
     """What these copies of a record say together; the nodes as far as they were read.
 
-    `main` are the copies of the key's main record, where the pause stands, when this one is of one node.
+    `main` are the copies of the key's main record, where the pause stands, when this one is of one node. `sure`: no
+    voter is missing, so that fewer copies than a quorum are all that there are.
     """
     best = newest(copies)
     copy = best.copy
@@ -128,13 +138,13 @@ def key_status(
     lefts = [] if ended else sorted((seen.left for seen in copies if seen.newness == best.newness), reverse=True)
     running = bool(lefts and lefts[0])
     began = bool(copy.get("token") and copy.get("node"))
-    pauses = [seen for seen in main or copies if seen.get("paused_until")]
-    paused = max(pauses, key=lambda seen: _until(seen.get("paused_until")), default=best)
+    paused = _paused(main or copies, voters)
     until = paused.get("paused_until")
     status = KeyStatus(
         key=record[0],
         each=record[1],
         state=RUNNING if running else NEW if not began else IDLE if ended else DIED,
+        pending=copy.get("missed_tick") > copy.get("tick"),
         left=lefts[quorum(voters) - 1] if running and len(lefts) >= quorum(voters) else 0,
         attempt=copy.get("run_attempt"),
         tick=copy.get("run_tick"),
@@ -148,7 +158,11 @@ def key_status(
         **{name: copy.get(name) for name in _AS_THEY_ARE},
     )
     status.next = _next(status)
-    status.nodes = _nodes(copies, record[1])
+    status.missed = max(seen.get("missed") for seen in copies)
+    status.nodes = _nodes(copies, record[1], quorum(voters))
+    if not sure and len(copies) < quorum(voters):
+        status.state = UNKNOWN
+        return status
     status.differ = _differences(status.nodes, copy.get("tick2"))
     status.wrong = [*_wrong_run(status), *status.differ]
     return status
@@ -157,8 +171,16 @@ def key_status(
 _AS_THEY_ARE = "node pid start end token outcome status missed next command schedule zone".split()
 
 
-def _until(paused_until: int) -> float:
-    return float("inf") if paused_until == -1 else paused_until
+def _paused(copies: Sequence[Seen], voters: int) -> Seen:
+    """The copy whose pause a quorum bears: one that only some voters have heard of, or not yet of its end, is none."""
+
+    def until(seen: Seen) -> float:
+        told = seen.get("paused_until")
+        return float("inf") if told == -1 else float(told)
+
+    if all(not seen.get("paused_until") for seen in copies):
+        return copies[0]
+    return sorted(copies, key=until, reverse=True)[min(quorum(voters), len(copies)) - 1]
 
 
 # -- time --------------------------------------------------------------------------------------------------------------
@@ -229,22 +251,36 @@ def _differences(nodes: Sequence[NodeStatus], since: int) -> list[str]:
         for job, names in jobs.items():
             kinds.setdefault(" ".join(job[part] for part in parts).strip() or "none", []).extend(names)
         if len(kinds) > 1:
-            each = "; ".join(f"{text} on {', '.join(sorted(names))}" for text, names in sorted(kinds.items()))
+            each = "; ".join(f"{text} on {_named(names)}" for text, names in sorted(kinds.items()))
             wrong.append(f"{what} differ: {each}")
     return wrong
+
+
+def _named(nodes: list[str]) -> str:
+    more = f" and {len(nodes) - NAMED} more" if len(nodes) > NAMED else ""
+    return ", ".join(sorted(nodes)[:NAMED]) + more
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------
 
 
-def _nodes(copies: Sequence[Seen], only: str) -> list[NodeStatus]:
-    """The nodes; of each number the highest that a voter has, since every voter is told of what it can be."""
+def _nodes(copies: Sequence[Seen], only: str, enough: int) -> list[NodeStatus]:
+    """The nodes, by what the voters know; a count is what a quorum has: one that missed an end counts a death."""
     found: dict[str, NodeStatus] = {}
+    counts: dict[tuple[str, str], list[int]] = {}
     for seen in copies:
         for name, value in seen.copy.nodes.items():
             kind, _, node = name.partition(":")
-            if not only or node == only:
-                _take(found.setdefault(node, NodeStatus(node)), kind, value)
+            if only and node != only:
+                continue
+            status = found.setdefault(node, NodeStatus(node))
+            if kind in KINDS:
+                _take(status, kind, value)
+            else:
+                counts.setdefault((node, kind), []).append(value)
+    for (node, kind), values in counts.items():
+        if len(values) >= min(enough, len(copies)):
+            found[node].counts[kind] = sorted(values, reverse=True)[min(enough, len(values)) - 1]
     return sorted(found.values(), key=lambda status: status.node)
 
 
@@ -260,10 +296,8 @@ def _take(status: NodeStatus, kind: str, value: Any) -> None:
         if numbers["end"] >= status.end:
             status.start, status.end, status.status = numbers["start"], numbers["end"], numbers["status"]
             status.outcome = result.get("outcome", "")
-    elif kind in ("seen", "asked", "last"):
-        setattr(status, kind, max(getattr(status, kind), value))
     else:
-        status.counts[kind] = max(status.counts.get(kind, 0), value)
+        setattr(status, kind, max(getattr(status, kind), value))
 
 
 def whole(text: str) -> int:

@@ -54,15 +54,23 @@ class Servers:
                 return question(server)
             except (redis.RedisError, OSError) as error:
                 return error
+            except (TypeError, AttributeError, ValueError, LookupError):
+                return redis.InvalidResponse("its answers are not those of Redis")
 
         with ThreadPoolExecutor(max(1, len(self.all))) as pool:
             return dict(zip((server.label for server in self.all), pool.map(asked, self.all), strict=True))
 
 
-def find(settings: Settings) -> Servers:
-    """The servers of these settings: those named, or all masters of the cluster that one of them belongs to."""
+def find(settings: Settings, twice: bool = False) -> Servers:
+    """The servers of these settings: those named, or all masters of the cluster that one of them belongs to.
+
+    Raises Refused when there are none; and when one is named twice, unless that is `twice` allowed.
+    """
     if not settings.redis:
         raise Refused(NOWHERE)
+    labels = [address.label for address in settings.redis]
+    if not twice and len(set(labels)) < len(labels):
+        raise Refused(f"the same server twice: {max(labels, key=labels.count)}: name each server once")
     named = Servers(False, [Server(address) for address in settings.redis], {})
     answers = named.ask(_slots)
     failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}

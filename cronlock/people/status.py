@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import get_ident
@@ -17,13 +18,15 @@ from cronlock.people.asjson import dumped, key_as_json
 from cronlock.people.call import Call
 from cronlock.people.metrics import metrics
 from cronlock.people.report import DIED, RUNNING, KeyStatus, NodeStatus, differing, newest, statuses
-from cronlock.people.survey import Seen, Survey
+from cronlock.people.report import UNKNOWN as MAYBE
+from cronlock.people.seen import Seen
+from cronlock.people.survey import Survey
 from cronlock.people.table import Cell, Printer, length
 from cronlock.say import Say, instant, printable, since
 
 TITLES = "KEY|STATE|NODE|SINCE|LEASE LEFT|LAST TICK|ENDED|TOOK|MISSED|NEXT TICK|PAUSED".split("|")
 UNKNOWN = 1  # the exit status when a key that was named is known to no voter
-STATE_STYLE = {RUNNING: "green", DIED: "red"}
+STATE_STYLE = {RUNNING: "green", DIED: "red", MAYBE: "yellow"}
 
 
 def status(call: Call) -> int:
@@ -41,11 +44,14 @@ def _status(call: Call, how: str) -> int:
     of_all = bool(keys) or how != "table"  # counts are the highest that any voter has; the table shows none
     with _progress() as progress:
         survey = Survey(load(call.given, call.environ), keys, progress, heads=not of_all)
-        survey.read_more(seen for found in survey.records.values() for seen in (found if of_all else [newest(found)]))
+        if of_all:
+            survey.read_all()
+        else:
+            survey.read_newest(newest)
     found = statuses(survey)
     printer = Printer()
     if how == "prometheus":
-        printer.write(metrics(found))
+        printer.write(metrics(found), "utf-8")
     elif how == "json":
         copies = survey.records if keys else {}
         printer.write(dumped({"keys": [key_as_json(one, copies.get((one.key, one.each), ())) for one in found]}))
@@ -72,7 +78,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         BarColumn(),
         TextColumn("{task.completed} of {task.total} names"),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not os.isatty(2)) as bar:
         tasks: dict[int, Any] = {}
 
         def progress(done: int, of: int) -> None:
@@ -166,7 +172,7 @@ def _side_by_side(printer: Printer, copies: Sequence[Seen], voters: int) -> str:
     for name in names:
         cells = [printable(_shown(name, seen.copy.record.get(name, ""))) for seen in copies]
         style = "red" if name in different else ""
-        rows.append([name, *((cell, style) for cell in cells), ("differs", style) if style else ""])
+        rows.append([printable(name), *((cell, style) for cell in cells), ("differs", style) if style else ""])
     rows.append(["lease left", *(length(seen.left) if seen.left else "-" for seen in copies), ""])
     rows.append(["may be old", *(("yes", "yellow") if seen.reborn else "no" for seen in copies), ""])
     return printer.table(titles, rows)

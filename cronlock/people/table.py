@@ -12,6 +12,8 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
+from cronlock.errors import Refused
+
 GAP = "  "
 BLOCKS = "▏▎▍▌▋▊▉█"  # eighths of a cell
 
@@ -44,19 +46,27 @@ class Printer:
             lines.append(GAP.join(pieces).rstrip())
         return "\n".join(lines) + "\n"
 
-    def write(self, text: str) -> None:
-        """Nobody may read any more: what is left is not written then."""
+    def write(self, text: str, encoding: str = "") -> None:
+        """In this encoding, or the one of standard output. Raises Refused when it can't be written.
+
+        Nobody may read any more: what is left is not written then.
+        """
+        if sys.stdout is None:
+            raise Refused("there is no standard output to write to")
+        data = memoryview(text.encode(encoding or sys.stdout.encoding, "backslashreplace"))
         try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            while data:
+                data = data[os.write(1, data) :]
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered must not fail at the exit
+            pass
+        except OSError as error:
+            raise Refused(f"can't write to standard output: {error.strerror}") from None
 
 
 def bar(value: float, most: float, width: int = 20) -> str:
     """A bar of `width` cells for `most`."""
     eighths = round(8 * width * value / most) if most else 0
-    if "utf" not in (sys.stdout.encoding or "").lower():
+    if "utf" not in (sys.stdout.encoding if sys.stdout else "").lower():
         return "#" * ((eighths + 4) // 8)
     whole, rest = divmod(eighths, 8)
     return BLOCKS[-1] * whole + (BLOCKS[rest - 1] if rest else "")

@@ -36,5 +36,6 @@ may('INFO', 'server')
 may('LTRIM', list, 1, 0)
 may('HDEL', hash, 'field')
 may('PERSIST', hash)
+if expires then redis.pcall('PEXPIRE', hash, 1000) end
 if deletes then redis.pcall('DEL', hash, list) end
 return failed
