@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from cronlock.cronlines import BUSYBOX, CRON_PATH, CRONIE, DEBIAN
 from cronlock.crontab import Sources
 from cronlock.people.cronchecks import look
+from cronlock.people.cronfields import bad_part
 from cronlock.people.cronpath import CRONIE_PATH, INHERITED, path_of_cron
 from cronlock.people.findings import GREEN, RED, YELLOW, Finding
+from cronlock.people.linechecks import LOCAL
 from tests.commands import cronlock, environment, faked_clock, heir, home, new_folder, remove_folder, wait_until
 
 REDIS = "CRONLOCK_REDIS=redis://redis-1"
@@ -532,3 +534,50 @@ def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
     wrong = cronlock("check", "--redis", "http://x")
     assert (wrong.returncode, wrong.stdout) == (125, "")
     assert wrong.stderr.startswith("cronlock: refused: ")
+
+
+# What Debian's cron takes, as its own log told
+
+
+@pytest.mark.parametrize(
+    "fields",
+    ["61 * * * *", "* * * foo *", "*/0 * * * *", "0,,1 * * * *", "0-59/ * * * *", "-5 * * * *", "* * * * 8", "@every",
+     "@minutely", "0 0 L * *", "* * L,1-31 * *", "0/1 * * * *", "* 24 * * *", "0 0 0 * *", "* * * 13 *"],
+)  # fmt: skip
+def test_what_cronsim_takes_and_debians_cron_does_not_is_told(fields: str) -> None:
+    assert bad_part(fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "* * * * *",
+        "0-59/2 0,12 1-7 jan,Feb-DEC sun",
+        "*/35 9-17 * * 1-5",
+        "@hourly",
+        "@reboot",
+        "5 4 * * 7",
+        "0 0 1 1 0",
+    ],
+)
+def test_what_both_take_is_not(fields: str) -> None:
+    assert not bad_part(fields)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ("61 * * * * root true", "bad minute 61: cron ignores the whole file"),
+        (f"* * * * * root echo {'x' * 1000}", "its command is longer than 998 bytes: cron ignores the whole file"),
+        ("SHELL=/bin/nope", "SHELL /bin/nope can't be executed: no command below it runs"),
+    ],
+)
+def test_a_row_that_voids_the_file_of_a_good_line_is_red(tmp_path: Path, row: str, text: str) -> None:
+    for name in ("etc/cron.d", "usr/sbin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "usr/sbin/cron").touch()
+    file = tmp_path / "etc/cron.d/job"
+    file.write_text(f"CRONLOCK_LOCAL=1\n{row}\n0 2 * * * root /bin/true cronlock; /bin/cronlock run -k a -- true\n")
+    file.chmod(0o644)
+    found = look(Sources(str(tmp_path), crontab=lambda: ""), {LOCAL}, "/usr/bin:/bin")
+    assert (f"{file}:2", RED, text) in [(finding.about, finding.level, finding.text) for finding in found]

@@ -89,6 +89,17 @@ def test_the_runs_of_all_nodes_of_each_are_told_together(place: Place) -> None:
     assert sorted(entry["node"] for entry in runs(place)) == ["web-1", "web-2"]
 
 
+def test_two_nodes_may_have_the_same_token(server: Server) -> None:
+    """Tokens are those of one record; with --each each node has its own."""
+    place = at(server)
+    for node in ("web-1", "web-2"):
+        run(place, "--each", "--node", node, *TICK, "--", "true")
+    for name in server.redis.keys("*:each:*:job"):
+        server.redis.hset(name, mapping={"token": 7, "outcome": ""})
+        server.redis.delete(name.replace(":each:", ":each-history:"))
+    assert sorted(entry["node"] for entry in runs(place)) == ["web-1", "web-2"]
+
+
 def test_a_key_without_runs_is_named(place: Place) -> None:
     person(place, "pause", "paused")
     for key in ("nothing", "paused"):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from subprocess import CompletedProcess
@@ -12,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cronlock.lock.local import OPERATIONS
 from cronlock.lock.record import Copy
-from cronlock.people.report import DIED, IDLE, NEW, RUNNING, KeyStatus, key_status
-from cronlock.people.survey import Seen
-from tests.commands import cronlock
+from cronlock.people.report import DIED, IDLE, NEW, RUNNING, UNKNOWN, KeyStatus, key_status
+from cronlock.people.seen import Seen
+from tests.commands import cronlock, cronlock_on_path, environment, wait_until
 from tests.persons import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
 from tests.servers import Cluster, Server
 from tests.terminals import Terminal
@@ -199,6 +200,83 @@ def test_a_password_that_is_wrong_is_said_so(server: Server) -> None:
     assert "wrong-secret" not in done.stderr
 
 
+# when something is missing
+
+
+def test_a_read_that_is_refused_is_not_taken_for_nothing(fresh_servers: Callable[..., list[Server]]) -> None:
+    """Without the right to the names, the clock, or a whole record: refused, and not an empty table."""
+    [server] = fresh_servers(1)
+    run(at(server), *TICK, "--", "true")
+    login = ("--redis", f"redis://cronlock:secret@127.0.0.1:{server.port}")
+    for rights in (["+@all"], ["~*", "+@all", "-time"], ["~*", "+@all", "-hgetall"], ["~*", "+@all", "-hmget"]):
+        server.ask("ACL", "SETUSER", "cronlock", "reset", "on", ">secret", *rights)
+        done = person(login, "status")
+        assert (done.returncode, done.stdout) == (125, ""), rights
+        assert re.fullmatch(r"cronlock: refused: 127.0.0.1:\d+: .*permissions.*\n", done.stderr)
+        assert "Traceback" not in cronlock("check", *login).stderr
+
+
+def test_a_cluster_that_is_down_is_unreachable(fresh_cluster: Callable[..., Cluster]) -> None:
+    """And no empty list of metrics, which would replace good ones."""
+    cluster = fresh_cluster(masters=3, replicas=0)
+    place = ("--redis", cluster.urls[0])
+    run(place, *TICK, "--", "true")
+    cluster.nodes[2].kill()
+    wait_until(lambda: person(place, "status").returncode == 122, 20, "the cluster to be down")
+    for words in (["--format", "prometheus"], ["job"]):
+        done = person(place, "status", *words)
+        assert (done.returncode, done.stdout) == (122, ""), words
+
+
+def test_the_next_voter_tells_when_one_fails_in_between(fresh_servers: Callable[..., list[Server]]) -> None:
+    """The heads are read from all, the rest from one: another one, when that one does not tell."""
+    servers = fresh_servers(3)
+    place = at(*servers)
+    run(place, *TICK, "--node", "web-1", "--", "true")
+    servers[0].ask("ACL", "SETUSER", "default", "-hgetall")
+    done = person(place, "status")
+    assert done.returncode == 0
+    assert re.search(rf"^job +idle +web-1 .*{DAY}T02:00Z +ran, status 0", done.stdout, re.MULTILINE)
+    assert done.stderr.startswith(f"cronlock: unreachable: 127.0.0.1:{servers[0].port}: ")
+
+
+def test_fewer_copies_than_a_quorum_are_not_judged_while_voters_are_missing() -> None:
+    """Those who know of the end may be among the missing."""
+    story = Story()
+    story.run(5, TICK_0)
+    seen = Seen.of_file("a", story.copy)
+    seen.now = seen.time = story.now + 61_000
+    assert key_status(("job", ""), [seen], 7).state == DIED
+    unsure = key_status(("job", ""), [seen], 7, sure=False)
+    assert (unsure.state, unsure.wrong) == (UNKNOWN, [])
+
+
+def test_a_pause_and_counts_are_what_a_quorum_has(servers: list[Server]) -> None:
+    """A voter that missed a resume does not pause; one that missed an end counts a death that was none."""
+    place = at(*servers)
+    run(place, *TICK, "--node", "web-1", "--", "true")
+    person(place, "pause", "job")
+    servers[2].stop_process()
+    person(place, "resume", "job")
+    servers[2].continue_process()
+    assert one(place)["paused"] is False
+    assert "until resumed" not in person(place, "status").stdout
+    nodes = servers[1].redis.keys("*:nodes:job")[0]
+    servers[1].redis.hset(nodes, mapping={"died:web-1": 1, "ran:web-1": 0})
+    assert one(place)["nodes"][0]["outcomes"] == {"ran": 1}
+
+
+def test_a_pause_that_never_ends_is_shown(place: Place) -> None:
+    person(place, "pause", "job", "--for", "999999999d")
+    assert one(place)["paused"] is True
+
+
+def test_a_server_that_is_named_twice_is_refused(server: Server) -> None:
+    done = person((*at(server), *at(server)), "status")
+    assert done.returncode == 125
+    assert "the same server twice" in done.stderr
+
+
 # for Prometheus
 
 
@@ -240,6 +318,17 @@ def test_each_metric_has_help_and_a_type(server: Server) -> None:
     )
     assert helped == typed
     assert len(set(helped)) == len(helped) > 8
+
+
+def test_a_tick_that_still_may_run_is_no_missed_one(server: Server) -> None:
+    """A counter does not fall when the run that waits gets its tick after all."""
+    place = at(server)
+    run(place, *TICK, "--", "true")
+    [name] = server.redis.keys("*:record:job")
+    tick = int(server.redis.hget(name, "tick"))
+    server.redis.hset(name, mapping={"missed": 3, "missed_tick": tick + 3600})
+    assert samples(place)["cronlock_missed_ticks_total", "job", "once"] == 2
+    assert one(place)["missed"] == 3
 
 
 # many keys
@@ -391,12 +480,33 @@ def test_what_is_wrong_is_red_at_a_terminal_only(servers: list[Server], open_ter
     assert not re.search(r"\x1b\[\d*(;\d+)*m", without)
 
 
-def _said(done: CompletedProcess[str]) -> str:
-    return done.stdout + done.stderr
+# where it goes
 
 
-def test_what_is_piped_away_is_no_fault(server: Server) -> None:
-    """`cronlock status | head -1` says nothing of a broken pipe."""
+def typed(server: Server, line: str) -> CompletedProcess[str]:
+    """A line of a shell, with the voters in the environment."""
+    env = environment({"PATH": cronlock_on_path(), "CRONLOCK_REDIS": server.url})
+    return subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("command", ["status", "status job", "history job", "check", "status --format json"])
+def test_output_that_cannot_be_written_is_one_line(server: Server, command: str) -> None:
+    """Closed, or a full disk; who stops to read is no fault."""
+    run(at(server), *TICK, "--node", "größe", "--", "true")
+    full = typed(server, f"cronlock {command} >/dev/full")
+    assert full.returncode == 125
+    assert full.stderr == "cronlock: refused: can't write to standard output: No space left on device\n"
+    assert "Traceback" not in typed(server, f"cronlock {command} >&-").stderr
+    assert typed(server, f"(cronlock {command}; echo >&2) | true").stderr == "\n"
+    assert "Traceback" not in typed(server, f"PYTHONIOENCODING=ascii cronlock {command}").stderr
+
+
+def test_the_bar_is_for_terminals_alone(server: Server) -> None:
+    done = typed(server, "FORCE_COLOR=1 TTY_COMPATIBLE=1 cronlock status --format json")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_fields_name_is_escaped_too(server: Server) -> None:
     run(at(server), *TICK, "--", "true")
-    done = cronlock("status", *at(server), stdout=None)
-    assert done.returncode == 0
+    server.redis.hset(server.redis.keys("*:record:job")[0], "\x1b[31mred", "x")
+    assert "\x1b" not in person(at(server), "status", "job").stdout

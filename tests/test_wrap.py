@@ -801,3 +801,15 @@ def test_debians_own_crontab_keeps_its_users() -> None:
     users = [(line.fields, line.user) for line in commands(before, system=True)]
     assert [(line.fields, line.user) for line in commands(out.decode(), system=True)] == users
     assert set(users) == {(fields, "root") for fields, _ in users}
+
+
+def test_one_command_under_different_variables_is_refused() -> None:
+    """They are two jobs, and with one key one of them would never run again."""
+    with pytest.raises(Refused, match="line 2 and line 4 would share the key sync-"):
+        wrapped("SITE=a\n* * * * * sync --site\nSITE=b\n* * * * * sync --site\n", WAY)
+    wrapped("MAILTO=a\n* * * * * sync --site\nMAILTO=b\n0 5 * * * sync --site\n", WAY)
+
+
+def test_the_same_line_twice_is_told() -> None:
+    _, notes = wrapped("* * * * * work --one\n* * * * * work --one\n0 1 * * * work --one\n", WAY)
+    assert notes == ["line 2: the same as line 1: with one key they run once"]

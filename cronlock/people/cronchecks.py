@@ -20,7 +20,9 @@ from cronlock.cronlines import (
 )
 from cronlock.crontab import LEFTOVERS, Sources, decoded, is_user, reads
 from cronlock.people import linechecks
+from cronlock.people.cronfields import bad_part
 from cronlock.people.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.people.wrap import LONGEST
 
 CRON_D = "etc/cron.d"
 PUT_ASIDE = (*LEFTOVERS, ".bak", ".old", ".orig", ".disabled", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist")
@@ -84,6 +86,8 @@ def _ignored(crontab: Crontab, cron: str) -> list[Finding]:
         findings.append(_whole(crontab.path, reason, ""))
     if cron == DEBIAN:
         findings += _bad_rows(crontab)
+    if cron != BUSYBOX:
+        findings += _bad_shells(crontab)
     last = crontab.text.rpartition("\n")[2].lstrip(BLANK)
     if last and last[0] != "#" and cron != BUSYBOX:
         number = crontab.text.count("\n") + 1
@@ -122,12 +126,27 @@ def _rows(text: str) -> Iterator[tuple[int, str]]:
 
 def _bad_rows(crontab: Crontab) -> Iterator[Finding]:
     for number, row in _rows(crontab.text):
-        _, user, command = columns(row, crontab.system)
+        fields, user, command = columns(row, crontab.system)
         place = f"{crontab.path}:{number}"
+        bad = f"minute {row.split()[0]}" if row[0] == "-" else bad_part(fields)
         if not command:
             yield _whole(place, "this line has too few columns", "mend it")
         elif crontab.system and not is_user(user):
             yield _whole(place, f"there is no user {user}", "mend the line, or add the user")
+        elif bad:
+            yield _whole(place, f"bad {bad}", "mend the line")
+        elif len(os.fsencode(command)) > LONGEST:
+            yield _whole(place, f"its command is longer than {LONGEST} bytes", "put it into a script")
+
+
+def _bad_shells(crontab: Crontab) -> Iterator[Finding]:
+    """What is below an assignment to SHELL that can't be executed runs nothing."""
+    for number, raw in enumerate(crontab.text.split("\n"), 1):
+        stripped = raw.lstrip(BLANK)
+        name, value = (assignment(stripped) if stripped and stripped[0] != "#" else None) or ("", "")
+        if name == "SHELL" and not os.access(value, os.X_OK):
+            text = f"SHELL {value} can't be executed: no command below it runs"
+            yield Finding(LINES, RED, f"{crontab.path}:{number}", text, "name a shell that is there")
 
 
 def _bad_mode(crontab: Crontab, cron: str) -> str:

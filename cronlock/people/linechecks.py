@@ -61,6 +61,9 @@ def _use(line: Line, root: str) -> Use:
     untold = {BY_NAME[name].flags[-1]: name for name, value in line.given.items() if value is None}
     untold |= _untold_variables(line)
     given: dict[str, Any] = {name: value for name, value in line.given.items() if value is not None}
+    if not given.get("config", "/").startswith("/"):  # in a folder, or a home, that only its shell knows
+        untold["--config"] = "config"
+        del given["config"]
     if "node" in untold.values():
         given["node"] = UNKNOWN_NODE
     environ = _known(line.variables)

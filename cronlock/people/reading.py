@@ -1,4 +1,4 @@
-"""Reading copies from one server, by pipelines: what is gone elsewhere or is no record is left out, errors are raised."""
+"""Reading copies from one server, by pipelines: what is elsewhere or no record is left out, errors are raised."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ NAME_LONGEST = 100  # characters of a program's name in a key, which may have 20
 
 DEFAULT_SHELL = "/bin/sh"  # crontab(5)
 BOURNE = frozenset("sh ash bash dash ksh ksh93 lksh mksh oksh pdksh posh yash zsh".split())  # '...' ends at the next '
+OF_CRON = ("MAIL", "CONTENT_", "CRON_TZ", "RANDOM_DELAY")  # variables that no command cares for
 OPERATORS = re.compile(r"[|&;<>()#`\n]")
 PLAIN = re.compile(r"[\w.+:@-]+")  # no assignment, no expansion, no pattern
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
@@ -108,11 +109,11 @@ def wrap(call: Call) -> int:
 def wrapped(text: str, way: Way) -> tuple[str, list[str]]:
     """A crontab with its command lines wrapped, and what a person should hear about it.
 
-    Raises Refused when two different commands would share a key.
+    Raises Refused when two different commands, or one under different variables, would share a key.
     """
     lines = text.split("\n")
     notes: list[str] = []
-    keys: dict[str, tuple[int, str]] = {}
+    keys: dict[str, tuple[Row, object]] = {}
     for row, variables in _commands(text, way):
         line = lines[row.number - 1]
         raw = columns(line.lstrip(BLANK), way.system)[2]
@@ -127,9 +128,12 @@ def wrapped(text: str, way: Way) -> tuple[str, list[str]]:
         if why:
             notes.append(f"line {row.number}: left alone: {why}")
             continue
-        first, other = keys.setdefault(key, (row.number, job))
-        if other != job:
-            raise _shared(first, row.number, key, way)
+        told = job, {name: value for name, value in variables.items() if not name.startswith(OF_CRON)}
+        first, other = keys.setdefault(key, (row, told))
+        if other != told:
+            raise _shared(first.number, row.number, key, way)
+        if first is not row and first.fields == row.fields:
+            notes.append(f"line {row.number}: the same as line {first.number}: with one key they run once")
         lines[row.number - 1] = line.removesuffix(raw) + new
     if lines[-1]:
         notes.append(f"line {len(lines)}: a newline was missing at its end: cron ignores a line without one")

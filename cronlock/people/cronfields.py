@@ -1,0 +1,41 @@
+"""What Debian's cron takes as a schedule (its entry.c): cronsim takes more, and one line that it does not take voids a
+whole file.
+"""
+
+from __future__ import annotations
+
+NICKNAMES = frozenset("@reboot @yearly @annually @monthly @weekly @daily @midnight @hourly".split())
+MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+DAYS = "sun mon tue wed thu fri sat".split()
+FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
+    ("minute", 0, 59, {}),
+    ("hour", 0, 23, {}),
+    ("day of month", 1, 31, {}),
+    ("month", 1, 12, {name: number for number, name in enumerate(MONTHS, 1)}),
+    ("day of week", 0, 7, {name: number for number, name in enumerate(DAYS)}),
+)
+
+
+def bad_part(fields: str) -> str:
+    """The first part of a schedule that this cron does not take, with what it is; empty when it takes all."""
+    if fields[:1] == "@":
+        return "" if fields in NICKNAMES else f"nickname {fields}"
+    for (name, least, most, words), field in zip(FIELDS, fields.split(" "), strict=False):
+        if not all(_takes(item, least, most, words) for item in field.split(",")):
+            return f"{name} {field}"
+    return ""
+
+
+def _takes(item: str, least: int, most: int, words: dict[str, int]) -> bool:
+    base, stepped, step = item.partition("/")
+    first, ranged, last = base.partition("-")
+    if stepped and not (step.isascii() and step.isdigit() and int(step[:9]) and (ranged or base == "*")):
+        return False
+    ends = [first, last] if ranged else [first]
+    return base == "*" or all(_is_one(end, least, most, words) for end in ends)
+
+
+def _is_one(text: str, least: int, most: int, words: dict[str, int]) -> bool:
+    if text.lower() in words:
+        return True
+    return text.isascii() and text.isdigit() and len(text) < 9 and least <= int(text) <= most
