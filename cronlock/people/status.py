@@ -41,7 +41,7 @@ def status(call: Call) -> int:
 def _status(call: Call, how: str) -> int:
     keys = list(dict.fromkeys(call.words))
     gc.disable()  # a short life, in which thousands of copies would be walked again and again
-    of_all = bool(keys) or how != "table"  # counts are the highest that any voter has; the table shows none
+    of_all = bool(keys) or how != "table"  # counts are what a quorum has; the table shows none
     with _progress() as progress:
         survey = Survey(load(call.given, call.environ), keys, progress, heads=not of_all)
         if of_all:
