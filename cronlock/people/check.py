@@ -56,7 +56,7 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
         findings += voterchecks.coverage(found, all_told)
         findings += placement.of_cluster(found.all, None if keys is None else sorted({one.key for one in keys}))
     else:
-        findings += placement.of_servers(len(settings.redis))
+        findings += placement.of_servers(len(settings.redis), len(failures))
     findings += keychecks.look(keys)
     return findings, voterchecks.named(settings, found)
 

@@ -69,9 +69,17 @@ def _names(lost: Sequence[str], known: int) -> str:
     return f"of the {known} known ones {len(lost)}: {', '.join(lost[:NAMED])}{more}"
 
 
-def of_servers(count: int) -> list[Finding]:
-    """One line for so many independent servers."""
+def of_servers(count: int, missing: int = 0) -> list[Finding]:
+    """One line for so many independent servers, of which some are missing."""
     spare = count - quorum(count)
+    if missing and count > 1:
+        left = spare - missing
+        text = f"{missing} of {count} servers are missing: " + (
+            f"{left} more may be lost" if left > 0 else "the loss of another one stops every run" if left == 0 else ""
+        )
+        if left < 0:
+            return [Finding(PLACEMENT, RED, "servers", f"{text}no quorum is left, no run starts", "bring them back")]
+        return [Finding(PLACEMENT, YELLOW, "servers", text, "bring them back")]
     if count == 1:
         text = "one server: its loss stops every run"
         return [Finding(PLACEMENT, YELLOW, "servers", text, "name three, if that is not meant")]

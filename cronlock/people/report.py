@@ -18,7 +18,7 @@ MANY = 3  # ticks without a run: one may be a clock or an outage, this is no acc
 RUNNING, DIED, IDLE, NEW = "running", "died", "idle", "new"
 UNKNOWN = "unknown"  # those who know are missing
 NAMED = 3  # nodes, before a line says how many more there are
-VARYING = ("lease_end", "run_id", "holder")  # between copies that agree all the same
+VARYING = ("lease_end", "lease", "run_id", "holder")  # between copies that agree all the same
 KINDS = frozenset("job result seen asked last".split())  # of what nodes tell; all else are counts
 IN_TOUCH = 86_400  # s: without ticks a node counts as gone when it asked so much longer ago than another
 
