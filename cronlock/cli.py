@@ -145,13 +145,19 @@ def _people(module: str, name: str) -> "Callable[..., int]":
     def callback(words: "Sequence[str]" = (), **values: "Any") -> int:
         from importlib import import_module
 
+        from cronlock.errors import CronlockError
         from cronlock.people.call import Call
+        from cronlock.say import Say
 
         given = _given(values)
         wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}
         confirm = (lambda _question: True) if wishes.get("yes") else click.confirm
         do: Callable[[Call], int] = getattr(import_module(f"cronlock.people.{module}"), name)
-        return do(Call(words, given, wishes, os.environ, confirm))
+        try:
+            return do(Call(words, given, wishes, os.environ, confirm))
+        except CronlockError as error:
+            Say().failed(error)
+            return error.status
 
     return callback
 

@@ -6,14 +6,12 @@ import redis
 
 from cronlock.config import Settings, load
 from cronlock.crontab import Sources
-from cronlock.errors import CronlockError
 from cronlock.people import cronchecks, keychecks, linechecks, placement, voterchecks
 from cronlock.people.call import Call
 from cronlock.people.cronpath import path_of_cron
 from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
 from cronlock.people.servers import Server, Servers, find
 from cronlock.people.voterchecks import Told
-from cronlock.say import Say
 from cronlock.voters import NOWHERE
 
 SOMETHING_IS_RED = 1  # the exit status
@@ -21,13 +19,8 @@ SOMETHING_IS_RED = 1  # the exit status
 
 def check(call: Call) -> int:
     """Look at everything and print it; 1 when a finding is red."""
-    try:
-        settings = load(call.given, call.environ)
-        findings = look(settings, Sources())
-        (print_json if call.wishes.get("format") == "json" else print_table)(findings)
-    except CronlockError as error:
-        Say().failed(error)
-        return error.status
+    findings = look(load(call.given, call.environ), Sources())
+    (print_json if call.wishes.get("format") == "json" else print_table)(findings)
     return SOMETHING_IS_RED if worst(findings) == RED else 0
 
 
@@ -68,7 +61,6 @@ def _ask(settings: Settings, found: Servers) -> tuple[dict[str, Exception], list
     if not found.cluster:  # one that may not tell what it is may tell the rest
         barred = [a for a in settings.redis if isinstance(failures.get(a.label), redis.exceptions.NoPermissionError)]
         asked += [Server(address) for address in barred]
-
     answers = Servers(found.cluster, asked, {}).ask(lambda server: voterchecks.interview(server, settings.prefix))
     all_told = [answer for answer in answers.values() if isinstance(answer, Told)]
     silent = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}

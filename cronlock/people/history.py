@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cronlock.config import load
-from cronlock.errors import CronlockError, Refused, Unreachable
+from cronlock.errors import Refused, Unreachable
 from cronlock.lock.record import ENTRY, HISTORY_LENGTH
 from cronlock.people.asjson import dumped, moment
 from cronlock.people.call import Call
-from cronlock.people.report import DIED as NEVER_ENDED
-from cronlock.people.report import key_status, whole
+from cronlock.people.report import DIED, RUNNING, key_status, whole
 from cronlock.people.seen import Seen
 from cronlock.people.status import UNKNOWN, ended
 from cronlock.people.survey import Survey
@@ -20,7 +19,6 @@ from cronlock.people.table import Cell, Printer, bar, length
 from cronlock.say import Say, instant, printable, since
 from cronlock.schedule import TICK_MAX
 
-DIED = "died"
 WIDTH = 20  # cells of a bar
 
 
@@ -45,14 +43,6 @@ class Entry:
 
 def history(call: Call) -> int:
     """Show the last runs of each key; the exit status."""
-    try:
-        return _history(call)
-    except CronlockError as error:
-        Say().failed(error)
-        return error.status
-
-
-def _history(call: Call) -> int:
     keys = list(dict.fromkeys(call.words))
     if not keys:
         raise Refused("no key: name one or more")
@@ -79,10 +69,10 @@ def runs_of(survey: Survey, key: str) -> list[Entry]:
     for record, copies in survey.records.items():
         if record[0] == key:
             own = _merged(copies)
-            now = key_status(record, copies, survey.voters)
-            if now.node and not now.outcome and all(run.token != now.token for run in own):
-                going_on = DIED if now.state == NEVER_ENDED else ""
-                own.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, going_on, 0))
+            now = key_status(record, copies, survey.voters, sure=not survey.missing)
+            if now.state in (RUNNING, DIED) and all(run.token != now.token for run in own):
+                outcome = DIED if now.state == DIED else ""
+                own.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, outcome, 0))
             runs += own
     return sorted(runs, key=lambda run: (run.start, run.token), reverse=True)
 

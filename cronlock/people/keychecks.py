@@ -9,7 +9,6 @@ from cronlock.errors import CronlockError
 from cronlock.people.findings import GREEN, KEYS, RED, YELLOW, Finding
 from cronlock.people.report import KeyStatus, newest, statuses
 from cronlock.people.survey import Survey
-from cronlock.say import since
 
 SAME_LINE = "give all nodes the same line"
 
@@ -24,11 +23,6 @@ def known(settings: Settings) -> list[KeyStatus] | None:
     return None if survey.missing else statuses(survey)
 
 
-def until(one: KeyStatus) -> str:
-    """How long a key is paused."""
-    return "until resumed" if one.paused_until == -1 else f"until {since(one.paused_until)}"
-
-
 def look(found: Sequence[KeyStatus] | None) -> list[Finding]:
     """The findings about these keys."""
     if found is None:
@@ -36,14 +30,12 @@ def look(found: Sequence[KeyStatus] | None) -> list[Finding]:
         return [Finding(KEYS, YELLOW, "keys", text, "cronlock status shows what the others know")]
     findings = []
     for one in found:
-        name = f"{one.key} on {one.each}" if one.each else one.key
-        findings += [Finding(KEYS, RED, name, text, SAME_LINE) for text in one.differ]
+        findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differ]
         if one.paused and not one.each:
-            why = f": {one.pause_reason}" if one.pause_reason else ""
-            text = f"paused by {one.pause_by}, {until(one)}{why}"
-            findings.append(Finding(KEYS, YELLOW, name, text, f"cronlock resume {one.key}"))
+            text = f"paused by {one.pause_by}, {one.pause}"
+            findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
         others = [text for text in one.wrong if text not in one.differ]
-        findings += [Finding(KEYS, YELLOW, name, text, f"cronlock status {one.key}") for text in others]
+        findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
         count = len({one.key for one in found})
         text = f"{count} known: their nodes agree on schedules and commands" if count else "none is known yet"

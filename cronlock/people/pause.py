@@ -12,7 +12,7 @@ from cronlock.errors import Refused, Unreachable
 from cronlock.lock.record import RETENTION
 from cronlock.people.call import Call, tell
 from cronlock.people.poll import Poll
-from cronlock.say import Say, outcome, since
+from cronlock.say import outcome, since
 from cronlock.schedule import TICK_MAX
 
 if TYPE_CHECKING:
@@ -23,11 +23,7 @@ FOR_GOOD, OVER = -1, 0
 
 def pause(call: Call) -> int:
     """Pause each key; 122 unless all voters of all keys have heard of it."""
-    try:
-        until = _until(call.wishes)
-    except Refused as error:
-        Say().failed(error)
-        return error.status
+    until = _until(call.wishes)
     reason = call.wishes.get("reason", "")
     how = "until resumed" if until == FOR_GOOD else f"until {since(until)}"
 

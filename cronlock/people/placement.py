@@ -73,13 +73,11 @@ def of_servers(count: int, missing: int = 0) -> list[Finding]:
     """One line for so many independent servers, of which some are missing."""
     spare = count - quorum(count)
     if missing and count > 1:
-        left = spare - missing
-        text = f"{missing} of {count} servers are missing: " + (
-            f"{left} more may be lost" if left > 0 else "the loss of another one stops every run" if left == 0 else ""
-        )
-        if left < 0:
-            return [Finding(PLACEMENT, RED, "servers", f"{text}no quorum is left, no run starts", "bring them back")]
-        return [Finding(PLACEMENT, YELLOW, "servers", text, "bring them back")]
+        front = f"{missing} of {count} servers are missing: "
+        if missing > spare:
+            return [Finding(PLACEMENT, RED, "servers", f"{front}no quorum is left, no run starts", "bring them back")]
+        more = f"{spare - missing} more may be lost" if missing < spare else "the loss of another one stops every run"
+        return [Finding(PLACEMENT, YELLOW, "servers", front + more, "bring them back")]
     if count == 1:
         text = "one server: its loss stops every run"
         return [Finding(PLACEMENT, YELLOW, "servers", text, "name three, if that is not meant")]

@@ -12,6 +12,7 @@ from cronlock.lock.quorum import quorum
 from cronlock.lock.record import JOB, RESULT
 from cronlock.people.seen import Seen
 from cronlock.people.survey import Survey
+from cronlock.say import since
 from cronlock.schedule import TICK_MAX, Schedule
 
 MANY = 3  # ticks without a run: one may be a clock or an outage, this is no accident
@@ -82,6 +83,17 @@ class KeyStatus:
     nodes: list[NodeStatus] = field(default_factory=list)
     differ: list[str] = field(default_factory=list)  # how schedules and commands do between nodes
     wrong: list[str] = field(default_factory=list)  # that too
+
+    @property
+    def name(self) -> str:
+        """The key, and with --each the node whose record it is."""
+        return f"{self.key} on {self.each}" if self.each else self.key
+
+    @property
+    def pause(self) -> str:
+        """How long it is paused, and why."""
+        until = "until resumed" if self.paused_until == -1 else f"until {since(self.paused_until)}"
+        return until + (f": {self.pause_reason}" if self.pause_reason else "")
 
     @property
     def took(self) -> int | None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cronlock.config import load
-from cronlock.errors import CronlockError, Unreachable
+from cronlock.errors import Unreachable
 from cronlock.people.asjson import dumped, key_as_json
 from cronlock.people.call import Call
 from cronlock.people.metrics import metrics
@@ -31,14 +31,7 @@ STATE_STYLE = {RUNNING: "green", DIED: "red", MAYBE: "yellow"}
 
 def status(call: Call) -> int:
     """Show all keys, or those named; the exit status."""
-    try:
-        return _status(call, call.wishes.get("format", "table"))
-    except CronlockError as error:
-        Say().failed(error)
-        return error.status
-
-
-def _status(call: Call, how: str) -> int:
+    how = call.wishes.get("format", "table")
     keys = list(dict.fromkeys(call.words))
     gc.disable()  # a short life, in which thousands of copies would be walked again and again
     of_all = bool(keys) or how != "table"  # counts are what a quorum has; the table shows none
@@ -93,20 +86,16 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def _overview(printer: Printer, found: Sequence[KeyStatus]) -> str:
-    wrong = [f"{_name(one)}: {text}" for one in found for text in one.wrong]
+    wrong = [f"{one.name}: {text}" for one in found for text in one.wrong]
     lines = "".join(printer.paint(printable(text), "red") + "\n" for text in wrong)
     return printer.table(TITLES, map(_row, found)) + ("\n" + lines if lines else "")
-
-
-def _name(one: KeyStatus) -> str:
-    return f"{one.key} on {one.each}" if one.each else one.key
 
 
 def _row(one: KeyStatus) -> list[Cell]:
     red = "red" if one.wrong else ""
     took = one.took
     return [
-        (printable(_name(one)), red),
+        (printable(one.name), red),
         (one.state, STATE_STYLE.get(one.state, "")),
         printable(one.node) or "-",
         since(one.start) if one.start else "-",
@@ -116,7 +105,7 @@ def _row(one: KeyStatus) -> list[Cell]:
         "-" if took is None else length(took),
         (str(one.missed), "yellow" if one.missed else ""),
         instant(one.next) if one.next else "-",
-        (_pause(one), "yellow") if one.paused else "-",
+        (printable(one.pause), "yellow") if one.paused else "-",
     ]
 
 
@@ -126,11 +115,6 @@ def ended(outcome: str, status: int) -> Cell:
         return "-"
     fine = outcome in ("ran", "given back", "adopted", "forgotten") and (not status or outcome == "given back")
     return printable(f"{outcome}, status {status}" if outcome == "ran" else outcome), "" if fine else "yellow"
-
-
-def _pause(one: KeyStatus) -> str:
-    until = "until resumed" if one.paused_until == -1 else f"until {since(one.paused_until)}"
-    return printable(until + (f": {one.pause_reason}" if one.pause_reason else ""))
 
 
 # -- one key, voter by voter -------------------------------------------------------------------------------------------
