@@ -1,6 +1,7 @@
 """Servers that do not answer: waited for within --outage-wait and a second, then loud: 122."""
 
 import random
+import signal
 import statistics
 import time
 from pathlib import Path
@@ -132,6 +133,26 @@ def test_a_minority_is_no_quorum_and_what_it_gave_is_released(fresh_servers):
     servers[1].continue_process()
     client = servers[2].client()
     assert client.hget(client.keys("*:record:*")[0], "holder") == ""
+
+
+def holder_of(server):
+    client = server.client()
+    return client.hmget(client.keys("*:record:*")[0], "holder", "kind")
+
+
+def test_a_run_that_is_ended_while_it_commits_waits_until_the_voters_have_let_go(servers, proxy_to):
+    """Who asks right after it must not take it for a run: the commits are on their way, and the releases behind them."""
+    proxies = [proxy_to(server) for server in servers]
+    words = ("run", *where(proxies), "--key", "job", "--schedule", "none", "--")
+    cronlock(*words, "true")
+    for proxy in proxies[1:]:
+        proxy.delay(60, requests=True)
+    process = start_cronlock(*words, "touch", "ran")
+    wait_until(lambda: holder_of(servers[0])[1] == "run", message="the first commit", interval=0.001)
+    process.terminate()
+    assert process.wait(10) == 128 + signal.SIGTERM
+    assert [holder_of(server)[0] for server in servers] == [""] * 3
+    assert not Path(home(), "ran").exists()
 
 
 def test_a_new_key_with_ticks_waits_for_all_voters_and_says_so(fresh_servers):

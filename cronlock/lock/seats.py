@@ -123,12 +123,12 @@ class Seats:
         """Take everything back where something of this attempt may stand, behind what is still under way there.
 
         Also where the prepare was not answered: a server that was stopped executes it when it wakes. Only those that
-        answered before are waited for.
+        answered are waited for, also with a commit under way: until all have let go, others take it for a run.
         """
         self.ending = True
         waiting = [seat for seat in self.all if seat.prepared or seat.request or _passing(seat.reply)]
         answered: list[Seat] = []
-        prompt = sum(seat.request is None and not _passing(seat.reply) for seat in waiting)
+        prompt = sum(isinstance(seat.reply, dict) for seat in waiting)
         for seat in waiting:
             seat.prepared = seat.committed = False
             self.send(seat, "release", {}, lambda seat, _reply, _request: answered.append(seat))
