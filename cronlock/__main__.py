@@ -1,5 +1,6 @@
 """Entry: a well-formed `run` goes straight to run.py, all else to click; the one place that exits."""
 
+import gc
 import os
 import sys
 
@@ -31,6 +32,7 @@ def _status(words: list[str]) -> int:
         from cronlock.cli import cli
 
         return cli(words)
+    gc.disable()  # walks over what the imports make take a millisecond, and find nothing; guard.py turns it on again
     from cronlock.run import run
 
     return run(*line, os.environ)

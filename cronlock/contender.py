@@ -3,19 +3,18 @@
 import os
 
 from cronlock.errors import Interrupted, Refused, Unreachable
-from cronlock.lock import record
-from cronlock.lock.candidate import Candidate
+from cronlock.lock import terms
+from cronlock.lock.candidate import Candidate, sleep
 from cronlock.lock.holder import Holder
 from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
-from cronlock.lock.seats import sleep
 from cronlock.say import refusal
 from cronlock.system import random_between
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from cronlock.lock.seats import Voters
+    from cronlock.lock.candidate import Voters
     from cronlock.plan import Plan
     from cronlock.say import Say
     from cronlock.stay import Stay
@@ -59,10 +58,21 @@ class Pace:
 
 
 class Contender:
-    """This node, asking for the lock on behalf of a command. `waited_in_vain`: the time that --wait gives is over."""
+    """This node, asking for the lock on behalf of a command.
 
-    def __init__(self, plan: "Plan", voters: "Voters", say: "Say", argv: "Sequence[str]") -> None:
+    `meanwhile` is done while the voters write a won claim down. `waited_in_vain`: the time that --wait gives is over.
+    """
+
+    def __init__(
+        self,
+        plan: "Plan",
+        voters: "Voters",
+        say: "Say",
+        argv: "Sequence[str]",
+        meanwhile: "Callable[[], None]" = lambda: None,
+    ) -> None:
         self.waited_in_vain = False
+        self._meanwhile = meanwhile
         self._plan = plan
         self._voters = voters
         self._clock = voters.clock
@@ -94,7 +104,7 @@ class Contender:
                 raise
             if isinstance(got, Holder):
                 return got
-            if got.kind == record.HELD:
+            if got.kind == terms.HELD:
                 if not self._stays(got, candidate):
                     return got
                 pace.begin(self._clock(), SPLIT_WOKEN)
@@ -132,7 +142,7 @@ class Contender:
         pause = pace.after_a_split() if split else pace.after_an_outage()
         started = bool(self._stay and self._stay.takes_over)
         if split and self._plan.too_late(started=started):
-            return Verdict(record.LATE)
+            return Verdict(terms.LATE)
         now = self._clock()
         if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
             raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)
@@ -156,7 +166,7 @@ class Contender:
             self._plan.lease_at,
             self._plan.spare,
         )
-        result = holder.commit(until)
+        result = holder.commit(until, self._meanwhile)
         return holder if result == WON else Verdict(result, text="the commit was not confirmed")
 
     def _unreachable(self, verdict: Verdict, waited: int) -> str:

@@ -3,7 +3,6 @@
 This module is on the path that cron starts.
 """
 
-import errno
 import os
 import stat
 
@@ -122,7 +121,7 @@ class Sources:
 
     def _absent(self, path: str, error: OSError) -> list[str]:
         """Nothing, for what is not there."""
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
             self.unreadable(path, error.strerror or str(error))
         return []
 

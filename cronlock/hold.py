@@ -1,20 +1,36 @@
-"""Holding on: wait for the command's end, and meanwhile keep its lease, its time limit and its guard."""
+"""The command under its lease: its start, its end, and what keeps lease, time limit and guard in between."""
 
-from cronlock.child.guard import NEVER
-from cronlock.options import spell
-from cronlock.schedule import STOP_MARGIN
-from cronlock.system import signal
+import os
+import time
+
+from cronlock.child.command import SIGNALLED, CannotStartError, Command, controlling_terminal, environment
+from cronlock.child.guard import NEVER, Guard
+from cronlock.child.signals import ignore
+from cronlock.errors import Refused, Unreachable
+from cronlock.options import OPTIONS, spell
+from cronlock.plan import STOP_MARGIN
+from cronlock.say import instant, since
+from cronlock.system import let_go_of_standard_streams, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.child.command import Command
-    from cronlock.child.guard import Guard
+    from collections.abc import Sequence
+    from typing import Any
+
+    from cronlock.child.command import NoTerminal
+    from cronlock.child.signals import Signals
+    from cronlock.child.terminal import Terminal
+    from cronlock.config import Settings
+    from cronlock.lock.candidate import Voters
     from cronlock.lock.holder import Holder
-    from cronlock.lock.seats import Voters
     from cronlock.plan import Plan
+    from cronlock.say import Say
+    from cronlock.system import Loop
 
 LOST, TIMED_OUT = 123, 124
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
+SAME_SIGNAL = 20  # ms between a signal to the command and the same one to this process
+GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GUARD_MARGIN = STOP_MARGIN // 2  # ms by which the guard comes after this process: when all is well it never has to
 LOOK_MIN, LOOK_MAX = 20, 100  # ms between two looks at whether a group that was told to end has done so
@@ -154,3 +170,129 @@ class Hold:
         if self.cause:
             wait = LOOK_MAX if self._killed else min(max(self._kill_at - now, LOOK_MIN), LOOK_MAX)
         self._voters.step(wait)
+
+
+class Work:
+    """The command of one call, with the lock or, without a `holder`, in spite of an outage."""
+
+    def __init__(
+        self,
+        settings: "Settings",
+        plan: "Plan",
+        say: "Say",
+        argv: "Sequence[str]",
+        loop: "Loop",
+        signals: "Signals",
+        voters: "Voters",
+        holder: "Holder | None",
+    ) -> None:
+        self.settings = settings
+        self.plan = plan
+        self.say = say
+        self.argv = argv
+        self.signals = signals
+        self.voters = voters
+        self.clock = voters.clock
+        self.holder = holder
+        self.guard = Guard(loop, self.clock, plan.kill_after)
+        self.forwarded: set[int] = set()  # signals that reached the command through this process
+        self.too_late_for: set[int] = set()  # signals that came when it had ended
+        self.typed = 0  # the signal of a key that ended the command
+
+    def story(self) -> int:
+        """From the start to the end; the exit status. Raises Unreachable, Refused, Interrupted."""
+        holder = self.holder
+        if holder and holder.unended:
+            self._tell_of_the_last(holder.unended)
+        terminal = controlling_terminal()
+        try:
+            command = self._launch(terminal)
+        except CannotStartError as error:
+            self.guard.let_go()
+            self.say.always(f"can't start: {error}")
+            if holder:
+                holder.finish(*ending(self.plan, error.status, 0), error.status)
+            return error.status
+        except BaseException:
+            self.guard.let_go()
+            if holder:
+                holder.release()
+            raise
+        hold = Hold(command, self.guard, self.voters, holder, self.plan.kill_after, self.settings.max_runtime)
+        self.signals.receiver = lambda number: self._forward(hold, number)
+        let_go_of_standard_streams()
+        status = hold.wait()
+        self.signals.receiver = self.too_late_for.add  # there is nobody left to forward to
+        if not hold.cause and command.killed_by in GIVE_BACK - self.forwarded:
+            self._listen_once_more(command.killed_by)
+        self.signals.receiver = ignore
+        if hold.keyed and terminal.there and (command.had_terminal or command.killed_by in self.forwarded):
+            self.typed = command.killed_by
+        if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
+            self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
+        return self._tell(status, hold.cause)
+
+    def _launch(self, terminal: "Terminal | NoTerminal") -> Command:
+        """Start guard and command, after one more look at what speaks against it."""
+        holder = self.holder
+        env = self._environment()  # before the fork: what is written to after it is memory for two
+        too_late = Unreachable("the lease was over before the command could start")
+        try:
+            self.guard.announce(*guard_times(holder))
+            self.signals.deliver()  # what came until now came before the command
+            self.signals.receiver = ignore
+            if holder and holder.stop_at <= self.clock():
+                raise too_late
+            self.signals.catch_job_control()  # from here on the job is the command
+            return Command(self.argv, env, self.signals.mask, self.guard, terminal)
+        except CannotStartError:
+            if holder and self.clock() >= self.guard.begin_at:  # stopped in between: the group was closed
+                raise too_late from None
+            raise
+        except OSError as error:
+            raise Refused(f"no process can be started here: {(error.strerror or str(error)).lower()}") from None
+
+    def _tell_of_the_last(self, last: "dict[str, Any]") -> None:
+        tick = last["run_tick"]
+        which = f"the run of {instant(tick)}" if tick else f"a run since {since(last['start'])}"
+        self.say.always(f"{which} on {last['node']} never ended")
+
+    def _forward(self, hold: Hold, number: int) -> None:
+        (self.forwarded if hold.forward(number) else self.too_late_for).add(number)
+
+    def _listen_once_more(self, ended_by: int) -> None:
+        """Whoever ended the command may have meant this process too: systemd signals a whole control group."""
+        until = self.clock() + SAME_SIGNAL
+        while ended_by not in self.too_late_for and self.clock() < until:
+            self.voters.step(until - self.clock())
+        if ended_by in self.too_late_for:
+            self.forwarded.add(ended_by)
+
+    def _tell(self, status: int, cause: int) -> int:
+        """Tell the voters and the operator of the end; the exit status."""
+        result = cause or status
+        holder = self.holder
+        if holder:
+            end = ending(self.plan, status, cause, broken_off=self._broken_off(status))
+            if not holder.finish(*end, result) and cause != LOST:
+                self.say.always(f"ended with status {result}, but no quorum heard of it: the lease runs out by itself")
+            for text in holder.missing:
+                self.say.told(f"a voter is missing: {text}")
+        if not cause:
+            self.say.told(f"ran: status {status}")
+        return result
+
+    def _broken_off(self, status: int) -> bool:
+        """Whether somebody ended the command through this process."""
+        hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
+        return bool(hung_up or self.typed or self.forwarded & GIVE_BACK)
+
+    def _environment(self) -> dict[bytes, bytes]:
+        holder = self.holder
+        extra = {"CRONLOCK_RUN_KEY": self.plan.key, "CRONLOCK_RUN_NODE": self.plan.node}
+        if holder:
+            extra |= {"CRONLOCK_RUN_TOKEN": str(holder.token), "CRONLOCK_RUN_ATTEMPT": str(holder.attempt)}
+            if self.plan.tick:
+                extra["CRONLOCK_RUN_TICK"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.plan.tick))
+        outer = [name for name in os.environ if name.startswith("CRONLOCK_RUN_")]
+        return environment(extra, outer + [option.variable for option in OPTIONS if not option.where])

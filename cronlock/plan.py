@@ -4,20 +4,8 @@ import time
 
 from cronlock.config import COMMAND_LINE
 from cronlock.errors import Refused
-from cronlock.lock.record import RETENTION
+from cronlock.lock.terms import RETENTION
 from cronlock.options import spell
-from cronlock.schedule import (
-    LEASE_FAILOVER,
-    STOP_MARGIN,
-    Schedule,
-    check_lease,
-    kill_after_default,
-    lease_length,
-    load_zone,
-    outage_window,
-    parse_tick,
-    shortest_lease,
-)
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -25,7 +13,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.config import Settings
+    from cronlock.schedule import Schedule
 
+LEASE_MIN = 30_000  # ms: leaves 18.7 s to extend in when the command needs its 10 s to stop
+LEASE_MAX = 3_600_000  # ms: an outage may last so long, and a crash may block the work for so long
+LEASE_PLAIN = 60_000  # ms: without a next tick nothing but a dead node waits for its end
+LEASE_FAILOVER = 30_000  # ms: a dead node's tick goes on elsewhere so much later
+LEASE_MARGIN = 2_000  # ms: a lease ends so long before the next tick, so that a dead node's does not cost that tick
+KILL_AFTER = 10_000  # ms: docker stop and supervisord wait as long
+STOP_MARGIN = 1_000  # ms: to notice that the command must stop, and to reap it
+OUTAGE_MIN = 30_000  # ms: a failover of sentinels or of a cluster is over by then
+OUTAGE_MAX = 900_000  # ms: a person should hear about it after that
 NONE = "none"
 ATTEMPTS = 3  # of one tick over all nodes, with --failover: what kills three nodes will kill the next one
 FUTURE = 65  # s: a tick further ahead than clocks may differ would stop all real ticks until it comes
@@ -96,11 +94,13 @@ class Plan:
             self._check_splay()
         self.retention = max(RETENTION, 3000 * (period or 0))
 
-    def _find_schedule(self, settings: "Settings") -> Schedule | None:
+    def _find_schedule(self, settings: "Settings") -> "Schedule | None":
         if settings.schedule == NONE:
             self.schedule_source = settings.source("schedule")
             return None
         if settings.schedule:
+            from cronlock.schedule import Schedule
+
             self.schedule_source = settings.source("schedule")
             with Blame(settings, "schedule", "tz"):
                 return Schedule([settings.schedule], settings.tz or "")
@@ -112,11 +112,15 @@ class Plan:
         lines = own_lines(settings.key, settings.mode, default_mode="once" if by_hand else settings.mode)
         if not lines:
             if settings.tz:
+                from cronlock.schedule import load_zone
+
                 with Blame(settings, "tz"):
                     load_zone(settings.tz)
             if settings.once or settings.each or settings.again or settings.start_within:
                 self.note = NO_SCHEDULE
             return None
+        from cronlock.schedule import Schedule
+
         self.schedule_source = ", ".join(line.place for line in lines)
         with Blame(settings, "tz"):
             return Schedule([line.fields for line in lines], settings.tz or lines[0].zone)
@@ -127,6 +131,8 @@ class Plan:
                 return 0, 0
             tick = self.schedule.tick(now)
             return tick, self.schedule.after(tick)
+        from cronlock.schedule import parse_tick
+
         with Blame(settings, "tick", "tz"):
             tick = parse_tick(settings.tick, settings.tz or "")
         if tick > now + FUTURE:
@@ -195,3 +201,57 @@ class Plan:
             "next": self.next,
             "retention": self.retention,
         }
+
+
+def lease_length(next_tick: int | None, voter_now_ms: int, ttl_ms: int | None) -> int:
+    """The length of a lease that is taken or extended now, by the voters' clocks.
+
+    `next_tick` is None for a run without a tick, and for a tick without a schedule.
+    """
+    if ttl_ms is not None:
+        return ttl_ms
+    if next_tick is None:
+        return LEASE_PLAIN
+    return min(max(next_tick * 1000 - LEASE_MARGIN - voter_now_ms, LEASE_MIN), LEASE_MAX)
+
+
+def shortest_lease(next_tick: int | None, ttl_ms: int | None) -> int:
+    """The shortest lease that a run can come to when it is extended: the one that must pass check_lease."""
+    return lease_length(next_tick, (next_tick or 0) * 1000, ttl_ms)
+
+
+def kill_after_default(lease_ms: int) -> int:
+    """The time between SIGTERM and SIGKILL when none was given."""
+    return min(KILL_AFTER, lease_ms // 3)
+
+
+def check_lease(lease_ms: int, kill_after_ms: int | None) -> None:
+    """Refuse a lease that is over an hour, or of which stopping the command takes about half or more.
+
+    It is extended when a third has gone, and a late answer must still find it valid: what remains after drift (1 %)
+    and stopping has to be more than half. `kill_after_ms` is None for the default, which grows with the lease.
+    """
+    if lease_ms > LEASE_MAX:
+        raise Refused(f"--ttl {spell(lease_ms)} is too long: at most {spell(LEASE_MAX)}")
+    if _leaves_half(lease_ms, kill_after_ms):
+        return
+    longer = range(lease_ms // 1000 * 1000 + 1000, LEASE_MAX + 1, 1000)
+    enough = next((length for length in longer if _leaves_half(length, kill_after_ms)), None)
+    shorter = (49 * lease_ms - 1) // 100 - STOP_MARGIN
+    ways = [f"--ttl {spell(enough)}"] if enough else []
+    ways += [f"--kill-after {spell(shorter)}"] if shorter >= 0 else []
+    advice = " or ".join(ways) or f"--ttl {spell(LEASE_PLAIN)} and --kill-after {spell(KILL_AFTER)}"
+    what = "to stop a command in" if kill_after_ms is None else f"for --kill-after {spell(kill_after_ms)}"
+    raise Refused(f"a lease of {spell(lease_ms)} is too short {what}: give {advice}")
+
+
+def _leaves_half(lease_ms: int, kill_after_ms: int | None) -> bool:
+    kill_after = kill_after_default(lease_ms) if kill_after_ms is None else kill_after_ms
+    return 49 * lease_ms > 100 * (kill_after + STOP_MARGIN)  # 0.99 - 0.5 of it, in whole numbers
+
+
+def outage_window(period_s: int | None) -> int:
+    """How long to keep trying while no quorum answers: a tenth of the period; None is a run without ticks."""
+    if period_s is None:
+        return OUTAGE_MIN
+    return min(max(period_s * 100, OUTAGE_MIN), OUTAGE_MAX)

@@ -1,27 +1,22 @@
-"""Judges time: schedule -> tick, next tick, lease; the only module that imports cronsim.
+"""Judges time: schedule -> tick and next tick; the only module that imports cronsim.
 
-No clock is read here: times are arguments. Ticks are whole epoch seconds in UTC, lengths are milliseconds. Zone data
-is the one thing read from files. Imports are late: cron starts this path, and cronsim and zoneinfo cost 12 and 4 ms.
+No clock is read here: times are arguments. Ticks are whole epoch seconds in UTC. Zone data is the one thing read from
+files. Imports are late: cron starts this path, and cronsim and zoneinfo cost 12 and 4 ms.
 """
 
+import os
+
 from cronlock.errors import Refused
-from cronlock.options import spell
+from cronlock.plainfields import plain
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Sequence
 
+    from cronlock.plainfields import PlainFields
+
 SLACK = 5  # s: cron may fire a moment before a clock steps back; still far below a minute, the smallest period
-LEASE_MIN = 30_000  # ms: leaves 18.7 s to extend in when the command needs its 10 s to stop
-LEASE_MAX = 3_600_000  # ms: an outage may last so long, and a crash may block the work for so long
-LEASE_PLAIN = 60_000  # ms: without a next tick nothing but a dead node waits for its end
-LEASE_FAILOVER = 30_000  # ms: a dead node's tick goes on elsewhere so much later
-LEASE_MARGIN = 2_000  # ms: a lease ends so long before the next tick, so that a dead node's does not cost that tick
-KILL_AFTER = 10_000  # ms: docker stop and supervisord wait as long
-STOP_MARGIN = 1_000  # ms: to notice that the command must stop, and to reap it
-OUTAGE_MIN = 30_000  # ms: a failover of sentinels or of a cluster is over by then
-OUTAGE_MAX = 900_000  # ms: a person should hear about it after that
 TICK_MIN = 10**9  # s: smaller numbers could be minutes or dates; this is September 2001
 TICK_MAX = 10**11  # s: larger numbers are milliseconds
 JOB_MIN = 26_500_000  # min, May 2020: older controllers wrote seconds, smaller numbers are dates like 20261120
@@ -46,15 +41,29 @@ class Schedule:
     `zone` is an IANA name; empty, it is what cron uses: /etc/localtime, whatever the variable TZ says. Raises Refused
     for an expression or a zone that can't be understood. `text` and `zone` are for the record and for people.
 
+    Where libc's local time is the zone's, plain expressions need neither cronsim nor zone data of Python's own.
     What cronsim says of aware datetimes depends on where it starts (after a change of half an hour, when midnight is
     skipped, inside a repeated hour, backwards), and all nodes must agree. So cronsim only finds matching wall times,
     and Debian's rule, cron(8), stands in `_instants`.
     """
 
     def __init__(self, expressions: "Sequence[str]", zone: str = "") -> None:
-        self._expressions = list(dict.fromkeys(_expand(text) for text in expressions))
+        self._expressions = dict(map(_expand, expressions))
         self.text = "; ".join(dict.fromkeys(" ".join(text.split()) for text in expressions))
-        self._zone, self.zone = load_zone(zone)
+        self._loaded: dt.tzinfo | None = None
+        self._asked = zone
+        here = local_name()
+        self._local = "TZ" not in os.environ and zone in ("", here)  # libc would follow TZ, cron does not
+        if self._local:
+            self.zone = here
+        else:
+            self._loaded, self.zone = load_zone(zone)
+
+    @property
+    def _zone(self) -> "dt.tzinfo":
+        if self._loaded is None:
+            self._loaded = load_zone(self._asked)[0]
+        return self._loaded
 
     def tick(self, now: float) -> int:
         """The newest instant that is not after now + SLACK."""
@@ -78,6 +87,11 @@ class Schedule:
 
     def _nearest(self, expression: str, at: int, *, later: bool) -> int:
         """The first instant after `at`, or the last one not after it."""
+        known = self._expressions[expression] if self._local else None
+        instant = known.nearest(at, later=later) if known else None
+        return self._by_cronsim(expression, at, later=later) if instant is None else instant
+
+    def _by_cronsim(self, expression: str, at: int, *, later: bool) -> int:
         found: list[int] = []
         for wall in self._walls(expression, at, later=later):
             instants = self._instants(expression, wall)
@@ -124,11 +138,10 @@ def _epoch(aware: "dt.datetime") -> int:
     return int(aware.timestamp())
 
 
-def _expand(text: str) -> str:
-    """The five fields of an expression or a nickname; Refused when cron or cronsim would not take them."""
-    from datetime import datetime
-
-    from cronsim import CronSim, CronSimError
+def _expand(text: str) -> "tuple[str, PlainFields | None]":
+    """The five fields of an expression or a nickname, and what they mean when they are plain; Refused when cron or
+    cronsim would not take them.
+    """
 
     fields = text.split()
     shown = repr(" ".join(fields))
@@ -137,7 +150,7 @@ def _expand(text: str) -> str:
             raise Refused("'@reboot' is no schedule: give --schedule, or --schedule none")
         if len(fields) > 1 or fields[0] not in NICKNAMES:
             raise Refused(f"schedule {shown} is no nickname that cron knows: {' '.join(NICKNAMES)}")
-        return NICKNAMES[fields[0]]
+        return NICKNAMES[fields[0]], plain(NICKNAMES[fields[0]])
     if len(fields) != 5:
         raise Refused(f"schedule {shown} has {len(fields)} field{'s' * (len(fields) != 1)}, a schedule has five")
     for name, field in zip(FIELDS, fields, strict=True):
@@ -145,11 +158,18 @@ def _expand(text: str) -> str:
             raise Refused(
                 f"schedule {shown}: {field!r} is random to each host, give --schedule with one {name} for all nodes"
             )
+    known = plain(" ".join(fields))
+    if known:
+        return " ".join(fields), known
+    from datetime import datetime
+
+    from cronsim import CronSim, CronSimError
+
     try:
         next(CronSim(" ".join(fields), datetime(2000, 1, 1)))
     except (CronSimError, StopIteration, ValueError):  # ValueError: a number too long for int()
         raise Refused(f"schedule {shown}{_bad_field(fields)}") from None
-    return " ".join(fields)
+    return " ".join(fields), None
 
 
 def _bad_field(fields: list[str]) -> str:
@@ -189,17 +209,27 @@ def load_zone(name: str, localtime: str = LOCALTIME) -> "tuple[dt.tzinfo, str]":
         raise Refused(f"unknown time zone {name!r}: give a name like Europe/Berlin or UTC") from None
 
 
+def local_name(path: str = LOCALTIME) -> str:
+    """The name of the zone that cron and libc call local, for people; "local time" where only its data are known."""
+    try:
+        with open(path, "rb") as file:
+            if file.read(4) != b"TZif":
+                return "UTC"
+    except OSError:
+        return "UTC"
+    return os.path.realpath(path).partition("/zoneinfo/")[2] or "local time"
+
+
 def _local_zone(path: str) -> "tuple[dt.tzinfo, str]":
-    import os
     from datetime import UTC
 
-    name = os.path.realpath(path).partition("/zoneinfo/")[2]
+    name = local_name(path)
     if name in UTC_NAMES:
         return UTC, name
-    with open(path, "rb") as file:  # before the import, which images without this file are spared
-        from zoneinfo import ZoneInfo
+    from zoneinfo import ZoneInfo
 
-        return ZoneInfo.from_file(file), name or "local time"
+    with open(path, "rb") as file:
+        return ZoneInfo.from_file(file), name
 
 
 def parse_tick(text: str, zone: str = "") -> int:
@@ -251,57 +281,3 @@ def _parse_iso(text: str, zone: str) -> int:
         what = "twice" if first < second else "never"
         raise Refused(f"tick {text!r} comes {what} in {name}, where the clock changes: add the offset from UTC")
     return first
-
-
-def lease_length(next_tick: int | None, voter_now_ms: int, ttl_ms: int | None) -> int:
-    """The length of a lease that is taken or extended now, by the voters' clocks.
-
-    `next_tick` is None for a run without a tick, and for a tick without a schedule.
-    """
-    if ttl_ms is not None:
-        return ttl_ms
-    if next_tick is None:
-        return LEASE_PLAIN
-    return min(max(next_tick * 1000 - LEASE_MARGIN - voter_now_ms, LEASE_MIN), LEASE_MAX)
-
-
-def shortest_lease(next_tick: int | None, ttl_ms: int | None) -> int:
-    """The shortest lease that a run can come to when it is extended: the one that must pass check_lease."""
-    return lease_length(next_tick, (next_tick or 0) * 1000, ttl_ms)
-
-
-def kill_after_default(lease_ms: int) -> int:
-    """The time between SIGTERM and SIGKILL when none was given."""
-    return min(KILL_AFTER, lease_ms // 3)
-
-
-def check_lease(lease_ms: int, kill_after_ms: int | None) -> None:
-    """Refuse a lease that is over an hour, or of which stopping the command takes about half or more.
-
-    It is extended when a third has gone, and a late answer must still find it valid: what remains after drift (1 %)
-    and stopping has to be more than half. `kill_after_ms` is None for the default, which grows with the lease.
-    """
-    if lease_ms > LEASE_MAX:
-        raise Refused(f"--ttl {spell(lease_ms)} is too long: at most {spell(LEASE_MAX)}")
-    if _leaves_half(lease_ms, kill_after_ms):
-        return
-    longer = range(lease_ms // 1000 * 1000 + 1000, LEASE_MAX + 1, 1000)
-    enough = next((length for length in longer if _leaves_half(length, kill_after_ms)), None)
-    shorter = (49 * lease_ms - 1) // 100 - STOP_MARGIN
-    ways = [f"--ttl {spell(enough)}"] if enough else []
-    ways += [f"--kill-after {spell(shorter)}"] if shorter >= 0 else []
-    advice = " or ".join(ways) or f"--ttl {spell(LEASE_PLAIN)} and --kill-after {spell(KILL_AFTER)}"
-    what = "to stop a command in" if kill_after_ms is None else f"for --kill-after {spell(kill_after_ms)}"
-    raise Refused(f"a lease of {spell(lease_ms)} is too short {what}: give {advice}")
-
-
-def _leaves_half(lease_ms: int, kill_after_ms: int | None) -> bool:
-    kill_after = kill_after_default(lease_ms) if kill_after_ms is None else kill_after_ms
-    return 49 * lease_ms > 100 * (kill_after + STOP_MARGIN)  # 0.99 - 0.5 of it, in whole numbers
-
-
-def outage_window(period_s: int | None) -> int:
-    """How long to keep trying while no quorum answers: a tenth of the period; None is a run without ticks."""
-    if period_s is None:
-        return OUTAGE_MIN
-    return min(max(period_s * 100, OUTAGE_MIN), OUTAGE_MAX)

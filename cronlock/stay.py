@@ -3,11 +3,12 @@
 The voters tell when a run has ended; nothing is asked meanwhile, but when a lease should be over, and now and then.
 """
 
+import gc
 import os
 
-from cronlock.lock import record
+from cronlock.lock import terms
+from cronlock.lock.candidate import ANSWER_WAIT, STANDS, UNDER_WAY, sleep
 from cronlock.lock.quorum import quorum
-from cronlock.lock.seats import ANSWER_WAIT, STANDS, UNDER_WAY, sleep
 from cronlock.options import FOREVER, spell
 from cronlock.say import outcome
 from cronlock.system import random_between
@@ -16,8 +17,8 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from typing import Any
 
+    from cronlock.lock.candidate import Voters
     from cronlock.lock.quorum import Verdict
-    from cronlock.lock.seats import Voters
     from cronlock.people.waiting import Waiting
     from cronlock.plan import Plan
     from cronlock.say import Say
@@ -36,6 +37,7 @@ class Stay:
     """One node's patience with those who hold the key before it. `ran_out`: the time that --wait gives is over."""
 
     def __init__(self, plan: "Plan", voters: "Voters", say: "Say") -> None:
+        gc.enable()  # it may wait for months
         self.ran_out = False
         self.takes_over = False  # it was this tick that another node ran
         self._plan = plan
@@ -151,7 +153,7 @@ class OlderLease:
 
     def left(self, answers: "list[dict[str, Any]]", tick: int, now: int) -> int:
         """How many ms to wait until all voters are free of it; 0 when it is none of these, or is being extended."""
-        held = [answer for answer in answers if answer["answer"] == record.HELD]
+        held = [answer for answer in answers if answer["answer"] == terms.HELD]
         newest = max(held, key=lambda answer: (answer["token"], answer["left"]))
         left = int(newest["left"])
         if not 0 < newest["tick"] < tick or left > OLDER_LEASE_MAX:

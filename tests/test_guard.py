@@ -15,8 +15,7 @@ import pytest
 from cronlock.child.command import CannotStartError, Command
 from cronlock.child.guard import NEVER, Guard
 from cronlock.child.terminal import Terminal
-from cronlock.loop import Loop
-from cronlock.system import monotonic
+from cronlock.system import Loop, monotonic
 from tests.commands import about, bearing, cronlock, descendants, environment, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")

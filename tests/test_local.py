@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from cronlock.errors import Refused
 from cronlock.lock.local import LocalVoters, boot_id, state_directory
 from cronlock.lock.quorum import Failure
-from cronlock.lock.record import RETENTION, Copy
-from cronlock.loop import Loop
+from cronlock.lock.record import Copy
+from cronlock.lock.terms import RETENTION
+from cronlock.system import Loop
 from tests.commands import environment, wait_until
 from tests.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
 
@@ -350,7 +351,7 @@ CHILD = """
 import sys, time
 from cronlock.lock.local import LocalVoters
 from cronlock.lock.quorum import Failure
-from cronlock.loop import Loop
+from cronlock.system import Loop
 directory, holder = sys.argv[1:]
 voters = LocalVoters(Loop(), directory, "cronlock", "job")
 voters.find(0)

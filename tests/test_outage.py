@@ -141,7 +141,7 @@ def holder_of(server):
 
 
 def test_a_run_that_is_ended_while_it_commits_waits_until_the_voters_have_let_go(servers, proxy_to):
-    """Who asks right after it must not take it for a run: the commits are on their way, and the releases behind them."""
+    """Who asks right after it must not take it for a run: commits are on their way, and the releases behind them."""
     proxies = [proxy_to(server) for server in servers]
     words = ("run", *where(proxies), "--key", "job", "--schedule", "none", "--")
     cronlock(*words, "true")

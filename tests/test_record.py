@@ -10,13 +10,12 @@ from cronlock.lock.record import (
     CLOCK_LIMIT,
     HISTORY_LENGTH,
     LEASE_MAX,
-    PREPARE_LEASE,
     RESULT,
-    RETENTION,
     YIELD_MAX,
     YIELD_STEP,
     Copy,
 )
+from cronlock.lock.terms import PREPARE_LEASE, RETENTION
 
 NOW = 1_800_000_000_000  # ms
 TICK = NOW // 1000 - 5

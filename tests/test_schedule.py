@@ -17,19 +17,15 @@ from hypothesis import strategies as st
 
 from cronlock.errors import Refused
 from cronlock.options import duration
-from cronlock.schedule import (
+from cronlock.plan import (
     LEASE_MAX,
-    NICKNAMES,
-    SLACK,
-    Schedule,
     check_lease,
     kill_after_default,
     lease_length,
-    load_zone,
     outage_window,
-    parse_tick,
     shortest_lease,
 )
+from cronlock.schedule import NICKNAMES, SLACK, Schedule, load_zone, parse_tick
 
 NEW_YORK = "America/New_York"
 LORD_HOWE = "Australia/Lord_Howe"

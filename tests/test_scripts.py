@@ -1,8 +1,10 @@
 """The script inside Redis does what record.py says, step by step, on each server of this machine."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import redis
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cronlock.lock import record
-from cronlock.lock.record import BLANK_RETENTION, NUMBERS, RETENTION, TEXTS
+from cronlock.lock import record, terms
+from cronlock.lock.record import BLANK_RETENTION, TEXTS, YIELD_MAX
 from cronlock.lock.slots import copies
+from cronlock.lock.terms import NUMBERS, RETENTION
+from cronlock.lock.topology import DIGEST
 from tests.servers import Server
 from tests.side_by_side import (
     HISTORY,
@@ -33,7 +37,7 @@ from tests.side_by_side import (
 SCRIPT = (Path(record.__file__).parent / "scripts" / "record.lua").read_text(encoding="utf-8")
 KEYS = copies("cronlock", "a job", count=1)[0].keys
 EACH_KEYS = copies("cronlock", "a job", "web-1", count=1)[0].keys
-MAIN = 3
+LINE, MAIN = 3, 4
 MISSING, FOR_GOOD = -2, -1  # a key's time to live
 
 LOGIN = {"username": "cron", "password": "secret"}
@@ -112,9 +116,14 @@ class Stored:
 
     def put(self, part: int, values: Fields) -> None:
         self.plain.hset(self.keys[part], mapping={encoded(name): encoded(value) for name, value in values.items()})
+        if part == NODES:
+            for name, value in values.items():
+                kind, _, node = name.partition(":")
+                if kind in ("seen", "last"):  # what the script does with the line when it writes these
+                    self.plain.zadd(self.keys[LINE], {encoded(node): value if kind == "last" else 0}, nx=kind == "seen")
 
     def forget(self, parts: set[int]) -> None:
-        self.plain.delete(*[self.keys[part] for part in parts])
+        self.plain.delete(*[self.keys[part] for part in parts | ({LINE} if NODES in parts else set())])
 
 
 # -- the same steps on both --------------------------------------------------------------------------------------------
@@ -211,7 +220,7 @@ def test_a_tick_that_is_missed_and_runs_after_all_counts_the_same_on_both_sides(
 def test_a_node_that_is_gone_is_forgotten_on_both_sides(server: Server) -> None:
     """With its counts, by the finish of another one; a colon ends the count's name, not the node's."""
     both = OnServer(server)
-    both.put(NODES, {f"{word}:{name}": 5 for word in ("held", "last") for name in ("gone:1", "web-1")})
+    both.put(NODES, {"held:gone:1": 5, "last:gone:1": 5, "held:web-1": 5, "last:web-1": TICKS})
     both.be_gone("seen", "gone:1", 10)
     both.play("h1", {})
     assert not any(name.endswith(":gone:1") for name in both.pure.nodes)
@@ -298,7 +307,7 @@ def test_a_held_answer_does_not_shorten_what_a_rare_schedule_keeps(server: Serve
     stored.call("pause", {"node": "a", "until": -1, "reason": "", "retention": years})
     stored.call("finish", FINISH)
     assert candidate(stored, holder="h2")["answer"] == "paused"
-    assert [stored.plain.pttl(key) for key in KEYS] == [-1, -1, -1]
+    assert [stored.plain.pttl(key) for key in KEYS] == [-1, -1, -1, -1]
 
 
 def test_without_the_right_to_info_there_is_no_stamp(server: Server) -> None:
@@ -388,4 +397,43 @@ def test_the_constants_of_both_sides_are_the_same() -> None:
         if names.isupper() and values.replace(", ", "").isdigit():
             numbers |= zip(names.split(", "), json.loads(f"[{values}]"), strict=True)
     assert len(numbers) == 7
-    assert numbers == {name: getattr(record, name) for name in numbers}
+    assert numbers == {name: getattr(terms, name, None) or getattr(record, name) for name in numbers}
+
+
+def test_the_script_is_called_by_its_own_name() -> None:
+    """EVALSHA: a run reads the file only where a server does not know it yet."""
+    assert hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest().encode() == DIGEST
+
+
+def test_a_long_list_of_nodes_is_swept_a_part_at_a_time(server: Server) -> None:
+    """A finish looks at some hundred fields, however many there are; those that have gone go by and by."""
+    stored = Stored(server)
+    long_ago, nodes = stored.now() // 1000 - RETENTION // 1000 - 10, 1_000
+    stored.put(NODES, {f"{kind}:n{number}": long_ago for kind in ("seen", "last", "ran") for number in range(nodes)})
+    before, lengths = server.redis.info("commandstats"), [3 * nodes]
+    for number in range(3):
+        candidate(stored, tick=2**31 + 1 + number)
+        stored.call("commit", run_of(stored, run_tick=2**31 + 1 + number, tick=2**31 + 1 + number))
+        stored.call("finish", FINISH)
+        lengths.append(stored.plain.hlen(KEYS[NODES]))
+    assert all(now < then for then, now in pairwise(lengths))
+    assert stored.plain.zcard(KEYS[LINE]) < nodes
+    after = server.redis.info("commandstats")
+    calls = {name: int(row["calls"]) - int(before.get(name, {"calls": 0})["calls"]) for name, row in after.items()}
+    assert calls.get("cmdstat_hgetall", 0) <= 3 * 3, "the record's, three calls a run"
+    assert calls["cmdstat_hdel"] <= 3 * 100
+
+
+def test_who_asks_looks_at_the_head_of_the_line_only(server: Server) -> None:
+    """A thousand nodes may be in front, and a thousand that have gone: five are enough to be polite to."""
+    stored = Stored(server)
+    stored.put(NODES, {f"seen:n{number}": 2**31 for number in range(1_000)} | {"last:a": TICKS})
+    stored.put(RECORD, {"token": 1, "tick2": 2**31})
+    stored.put(NODES, {f"seen:gone{number}": 5 for number in range(1_000)})
+    for _ in range(2):
+        before = server.redis.info("commandstats").get("cmdstat_hget", {"calls": 0})["calls"]
+        answer = candidate(stored, fair=1, tick=2**31 + 1)
+        assert (answer["answer"], answer["wait"]) == ("yield", YIELD_MAX)
+        asked = server.redis.info("commandstats")["cmdstat_hget"]["calls"] - before
+    assert asked < 15
+    assert stored.plain.zscore(KEYS[LINE], "gone1") is None

@@ -22,7 +22,7 @@ BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not blank(answer) for answer in oks)
 LATE_OKS_JOIN = ("lock/holder.py", "self._begun or self._clock() < self._prepared_until:", "True:")
 SAME_HOLDER_AGAIN = ("lock/candidate.py", "seat.holder = random_id()", "pass")
 DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
-ANOTHER_SERVERS_ACK = ("lock/holder.py", "== record.OK and _same_server(seat, reply):", "== record.OK:")
+ANOTHER_SERVERS_ACK = ("lock/holder.py", "== terms.OK and _same_server(seat, reply):", "== terms.OK:")
 RESTARTED_KNOW_NOTHING = (
     "lock/quorum.py",
     """ticks and all(not answer["token"] and""",

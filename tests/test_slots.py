@@ -81,7 +81,7 @@ def test_the_tag_of_a_slot_is_the_first_one_in_the_order_of_the_letters() -> Non
 def test_names_never_change(key: str, node: str, names: dict[int, str]) -> None:
     """Nodes of two versions that named them differently would never meet."""
     assert {copy.slot: copy.keys[0].decode() for copy in copies("cronlock", key, node)} == names
-    parts = ("each-nodes", f"each-history:{node}", "record") if node else ("nodes", "history")
+    parts = ("each-nodes", f"each-history:{node}", "line", "record") if node else ("nodes", "history", "line")
     for copy, name in zip(copies("cronlock", key, node), names.values(), strict=True):
         front = name.partition("}:")[0] + "}:"
         assert [keys.decode() for keys in copy.keys[1:]] == [f"{front}{part}:{key}" for part in parts]

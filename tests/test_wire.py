@@ -12,9 +12,10 @@ import pytest
 
 from cronlock.lock.address import Address
 from cronlock.lock.quorum import Failure
+from cronlock.lock.resolver import Resolution
 from cronlock.lock.topology import RedisVoters
-from cronlock.lock.wire import Connection, Resolution, pack
-from cronlock.loop import Loop
+from cronlock.lock.wire import Connection, pack
+from cronlock.system import Loop
 from tests.commands import cronlock, descendants, environment
 
 PIECE = 7  # bytes: smaller than any reply
@@ -153,7 +154,7 @@ def test_without_a_file_descriptor_a_look_up_fails_as_a_request():
 import resource, os
 from cronlock.lock.address import Address
 from cronlock.lock.wire import Connection
-from cronlock.loop import Loop
+from cronlock.system import Loop
 connection, got = Connection(Loop(), Address("localhost", 1)), []
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, 4096))
 connection.send([b"X"], got.append)

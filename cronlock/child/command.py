@@ -1,10 +1,8 @@
 """The command: started as argv in the guard's process group, waited for, stopped and continued with its job."""
 
-import errno
 import os
 import select
 
-from cronlock.child.terminal import ASKING
 from cronlock.system import CHILDREN, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -15,9 +13,11 @@ if TYPE_CHECKING:
     from cronlock.child.terminal import Terminal
 
 SHELL = b"/bin/sh"
-PASSED_OVER = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)  # by execvp(3) along PATH
 STOPPED_EARLY = 50  # ms after which it is asked whether a process that should execute the command was stopped
 CANNOT_EXECUTE, NOT_FOUND = 126, 127  # as the shell and env(1)
+ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # what stops a group that wants the foreground and has it not
+TERMINAL = "/dev/tty"
+NO_SUCH_FILE = 2  # ENOENT, without importing errno: what comes of an empty name
 SIGNALLED = 128  # plus the number of the signal
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs; the command gets the default back
 
@@ -26,8 +26,36 @@ class CannotStartError(Exception):
     """The command was not found or can't be executed; `status` is what a shell would exit with."""
 
     def __init__(self, name: str, number: int) -> None:
+        import errno
+
         super().__init__(f"{name or repr(name)}: {os.strerror(number).lower()}")
         self.status = NOT_FOUND if number == errno.ENOENT else CANNOT_EXECUTE
+
+
+class NoTerminal:
+    """Where cron starts a command: there is no foreground to lend."""
+
+    there = False
+
+    def lend(self, _group: int, asked: bool = False) -> bool:
+        return False
+
+    def take_back(self, sane: bool = False) -> bool:
+        return False
+
+    def stop_with(self, _number: int) -> bool:
+        return False
+
+
+def controlling_terminal() -> "Terminal | NoTerminal":
+    """The terminal of this process."""
+    try:
+        os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return NoTerminal()
+    from cronlock.child.terminal import Terminal
+
+    return Terminal()
 
 
 class Command:
@@ -42,7 +70,7 @@ class Command:
         env: "Mapping[bytes, bytes]",
         mask: "Iterable[int]",
         guard: "Guard",
-        terminal: "Terminal",
+        terminal: "Terminal | NoTerminal",
     ) -> None:
         self.stopped_by = 0  # the signal, until `stop_with_it` has dealt with it
         self.told_to_stop = False  # by a SIGTSTP through this process
@@ -163,7 +191,7 @@ def _become(
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             error = _execute([os.fsencode(word) for word in argv], env)
         except OSError as problem:
-            error = problem.errno or errno.EPERM
+            error = problem.errno or CANNOT_EXECUTE
         os.write(write, error.to_bytes(4, "big"))
     finally:
         os._exit(NOT_FOUND)
@@ -177,20 +205,22 @@ def _execute(argv: list[bytes], env: "Mapping[bytes, bytes]") -> int:
     for folder in folders if name else ():
         path = os.path.join(folder, name)
         number = _try(path, argv, env)
+        import errno  # after a first failure: an import costs a forked process more than another one
+
         if number == errno.ENOEXEC:
             number = _try(SHELL, [SHELL, path, *argv[1:]], env)
         if number == errno.EACCES:
             denied = number
-        elif number not in PASSED_OVER:
+        elif number not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT):
             return number
-    return denied or number or errno.ENOENT
+    return denied or number or NO_SUCH_FILE
 
 
 def _try(path: bytes, argv: list[bytes], env: "Mapping[bytes, bytes]") -> int:
     try:
         os.execve(path, argv, env)
     except OSError as error:
-        return error.errno or errno.ENOENT
+        return error.errno or CANNOT_EXECUTE
 
 
 def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[bytes, bytes]:

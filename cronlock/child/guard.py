@@ -10,14 +10,13 @@ import select
 import time
 
 from cronlock.child.group import Group
-from cronlock.loop import POLL_MAX
-from cronlock.system import CHILDREN, signal
+from cronlock.system import CHILDREN, POLL_MAX, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.loop import Loop
+    from cronlock.system import Loop
 
     Order = tuple[int, int, int]  # begin_at, kill_at, the command's pid
 
@@ -165,6 +164,7 @@ class Guard:
             os.setpgid(pid, group or pid)
         except OSError:
             pass
+        gc.enable()  # it was off for a quick start (__main__.py); what runs for months must not leave cycles behind
         CHILDREN.add(pid)
         self._pid, self._pipe = pid, write
         self._told = (self.begin_at, self._kill_at, self.group.command)

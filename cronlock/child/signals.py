@@ -2,14 +2,13 @@
 
 import os
 
-from cronlock.loop import READ
-from cronlock.system import CHILDREN, signal
+from cronlock.system import CHILDREN, READ, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.loop import Loop
+    from cronlock.system import Loop
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -82,3 +81,7 @@ def _reap_others() -> None:
 
 def _nothing(_number: int, _frame: object) -> None:
     """The number comes through the pipe."""
+
+
+def ignore(_number: int) -> None:
+    """A receiver of signals that come when all is decided."""

@@ -10,7 +10,6 @@ from cronlock.system import signal
 
 PATH = "/dev/tty"
 STDIN, STDOUT = 0, 1  # both are terminals where a person started the command for its own sake, not inside a pipe
-ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # what stops a group that wants the foreground and has it not
 
 
 class Terminal:

@@ -5,8 +5,8 @@ In RESP2 a subscribed connection can't call scripts, so these are others than th
 
 import hiredis
 
+from cronlock.lock.candidate import STANDS, UNDER_WAY
 from cronlock.lock.quorum import Failure
-from cronlock.lock.seats import STANDS, UNDER_WAY
 from cronlock.lock.wire import Connection
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.lock.address import Address
-    from cronlock.loop import Loop
+    from cronlock.system import Loop
 
 REFUSED = "refused"  # without the right to it: not asked for again
 

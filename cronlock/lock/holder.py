@@ -1,6 +1,6 @@
 """commit, extend and finish: the run, from the won prepare until its end is known to a quorum."""
 
-from cronlock.lock import record
+from cronlock.lock import terms
 from cronlock.lock.quorum import (
     AGAIN,
     UNKNOWN,
@@ -19,8 +19,7 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.lock.candidate import Candidate
-    from cronlock.lock.seats import Fields, Reply, Request, Seat, Seats
+    from cronlock.lock.candidate import Candidate, Fields, Reply, Request, Seat, Seats
 
 NOT_AFTER = 2_000  # ms: a server that was stopped must not execute what nobody waits for any more
 RETRY_MIN, RETRY_MAX = 1_000, 30_000  # ms between two tries at a voter that failed: a tenth of the lease
@@ -95,13 +94,16 @@ class Holder:
 
     # -- commit ----------------------------------------------------------------------------------------------------
 
-    def commit(self, until: int) -> str:
+    def commit(self, until: int, meanwhile: "Callable[[], None]" = lambda: None) -> str:
         """WON once a quorum of leases is good; AGAIN when too many voters refuse for this ever to become a run;
         UNKNOWN when neither is known by `until`. Nothing of the last two stays.
+
+        `meanwhile` is something short, done while the voters write.
         """
         for seat in self._seats.all:
             if seat.prepared:
                 self._commit(seat)
+        meanwhile()
         while True:
             now = self._clock()
             if self.stop_at > now:
@@ -145,9 +147,9 @@ class Holder:
         seat.due = self._clock() + COMMIT_RETRY
         if seat.request:  # it was sent again since
             return
-        if isinstance(reply, Failure) or reply["answer"] == record.EXPIRED:
+        if isinstance(reply, Failure) or reply["answer"] == terms.EXPIRED:
             return
-        if reply["answer"] == record.OK and _same_server(seat, reply):
+        if reply["answer"] == terms.OK and _same_server(seat, reply):
             self._good(seat, request)
         else:
             seat.prepared = False
@@ -201,13 +203,13 @@ class Holder:
             if not self._seats.ending:
                 self._voters.refresh()
             return
-        if reply["answer"] == record.OK:
+        if reply["answer"] == terms.OK:
             self._good(seat, request)
-        elif reply["answer"] == record.EXPIRED:  # its clock is known now
+        elif reply["answer"] == terms.EXPIRED:  # its clock is known now
             seat.due = self._clock() + COMMIT_RETRY
         else:
             seat.committed = False
-            seat.lost = reply["answer"] in (record.NEWER, record.SETTINGS)
+            seat.lost = reply["answer"] in (terms.NEWER, terms.SETTINGS)
 
     def release(self) -> None:
         """Take the commit back: nothing was started."""
@@ -264,7 +266,7 @@ def _same_server(seat: "Seat", reply: "Fields") -> bool:
 
 def _may_say_ok(reply: "Reply | None") -> bool:
     """Whether what kept a voter from saying ok passes."""
-    return isinstance(reply, Failure) or (reply is not None and reply["answer"] in (record.BUSY, record.YIELD))
+    return isinstance(reply, Failure) or (reply is not None and reply["answer"] in (terms.BUSY, terms.YIELD))
 
 
 class Ending:
@@ -290,7 +292,7 @@ class Ending:
             return
         self.answered.add(seat.voter)
         self.texts.pop(seat.voter, None)
-        self.heard += reply["answer"] == record.OK
+        self.heard += reply["answer"] == terms.OK
 
     def lacks(self, voter: int) -> bool:
         """Whether this voter is to be told, or told again."""

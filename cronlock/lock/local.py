@@ -7,9 +7,9 @@ import os
 import time
 
 from cronlock.errors import Refused
-from cronlock.lock import person, record
+from cronlock.lock import person, record, terms
+from cronlock.lock.candidate import STANDS
 from cronlock.lock.quorum import Failure
-from cronlock.lock.seats import STANDS
 from cronlock.lock.slots import MAIN
 from cronlock.system import monotonic, sha1
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from cronlock.loop import Loop
+    from cronlock.system import Loop
 
     Fields = dict[str, Any]
     Answered = Callable[[Fields | Failure], None]
@@ -68,6 +68,9 @@ class LocalVoters:
 
     def label(self, _voter: int) -> str:
         return self._path
+
+    def greet(self) -> None:
+        """A file needs none."""
 
     def find(self, _until: int) -> "Failure | None":
         """Make the directory; raises Refused when that can't be done."""
@@ -152,7 +155,7 @@ class LocalVoters:
         self._rung = rung
 
     def listening(self, state: str) -> int:
-        """How many voters' subscriptions are in this state (seats.py)."""
+        """How many voters' subscriptions are in this state (candidate.py)."""
         return int(state == STANDS and self._rung is not None)
 
     def step(self, timeout: int) -> None:
@@ -207,7 +210,7 @@ def file_name(name: str, key: str) -> str:
 def _whole(copy: record.Copy) -> bool:
     """Whether everything is of its type: what a hand or a broken disk changed is JSON all the same."""
     return (
-        all(isinstance(value, int if name in record.NUMBERS else str) for name, value in copy.record.items())
+        all(isinstance(value, int if name in terms.NUMBERS else str) for name, value in copy.record.items())
         and isinstance(copy.expires, int)
         and all(isinstance(value, str if name.startswith(record.TEXTS) else int) for name, value in copy.nodes.items())
         and all(isinstance(line, str) for line in copy.history)

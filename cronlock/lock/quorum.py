@@ -6,7 +6,7 @@ that forgot, or that may have gone back to older data, does not outvote those th
 by a quorum that speaks of a committed record, or by one voter that has heard the end of this very tick's run.
 """
 
-from cronlock.lock import record
+from cronlock.lock import terms
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Reply: TypeAlias = "Fields | Failure | None"
 
 WON, AGAIN, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
-QUIET = (record.HELD, record.DONE, record.PAUSED)
+QUIET = (terms.HELD, terms.DONE, terms.PAUSED)
 SHOWN = 3  # failures named in a message: more do not make it clearer
 DRIFT_PERCENT, DRIFT_MS = 1, 2  # the Redlock page's allowance for clocks that do not run at quite the same rate
 
@@ -80,11 +80,11 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> i
     """
     answers = [reply for reply in replies if isinstance(reply, dict)]
     valid = [reply for reply, good in zip(replies, fresh, strict=True) if isinstance(reply, dict) and good]
-    oks = [answer for answer in valid if answer["answer"] == record.OK]
+    oks = [answer for answer in valid if answer["answer"] == terms.OK]
     remembering = sum(not blank(answer) for answer in oks)
     if len(oks) == len(replies):
         return len(oks)
-    nothing_known = (record.OK, record.BUSY, record.CLOCK)
+    nothing_known = (terms.OK, terms.BUSY, terms.CLOCK)
     if not ticks and all(not answer["token"] and answer["answer"] in nothing_known for answer in answers):
         return len(oks)
     return remembering
@@ -96,17 +96,17 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     for answer in answers:
-        if answer["answer"] == record.SETTINGS:
-            return Verdict(REFUSED, answer, record.SETTINGS)
+        if answer["answer"] == terms.SETTINGS:
+            return Verdict(REFUSED, answer, terms.SETTINGS)
     final = [failure for failure in failures if failure.final]
     if len(replies) - len(final) < enough:
         return Verdict(REFUSED, text=final[0].text)
     ended = next((answer for answer in answers if _has_ended(answer, tick)), None)
     if ended:
-        return Verdict(record.DONE, ended)
+        return Verdict(terms.DONE, ended)
     if votes(replies, fresh, bool(tick)) >= enough:
         return Verdict(WON)
-    for kind, speaks in ((record.CLOCK, REFUSED), (record.PAUSED, record.PAUSED), (record.LATE, record.LATE)):
+    for kind, speaks in ((terms.CLOCK, REFUSED), (terms.PAUSED, terms.PAUSED), (terms.LATE, terms.LATE)):
         same = [answer for answer in answers if answer["answer"] == kind]
         if len(same) >= enough:
             return Verdict(speaks, same[0], kind)
@@ -132,12 +132,12 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
     for answer in answers:
         if answer["answer"] in QUIET:
             return Verdict(answer["answer"], answer)
-    clocks = [answer for answer in answers if answer["answer"] == record.CLOCK]
+    clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
     if clocks:
-        return Verdict(REFUSED, clocks[0], record.CLOCK)
-    others = [answer for answer in answers if answer["answer"] != record.OK]
+        return Verdict(REFUSED, clocks[0], terms.CLOCK)
+    others = [answer for answer in answers if answer["answer"] != terms.OK]
     if others:
-        return Verdict(record.BUSY, others[0])
+        return Verdict(terms.BUSY, others[0])
     return Verdict(WON) if len(answers) >= quorum(len(replies)) else undecided(replies)
 
 
@@ -148,9 +148,9 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     wait = max((answer["wait"] for answer in answers), default=0)
     text = "; ".join(dict.fromkeys(failure.text for failure in failures[:SHOWN]))
     enough = quorum(len(replies))
-    forgot = sum(answer["answer"] == record.OK and blank(answer) for answer in answers)
-    split = any(answer["answer"] in (record.BUSY, record.YIELD) for answer in answers)
-    if forgot and not split and sum(answer["answer"] == record.OK for answer in answers) >= enough:
+    forgot = sum(answer["answer"] == terms.OK and blank(answer) for answer in answers)
+    split = any(answer["answer"] in (terms.BUSY, terms.YIELD) for answer in answers)
+    if forgot and not split and sum(answer["answer"] == terms.OK for answer in answers) >= enough:
         final = [failure for failure in failures if failure.final]
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} (a first tick needs all {len(replies)} voters)")
@@ -163,22 +163,20 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
 
 def _sends_home(answer: "Fields") -> bool:
     """Held, done or paused, said of a committed record."""
-    if answer["answer"] == record.HELD:
+    if answer["answer"] == terms.HELD:
         return not blank(answer)
     return answer["answer"] in QUIET
 
 
 def _has_ended(answer: "Fields", tick: int) -> bool:
     """Whether one voter has heard that this tick's run ended well: nobody takes it over, whatever the others missed."""
-    return bool(answer["answer"] == record.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
+    return bool(answer["answer"] == terms.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
 
 
 def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
     """Whether an ok was said for a tick that another run had begun: who has not answered yet may know of its end."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
-    return any(
-        answer["answer"] == record.OK and answer["tick"] == tick != 0 and answer["attempt"] for answer in answers
-    )
+    return any(answer["answer"] == terms.OK and answer["tick"] == tick != 0 and answer["attempt"] for answer in answers)
 
 
 def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
@@ -193,7 +191,7 @@ def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
 
 def _loudest(answers: "list[Fields]") -> "Fields":
     """Of answers that differ the newest: held before done where one copy has heard the end and another has not yet."""
-    return max(answers, key=lambda answer: (answer["token"], answer["answer"] == record.HELD))
+    return max(answers, key=lambda answer: (answer["token"], answer["answer"] == terms.HELD))
 
 
 def median_time(answers: "Sequence[Fields]") -> int:

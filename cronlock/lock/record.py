@@ -23,6 +23,22 @@ newest first.
 With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
 """
 
+from cronlock.lock.terms import (
+    BUSY,
+    CLOCK,
+    DONE,
+    EXPIRED,
+    HELD,
+    LATE,
+    NEWER,
+    NUMBERS,
+    OK,
+    OTHER,
+    PAUSED,
+    SETTINGS,
+    YIELD,
+)
+
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +47,6 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
     Operation = Callable[["Copy", Fields, int, int, str], Fields]
 
-PREPARE_LEASE = 2_000  # ms: long enough for two round trips, short enough that a dead candidate blocks nobody for long
 LEASE_MAX = 3_600_000  # ms: a lease further away than this comes from a clock that was set back, and is over
 CLOCK_LIMIT = 60_000  # ms between a node and a voter: beyond it ticks can't be told apart any more
 YIELD_STEP = (
@@ -39,18 +54,8 @@ YIELD_STEP = (
 )
 YIELD_MAX = 5_000  # ms: politeness must not make a run late
 BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
-RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease
 HISTORY_LENGTH = 100
 
-OK, BUSY, HELD, DONE, PAUSED, LATE, YIELD = "ok", "busy", "held", "done", "paused", "late", "yield"
-OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and finish are not done
-SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
-
-NUMBERS = frozenset(
-    "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"
-    " paused_until not_after late_at over_at attempts again fair counts retention time now left reborn wait"
-    " until".split()
-)
 WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
     "holder lease token tick state attempt settings node pid start run_tick run_attempt command schedule zone next"
 ).split()
@@ -115,7 +120,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
         _note_seen(copy, ask, time)
         answer = _judge(copy, ask, now, time)
     wait = 0
-    if answer == OK and ask["fair"]:
+    if answer == OK and ask["fair"] and copy.main is None:  # where a node is alone there is no line
         wait = _wait_in_line(copy, ask)
         if wait:
             answer = YIELD
@@ -277,12 +282,11 @@ def _keep_result(copy: Copy) -> None:
 
 
 def _drop_gone_nodes(copy: Copy, retention: int, time: int) -> None:
-    """Forget who has not asked for so long: names of pods come and go."""
+    """Forget who has not asked or run for so long: names of pods come and go."""
     heard: dict[str, int] = {}
     for name, value in copy.nodes.items():
         kind, _, node = name.partition(":")
-        if kind in ("seen", "asked"):
-            heard[node] = max(heard.get(node, 0), value)
+        heard[node] = max(heard.get(node, 0), value if kind in ("seen", "asked", "last") else 0)
     gone = {node for node, at in heard.items() if at * 1000 + retention < time}
     copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
 

@@ -5,8 +5,6 @@ On a Redis Cluster copy i lies at slot (h(key) + OFFSETS[i]) mod 16384, so that 
 different views still meet.
 """
 
-from binascii import crc_hqx  # CRC16/XMODEM, the one that the Redis Cluster specification names
-
 SLOTS = 16384
 COPIES = 7
 # Uneven: steps of a seventh are the ranges of 7 equal masters, and `redis-cli --cluster rebalance` gives the lowest
@@ -14,12 +12,13 @@ COPIES = 7
 OFFSETS = (0, 1934, 4973, 7359, 8847, 11234, 14060)
 MAIN = "record"  # what stands before the key in the name of its main record
 LETTERS = b"@ABCDEFGHIJKLMNO"  # four of them reach every slot
+CRC = range(0, 16 * 0x1021, 0x1021)  # of half a byte; binascii has the same, and costs an import
 
 
 class Names:
     """The Redis keys of one copy, sharing a hash tag, and their slot.
 
-    Record, nodes, history; with --each the key's main record as well.
+    Record, nodes, history, line; with --each the key's main record as well.
     """
 
     __slots__ = ("keys", "slot")
@@ -36,18 +35,30 @@ def slot_of(name: bytes) -> int:
         end = name.find(b"}", start + 1)
         if end > start + 1:
             name = name[start + 1 : end]
-    return crc_hqx(name, 0) % SLOTS
+    return crc16(name) % SLOTS
+
+
+def crc16(data: bytes) -> int:
+    """CRC16/XMODEM, the one that the Redis Cluster specification names."""
+    crc = 0
+    for byte in data:
+        crc = crc << 4 & 0xFFFF ^ CRC[crc >> 12 ^ byte >> 4]
+        crc = crc << 4 & 0xFFFF ^ CRC[crc >> 12 ^ byte & 15]
+    return crc
 
 
 class Tags:
-    """Finds the hash tag of a slot by meeting in the middle: crc(abcd) = crc(ab00) ^ crc(cd)."""
+    """Finds the hash tag of a slot by meeting in the middle: crc(abcd) = crc(ab00) ^ crc(cd), and crc(a0) ^ crc(0b)."""
 
     def __init__(self) -> None:
         pairs = [bytes((a, b)) for a in LETTERS for b in LETTERS]
-        self.heads = [(pair, crc_hqx(pair + b"\0\0", 0) % SLOTS) for pair in pairs]
+        first, second, third, fourth = (
+            [crc16(bytes((letter,)) + bytes(behind)) % SLOTS for letter in LETTERS] for behind in (3, 2, 1, 0)
+        )
+        self.heads = list(zip(pairs, [a ^ b for a in first for b in second], strict=True))
         self.tails: dict[int, bytes] = {}
-        for pair in pairs:
-            self.tails.setdefault(crc_hqx(pair, 0) % SLOTS, pair)
+        for pair, crc in zip(pairs, [a ^ b for a in third for b in fourth], strict=True):
+            self.tails.setdefault(crc, pair)
 
     def of(self, slot: int) -> bytes:
         """The first tag in the order of the letters whose slot this is."""
@@ -62,7 +73,8 @@ def copies(prefix: str, key: str, node: str = "", count: int = COPIES) -> list[N
     """The names of the first `count` copies of a key; of its each-record on `node` when a node is given."""
     text = key.encode("utf-8", "surrogateescape")
     tags, first = Tags(), slot_of(text)
-    once, each = (MAIN, "nodes", "history"), (f"each:{node}", "each-nodes", f"each-history:{node}", MAIN)
+    once = (MAIN, "nodes", "history", "line")
+    each = (f"each:{node}", "each-nodes", f"each-history:{node}", "line", MAIN)
     names = []
     for i in range(count):
         slot = (first + OFFSETS[i]) % SLOTS

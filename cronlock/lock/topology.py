@@ -5,11 +5,11 @@ import os
 import hiredis
 
 from cronlock.errors import Refused
-from cronlock.lock import record
+from cronlock.lock import terms
 from cronlock.lock.quorum import Failure
 from cronlock.lock.slots import COPIES, copies
 from cronlock.lock.wire import Connection, refused_by_server
-from cronlock.system import boottime, sha1
+from cronlock.system import boottime
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cronlock.lock.ears import Ears
     from cronlock.lock.slots import Names
     from cronlock.lock.wire import Done
-    from cronlock.loop import Loop
+    from cronlock.system import Loop
 
     Fields = dict[str, Any]
     Answered = Callable[[Fields | Failure], None]
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 PROTOCOL = "1"  # nodes that speak another one must not share a key
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
 SCRIPT = "scripts/record.lua"
+DIGEST = b"ec26a282c4e093be9f5c2600528b803be2b89ca9"  # its SHA-1; the file is read for servers that lack it
+
+
+def _script() -> bytes:
+    with open(os.path.join(os.path.dirname(__file__), SCRIPT), "rb") as file:
+        return file.read()
 
 
 def encoded(value: object) -> bytes:
@@ -38,7 +44,7 @@ def decoded(reply: "Any") -> "Fields":
     """A script's flat reply as fields."""
     texts = [item.decode("utf-8", "surrogateescape") for item in reply]
     pairs = zip(texts[::2], texts[1::2], strict=True)
-    return {name: int(value) if name in record.NUMBERS else value for name, value in pairs}
+    return {name: int(value) if name in terms.NUMBERS else value for name, value in pairs}
 
 
 class Call:
@@ -57,9 +63,10 @@ class Call:
 class Hearing:
     """What the servers said when asked what they are: one good answer decides."""
 
-    __slots__ = ("decided", "failures")
+    __slots__ = ("asked", "decided", "failures")
 
-    def __init__(self) -> None:
+    def __init__(self, asked: int) -> None:
+        self.asked = asked
         self.decided = False
         self.failures: list[Failure] = []
 
@@ -85,9 +92,7 @@ class RedisVoters:
         self._cluster = False
         self._lost = -1  # connections, when it was asked last
         self._ears: Ears | None = None
-        with open(os.path.join(os.path.dirname(__file__), SCRIPT), "rb") as file:
-            self._script = file.read()
-        self._digest = sha1(self._script).encode()
+        self._hearing: Hearing | None = None
 
     @property
     def count(self) -> int:
@@ -113,6 +118,11 @@ class RedisVoters:
         where = place.address.label if place else "no master"
         return f"copy {voter} at {where}" if self._cluster else where
 
+    def greet(self) -> None:
+        """Begin with what `find` asks: it is answered while there is something else to do."""
+        self._hearing = self._hear()
+        self._loop.step(0)
+
     def find(self, until: int) -> "Failure | None":
         """Learn whether this is a cluster and who has which slots, by `until`; the Failure when nobody told.
 
@@ -121,18 +131,22 @@ class RedisVoters:
         """
         if self._places and (not self._cluster or (self._losses() == self._lost and None not in self._places)):
             return None
-        hearing = Hearing()
-        asked = list(self._pool.values())
-        for connection in asked:
-            connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
-        while not hearing.decided and len(hearing.failures) < len(asked) and self.clock() < until:
+        hearing, self._hearing = self._hearing or self._hear(), None
+        while not hearing.decided and len(hearing.failures) < hearing.asked and self.clock() < until:
             self.step(until - self.clock())
         if hearing.decided:
             self._lost = self._losses()
             return None
         passing = [failure for failure in hearing.failures if not failure.final]
-        silent = [Failure(f"{asked[0].address.label}: no answer")]
-        return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
+        silent = [Failure(f"{self._seeds[0].address.label}: no answer")]
+        return (passing or hearing.failures if len(hearing.failures) == hearing.asked else passing or silent)[0]
+
+    def _hear(self) -> Hearing:
+        asked = list(self._pool.values())
+        hearing = Hearing(len(asked))
+        for connection in asked:
+            connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
+        return hearing
 
     def _losses(self) -> int:
         return sum(connection.failures for connection in self._pool.values())
@@ -205,11 +219,11 @@ class RedisVoters:
         if place is None:
             answered(Failure(f"{self.label(voter)}: no master has its slot"))
         else:
-            self._send(place, call, self._digest)
+            self._send(place, call, DIGEST)
         return call
 
     def _send(self, place: Connection, call: Call, script: bytes) -> None:
-        how = b"EVALSHA" if script is self._digest else b"EVAL"
+        how = b"EVALSHA" if script is DIGEST else b"EVAL"
         keys = self._names[call.voter].keys
         place.send(
             [how, script, b"%d" % len(keys), *keys, *call.words],
@@ -239,7 +253,7 @@ class RedisVoters:
         if call.redirects > REDIRECTS or call.void:
             return False
         if code == "NOSCRIPT":
-            self._send(place, call, self._script)
+            self._send(place, call, _script())
             return True
         if code not in ("MOVED", "ASK") or not self._cluster:
             return False
@@ -251,7 +265,7 @@ class RedisVoters:
             target.send([b"ASKING"], lambda _: None)
         else:
             self._places[call.voter] = target
-        self._send(target, call, self._script if code == "ASK" else self._digest)
+        self._send(target, call, _script() if code == "ASK" else DIGEST)
         return True
 
     def listen(self, rung: "Callable[[int, int], None]") -> None:
@@ -264,7 +278,7 @@ class RedisVoters:
         )
 
     def listening(self, state: str) -> int:
-        """How many voters' subscriptions are in this state (seats.py)."""
+        """How many voters' subscriptions are in this state (candidate.py)."""
         return self._ears.count(state) if self._ears else 0
 
     def refresh(self) -> None:
@@ -272,7 +286,7 @@ class RedisVoters:
         if self._cluster:
             for connection in list(self._pool.values()):
                 if connection.idle:
-                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing()))
+                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing(1)))
 
     def failures(self, voter: int) -> int:
         """How often the connection to this voter was lost: another number than before means that it may be another."""

@@ -1,13 +1,11 @@
 """RESP over non-blocking sockets: requests go out in order, answers come back to whoever asked, nobody waits here."""
 
-import errno
 import os
 
 import hiredis
 
 from cronlock.lock.quorum import Failure
-from cronlock.loop import READ, WRITE
-from cronlock.system import CHILDREN, boottime, signal, socket
+from cronlock.system import READ, WRITE, boottime, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -15,13 +13,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.lock.address import Address
-    from cronlock.loop import Loop
+    from cronlock.lock.resolver import Resolution
+    from cronlock.system import Loop
 
     Place = tuple[int, Any]  # address family, and what connect(2) takes
     Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
     Heard = Callable[[bytes, bytes], None]  # gets channel and payload of a message
 
-CHUNK = 65_536
+CHUNK = 16_384  # bytes that are read at once: some answers of the script; Python clears no memory for less
 SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
@@ -132,6 +131,8 @@ class Connection:
             self._connect()
         elif not self._resolution:  # one that takes longer than a request may last goes on for the next request
             try:
+                from cronlock.lock.resolver import Resolution
+
                 self._resolution = Resolution(self._loop, self.address, self._resolved)
             except OSError as error:  # no process or no file descriptor to be had
                 self.fail((error.strerror or str(error)).lower())
@@ -191,7 +192,7 @@ class Connection:
         except BlockingIOError:
             pass
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ECONNRESET):  # then reading tells why
+            if not isinstance(error, BrokenPipeError | ConnectionResetError):  # then reading tells why
                 self.fail(os.strerror(error.errno or 0).lower())
                 return
         self._loop.watch(self._socket.fileno(), READ | WRITE if self._out else READ, self._ready)
@@ -249,61 +250,3 @@ def numeric(address: "Address") -> "list[Place]":
             continue
         return [(family, (address.host, address.port))]
     return []
-
-
-class Resolution:
-    """A look-up of a host name in a forked child: a silent resolver would block signals and voters for 10 s."""
-
-    def __init__(self, loop: "Loop", address: "Address", done: "Callable[[list[Place] | str], None]") -> None:
-        self._loop = loop
-        self._done = done
-        self._text = b""
-        self._fd, other = os.pipe()
-        try:
-            self._pid = os.fork()
-        except OSError:
-            os.close(self._fd)
-            os.close(other)
-            raise
-        if not self._pid:
-            _look_up(other, address)
-        CHILDREN.add(self._pid)
-        os.close(other)
-        loop.watch(self._fd, READ, self._read)
-
-    def _read(self, _events: int) -> None:
-        data = os.read(self._fd, CHUNK)
-        self._text += data
-        if data:
-            return
-        self.cancel()
-        lines = self._text.decode("utf-8", "surrogateescape").splitlines()
-        places: list[Place] = []
-        for line in lines[1:]:
-            family, host, port = line.split(" ")
-            places.append((int(family), (host, int(port))))
-        self._done(places if places else lines[0] if lines else "the look-up of its name failed")
-
-    def cancel(self) -> None:
-        """End the look-up; its child is reaped."""
-        self._loop.forget(self._fd)
-        os.close(self._fd)
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        CHILDREN.discard(self._pid)
-
-
-def _look_up(fd: int, address: "Address") -> None:
-    """The child's part: a first line for an error, then one place a line."""
-    try:
-        signal.set_wakeup_fd(-1)
-        try:  # bytes, for a str would import encodings.idna (7 ms)
-            host = address.host.encode("ascii") if address.host.isascii() else address.host.encode("idna")
-            found = socket.getaddrinfo(host, address.port, 0, socket.SOCK_STREAM)
-            places = [(int(family), *place[:2]) for family, _, _, _, place in found]
-            lines = ["", *(" ".join(map(str, place)) for place in places)]
-        except (OSError, UnicodeError) as error:
-            lines = [str(error.args[-1]).lower()]
-        os.write(fd, "\n".join(lines).encode())
-    finally:
-        os._exit(0)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 from cronlock.config import Settings
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.candidate import Candidate
+from cronlock.lock.candidate import ANSWER_WAIT, Candidate
 from cronlock.lock.holder import Holder
 from cronlock.lock.quorum import REFUSED, WON, Failure, Verdict, judge_adoption
-from cronlock.lock.record import BUSY
-from cronlock.lock.seats import ANSWER_WAIT
+from cronlock.lock.terms import BUSY
 from cronlock.people.call import DECLINED, Call, tell
 from cronlock.say import instant, outcome, printable, refusal
 
 if TYPE_CHECKING:
-    from cronlock.lock.seats import Voters
+    from cronlock.lock.candidate import Voters
 
 LEASE = 10_000  # ms: nothing runs under it
 RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the schedule is

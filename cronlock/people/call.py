@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from cronlock.config import Settings, load
 from cronlock.errors import CronlockError, Refused, Unreachable
-from cronlock.loop import Loop
+from cronlock.lock import voters_for
 from cronlock.say import Say, printable
-from cronlock.voters import voters_for
+from cronlock.system import Loop
 
 if TYPE_CHECKING:
-    from cronlock.lock.seats import Voters
+    from cronlock.lock.candidate import Voters
 
 DECLINED = 1  # the exit status when a question was answered with no
 

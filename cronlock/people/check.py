@@ -6,13 +6,13 @@ import redis
 
 from cronlock.config import Settings, load
 from cronlock.crontab import Sources
+from cronlock.lock import NOWHERE
 from cronlock.people import cronchecks, keychecks, linechecks, placement, voterchecks
 from cronlock.people.call import Call
 from cronlock.people.cronpath import path_of_cron
 from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
 from cronlock.people.servers import Server, Servers, find
 from cronlock.people.voterchecks import Told
-from cronlock.voters import NOWHERE
 
 SOMETHING_IS_RED = 1  # the exit status
 

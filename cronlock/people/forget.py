@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from cronlock.config import Settings
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.record import HELD, OK, RETENTION
+from cronlock.lock.terms import HELD, OK, RETENTION
 from cronlock.people.call import DECLINED, Call, tell
 from cronlock.people.poll import Poll
 from cronlock.say import instant, outcome, printable
 
 if TYPE_CHECKING:
-    from cronlock.lock.seats import Voters
+    from cronlock.lock.candidate import Voters
 
 
 def forget(call: Call) -> int:

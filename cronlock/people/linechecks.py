@@ -15,9 +15,9 @@ from cronlock.errors import Refused
 from cronlock.options import BY_NAME, OPTIONS, spell
 from cronlock.people import cronpath
 from cronlock.people.findings import GREEN, LINES, RED, YELLOW, Finding
-from cronlock.plan import NO_SCHEDULE, NONE, Plan
+from cronlock.plan import NO_SCHEDULE, NONE, Plan, lease_length
 from cronlock.say import instant
-from cronlock.schedule import Schedule, lease_length
+from cronlock.schedule import Schedule
 
 UPCOMING = 3
 LOCAL = "a local file"  # the label of the voter of --local

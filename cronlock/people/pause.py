@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from cronlock.config import Settings
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.record import RETENTION
+from cronlock.lock.terms import RETENTION
 from cronlock.people.call import Call, tell
 from cronlock.people.poll import Poll
 from cronlock.say import outcome, since
 from cronlock.schedule import TICK_MAX
 
 if TYPE_CHECKING:
-    from cronlock.lock.seats import Voters
+    from cronlock.lock.candidate import Voters
 
 FOR_GOOD, OVER = -1, 0
 

@@ -89,7 +89,7 @@ def _eval(server: Server, prefix: str) -> list[Any]:
     while True:
         names = _names(prefix, slots.pop(0))
         try:
-            answer: Any = server.client.eval(SCRIPT.read_text(), 2, *names)
+            answer: Any = server.client.eval(SCRIPT.read_text(), len(names), *names)
         except MOVING:
             if slots:
                 continue
@@ -99,7 +99,7 @@ def _eval(server: Server, prefix: str) -> list[Any]:
 
 def _names(prefix: str, slot: int) -> list[str]:
     front = f"{prefix}:{{{Tags().of(slot).decode()}}}:check:{random_id()}"
-    return [f"{front}:hash", f"{front}:list"]
+    return [f"{front}:hash", f"{front}:list", f"{front}:set"]
 
 
 def _subscribe(server: Server, prefix: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from cronlock.lock.record import NUMBERS, Copy
+from cronlock.lock.record import Copy
+from cronlock.lock.terms import NUMBERS
 from cronlock.schedule import TICK_MAX
 from cronlock.system import monotonic
 

@@ -13,8 +13,8 @@ from redis.retry import Retry
 
 from cronlock.config import Settings
 from cronlock.errors import Refused
+from cronlock.lock import NOWHERE
 from cronlock.lock.address import Address
-from cronlock.voters import NOWHERE
 
 TIMEOUT = 3.0  # s for one answer: a person waits
 NOT_A_CLUSTER = "cluster support disabled"

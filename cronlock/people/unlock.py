@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from cronlock.config import Settings
 from cronlock.errors import Unreachable
 from cronlock.lock.quorum import quorum
-from cronlock.lock.record import OK
+from cronlock.lock.terms import OK
 from cronlock.people.call import DECLINED, Call, tell
 from cronlock.people.poll import Poll
 from cronlock.say import instant, outcome, printable, since
 
 if TYPE_CHECKING:
-    from cronlock.lock.seats import Voters
+    from cronlock.lock.candidate import Voters
 
 
 def unlock(call: Call) -> int:

@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from cronlock.lock.record import PREPARE_LEASE, Copy
+from cronlock.lock.record import Copy
+from cronlock.lock.terms import PREPARE_LEASE
 from tests.model.rules import Fields, Operation, Rules
 
 NOW = 10_000_000  # ms: the moment at which everything happens

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from cronlock.lock.candidate import STANDS
 from cronlock.lock.quorum import Failure
-from cronlock.lock.seats import STANDS
-from cronlock.loop import POLL_MAX
+from cronlock.system import POLL_MAX
 from tests.simulation.baton import Task, Time
 from tests.simulation.server import Fields, Request, Server
 

@@ -7,8 +7,7 @@ from cronlock.contender import Contender
 from cronlock.errors import Interrupted, Refused, Unreachable
 from cronlock.hold import Hold, ending, guard_times
 from cronlock.lock.holder import Holder
-from cronlock.plan import ATTEMPTS, Plan
-from cronlock.schedule import STOP_MARGIN
+from cronlock.plan import ATTEMPTS, STOP_MARGIN, Plan
 from cronlock.system import signal
 from tests.simulation.baton import Task
 from tests.simulation.command import Command, Guard

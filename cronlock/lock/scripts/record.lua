@@ -1,17 +1,21 @@
 -- The state machine of record.py inside Redis, in one script: each operation is one call, and all of one copy's keys
 -- share a hash tag.
 --
---   KEYS  1 the record (hash)  2 the nodes (hash)  3 the history (list)
---         4 the key's main record (hash), where the first one is of one node alone
+--   KEYS  1 the record (hash)  2 the nodes (hash)  3 the history (list)  4 the line (sorted set)
+--         5 the key's main record (hash), where the first one is of one node alone
 --   ARGV  1 the operation, by its name in record.py; then name, value, name, value ...
 --   returns name, value, name, value ... as texts: "answer" and what record.py's REPORTED names
 --
 -- Lua's own number-to-text conversion keeps 14 digits: every number goes through text().
+--
+-- The line has the nodes that may go first, by the newest tick that each ran: thousands may ask for one tick, and each
+-- looks at its head only. For the same reason a finish looks for nodes that have gone among some of the many.
 
 local LEASE_MAX, CLOCK_LIMIT = 3600000, 60000
 local YIELD_STEP, YIELD_MAX = 1200, 5000
 local BLANK_RETENTION, RETENTION = 60000, 2592000000
 local HISTORY_LENGTH = 100
+local SWEPT, SHARE = 100, 30 -- fields of nodes that a finish looks at: so many, or this part of them
 local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'settings', 'node', 'pid', 'start', 'run_tick',
   'run_attempt', 'command', 'schedule', 'zone', 'next'}
 local NUMBERS_REPORTED = {'token', 'tick', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt'}
@@ -50,7 +54,7 @@ local run_id = ''
 local info = redis.pcall('INFO', 'server') -- without the right to it there is no stamp
 if type(info) == 'string' then run_id = string.match(info, 'run_id:(%x+)') or '' end
 
-local main = KEYS[4] and redis.call('HMGET', KEYS[4], 'paused_until', 'pause_reason')
+local main = KEYS[5] and redis.call('HMGET', KEYS[5], 'paused_until', 'pause_reason')
 local function paused_until() return main and tonumber(main[1] or 0) or number('paused_until') end
 local function pause_reason() return main and (main[2] or '') or word('pause_reason') end
 
@@ -67,8 +71,14 @@ end
 local function clear_holder() set({holder = '', kind = '', lease_end = 0}) end
 local function wake() redis.pcall('PUBLISH', KEYS[1], text(number('token'))) end -- without the right to it, others poll
 local function count(outcome, node) redis.call('HINCRBY', KEYS[2], outcome .. ':' .. node, 1) end
-local function raise(name, tick, ...)
-  if tick > tonumber(redis.call('HGET', KEYS[2], name) or 0) then redis.call('HSET', KEYS[2], name, text(tick), ...) end
+local function known(name) return tonumber(redis.call('HGET', KEYS[2], name) or 0) end
+local function raise(name, tick)
+  if tick <= known(name) then return false end
+  redis.call('HSET', KEYS[2], name, text(tick))
+  return true
+end
+local function expire_some_day(key)
+  if number('paused_until') == 0 and redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, RETENTION) end
 end
 local function remember(outcome)
   local line = {}
@@ -94,7 +104,7 @@ local function retain()
   local period = 0
   if number('next') ~= 0 and number('run_tick') ~= 0 then period = number('next') - number('run_tick') end
   local length = text(math.max(asked('retention'), period * 3000))
-  for i = 1, 3 do
+  for i = 1, 4 do
     if number('paused_until') ~= 0 then redis.call('PERSIST', KEYS[i]) else redis.call('PEXPIRE', KEYS[i], length) end
   end
 end
@@ -114,7 +124,9 @@ local function write()
   values.settings_by, values.run_id = ask.node, run_id
   values.outcome, values['end'], values.status = '', 0, 0
   set(values)
-  raise('last:' .. ask.node, asked('run_tick'))
+  if raise('last:' .. ask.node, asked('run_tick')) and not main then
+    redis.call('ZADD', KEYS[4], text(asked('run_tick')), ask.node)
+  end
   retain()
 end
 
@@ -146,32 +158,43 @@ local function judge()
   if late_at ~= 0 and now >= late_at then return 'late' end
   return 'ok'
 end
-local function nodes()
-  local values = {}
-  local all = redis.call('HGETALL', KEYS[2])
-  for i = 1, #all, 2 do values[all[i]] = tonumber(all[i + 1]) or 0 end -- job: and result: are texts
-  return values
+local function note_seen()
+  local tick, name, at = asked('tick'), 'asked:', math.floor(now / 1000)
+  if tick ~= 0 then name, at = 'seen:', tick end
+  if not raise(name .. ask.node, at) then return end
+  if ask.job ~= '' then redis.call('HSET', KEYS[2], 'job:' .. ask.node, ask.job) end
+  if tick ~= 0 and not main and not redis.call('ZSCORE', KEYS[4], ask.node) then
+    redis.call('ZADD', KEYS[4], text(known('last:' .. ask.node)), ask.node)
+    expire_some_day(KEYS[4])
+  end
 end
 local function wait_in_line()
-  local values, before = nodes(), 0
-  local own = values['last:' .. ask.node] or 0
-  for name, seen in pairs(values) do
-    if string.sub(name, 1, 5) == 'seen:' and name ~= 'seen:' .. ask.node and seen >= number('tick2')
-      and (values['last:' .. string.sub(name, 6)] or 0) < own then
-      before = before + 1
+  local own, before, enough = known('last:' .. ask.node), 0, math.ceil(YIELD_MAX / YIELD_STEP)
+  while own > 0 and before < enough do
+    local ahead = redis.call('ZRANGEBYSCORE', KEYS[4], 0, '(' .. text(own), 'LIMIT', before, enough)
+    if #ahead == 0 then break end
+    for _, node in ipairs(ahead) do
+      local seen = known('seen:' .. node)
+      if seen ~= 0 and seen >= number('tick2') then before = before + 1 else redis.call('ZREM', KEYS[4], node) end
     end
   end
   return math.min(before * YIELD_STEP, YIELD_MAX)
 end
-local function drop_gone_nodes()
-  local values, heard = nodes(), {}
-  for name, value in pairs(values) do
-    local kind, node = string.match(name, '^([^:]*):(.*)$')
-    if kind == 'seen' or kind == 'asked' then heard[node] = math.max(heard[node] or 0, value) end
-  end
-  for name in pairs(values) do
-    local at = heard[string.match(name, '^[^:]*:(.*)$') or '']
-    if at and at * 1000 + asked('retention') < now then redis.call('HDEL', KEYS[2], name) end
+local function sweep()
+  local count = math.max(SWEPT, math.floor(redis.call('HLEN', KEYS[2]) / SHARE))
+  local heard = {}
+  for _, name in ipairs(redis.call('HRANDFIELD', KEYS[2], count)) do
+    local node = string.match(name, '^[^:]*:(.*)$') or ''
+    if not heard[node] then
+      heard[node] = 0
+      for _, at in ipairs(redis.call('HMGET', KEYS[2], 'seen:' .. node, 'asked:' .. node, 'last:' .. node)) do
+        heard[node] = math.max(heard[node], tonumber(at or 0))
+      end
+    end
+    if heard[node] * 1000 + asked('retention') < now then
+      redis.call('HDEL', KEYS[2], name, 'seen:' .. node, 'asked:' .. node, 'last:' .. node)
+      if not main then redis.call('ZREM', KEYS[4], node) end
+    end
   end
 end
 
@@ -180,13 +203,11 @@ local operations = {}
 function operations.prepare()
   local answer = refusal()
   if not answer then
-    local tick, seen, at = asked('tick'), 'asked:' .. ask.node, math.floor(now / 1000)
-    if tick ~= 0 then seen, at = 'seen:' .. ask.node, tick end
-    if ask.job ~= '' then raise(seen, at, 'job:' .. ask.node, ask.job) else raise(seen, at) end
+    note_seen()
     answer = judge()
   end
   wait = 0
-  if answer == 'ok' and ask.fair ~= '0' then
+  if answer == 'ok' and ask.fair ~= '0' and not main then
     wait = wait_in_line()
     if wait > 0 then answer = 'yield' end
   end
@@ -195,7 +216,7 @@ function operations.prepare()
     if number('token') == 0 and number('paused_until') == 0 then redis.call('PEXPIRE', KEYS[1], BLANK_RETENTION) end
   end
   if ask.counts ~= '0' and answer ~= 'ok' and answer ~= 'busy' and answer ~= 'yield' then count(answer, ask.node) end
-  if redis.call('PTTL', KEYS[2]) == -1 and number('paused_until') == 0 then redis.call('PEXPIRE', KEYS[2], RETENTION) end
+  expire_some_day(KEYS[2])
   return answer
 end
 function operations.commit()
@@ -242,7 +263,7 @@ function operations.finish()
   clear_holder()
   remember(ask.outcome)
   keep_result()
-  drop_gone_nodes()
+  sweep()
   retain()
   wake()
   return 'ok'
@@ -258,18 +279,18 @@ function operations.unlock()
 end
 function operations.forget()
   if live() then return word('kind') == 'run' and 'held' or 'busy' end
-  local left, known = {}, number('token') ~= 0
+  local left, remembered = {}, number('token') ~= 0
   for _, name in ipairs(LEFT) do left[name] = record[name] end
   record = {}
   redis.call('DEL', KEYS[1], KEYS[3])
   if main then
-    for name in pairs(nodes()) do
+    for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
       if string.match(name, '^[^:]*:(.*)$') == ask.node then redis.call('HDEL', KEYS[2], name) end
     end
   else
-    redis.call('DEL', KEYS[2])
+    redis.call('DEL', KEYS[2], KEYS[4])
   end
-  if known then
+  if remembered then
     left.outcome = 'forgotten'
     set(left)
     retain()

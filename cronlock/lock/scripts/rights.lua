@@ -1,6 +1,6 @@
 -- Which of the commands that record.lua calls, and of those that people's commands send, the user may not call.
 --
---   KEYS  1 a hash  2 a list: nobody else's names, sharing a hash tag; nothing is left of them
+--   KEYS  1 a hash  2 a list  3 a sorted set: nobody else's names, sharing a hash tag; nothing is left of them
 --   returns name, error, name, error ... of the commands that failed
 --
 -- Without the right to remove what it writes it writes nothing.
@@ -13,21 +13,28 @@ local function may(name, ...)
   return false
 end
 
-local hash, list = KEYS[1], KEYS[2]
-local deletes = may('DEL', hash, list)
+local hash, list, set = KEYS[1], KEYS[2], KEYS[3]
+local deletes = may('DEL', hash, list, set)
 local expires = may('PEXPIRE', hash, 1000)
 if deletes or expires then
   may('HSET', hash, 'field', '0')
   may('HINCRBY', hash, 'field', 1)
   may('LPUSH', list, 'line')
+  may('ZADD', set, 0, 'member')
 end
 if expires then
   redis.pcall('PEXPIRE', hash, 1000)
   redis.pcall('PEXPIRE', list, 1000)
+  redis.pcall('PEXPIRE', set, 1000)
 end
 may('HGETALL', hash)
 may('HMGET', hash, 'field')
 may('HGET', hash, 'field')
+may('HKEYS', hash)
+may('HLEN', hash)
+may('HRANDFIELD', hash, 1)
+may('ZRANGEBYSCORE', set, 0, 0)
+may('ZSCORE', set, 'member')
 may('PTTL', hash)
 may('LRANGE', list, 0, 0)
 may('PUBLISH', hash, '')
@@ -35,7 +42,8 @@ may('TIME')
 may('INFO', 'server')
 may('LTRIM', list, 1, 0)
 may('HDEL', hash, 'field')
+may('ZREM', set, 'member')
 may('PERSIST', hash)
 if expires then redis.pcall('PEXPIRE', hash, 1000) end
-if deletes then redis.pcall('DEL', hash, list) end
+if deletes then redis.pcall('DEL', hash, list, set) end
 return failed

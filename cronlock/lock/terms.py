@@ -1,0 +1,14 @@
+"""The words between a node and its voters: what record.py answers, and the sizes that both of them know."""
+
+PREPARE_LEASE = 2_000  # ms: long enough for two round trips, short enough that a dead candidate blocks nobody for long
+RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease
+
+OK, BUSY, HELD, DONE, PAUSED, LATE, YIELD = "ok", "busy", "held", "done", "paused", "late", "yield"
+OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and finish are not done
+SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
+
+NUMBERS = frozenset(
+    "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"
+    " paused_until not_after late_at over_at attempts again fair counts retention time now left reborn wait"
+    " until".split()
+)
