@@ -1,12 +1,13 @@
 """The story of one run: find the tick, get the lock or say why not, run the command under it (hold.py).
 
-Imports are late where something is under way meanwhile, or where most nodes go home without them.
+What a command needs is imported when there is to be one, while the voters write that down: most nodes go home.
 """
 
 import time
 
 from cronlock.child.signals import Signals, end_as_typed, ignore
 from cronlock.config import load
+from cronlock.contender import Contender
 from cronlock.errors import CronlockError, Interrupted, Unreachable
 from cronlock.lock import terms, voters_for
 from cronlock.lock.quorum import Verdict
@@ -78,10 +79,6 @@ class Run:
 
     def story(self) -> int:
         """Get the lock or say why not; then start the command, hold the lock, and tell of the end."""
-        if not self.plan.splay:
-            self.voters.greet()
-        from cronlock.contender import Contender
-
         try:
             contender = Contender(self.plan, self.voters, self.say, self.argv, meanwhile=_import_the_rest)
             got = contender.contend()

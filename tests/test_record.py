@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from cronlock.lock.local import OPERATIONS
+from cronlock.lock.memory import HISTORY_LENGTH, RESULT
 from cronlock.lock.record import (
     BLANK_RETENTION,
     CLOCK_LIMIT,
-    HISTORY_LENGTH,
     LEASE_MAX,
-    RESULT,
     YIELD_MAX,
     YIELD_STEP,
     Copy,

@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cronlock.lock import record, terms
-from cronlock.lock.record import BLANK_RETENTION, TEXTS, YIELD_MAX
+from cronlock.lock.memory import HISTORY_LENGTH, TEXTS
+from cronlock.lock.record import BLANK_RETENTION, YIELD_MAX
 from cronlock.lock.slots import copies
 from cronlock.lock.terms import NUMBERS, RETENTION
 from cronlock.lock.topology import DIGEST
@@ -230,9 +231,9 @@ def test_a_node_that_is_gone_is_forgotten_on_both_sides(server: Server) -> None:
 def test_a_long_history_is_cut_on_both_sides(server: Server) -> None:
     """At the same length."""
     both = OnServer(server)
-    for number in range(record.HISTORY_LENGTH + 3):
+    for number in range(HISTORY_LENGTH + 3):
         both.play("h1", {"tick": TICKS + number}, ["extend", "finish"])
-    assert len(both.pure.history) == record.HISTORY_LENGTH
+    assert len(both.pure.history) == HISTORY_LENGTH
 
 
 # -- what only the script can get wrong --------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ class Signals:
 
     def __init__(self, loop: "Loop", receiver: "Callable[[int], None]") -> None:
         self.receiver = receiver
+        self._reaps = os.getpid() == 1
         self._pipe, wake = os.pipe()
         os.set_blocking(self._pipe, False)
         os.set_blocking(wake, False)
@@ -50,7 +51,7 @@ class Signals:
         for number in numbers:
             if number != signal.SIGCHLD:
                 self.receiver(number)
-            elif os.getpid() == 1:
+            elif self._reaps:
                 _reap_others()
 
 

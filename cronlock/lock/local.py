@@ -7,7 +7,7 @@ import os
 import time
 
 from cronlock.errors import Refused
-from cronlock.lock import person, record, terms
+from cronlock.lock import memory, person, record, terms
 from cronlock.lock.candidate import STANDS
 from cronlock.lock.quorum import Failure
 from cronlock.lock.slots import MAIN
@@ -68,9 +68,6 @@ class LocalVoters:
 
     def label(self, _voter: int) -> str:
         return self._path
-
-    def greet(self) -> None:
-        """A file needs none."""
 
     def find(self, _until: int) -> "Failure | None":
         """Make the directory; raises Refused when that can't be done."""
@@ -212,7 +209,7 @@ def _whole(copy: record.Copy) -> bool:
     return (
         all(isinstance(value, int if name in terms.NUMBERS else str) for name, value in copy.record.items())
         and isinstance(copy.expires, int)
-        and all(isinstance(value, str if name.startswith(record.TEXTS) else int) for name, value in copy.nodes.items())
+        and all(isinstance(value, str if name.startswith(memory.TEXTS) else int) for name, value in copy.nodes.items())
         and all(isinstance(line, str) for line in copy.history)
     )
 

@@ -1,6 +1,7 @@
 """What a person may do with the record of a key; the rest of the specification that record.py begins."""
 
-from cronlock.lock.record import remember, report, retain
+from cronlock.lock.memory import remember
+from cronlock.lock.record import report, retain
 from cronlock.lock.terms import BUSY, HELD, OK, OTHER
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)

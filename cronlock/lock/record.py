@@ -23,6 +23,7 @@ newest first.
 With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
 """
 
+from cronlock.lock.memory import count, drop_gone_nodes, keep_result, note_seen, remember
 from cronlock.lock.terms import (
     BUSY,
     CLOCK,
@@ -54,7 +55,6 @@ YIELD_STEP = (
 )
 YIELD_MAX = 5_000  # ms: politeness must not make a run late
 BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
-HISTORY_LENGTH = 100
 
 WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
     "holder lease token tick state attempt settings node pid start run_tick run_attempt command schedule zone next"
@@ -63,12 +63,6 @@ REPORTED = (  # what every answer tells of the record
     "token tick state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
 ).split()
 PAUSE = ("paused_until", "pause_reason")  # reported too
-ENTRY = "token run_tick run_attempt node pid start end outcome status".split()  # of a history line, tabs between
-JOB = "schedule zone command".split()  # of job:NODE, the same way
-TEXTS = ("job:", "result:")  # of nodes; all else there are numbers
-RESULT = (
-    "start end outcome status success".split()
-)  # of result:NODE; `success` is the end of the last one with status 0
 
 
 class Copy:
@@ -117,7 +111,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
     """Ask for the key: ok takes the short lease and changes nothing else; never a lease that a commit set."""
     answer = _refusal(copy, ask, time)
     if not answer:
-        _note_seen(copy, ask, time)
+        note_seen(copy, ask, time)
         answer = _judge(copy, ask, now, time)
     wait = 0
     if answer == OK and ask["fair"] and copy.main is None:  # where a node is alone there is no line
@@ -129,7 +123,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
         if not copy.get("token") and not copy.get("paused_until"):
             copy.expires = time + BLANK_RETENTION
     if ask["counts"] and answer not in (OK, BUSY, YIELD):
-        _count(copy, answer, ask["node"])
+        count(copy, answer, ask["node"])
     return report(copy, answer, now, time, run_id) | {"wait": wait}
 
 
@@ -166,14 +160,6 @@ def _takes_over(copy: Copy, ask: "Fields") -> bool:
     """Whether a run of this tick began already: how late a first start may be has no bearing any more."""
     began = copy.get("attempt") or copy.get("state") == "back"
     return bool(copy.get("tick") == ask["tick"] != 0 and began and not ask["again"])
-
-
-def _note_seen(copy: Copy, ask: "Fields", time: int) -> None:
-    name, at = ("seen:" if ask["tick"] else "asked:") + ask["node"], ask["tick"] or time // 1000
-    if at > copy.nodes.get(name, 0):
-        copy.nodes[name] = at
-        if ask["job"]:
-            copy.nodes["job:" + ask["node"]] = ask["job"]
 
 
 def _wait_in_line(copy: Copy, ask: "Fields") -> int:
@@ -267,46 +253,16 @@ def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
     copy.record.update(outcome=ask["outcome"], status=ask["status"], end=ask["end"])
     copy.clear_holder()
     remember(copy, ask["outcome"])
-    _keep_result(copy)
-    _drop_gone_nodes(copy, ask["retention"], time)
+    keep_result(copy)
+    drop_gone_nodes(copy, ask["retention"], time)
     retain(copy, ask, time)
     return report(copy, OK, now, time, run_id)
-
-
-def _keep_result(copy: Copy) -> None:
-    """What the node's last run came to, and when one last ended well."""
-    name = "result:" + copy.get("node")
-    well = copy.get("outcome") == "ran" and copy.get("status") == 0
-    success = copy.get("end") if well else copy.nodes.get(name, "\t0").rpartition("\t")[2]
-    copy.nodes[name] = "\t".join(str(success if field == "success" else copy.get(field)) for field in RESULT)
-
-
-def _drop_gone_nodes(copy: Copy, retention: int, time: int) -> None:
-    """Forget who has not asked or run for so long: names of pods come and go."""
-    heard: dict[str, int] = {}
-    for name, value in copy.nodes.items():
-        kind, _, node = name.partition(":")
-        heard[node] = max(heard.get(node, 0), value if kind in ("seen", "asked", "last") else 0)
-    gone = {node for node, at in heard.items() if at * 1000 + retention < time}
-    copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}
 
 
 def retain(copy: Copy, ask: "Fields", time: int) -> None:
     """Keep it as long as asked, and for three of the last run's periods: a person does not know of a rare schedule."""
     period = copy.get("next") - copy.get("run_tick") if copy.get("next") and copy.get("run_tick") else 0
     copy.expires = 0 if copy.get("paused_until") else time + max(ask["retention"], period * 3000)
-
-
-def remember(copy: Copy, outcome: str) -> None:
-    """A line of history for the run that stands here, counted for its node."""
-    line = "\t".join(str(outcome if name == "outcome" else copy.get(name)) for name in ENTRY)
-    copy.history = [line, *copy.history[: HISTORY_LENGTH - 1]]
-    _count(copy, outcome, copy.get("node"))
-
-
-def _count(copy: Copy, outcome: str, node: str) -> None:
-    name = f"{outcome}:{node}"
-    copy.nodes[name] = copy.nodes.get(name, 0) + 1
 
 
 def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields":

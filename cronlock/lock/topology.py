@@ -63,10 +63,9 @@ class Call:
 class Hearing:
     """What the servers said when asked what they are: one good answer decides."""
 
-    __slots__ = ("asked", "decided", "failures")
+    __slots__ = ("decided", "failures")
 
-    def __init__(self, asked: int) -> None:
-        self.asked = asked
+    def __init__(self) -> None:
         self.decided = False
         self.failures: list[Failure] = []
 
@@ -92,7 +91,6 @@ class RedisVoters:
         self._cluster = False
         self._lost = -1  # connections, when it was asked last
         self._ears: Ears | None = None
-        self._hearing: Hearing | None = None
 
     @property
     def count(self) -> int:
@@ -118,11 +116,6 @@ class RedisVoters:
         where = place.address.label if place else "no master"
         return f"copy {voter} at {where}" if self._cluster else where
 
-    def greet(self) -> None:
-        """Begin with what `find` asks: it is answered while there is something else to do."""
-        self._hearing = self._hear()
-        self._loop.step(0)
-
     def find(self, until: int) -> "Failure | None":
         """Learn whether this is a cluster and who has which slots, by `until`; the Failure when nobody told.
 
@@ -131,22 +124,18 @@ class RedisVoters:
         """
         if self._places and (not self._cluster or (self._losses() == self._lost and None not in self._places)):
             return None
-        hearing, self._hearing = self._hearing or self._hear(), None
-        while not hearing.decided and len(hearing.failures) < hearing.asked and self.clock() < until:
+        asked = list(self._pool.values())
+        hearing = Hearing()
+        for connection in asked:
+            connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
+        while not hearing.decided and len(hearing.failures) < len(asked) and self.clock() < until:
             self.step(until - self.clock())
         if hearing.decided:
             self._lost = self._losses()
             return None
         passing = [failure for failure in hearing.failures if not failure.final]
-        silent = [Failure(f"{self._seeds[0].address.label}: no answer")]
-        return (passing or hearing.failures if len(hearing.failures) == hearing.asked else passing or silent)[0]
-
-    def _hear(self) -> Hearing:
-        asked = list(self._pool.values())
-        hearing = Hearing(len(asked))
-        for connection in asked:
-            connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
-        return hearing
+        silent = [Failure(f"{asked[0].address.label}: no answer")]
+        return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
 
     def _losses(self) -> int:
         return sum(connection.failures for connection in self._pool.values())
@@ -286,7 +275,7 @@ class RedisVoters:
         if self._cluster:
             for connection in list(self._pool.values()):
                 if connection.idle:
-                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing(1)))
+                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing()))
 
     def failures(self, voter: int) -> int:
         """How often the connection to this voter was lost: another number than before means that it may be another."""

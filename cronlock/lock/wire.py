@@ -150,8 +150,9 @@ class Connection:
     def _connect(self) -> None:
         family, target = self._places[0]
         try:
-            self._socket = sock = socket.socket(family, socket.SOCK_STREAM | SOCK_CLOEXEC)
-            sock.setblocking(False)
+            self._socket = sock = socket.socket(family, socket.SOCK_STREAM | FLAGS)
+            if not FLAGS:
+                sock.setblocking(False)
             if family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.connect(target)
@@ -236,7 +237,7 @@ class Connection:
         self._connected = False
 
 
-SOCK_CLOEXEC = getattr(socket, "SOCK_CLOEXEC", 0)  # elsewhere Python sets the flag after the call
+FLAGS = getattr(socket, "SOCK_CLOEXEC", 0) | getattr(socket, "SOCK_NONBLOCK", 0)  # where they can be set at once
 
 
 def numeric(address: "Address") -> "list[Place]":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cronlock.config import load
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.record import ENTRY, HISTORY_LENGTH
+from cronlock.lock.memory import ENTRY, HISTORY_LENGTH
 from cronlock.people.asjson import dumped, moment
 from cronlock.people.call import Call
 from cronlock.people.report import DIED, RUNNING, key_status, whole

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from cronlock.lock.record import TEXTS
+from cronlock.lock.memory import TEXTS
 from cronlock.lock.slots import MAIN
 from cronlock.people.keys import pattern
 from cronlock.people.seen import HEAD, Pairs, Seen, text, typed

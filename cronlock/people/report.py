@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from cronlock.errors import Refused
+from cronlock.lock.memory import JOB, RESULT
 from cronlock.lock.quorum import quorum
-from cronlock.lock.record import JOB, RESULT
 from cronlock.people.seen import Seen
 from cronlock.people.survey import Survey
 from cronlock.say import since
