@@ -113,13 +113,14 @@ def test_each_row_is_measured(bench: Start, folder: Path) -> None:
     table = {name: rest for name, *rest in cells if name not in ("what", "---")}
     assert list(table) == ROWS
     assert {len(row) + 1 for row in table.values()} == {COLUMNS}
-    for name, (median, cpu, rss, python, plain, _goal, floor, rounds) in table.items():
+    for name, (median, cpu, rss, python, its_cpu, plain, _goal, floor, rounds) in table.items():
         part = name.partition(": ")[0]
         assert int(rounds) >= 1
         if part.startswith(("start", "storm")):
             assert 0 < number(median) < 60_000
             assert number(cpu) >= 0
             assert 5 < number(rss) < 500
+            assert number(its_cpu) >= 0
         if "stopped" not in part:
             assert number(python) >= 0
             assert number(plain) >= 0

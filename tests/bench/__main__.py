@@ -5,7 +5,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import memory, start, stopped, storm
@@ -44,17 +44,28 @@ def options(words: list[str]) -> argparse.Namespace:
     return asked
 
 
-def play(asked: argparse.Namespace) -> Iterator[list[str]]:
-    """The rows of each part, as soon as they are there."""
+def _programs(house: House) -> str:
+    server = house.servers[0].redis.info("server")
+    kind = f"{server.get('server_name', 'redis')} {server.get('valkey_version', server['redis_version'])}"
+    return f"CPython {platform.python_version()}, {kind}"
+
+
+def play(asked: argparse.Namespace) -> str:
+    """What stands in the README then, but for the rows of the parts that were not asked for; said as it comes."""
+    load = os.getloadavg()[0]
+    lines: list[str] = []
     with House(asked.python and asked.python.resolve()) as house, Peers(house) as peers:
         for line in peers.missing + ([f"no rows with a crontab: {house.crontabs}"] if house.crontabs else []):
             _say(line)
-        server = house.servers[0].redis.info("server")
-        kind = f"{server.get('server_name', 'redis')} {server.get('valkey_version', server['redis_version'])}"
-        _say(f"CPython {platform.python_version()}, {kind}, {os.cpu_count()} cores")
+        where = f"{_programs(house)}, {os.cpu_count()} cores, load {load:.1f} before the run:\n"
+        _say(where)
         for name, part in PARTS.items():
             if name in (asked.parts or PARTS):
-                yield part(house, peers, asked)
+                found = part(house, peers, asked)
+                _say(table(found))
+                lines += found
+    before = README.read_text().partition(BEGIN)[2].partition(END)[0]
+    return f"{where}\n{table(merged(before, lines))}"
 
 
 def _say(line: str) -> None:
@@ -71,17 +82,13 @@ def main(words: list[str]) -> int:
     asked = options(words)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)  # a shell's & has it ignored
-    lines: list[str] = []
     try:
-        for found in play(asked):
-            _say(table(found))
-            lines += found
+        text = play(asked)
     except KeyboardInterrupt:
         _say("interrupted")
         return 128 + signal.SIGINT
     if not asked.no_write:
-        before = README.read_text().partition(BEGIN)[2].partition(END)[0]
-        between(README, BEGIN, END, table(merged(before, lines)))
+        between(README, BEGIN, END, text)
     return 0
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tests.bench.timing import Figures
 
-HEAD = "| what | median | CPU ms | max RSS MB | x bare Python | x plain script | goal | floor | rounds |"
+HEAD = "| what | median | CPU ms | max RSS MB | x bare Python | x its CPU | x plain script | goal | floor | rounds |"
 COLUMNS = HEAD.count("|") - 1
 NOTHING = "-"
 HIDDEN = 1.02  # times the RSS of the smallest program: less than that tells nothing
@@ -50,6 +50,7 @@ def _row(scale: Scale, figures: Mapping[str, Figures], entry: Entry) -> str:
         NOTHING if mine.cpu is None else f"{mine.cpu:.1f}",
         _size(mine, figures.get(scale.least)),
         _times(mine, figures.get(scale.python)),
+        _times_cpu(mine, figures.get(scale.python)),
         _times(mine, figures.get(scale.plain)),
         ", ".join(_goal(figures, entry, other, most, scale) for other, most in entry.goals.items()) or NOTHING,
         NOTHING if floor is None else _amount(floor, scale),
@@ -72,6 +73,11 @@ def _size(mine: Figures, least: Figures | None) -> str:
 
 def _times(mine: Figures, other: Figures | None) -> str:
     return f"{mine.value / other.value:.2f}" if other and other.value else NOTHING
+
+
+def _times_cpu(mine: Figures, other: Figures | None) -> str:
+    """Of user and system time: others that want the CPU too lengthen wall time, and of a longer one more."""
+    return f"{mine.cpu / other.cpu:.2f}" if mine.cpu is not None and other and other.cpu else NOTHING
 
 
 def _goal(figures: Mapping[str, Figures], entry: Entry, other: str, most: float, scale: Scale) -> str:
