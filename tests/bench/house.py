@@ -43,10 +43,23 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 def installed(folder: Path) -> Path:
     """A new virtual environment with the checkout in it, as README.md says: pip compiles what it installs."""
     venv = folder / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip = [str(venv / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check", str(ROOT)]
-    subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
+    for words in ([sys.executable, "-m", "venv", str(venv)], pip):
+        _build(words, folder)
     return venv
+
+
+def _build(words: list[str], folder: Path) -> None:
+    """Runs what starts processes and makes folders of its own, and leaves none of them when it is broken off."""
+    env = os.environ | {"TMPDIR": str(folder)}
+    with subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if status:
+        raise RuntimeError(f"{words} ended with status {status}")
 
 
 def running(pid: int, name: str) -> list[int]:
