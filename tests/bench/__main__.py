@@ -1,0 +1,96 @@
+"""python -m tests.bench [start|memory|storm|stopped]...: see the package."""
+
+import argparse
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import memory, start, stopped, storm
+from tests.bench.house import House
+from tests.bench.peers import Peers
+from tests.bench.table import merged, table
+from tests.commands import ROOT, between
+
+README = ROOT / "tests" / "README.md"
+BEGIN, END = "<!-- bench: written by the run -->\n", "<!-- end of bench -->\n"
+
+Part = Callable[[House, Peers, argparse.Namespace], list[str]]
+
+PARTS: dict[str, Part] = {
+    "start": lambda house, peers, asked: start.play(house, peers, asked.rounds),
+    "memory": lambda house, peers, asked: memory.play(house, peers, max(1, asked.rounds // 10)),
+    "storm": lambda house, peers, asked: storm.play(house, peers, max(1, asked.rounds // 20), asked.lines),
+    "stopped": lambda house, _peers, asked: stopped.play(house, asked.rounds),
+}
+
+
+def options(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.bench")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default")
+    parser.add_argument("--rounds", type=int, default=100, metavar="N")
+    parser.add_argument("--python", type=Path, metavar="VENV", help="one that has cronlock, instead of a new one")
+    parser.add_argument("--lines", type=int, default=100, metavar="N", help="of the storm")
+    parser.add_argument("--no-write", action="store_true", help="leave tests/README.md alone")
+    asked = parser.parse_args(words)
+    if wrong := set(asked.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(wrong))}; there are {', '.join(PARTS)}")
+    if asked.rounds < 1 or asked.lines < 1:
+        parser.error("nothing comes of less than one")
+    if asked.python and not (asked.python / "bin" / "cronlock").exists():
+        parser.error(f"{asked.python} has no bin/cronlock")
+    return asked
+
+
+def _programs(house: House) -> str:
+    server = house.servers[0].redis.info("server")
+    kind = f"{server.get('server_name', 'redis')} {server.get('valkey_version', server['redis_version'])}"
+    return f"CPython {platform.python_version()}, {kind}"
+
+
+def play(asked: argparse.Namespace) -> str:
+    """What stands in the README then, but for the rows of the parts that were not asked for; said as it comes."""
+    load = os.getloadavg()[0]
+    lines: list[str] = []
+    with House(asked.python and asked.python.resolve()) as house, Peers(house) as peers:
+        for line in peers.missing + ([f"no rows with a crontab: {house.crontabs}"] if house.crontabs else []):
+            _say(line)
+        where = f"{_programs(house)}, {os.cpu_count()} cores, load {load:.1f} before the run:\n"
+        _say(where)
+        for name, part in PARTS.items():
+            if name in (asked.parts or PARTS):
+                found = part(house, peers, asked)
+                _say(table(found))
+                lines += found
+    before = README.read_text().partition(BEGIN)[2].partition(END)[0]
+    return f"{where}\n{table(merged(before, lines))}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main(words: list[str]) -> int:
+    """The status. SIGTERM ends it as Ctrl-C does, and nothing is left behind."""
+    asked = options(words)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)  # a shell's & has it ignored
+    try:
+        text = play(asked)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 128 + signal.SIGINT
+    if not asked.no_write:
+        between(README, BEGIN, END, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+"""Times whole processes, from their start to their end, in rounds: each candidate once a round, in random order."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+from tests.bench.starter import FIELD, WORD
+from tests.commands import heir
+from tests.servers import Closing
+
+STARTER = Path(__file__).with_name("starter.py")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one process took: `at` and `ended` are epoch seconds, `wall` and `cpu` ms, `rss` KiB.
+
+    `cpu` and `rss` are those of the process and of the children that it waited for: rss that of the largest.
+    """
+
+    at: float
+    ended: float
+    wall: float
+    cpu: float
+    rss: int
+    status: int
+
+    @classmethod
+    def from_text(cls, text: str) -> "Taken":
+        at, ended, wall, cpu, rss, status = text.split()
+        return cls(float(at), float(ended), float(wall) * 1000, float(cpu) * 1000, int(rss), int(status))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Medians over all rounds: the figure, in the unit of its part; CPU ms and max RSS in KiB where they are known."""
+
+    value: float
+    rounds: int
+    cpu: float | None = None
+    rss: float | None = None
+
+
+def medians(taken: Sequence[Taken]) -> Figures:
+    """Of whole processes: the figure is wall ms."""
+    return Figures(
+        median(one.wall for one in taken),
+        len(taken),
+        median(one.cpu for one in taken),
+        median(one.rss for one in taken),
+    )
+
+
+def shuffled(candidates: Sequence[T], rounds: int) -> Iterator[T]:
+    """Each candidate once a round, in an order of the round's own: a slow moment of the machine strikes anybody."""
+    for _ in range(rounds):
+        yield from random.sample(candidates, len(candidates))
+
+
+class Starter(Closing):
+    """The process that starts the candidates; `words` go before its command line. What they print is in `said`."""
+
+    def __init__(self, folder: Path, words: Sequence[str] = ()) -> None:
+        self.said = folder / "said"
+        self.process = subprocess.Popen(
+            [*words, sys.executable, "-I", "-S", str(STARTER), str(self.said)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"PATH": os.defpath},
+            start_new_session=True,  # Ctrl-C is for whoever asked
+        )
+        heir().tell(f"+pid {self.process.pid}")
+
+    def run(self, words: Sequence[str], env: Mapping[str, str]) -> Taken:
+        return self.run_all([words], env)[0]
+
+    def run_all(self, commands: Sequence[Sequence[str]], env: Mapping[str, str]) -> list[Taken]:
+        """Starts them all at once, and returns when the last one has ended."""
+        variables = WORD.join(f"{name}={value}" for name, value in env.items())
+        line = FIELD.join([variables, *(WORD.join(words) for words in commands)])
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the process that starts the candidates has ended, with {self.process.wait()}")
+        return [Taken.from_text(text) for text in answer.split(FIELD)]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream:
+                stream.close()
+        heir().tell(f"-pid {self.process.pid}")
