@@ -171,10 +171,8 @@ def _read(path: str, must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[
         if not must_exist and isinstance(error, FileNotFoundError | NotADirectoryError):
             return {}, {}
         raise Refused(f"can't read {path}: {(error.strerror or str(error)).lower()}") from None
-    import tomllib
-
     try:
-        content = tomllib.loads(data.decode("utf-8"))
+        content = _content(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise Refused(f"{path} is no TOML: {error}") from None
     tables = content.pop("keys", {})
@@ -185,6 +183,17 @@ def _read(path: str, must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[
         if "key" in table:
             raise Refused(f"{path} [keys.{key}]: key: the table's own name is the key")
     return top, {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
+
+
+def _content(text: str) -> "dict[str, Any]":
+    from cronlock.plaintoml import plain
+
+    content = plain(text)
+    if content is None:
+        import tomllib
+
+        content = tomllib.loads(text)
+    return content
 
 
 def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":

@@ -107,6 +107,21 @@ def test_who_goes_home_does_not_pay_for_those_who_stay(server):
     assert (waited - bare()) & FORBIDDEN == set()
 
 
+def test_a_plain_file_is_read_without_tomllib(server):
+    """The usual place for where the servers are; tomllib brings re, datetime and more."""
+    file = Path(home(), ".config", "cronlock.toml")
+    file.parent.mkdir()
+    words = ("--key", "job", "--schedule", "none", "--", "true")
+    for text, module in (
+        (f'redis = ["{server.url}"]\n', "cronlock.plaintoml"),
+        (f"redis = '{server.url}'\n", "tomllib"),
+    ):
+        file.write_text(text)
+        found = modules(*words) - bare()
+        assert module in found
+        assert ("tomllib" in found) == (module == "tomllib")
+
+
 def test_only_local_imports_json(local_key):
     """The file of the local voter is JSON; nothing else needs it."""
     found = modules("--local", "--key", local_key, "--schedule", "none", "--", "true") - bare()
