@@ -1,8 +1,8 @@
 """The files that most operators write, read without tomllib, whose import takes as long as the rest of a run's start.
 
 Plain is a text of `name = value` lines, comments on lines of their own, and [keys.NAME] tables, with values that are
-texts in quotes without escapes, lists of them, whole numbers, true and false. All else is tomllib's to read or to refuse;
-a property test holds the two equal.
+texts in quotes without escapes, lists of them, whole numbers, true and false. All else is tomllib's to read or to
+refuse; a property test holds the two equal.
 """
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -20,7 +20,7 @@ def plain(text: str) -> "dict[str, Any] | None":
     table = top
     lines = iter(text.split("\n"))
     for line in map(_stripped, lines):
-        if line[:1] == "#" and line.replace("\t", " ").isprintable() or not line:
+        if not line or (line[0] == "#" and line.replace("\t", " ").isprintable()):
             continue
         if line.startswith(TABLE) and line[-1] == "]":
             name, tables = line[len(TABLE) : -1], top.setdefault("keys", {})

@@ -112,10 +112,7 @@ def test_a_plain_file_is_read_without_tomllib(server):
     file = Path(home(), ".config", "cronlock.toml")
     file.parent.mkdir()
     words = ("--key", "job", "--schedule", "none", "--", "true")
-    for text, module in (
-        (f'redis = ["{server.url}"]\n', "cronlock.plaintoml"),
-        (f"redis = '{server.url}'\n", "tomllib"),
-    ):
+    for text, module in ((f'redis = ["{server.url}"]', "cronlock.plaintoml"), (f"redis = '{server.url}'", "tomllib")):
         file.write_text(text)
         found = modules(*words) - bare()
         assert module in found
