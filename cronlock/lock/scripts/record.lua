@@ -308,18 +308,13 @@ local stamp, left = word('run_id'), 0
 if live() then left = number('lease_end') - now end
 local reborn = stamp ~= '' and run_id ~= '' and stamp ~= run_id
 local reply = {'answer', answer, 'now', text(now), 'time', text(now), 'run_id', run_id,
-  'reborn', reborn and '1' or '0', 'left', text(left)}
-if wait then reply[#reply + 1], reply[#reply + 2] = 'wait', text(wait) end
-for _, name in ipairs(NUMBERS_REPORTED) do
-  reply[#reply + 1] = name
-  reply[#reply + 1] = text(number(name))
+  'reborn', reborn and '1' or '0', 'left', text(left),
+  'paused_until', text(paused_until()), 'pause_reason', pause_reason()}
+local last = #reply
+local function tell(name, value)
+  reply[last + 1], reply[last + 2], last = name, value, last + 2
 end
-for _, name in ipairs(TEXTS_REPORTED) do
-  reply[#reply + 1] = name
-  reply[#reply + 1] = word(name)
-end
-for name, value in pairs({paused_until = text(paused_until()), pause_reason = pause_reason()}) do
-  reply[#reply + 1] = name
-  reply[#reply + 1] = value
-end
+for _, name in ipairs(NUMBERS_REPORTED) do tell(name, record[name] or '0') end
+for _, name in ipairs(TEXTS_REPORTED) do tell(name, record[name] or '') end
+if wait then tell('wait', text(wait)) end
 return reply
