@@ -1,0 +1,1 @@
+"""What cronlock costs: see tests/README.md."""
