@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cronlock.config import load
 from cronlock.contender import Contender
@@ -26,7 +25,6 @@ class Question:
     urls: Sequence[str]  # of all servers, or of one node of a cluster
     key: str
     tick: int
-    fair: bool = True
 
 
 @dataclass
@@ -68,8 +66,7 @@ class Node:
     """Made before the crowd begins; `live` is the body of its greenlet. `told` hears of its answer."""
 
     def __init__(self, hub: Hub, name: str, question: Question, told: Callable[[], None]) -> None:
-        given: dict[str, Any] = {"key": question.key, "redis": list(question.urls), "node": name}
-        given |= {"tick": str(question.tick)} | ({} if question.fair else {"no-fair": True})
+        given = {"key": question.key, "redis": list(question.urls), "node": name, "tick": str(question.tick)}
         settings = load(given, {}, ())
         self.fate = Fate(name)
         self.loop = NodeLoop(hub)

@@ -1,5 +1,6 @@
 """A crowd on some servers, tick by tick."""
 
+import itertools
 import os
 import resource
 import threading
@@ -20,6 +21,7 @@ from tests.servers import Cluster, Server
 PATIENCE = 120.0  # s for a crowd to be answered, then it is stopped
 FDS = 10_000  # of one process of the generator, at most
 SPARE = 200  # files of a server that are no clients
+SHOWN = 5  # kinds of what went wrong
 SLICE = 0.004  # s that a slowed server runs at a time
 
 
@@ -73,6 +75,17 @@ class Tick:
         """Of one node, on average."""
         return sum(fate.attempts for fate in self.fates) / len(self.fates)
 
+    def wrong(self) -> list[str]:
+        """What should not be: no run, several runs, nodes that no answer sent home."""
+        bad = Counter(
+            f"{fate.outcome}: {fate.text}".rstrip(": ")
+            for fate in self.fates
+            if fate.outcome not in ("ran", "held", "done")
+        )
+        runners = ", ".join(f"{fate.node} with token {fate.token}" for fate in self.runners)
+        one_run = [] if len(self.runners) == 1 else [f"{len(self.runners)} runs: {runners}"]
+        return one_run + [f"{count} x {text}" for text, count in bad.most_common(SHOWN)]
+
     def told(self) -> str:
         """A line for people."""
         count, work, waits = len(self.fates), self.work, self.waits or [0]
@@ -99,8 +112,9 @@ class Crowd:
         self._urls = [[url] for url in urls] if isinstance(place, Cluster) else [urls]
         names = [f"node-{number:05}" for number in range(count)]
         processes = max(min(count, os.cpu_count() or 1), -(-count * len(urls) // FDS))
-        self._names = [names[number::processes] for number in range(processes)]
-        self._workers = [Worker(part) for part in self._names]
+        self._workers = [Worker(names[number::processes]) for number in range(processes)]
+        self._idle = read(self.servers).cpu
+        self._idle = read(self.servers).cpu - self._idle  # what the reading itself takes
 
     def __enter__(self) -> "Crowd":
         return self
@@ -109,12 +123,14 @@ class Crowd:
         for worker in self._workers:
             worker.close()
 
-    def play(self, key: str, tick: int, *, fair: bool = True, slow: int = 1) -> Tick:
-        """All of them ask at once for this tick of the key. With `slow` servers get that part of their time only."""
-        for worker, names in zip(self._workers, self._names, strict=True):
-            worker.pipe.send(
-                [Question(self._urls[i % len(self._urls)], key, tick, fair) for i, _ in enumerate(names)]
-            )
+    def play(self, key: str | Sequence[str], tick: int, *, slow: int = 1) -> Tick:
+        """All of them ask at once for this tick of the key, or each of a key of its own. With `slow` servers get that
+        part of their time only.
+        """
+        keys = itertools.cycle([key] if isinstance(key, str) else key)
+        urls = itertools.cycle(self._urls)
+        for worker in self._workers:
+            worker.pipe.send([Question(next(urls), next(keys), tick) for _ in range(worker.count)])
         for worker in self._workers:
             worker.pipe.recv()
         before = read(self.servers)
@@ -124,6 +140,7 @@ class Crowd:
                 worker.pipe.send(GO)
             reports = self._reports()
         work = read(self.servers) - before
+        work.cpu -= self._idle
         fates = [fate for report in reports for fate in report.fates]
         return Tick(fates, work, begun, sum(report.cpu for report in reports), max(report.lag for report in reports))
 
@@ -147,7 +164,7 @@ class Crowd:
 
 @contextmanager
 def slowed(servers: Sequence[Server], slow: int) -> Iterator[None]:
-    """Servers that get only the `slow`th part of their time: a smaller crowd is to them what a larger one is to others."""
+    """Servers that get only the `slow`th part of their time: so many times fewer nodes are to them as large a crowd."""
     over = threading.Event()
 
     def brake() -> None:

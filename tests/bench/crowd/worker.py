@@ -27,6 +27,7 @@ class Worker:
     """A process with some of the nodes, as the one that started it sees it."""
 
     def __init__(self, names: list[str]) -> None:
+        self.count = len(names)
         self.pipe, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("fork")
         self.process = context.Process(target=_work, args=(theirs, names), daemon=True)
