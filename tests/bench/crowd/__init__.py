@@ -6,6 +6,7 @@
     python -m tests.bench.crowd --nodes 300 --slow 10          on servers that get a tenth of their time
 
 Each node is the real contender, holder and connections, in a greenlet; a hub per process does their waiting. A process
-starts its nodes as fast as it can, but answers come first, so a crowd arrives at the pace of the generator, which is
-told. Nodes go home at once, and the one that runs holds its run until all others have been answered.
+starts its nodes as fast as it can, but answers come first, and no more are under way than it can serve in time: so a
+crowd arrives at the pace of the generator, which is told. What a faster crowd would do is seen on servers that are
+slowed. Nodes go home at once, and the one that runs holds its run until all others have been answered.
 """

@@ -11,6 +11,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from cronlock.loop import POLL_MAX, Loop
 from cronlock.system import monotonic
 
+AT_ONCE = 400  # nodes under way: the answers of more would wait here for longer than a node waits for one
 STARTS = 4  # nodes that start together when no answer waits: more would let answers wait
 
 Event = tuple[int, int]
@@ -84,8 +85,9 @@ class Hub:
         bodies.reverse()
         living: set[greenlet] = set()
         while (bodies or living) and not self.ended:
-            self._gather(0 if bodies else self._patience(), ear, heard)
-            if not self._ready:
+            room = bodies and len(living) < AT_ONCE
+            self._gather(0 if room else self._patience(), ear, heard)
+            if room and not self._ready:
                 self._begin(bodies, living)
             begun = monotonic()
             while self._ready:
@@ -97,6 +99,9 @@ class Hub:
             self.lag = max(self.lag, monotonic() - begun)
         for body in living:
             body.throw(GreenletExit)
+
+    def close(self) -> None:
+        """When all nodes have let go of what they watched."""
         self._epoll.close()
 
     def _begin(self, bodies: list[tuple[NodeLoop, Callable[[], None]]], living: set[greenlet]) -> None:

@@ -81,5 +81,6 @@ def _tick(pipe: Connection, asked: Iterable[tuple[str, Question]]) -> Report:
         pipe.recv()
     for node in nodes:
         node.close()
+    hub.close()
     gc.unfreeze()
     return report
