@@ -113,8 +113,8 @@ class Crowd:
         names = [f"node-{number:05}" for number in range(count)]
         processes = max(min(count, os.cpu_count() or 1), -(-count * len(urls) // FDS))
         self._workers = [Worker(names[number::processes]) for number in range(processes)]
-        self._idle = read(self.servers).cpu
-        self._idle = read(self.servers).cpu - self._idle  # what the reading itself takes
+        before = read(self.servers).cpu
+        self._idle = read(self.servers).cpu - before  # what the reading itself takes
 
     def __enter__(self) -> "Crowd":
         return self
@@ -150,8 +150,8 @@ class Crowd:
         pipes = {worker.pipe for worker in self._workers}
         while pipes and (left := until - time.monotonic()) > 0:
             for pipe in wait(pipes, left):
-                pipe.recv()  # type: ignore[union-attr]
-                pipes.discard(pipe)  # type: ignore[arg-type]
+                pipe.recv()  # type: ignore
+                pipes.discard(pipe)  # type: ignore
         for worker in self._workers:
             worker.pipe.send(STOP if pipes else END)
         reports = []

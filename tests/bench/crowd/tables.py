@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
 
+from cronlock.lock.record import PREPARE_LEASE
 from tests.bench.crowd import keys
 from tests.bench.crowd.play import Crowd, Tick, raise_limits
 from tests.servers import Cluster, Server, start_servers
@@ -16,8 +17,10 @@ SERVERS = (1, 3, 5, 7)
 ON_SERVERS = 300  # nodes
 KEYS = (1, 100, 10_000, 100_000)
 TICKS = 4
+SLOWLY = 1_000  # ms
+MAXCLIENTS = 10_000  # if nobody sets it
 SLOW = 10
-SLOWED = (30, 100, 300, 1_000)
+SLOWED = (30, 100, 300, 800)  # all of them are under way at once
 HEAD = (
     "tick|answers|attempts|script calls|us a call|Redis ms|kB|command after|a node waits, median and most|all answered|"
     "arrived within|generator ms|lag"
@@ -105,8 +108,24 @@ def by_keys() -> list[str]:
 
 def limits() -> list[str]:
     """On slowed servers a tenth of the nodes is the crowd."""
-    found = [line for nodes in SLOWED for line in rows(f"{nodes * SLOW:,}", crowd(0, nodes, TICKS, SLOW))]
-    return table([f"nodes / {SLOW}", *HEAD], found)
+    played = {nodes * SLOW: crowd(0, nodes, TICKS, SLOW) for nodes in SLOWED}
+    found = [line for nodes, ticks in played.items() for line in rows(f"{nodes:,}", ticks)]
+    signs: dict[str, Callable[[Tick], bool]] = {
+        "half of the nodes wait for longer than a second": lambda tick: median(tick.waits or [0]) > SLOWLY,
+        "the command starts later than a prepare's lease lasts": lambda tick: tick.started > PREPARE_LEASE,
+        "nodes end unreachable": lambda tick: bool(tick.outcomes["unreachable"]),
+        "nobody runs": lambda tick: not tick.runners,
+    }
+    lines = []
+    for what, sign in signs.items():
+        sizes = [nodes for nodes, ticks in played.items() if any(map(sign, ticks))]
+        lines.append(f"- {what}: " + (f"from {min(sizes):,} nodes on, in one tick at least" if sizes else "never"))
+    lines.append(
+        f"- each node has a connection to every master: {MAXCLIENTS:,} are Redis's default, {raise_limits():,} here"
+    )
+    for line in lines:
+        say(line)
+    return [*table([f"nodes, slowed {SLOW} times", *HEAD], found), "", *lines]
 
 
 def table(head: Sequence[str], lines: list[Row]) -> list[str]:
