@@ -42,17 +42,23 @@ class Pace:
         self.patience = STRAGGLER_WAIT
         self._split, self._outage = split, OUTAGE_STEP_MIN
 
-    def after_a_split(self) -> int:
-        """The pause after an attempt that split the voters, which is no outage."""
+    def after_a_split(self, part: bool, took: int) -> int:
+        """The pause after an attempt that split the voters, which is no outage.
+
+        Who got a `part` of them asks again first: of a crowd most get none, and would only be in the way. And what took
+        long is not repeated soon: a crowd that servers are too slow for would keep them so.
+        """
         self.until = max(self.until, self.begun + SPLIT_WINDOW)
-        pause = random_between(self._split // 10, self._split)
+        split = max(self._split, took)
+        pause = random_between(split // 10, split) if part else random_between(split, 4 * split)
         self._split, self.patience = min(2 * self._split, SPLIT_MAX), min(2 * self.patience, SPLIT_MAX)
         return pause
 
-    def after_an_outage(self) -> int:
-        """The pause after an attempt that no quorum answered."""
+    def after_an_outage(self, took: int) -> int:
+        """The pause after an attempt that no quorum answered, and that took so long."""
         self.until = self.begun + self._outage_wait
-        pause = random_between(self._outage // 2, self._outage)
+        outage = max(self._outage, took)
+        pause = random_between(outage // 2, outage)
         self._outage = min(2 * self._outage, OUTAGE_STEP_MAX)
         return pause
 
@@ -96,6 +102,7 @@ class Contender:
         pace = Pace(self._plan.outage_wait, self._clock())
         while True:
             candidate = Candidate(self._voters, pace.patience)
+            asked = self._clock()
             try:
                 got = self._attempt(candidate, pace.until + LAST_TRY)
             except Interrupted:
@@ -112,7 +119,7 @@ class Contender:
                 self._let_others_go_first(got.wait)
                 pace.begin(self._clock())
             elif got.kind in (AGAIN, UNKNOWN):
-                late = self._again(got, pace)
+                late = self._again(got, pace, candidate.part, self._clock() - asked)
                 if late:
                     return late
             else:
@@ -136,10 +143,10 @@ class Contender:
         left = self._plan.left()
         sleep(self._voters, wait if left is None else max(0, min(wait, left // 2)))
 
-    def _again(self, got: Verdict, pace: Pace) -> Verdict | None:
+    def _again(self, got: Verdict, pace: Pace, part: bool, took: int) -> Verdict | None:
         """Pause before the next attempt; LATE when split votes go on for too long. Raises Unreachable."""
         split = got.kind == AGAIN and got.reached
-        pause = pace.after_a_split() if split else pace.after_an_outage()
+        pause = pace.after_a_split(part, took) if split else pace.after_an_outage(took)
         started = bool(self._stay and self._stay.takes_over)
         if split and self._plan.too_late(started=started):
             return Verdict(terms.LATE)

@@ -136,6 +136,7 @@ class Seats:
         for seat in waiting:
             seat.prepared = seat.committed = False
             self.send(seat, "release", {}, lambda seat, _reply, _request: answered.append(seat))
+        self.voters.flush()
         until = min(until, self.clock() + RELEASE_WAIT)
         while len(answered) < prompt and self.clock() < until:
             self.voters.step(until - self.clock())
@@ -166,6 +167,11 @@ class Candidate:
     def answers(self) -> "list[Fields]":
         """What the voters said."""
         return [seat.reply for seat in self.seats.all if isinstance(seat.reply, dict)] if self.seats else []
+
+    @property
+    def part(self) -> bool:
+        """Whether any voter said ok."""
+        return any(answer["answer"] == terms.OK for answer in self.answers)
 
     def run(self, ask: "Fields", until: int) -> Verdict:
         """Ask, and judge the answers, by `until`; what is not won is released."""

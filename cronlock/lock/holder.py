@@ -103,6 +103,7 @@ class Holder:
         for seat in self._seats.all:
             if seat.prepared:
                 self._commit(seat)
+        self._voters.flush()
         meanwhile()
         while True:
             now = self._clock()

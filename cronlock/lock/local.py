@@ -69,6 +69,9 @@ class LocalVoters:
     def label(self, _voter: int) -> str:
         return self._path
 
+    def flush(self) -> None:
+        """Nothing waits to be sent."""
+
     def find(self, _until: int) -> "Failure | None":
         """Make the directory; raises Refused when that can't be done."""
         try:

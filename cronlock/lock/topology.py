@@ -83,7 +83,7 @@ class RedisVoters:
         self.conflict = ""  # why these addresses can't be used together, once an answer shows it
         self._loop = loop
         self._prefix, self._key, self._node = prefix, key, node
-        self._seeds = [Connection(loop, address) for address in addresses]
+        self._seeds = [Connection(loop, address, corked=True) for address in addresses]
         self._pool = {seed.address.label: seed for seed in self._seeds}
         self._names: list[Names] = []
         self._places: list[Connection | None] = []
@@ -195,7 +195,7 @@ class RedisVoters:
     def _connection(self, beside: Connection, host: bytes, port: int) -> Connection:
         address = beside.address.beside(host.decode("utf-8", "surrogateescape") or beside.address.host, port)
         if address.label not in self._pool:
-            self._pool[address.label] = Connection(self._loop, address)
+            self._pool[address.label] = Connection(self._loop, address, corked=True)
         return self._pool[address.label]
 
     def send(self, voter: int, operation: str, ask: "Fields", answered: "Answered") -> Call:
@@ -282,8 +282,14 @@ class RedisVoters:
         place = self._places[voter]
         return place.failures if place else 0
 
+    def flush(self) -> None:
+        """Send what is to be sent: `step` begins with it."""
+        for connection in self._pool.values():
+            connection.flush()
+
     def close(self) -> None:
         """Let go of all connections."""
+        self.flush()
         for connection in self._pool.values():
             connection.close()
         if self._ears:
@@ -291,6 +297,7 @@ class RedisVoters:
 
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen; what has been silent for too long counts as lost."""
+        self.flush()
         connections = [*self._pool.values(), *(self._ears.connections if self._ears else ())]
         busy = [connection for connection in connections if not connection.idle]
         self._loop.step(min([timeout, *(connection.patience for connection in busy)]))

@@ -45,11 +45,13 @@ def pack(words: "Sequence[bytes]") -> bytes:
 class Connection:
     """One connection to one server, opened by the first request and again by the next one after a failure.
 
-    One that subscribes to something is told of messages by `heard`.
+    One that subscribes to something is told of messages by `heard`. One that is `corked` sends what has been queued
+    together, with `flush`: several copies may lie on one server.
     """
 
-    def __init__(self, loop: "Loop", address: "Address", heard: "Heard | None" = None) -> None:
+    def __init__(self, loop: "Loop", address: "Address", heard: "Heard | None" = None, corked: bool = False) -> None:
         self.address = address
+        self._corked = corked
         self._heard = heard
         self._loop = loop
         self._socket: socket.socket | None = None
@@ -85,7 +87,12 @@ class Connection:
         self._waiting.append(done)
         if opening:
             self._open()
-        elif self._connected:
+        elif self._connected and not self._corked:
+            self._write()
+
+    def flush(self) -> None:
+        """Send what is queued, if it can be sent by now."""
+        if self._out and self._connected:
             self._write()
 
     def close(self) -> None:

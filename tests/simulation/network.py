@@ -163,6 +163,9 @@ class SimulatedVoters:
     def label(self, voter: int) -> str:
         return self._servers[voter].name
 
+    def flush(self) -> None:
+        """Everything goes at once."""
+
     def find(self, _until: int) -> Failure | None:
         return None
 
