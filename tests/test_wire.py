@@ -70,6 +70,30 @@ def test_a_request_is_an_array_of_bulk_strings():
     assert pack([b"GET", b"a\r\n\0b"]) == b"*2\r\n$3\r\nGET\r\n$5\r\na\r\n\0b\r\n"
 
 
+def test_what_is_queued_on_a_corked_connection_goes_together():
+    """Copies of a key that lie on one server are asked with one write: nobody comes in between."""
+    loop, got = Loop(), []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]), corked=True)
+        connection.send([b"FIRST"], got.append)
+        server, _ = listener.accept()
+        loop.step(1000)
+        assert server.recv(1000) == pack([b"FIRST"])
+        connection.send([b"A"], got.append)
+        connection.send([b"B"], got.append)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(1000)
+        connection.flush()
+        server.setblocking(True)
+        assert server.recv(1000) == pack([b"A"]) + pack([b"B"])
+        server.sendall(b"+1\r\n+2\r\n+3\r\n")
+        loop.step(1000)
+        assert got == [b"1", b"2", b"3"]
+        connection.close()
+        server.close()
+
+
 def test_a_reply_in_pieces_is_put_together(serve):
     """TCP keeps no borders."""
     _, got = ask(serve(b"*2\r\n$5\r\nhello\r\n:42\r\n"), [b"X"])
