@@ -8,7 +8,7 @@ import time
 from cronlock.child.signals import Signals, end_as_typed, ignore
 from cronlock.config import load
 from cronlock.contender import Contender
-from cronlock.errors import CronlockError, Interrupted, Unreachable
+from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
 from cronlock.lock import terms, voters_for
 from cronlock.lock.quorum import Verdict
 from cronlock.plan import Plan
@@ -112,5 +112,8 @@ class Run:
 
 
 def _import_the_rest() -> None:
-    """What a command needs; those that go home do not pay for it."""
-    import cronlock.hold  # noqa: F401
+    """What a command needs; those that go home do not pay for it. Raises Refused."""
+    try:
+        import cronlock.hold  # noqa: F401
+    except (ImportError, OSError) as error:  # an upgrade at this moment, no file to be had
+        raise Refused(f"cronlock itself can't be read: {error}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.commands import cronlock, home, start_cronlock, wait_until
+from tests.commands import changed_cronlock, cronlock, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NOISE = 0.5  # s that a loaded machine may take to run a process that is due
@@ -229,3 +229,15 @@ def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
             assert done.returncode == 0
             took[hangs].append(float(done.stdout) - begun)
     assert statistics.median(took[True]) - statistics.median(took[False]) < 0.020
+
+
+def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(servers, tmp_path):
+    """What a command needs is imported late: where that fails the tick is left to the others, with a line."""
+    env = changed_cronlock(tmp_path, "hold.py", "class Work:", "class Work:")
+    (tmp_path / "cronlock" / "hold.py").unlink()
+    words = ("run", *where(servers), "--key", "job", *TICK, "--")
+    done = cronlock(*words, "touch", "ran", env=env)
+    assert (done.returncode, len(done.stderr.splitlines())) == (125, 1)
+    assert done.stderr.startswith("cronlock: job: refused: cronlock itself can't be read: ")
+    assert not Path(home(), "ran").exists()
+    assert cronlock(*words, "echo", "next").stdout == "next\n"
