@@ -143,3 +143,9 @@ def test_click_stands_in_one_place():
     package = Path(__file__).parent.parent / "cronlock"
     users = {path.name for path in package.rglob("*.py") if "import click" in path.read_text().splitlines()}
     assert users == {"cli.py"}
+
+
+def test_the_console_script_is_cronlocks_own():
+    """An entry point of older pips imports re, which costs as much as all of cronlock."""
+    script = Path(sys.prefix, "bin", "cronlock").read_text().splitlines()
+    assert script[1:] == ["from cronlock.__main__ import main", "", "main()"]
