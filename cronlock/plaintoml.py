@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TABLE = "[keys."
 BLANKS = " \t"
+QUOTES = "\"'"
 
 
 def plain(text: str) -> "dict[str, Any] | None":
@@ -70,6 +71,7 @@ def _value(text: str) -> "Any":
 
 
 def _text(word: str) -> str | None:
-    inner = word[1:-1]
-    quoted = len(word) > 1 and word[0] == word[-1] == '"' and '"' not in inner and "\\" not in inner
-    return inner if quoted and (inner.isprintable() or not inner) else None
+    quote, inner = word[:1], word[1:-1]
+    quoted = len(word) > 1 and quote in QUOTES and word[-1] == quote and quote not in inner
+    escapes = quote == '"' and "\\" in inner
+    return inner if quoted and not escapes and inner.isprintable() else None

@@ -16,6 +16,7 @@ redis = ["redis://redis-1:6379", "redis://redis-2:6379",
 \tprefix="größe # [1] = , x"
 
 verbose = true
+tz = 'Europe/Berlin'
 wait = 90
 conflict-exit-code = 0
 
@@ -25,10 +26,13 @@ node = ""
 [keys.x_1-2]
 """
 names = st.sampled_from(["redis", "wait", "keys", "a-b", "A_1", "", "a.b", '"a"', "größe", "ttl", "[keys.a]", "[keys]"])
-texts = st.text(st.sampled_from('ab ß#,=[]"\\\t\r\n\x00\x7f\u00a0'), max_size=6)
+texts = st.text(st.sampled_from("ab ß#,=[]\"'\\\t\r\n\x00\x7f\u00a0"), max_size=6)
 words = st.one_of(
-    st.sampled_from(["true", "false", "0", "01", "1", "9_0", "-1", "1.5", "inf", "'a'", '""', "[]", "[,]", "[", "]"]),
+    st.sampled_from(
+        ["true", "false", "0", "01", "1", "9_0", "-1", "1.5", "inf", "'a'", "''", '""', "[]", "[,]", "[", "]"]
+    ),
     texts.map('"{}"'.format),
+    texts.map("'{}'".format),
     texts,
 )
 lists = st.lists(words, max_size=3).map(lambda items: f"[{', '.join(items)}]") | st.lists(words, max_size=3).map(
@@ -67,7 +71,7 @@ def test_it_reads_what_operators_write() -> None:
 
 NOT_PLAIN = (
     r"""
-a = 'b'; a = "\u00e9"; a = 1 # why; ["keys".a]; [keys."a b"]; a.b = 1; a = [1]; a = 01; a = 2026-11-20; [[keys.a]]
+a = 'b'''; a = "\u00e9"; a = 1 # why; ["keys".a]; [keys."a b"]; a.b = 1; a = [1]; a = 01; a = 2026-11-20; [[keys.a]]
 [keys.a; a; = 1; a = [; a = ["b" "c"]; a = [,]; a = "b; a = "b" "c"
 """.strip()
     .replace("\n", "; ")

@@ -112,7 +112,10 @@ def test_a_plain_file_is_read_without_tomllib(server):
     file = Path(home(), ".config", "cronlock.toml")
     file.parent.mkdir()
     words = ("--key", "job", "--schedule", "none", "--", "true")
-    for text, module in ((f'redis = ["{server.url}"]', "cronlock.plaintoml"), (f"redis = '{server.url}'", "tomllib")):
+    for text, module in (
+        (f'redis = ["{server.url}"]', "cronlock.plaintoml"),
+        (f'redis = "{server.url}" # one', "tomllib"),
+    ):
         file.write_text(text)
         found = modules(*words) - bare()
         assert module in found
