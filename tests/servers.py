@@ -425,6 +425,15 @@ class Cluster(Closing):
         seen = {node.port: node.flags for node in self.view(self.running()[0])}
         return [node for node in self.running() if role in seen[node.port]]
 
+    def owners(self) -> list[Server]:
+        """The master of each slot."""
+        by_port = {node.port: node for node in self.nodes}
+        owners: dict[int, Server] = {}
+        for seen in self.view(self.nodes[0]):
+            for part in seen.slots:
+                owners |= dict.fromkeys(part, by_port[seen.port])
+        return [owners[slot] for slot in range(SLOTS)]
+
     def masters(self) -> list[Server]:
         """The running ones, an empty one among them."""
         return self._with_role("master")

@@ -6,7 +6,7 @@ from typing import Any
 
 from cronlock.lock.slots import OFFSETS, SLOTS, Tags, slot_of
 from tests.commands import cronlock
-from tests.servers import Cluster, Server
+from tests.servers import Cluster
 
 AT_ONCE = 1_000  # keys in one pipeline
 MODEL = "model"  # the key whose copies are copied
@@ -18,7 +18,7 @@ def fill(cluster: Cluster, count: int) -> None:
     for node in ("web-1", "web-2"):
         cronlock("run", "--redis", masters[0].url, "--key", MODEL, "--node", node, "--schedule", "*/5 * * * *", "true")
     model = {part: _model(cluster, part) for part in ("record", "nodes")}
-    owners = _owners(cluster)
+    owners = cluster.owners()
     tags = [Tags().of(slot) for slot in range(SLOTS)]
     pipes = {master.port: master.redis.pipeline(transaction=False) for master in masters}
     for number in range(count):
@@ -31,15 +31,6 @@ def fill(cluster: Cluster, count: int) -> None:
         if number % AT_ONCE == AT_ONCE - 1 or number == count - 1:
             for pipe in pipes.values():
                 pipe.execute()
-
-
-def _owners(cluster: Cluster) -> list[Server]:
-    by_port = {node.port: node for node in cluster.nodes}
-    owners: dict[int, Server] = {}
-    for seen in cluster.view(cluster.nodes[0]):
-        for part in seen.slots:
-            owners |= dict.fromkeys(part, by_port[seen.port])
-    return [owners[slot] for slot in range(SLOTS)]
 
 
 def _model(cluster: Cluster, part: str) -> Mapping[Any, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cronlock.lock.slots import MAIN, OFFSETS, SLOTS, Tags, slot_of
 from tests.bench.crowd.gauge import memory
 from tests.bench.crowd.play import Crowd, Tick
-from tests.servers import Cluster, Server
+from tests.servers import Cluster
 
 AT_ONCE = 1_000  # keys in one pipeline
 MODEL = "model"  # the key whose copies are copied
@@ -53,7 +53,7 @@ def play(cluster: Cluster, counts: tuple[int, ...]) -> list[Filled]:
 def _fill(cluster: Cluster, begin: int, end: int) -> None:
     model = _model(cluster)
     tags = [Tags().of(slot).decode() for slot in range(SLOTS)]
-    owners = _owners(cluster)
+    owners = cluster.owners()
     pipes = {
         master.port: master.client(decode_responses=False).pipeline(transaction=False) for master in cluster.masters()
     }
@@ -66,15 +66,6 @@ def _fill(cluster: Cluster, begin: int, end: int) -> None:
         if number % AT_ONCE == AT_ONCE - 1 or number == end - 1:
             for pipe in pipes.values():
                 pipe.execute()
-
-
-def _owners(cluster: Cluster) -> list[Server]:
-    by_port = {node.port: node for node in cluster.nodes}
-    owners: dict[int, Server] = {}
-    for seen in cluster.view(cluster.nodes[0]):
-        for part in seen.slots:
-            owners |= dict.fromkeys(part, by_port[seen.port])
-    return [owners[slot] for slot in range(SLOTS)]
 
 
 def _model(cluster: Cluster) -> dict[str, bytes]:
