@@ -1,5 +1,6 @@
 """Getting the lock: attempt after attempt, until there is a run, an outcome that sends this node home, or an outage."""
 
+import gc
 import os
 
 from cronlock.errors import Interrupted, Refused, Unreachable
@@ -124,6 +125,7 @@ class Contender:
                     return late
             else:
                 return got
+            gc.enable()  # it was off for a quick start (__main__.py); who asks again may do so for months
 
     def _stays(self, held: Verdict, candidate: Candidate) -> bool:
         """Whether it is worth asking again, after a wait. Most nodes go home, and import nothing for it."""

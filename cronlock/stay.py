@@ -3,7 +3,6 @@
 The voters tell when a run has ended; nothing is asked meanwhile, but when a lease should be over, and now and then.
 """
 
-import gc
 import os
 
 from cronlock.lock import terms
@@ -37,7 +36,6 @@ class Stay:
     """One node's patience with those who hold the key before it. `ran_out`: the time that --wait gives is over."""
 
     def __init__(self, plan: "Plan", voters: "Voters", say: "Say") -> None:
-        gc.enable()  # it may wait for months
         self.ran_out = False
         self.takes_over = False  # it was this tick that another node ran
         self._plan = plan

@@ -14,20 +14,22 @@ FORBIDDEN = set(
 )
 CRONSIMS = {"typing"}  # what cronsim imports itself; it is paid for only when there is a schedule
 PROBE = """
-import os, sys
+import gc, os, sys
 sys.argv = ["cronlock", *sys.argv[1:]]
 from cronlock.__main__ import main
 leave = os._exit
 def tell(status):
     with open("modules", "w") as file:
         file.write(" ".join(sys.modules))
+    with open("collects", "w") as file:
+        file.write(str(gc.isenabled()))
     leave(status)
 os._exit = tell
 main()
 """
 
 
-def modules(*words, err=""):
+def modules(*words, err="", status=0):
     """All modules in memory after a run, in a Python without site-packages' start-up files beyond the usual."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, "run", *map(str, words)],
@@ -38,7 +40,7 @@ def modules(*words, err=""):
         timeout=30,
         check=False,
     )
-    assert (done.returncode, err in done.stderr, bool(done.stderr)) == (0, True, bool(err))
+    assert (done.returncode, err in done.stderr, bool(done.stderr)) == (status, True, bool(err))
     return set(Path(home(), "modules").read_text().split())
 
 
@@ -120,6 +122,25 @@ def test_a_plain_file_is_read_without_tomllib(server):
         found = modules(*words) - bare()
         assert module in found
         assert ("tomllib" in found) == (module == "tomllib")
+
+
+def collects(*words, **how):
+    """Whether garbage is collected at the end of a run."""
+    modules(*words, **how)
+    return Path(home(), "collects").read_text() == "True"
+
+
+def test_garbage_is_collected_in_all_that_may_last(server):
+    """Not while it starts; a command, a wait and an outage may go on for months."""
+    key, tick = ("--key", "job"), ("--tick", "2026-11-20T02:00Z")
+    assert collects("--redis", server.url, *key, *tick, "--", "true"), "a command"
+    assert not collects("--redis", server.url, *key, *tick, "--", "true"), "its tick is done"
+    nowhere = ("--redis", "redis://127.0.0.1:1", "--outage-wait", "300ms")
+    assert collects(*nowhere, *key, *tick, "--", "true", err="unreachable", status=122), "an outage"
+    start_cronlock("run", "--redis", server.url, *key, "--schedule", "none", "--", "sh", "-c", "touch up; sleep 1")
+    wait_until(Path(home(), "up").exists)
+    waits = ("--redis", server.url, *key, "--schedule", "none", "--wait", "100ms")
+    assert collects(*waits, "--", "true", err="waited in vain", status=75), "a wait"
 
 
 def test_only_local_imports_json(local_key):
