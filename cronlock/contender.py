@@ -3,7 +3,7 @@
 import gc
 import os
 
-from cronlock.errors import Interrupted, Refused, Unreachable
+from cronlock.errors import Refused, Unreachable
 from cronlock.lock import terms
 from cronlock.lock.candidate import Candidate, sleep
 from cronlock.lock.holder import Holder
@@ -76,7 +76,7 @@ class Contender:
         voters: "Voters",
         say: "Say",
         argv: "Sequence[str]",
-        meanwhile: "Callable[[], None]" = lambda: None,
+        meanwhile: "Callable[[], object]" = lambda: None,
     ) -> None:
         self.waited_in_vain = False
         self._meanwhile = meanwhile
@@ -106,7 +106,7 @@ class Contender:
             asked = self._clock()
             try:
                 got = self._attempt(candidate, pace.until + LAST_TRY)
-            except (Interrupted, Refused):
+            except BaseException:
                 if candidate.seats:
                     candidate.seats.release(self._clock() + LAST_TRY)
                 raise
@@ -155,6 +155,9 @@ class Contender:
         now = self._clock()
         if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
             raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)
+        left = self._plan.left(started=started)
+        if left is not None:  # however long the others take: once more before it is too late
+            pause = min(pause, left // 2)
         sleep(self._voters, min(pause, pace.until - now))
         return None
 

@@ -204,8 +204,8 @@ class Work:
         holder = self.holder
         if holder and holder.unended:
             self._tell_of_the_last(holder.unended)
-        terminal = controlling_terminal()
         try:
+            terminal = controlling_terminal()
             command = self._launch(terminal)
         except CannotStartError as error:
             self.guard.let_go()

@@ -51,7 +51,7 @@ def _whole(text: str, lines: "Iterator[str]") -> str:
         more = next(lines, None)
         if more is None:
             return ""
-        text += _stripped(more)
+        text += "\n" + _stripped(more)
     return text
 
 
@@ -63,7 +63,7 @@ def _value(text: str) -> "Any":
         return int(text)
     if text[:1] != "[":
         return _text(text)
-    items = [_stripped(item) for item in text[1:-1].split(",")]
+    items = [item.strip(BLANKS + "\n") for item in text[1:-1].split(",")]
     if not items[-1]:
         items.pop()
     texts = [_text(item) for item in items]

@@ -80,7 +80,7 @@ class Run:
     def story(self) -> int:
         """Get the lock or say why not; then start the command, hold the lock, and tell of the end."""
         try:
-            contender = Contender(self.plan, self.voters, self.say, self.argv, meanwhile=_import_the_rest)
+            contender = Contender(self.plan, self.voters, self.say, self.argv, meanwhile=_importing_the_rest)
             got = contender.contend()
         except Unreachable as error:
             then = self.settings.on_outage
@@ -105,15 +105,19 @@ class Run:
         return self.settings.conflict_exit_code
 
     def _start(self, holder: "Holder | None") -> int:
-        from cronlock.hold import Work
-
-        self.work = Work(self.settings, self.plan, self.say, self.argv, self.loop, self.signals, self.voters, holder)
+        self.work = _importing_the_rest()(
+            self.settings, self.plan, self.say, self.argv, self.loop, self.signals, self.voters, holder
+        )
         return self.work.story()
 
 
-def _import_the_rest() -> None:
+def _importing_the_rest() -> "type[Work]":
     """What a command needs; those that go home do not pay for it. Raises Refused."""
     try:
-        import cronlock.hold  # noqa: F401
-    except (ImportError, OSError) as error:  # an upgrade at this moment, no file to be had
+        from cronlock.child.command import controlling_terminal
+        from cronlock.hold import Work
+
+        controlling_terminal()  # which imports more where there is one
+    except Exception as error:  # an upgrade at this moment, no file to be had
         raise Refused(f"cronlock itself can't be read: {error}") from None
+    return Work

@@ -21,6 +21,7 @@ TICK_MIN = 10**9  # s: smaller numbers could be minutes or dates; this is Septem
 TICK_MAX = 10**11  # s: larger numbers are milliseconds
 JOB_MIN = 26_500_000  # min, May 2020: older controllers wrote seconds, smaller numbers are dates like 20261120
 LOCALTIME = "/etc/localtime"
+UTC_RULE = b"\nUTC0\n"  # the end of its data: a container may have others put over the file that a link leads to
 UTC_NAMES = ("UTC", "Etc/UTC")  # need no zone data, which small images lack, and no zoneinfo
 
 NICKNAMES = {  # as in crontab(5)
@@ -213,11 +214,13 @@ def local_name(path: str = LOCALTIME) -> str:
     """The name of the zone that cron and libc call local, for people; "local time" where only its data are known."""
     try:
         with open(path, "rb") as file:
-            if file.read(4) != b"TZif":
-                return "UTC"
+            data = file.read()
     except OSError:
         return "UTC"
-    return os.path.realpath(path).partition("/zoneinfo/")[2] or "local time"
+    if data[:4] != b"TZif" or (data[4:5] != b"\0" and data[-1:] != b"\n"):  # from version 2 on there is a last line
+        return "UTC"
+    name = os.path.realpath(path).partition("/zoneinfo/")[2]
+    return "local time" if not name or (name in UTC_NAMES and not data.endswith(UTC_RULE)) else name
 
 
 def _local_zone(path: str) -> "tuple[dt.tzinfo, str]":

@@ -4,11 +4,13 @@ import random
 import signal
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import redis
 
+from cronlock.lock.slots import copies
 from tests.commands import changed_cronlock, cronlock, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
@@ -231,13 +233,44 @@ def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
     assert statistics.median(took[True]) - statistics.median(took[False]) < 0.020
 
 
-def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(servers, tmp_path):
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+@pytest.mark.parametrize("more", [(), ("--on-outage", "run", "--outage-wait", "0")], ids=["won", "run without a lock"])
+def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(damage, more, servers, tmp_path):
     """What a command needs is imported late: where that fails the tick is left to the others, with a line."""
-    env = changed_cronlock(tmp_path, "hold.py", "class Work:", "class Work:")
-    (tmp_path / "cronlock" / "hold.py").unlink()
-    words = ("run", *where(servers), "--key", "job", *TICK, "--")
-    done = cronlock(*words, "touch", "ran", env=env)
-    assert (done.returncode, len(done.stderr.splitlines())) == (125, 1)
-    assert done.stderr.startswith("cronlock: job: refused: cronlock itself can't be read: ")
+    env = changed_cronlock(tmp_path, "hold.py", "class Work:", "class Later:")
+    if damage == "gone":
+        (tmp_path / "cronlock" / "hold.py").unlink()
+    words = ("run", *where(servers), "--key", "job", *TICK)
+    nowhere = ("--redis", "redis://127.0.0.1:1") if more else ()
+    done = cronlock(*(("run", *nowhere, "--key", "job", *TICK) if more else words), *more, "touch", "ran", env=env)
+    assert done.returncode == 125
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("cronlock: job: refused: cronlock itself can't be read: ")
     assert not Path(home(), "ran").exists()
-    assert cronlock(*words, "echo", "next").stdout == "next\n"
+    assert cronlock(*words, "--", "echo", "next").stdout == "next\n"
+
+
+def test_a_run_outlives_its_script_file(server, tmp_path):
+    """An upgrade removes it, and then the server is restarted: what the run says again is what it has in memory."""
+    env = changed_cronlock(tmp_path, "hold.py", "class Work:", "class Work:")
+    words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--ttl", "6s", "--kill-after", "1s")
+    process = start_cronlock(*words, "--", "sh", "-c", "touch began; exec sleep 5", env=env)
+    wait_until(Path(home(), "began").exists)
+    (tmp_path / "cronlock" / "lock" / "scripts" / "record.lua").unlink()
+    server.redis.script_flush()
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 0
+
+
+def test_a_split_vote_is_asked_again_before_it_is_too_late(server):
+    """However many are in the way, there is an attempt left when they have gone: here somebody who died."""
+
+    def play(number):
+        key, tick = f"job{number}", int(time.time())
+        names = copies("cronlock", key, count=1)[0].keys
+        server.redis.hset(names[0], mapping={"holder": "dead", "kind": "prepare", "lease_end": (tick + 2) * 1000})
+        words = ("run", "--redis", server.url, "--key", key, "--tick", str(tick), "--start-within", "4s")
+        return cronlock(*words, "--", "echo", "ran").stdout
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(play, range(8))) == ["ran\n"] * 8

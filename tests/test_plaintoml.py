@@ -53,6 +53,9 @@ lines = st.one_of(
 @example(text=PLAIN)
 @example(text="[keys.a]\nkeys = 1")
 @example(text="keys = 1\n[keys.a]")
+@example(text='a = ["b",\n"c\n"]')
+@example(text='a = ["b\nc"]')
+@example(text='a = ["].\'\n.truea = ["]')
 @example(text="a = 1\na = 2")
 @example(text="[keys.a]\n[keys.a]")
 def test_it_reads_what_tomllib_reads(text: str) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice, pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -453,7 +454,24 @@ def test_without_a_name_the_zone_is_that_of_localtime(tmp_path):
     assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"junk", b"TZif2"])
+def test_the_data_decide_where_the_name_says_utc(tmp_path):
+    """A container's link leads to UTC, and the host's zone is put over the file at its end."""
+    data = tmp_path / "zoneinfo" / "Etc" / "UTC"
+    data.parent.mkdir(parents=True)
+    data.write_bytes(Path("/usr/share/zoneinfo/Europe/Berlin").read_bytes())
+    link = tmp_path / "localtime"
+    link.symlink_to(data)
+    zone, name = load_zone("", str(link))
+    assert name == "local time"
+    assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
+    data.write_bytes(Path("/usr/share/zoneinfo/Etc/UTC").read_bytes())
+    assert load_zone("", str(link)) == (UTC, "Etc/UTC")
+
+
+CUT = Path("/usr/share/zoneinfo/Europe/Berlin").read_bytes().rstrip(b"\n")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"junk", b"TZif2", CUT, CUT[:-20]])
 def test_without_a_readable_localtime_the_zone_is_utc(tmp_path, content):
     """libc, and so cron, takes a missing or damaged file for UTC."""
     path = tmp_path / "localtime"

@@ -94,7 +94,7 @@ class Holder:
 
     # -- commit ----------------------------------------------------------------------------------------------------
 
-    def commit(self, until: int, meanwhile: "Callable[[], None]" = lambda: None) -> str:
+    def commit(self, until: int, meanwhile: "Callable[[], object]" = lambda: None) -> str:
         """WON once a quorum of leases is good; AGAIN when too many voters refuse for this ever to become a run;
         UNKNOWN when neither is known by `until`. Nothing of the last two stays.
 

@@ -9,7 +9,7 @@ from cronlock.lock import terms
 from cronlock.lock.quorum import Failure
 from cronlock.lock.slots import COPIES, copies
 from cronlock.lock.wire import Connection, refused_by_server
-from cronlock.system import boottime
+from cronlock.system import boottime, sha1
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 PROTOCOL = "1"  # nodes that speak another one must not share a key
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
 SCRIPT = "scripts/record.lua"
-DIGEST = b"ab6152d238103a700d3cd8f75a4ea66b386c8f12"  # its SHA-1; the file is read for servers that lack it
+DIGEST = b"ab6152d238103a700d3cd8f75a4ea66b386c8f12"  # its SHA-1, which a test holds to it
 
 
 def _script() -> bytes:
-    with open(os.path.join(os.path.dirname(__file__), SCRIPT), "rb") as file:
-        return file.read()
+    """The script's text, read at the start: a run that lasts for months may outlive the file."""
+    fd = os.open(os.path.join(os.path.dirname(__file__), SCRIPT), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
 
 
 def encoded(value: object) -> bytes:
@@ -91,6 +95,7 @@ class RedisVoters:
         self._cluster = False
         self._lost = -1  # connections, when it was asked last
         self._ears: Ears | None = None
+        self._script = _script()
 
     @property
     def count(self) -> int:
@@ -241,8 +246,8 @@ class RedisVoters:
         call.redirects += 1
         if call.redirects > REDIRECTS or call.void:
             return False
-        if code == "NOSCRIPT":
-            self._send(place, call, _script())
+        if code == "NOSCRIPT" and self._is_ours():
+            self._send(place, call, self._script)
             return True
         if code not in ("MOVED", "ASK") or not self._cluster:
             return False
@@ -254,8 +259,15 @@ class RedisVoters:
             target.send([b"ASKING"], lambda _: None)
         else:
             self._places[call.voter] = target
-        self._send(target, call, _script() if code == "ASK" else DIGEST)
+        self._send(target, call, self._script if code == "ASK" else DIGEST)
         return True
+
+    def _is_ours(self) -> bool:
+        """Whether the script is the one that this code knows: an upgrade may have come between the two."""
+        try:
+            return sha1(self._script).encode() == DIGEST
+        except (ImportError, OSError):  # no file to be had, or no Python any more, after all this time
+            return True
 
     def listen(self, rung: "Callable[[int, int], None]") -> None:
         """Be told of the ends of runs, by voter and token, from now on; again, to mend what was lost meanwhile."""
@@ -284,7 +296,7 @@ class RedisVoters:
 
     def flush(self) -> None:
         """Send what is to be sent: `step` begins with it."""
-        for connection in self._pool.values():
+        for connection in list(self._pool.values()):  # a failure may bring new ones
             connection.flush()
 
     def close(self) -> None:

@@ -141,8 +141,8 @@ class Connection:
                 from cronlock.lock.resolver import Resolution
 
                 self._resolution = Resolution(self._loop, self.address, self._resolved)
-            except OSError as error:  # no process or no file descriptor to be had
-                self.fail((error.strerror or str(error)).lower())
+            except (OSError, ImportError) as error:  # no process or no file descriptor to be had, an upgrade meanwhile
+                self.fail((getattr(error, "strerror", None) or str(error)).lower())
 
     def _resolved(self, places: "list[Place] | str") -> None:
         self._resolution = None
