@@ -269,7 +269,7 @@ def test_a_split_vote_is_asked_again_before_it_is_too_late(server):
         key, tick = f"job{number}", int(time.time())
         names = copies("cronlock", key, count=1)[0].keys
         server.redis.hset(names[0], mapping={"holder": "dead", "kind": "prepare", "lease_end": (tick + 2) * 1000})
-        words = ("run", "--redis", server.url, "--key", key, "--tick", str(tick), "--start-within", "4s")
+        words = ("run", "--redis", server.url, "--key", key, "--tick", str(tick), "--start-within", "3s")
         return cronlock(*words, "--", "echo", "ran").stdout
 
     with ThreadPoolExecutor(8) as pool:
