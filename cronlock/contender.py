@@ -106,7 +106,7 @@ class Contender:
             asked = self._clock()
             try:
                 got = self._attempt(candidate, pace.until + LAST_TRY)
-            except BaseException:
+            except Exception:
                 if candidate.seats:
                     candidate.seats.release(self._clock() + LAST_TRY)
                 raise
