@@ -66,8 +66,9 @@ def test_a_run_without_a_schedule_imports_nothing_heavy(place, request):
     """By name, and at most 65 modules in all, on a server and on a cluster."""
     voters = request.getfixturevalue(place)
     url = voters.url if place == "server" else voters.urls[0]
-    found = modules("--redis", url, "--key", "job", "--schedule", "none", "--", "true")
-    added = found - bare()
+    words = ("--redis", url, "--key", "job", "--schedule", "none", "--", "true")
+    modules(*words)  # which brings the script, if no other test has
+    added = modules(*words) - bare()
     assert added & FORBIDDEN == set()
     assert added >= WRAPPED
     assert len(added) <= ALL - BARE, sorted(added)
