@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
     Heard = Callable[[bytes, bytes], None]  # gets channel and payload of a message
 
-CHUNK = 16_384  # bytes that are read at once: some answers of the script; Python clears no memory for less
+CHUNK = 16_384  # bytes that are read at once: some answers of the script
 SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
