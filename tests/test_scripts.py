@@ -439,3 +439,14 @@ def test_who_asks_looks_at_the_head_of_the_line_only(server: Server) -> None:
         asked = server.redis.info("commandstats")["cmdstat_hget"]["calls"] - before
     assert asked < 15
     assert stored.plain.zscore(KEYS[LINE], "gone1") is None
+
+
+def test_a_nodes_own_record_leaves_the_line_of_all_nodes_alone(server: Server) -> None:
+    """A key may be run with --once and with --each: what one keeps for a day the other may keep for years."""
+    stored = Stored(server, EACH_KEYS)
+    stored.plain.zadd(EACH_KEYS[LINE], {"web-2": 5})
+    candidate(stored)
+    stored.call("commit", run_of(stored))
+    stored.call("finish", FINISH)
+    assert stored.plain.zrange(EACH_KEYS[LINE], 0, -1) == ["web-2"]
+    assert stored.plain.pttl(EACH_KEYS[LINE]) == -1

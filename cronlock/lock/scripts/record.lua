@@ -104,7 +104,7 @@ local function retain()
   local period = 0
   if number('next') ~= 0 and number('run_tick') ~= 0 then period = number('next') - number('run_tick') end
   local length = text(math.max(asked('retention'), period * 3000))
-  for i = 1, 4 do
+  for i = 1, main and 3 or 4 do -- the line is that of all nodes
     if number('paused_until') ~= 0 then redis.call('PERSIST', KEYS[i]) else redis.call('PEXPIRE', KEYS[i], length) end
   end
 end
