@@ -12,12 +12,13 @@ import pytest
 from hypothesis import settings
 
 from cronlock.lock.local import state_directory
+from tests.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.commands import end_all, home
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
 from tests.nemesis.table import write
 from tests.persons import Place, at
-from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
+from tests.servers import Cluster, Proxy, Server, start_servers
 from tests.terminals import BASH, Terminal
 
 settings.register_profile("long", max_examples=1_000)  # ten times the default's
@@ -113,10 +114,13 @@ def binary() -> Path:
     return default_binary()
 
 
-@pytest.fixture(params=list(binaries()))
+FURTHER = [pytest.param(name, marks=pytest.mark.debian) for name in further_binaries()]
+
+
+@pytest.fixture(params=[*binaries(), *FURTHER])
 def every_binary(request: pytest.FixtureRequest) -> Path:
-    """Each server binary of this machine in turn."""
-    return binaries()[request.param]
+    """Each server binary of this machine in turn; those of other suites beside the other tests, which take longer."""
+    return (binaries() | further_binaries())[request.param]
 
 
 @pytest.fixture
