@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -585,10 +586,12 @@ class Proxy(Closing):
     What it lost is lost; a new mode holds for what arrives from then on, on connections that stand as well.
     """
 
-    def __init__(self, server: Server, address: str = LOOPBACK) -> None:
+    tls: ssl.SSLContext | None = None  # spoken with clients
+
+    def __init__(self, server: Server, address: str = LOOPBACK, port: int = 0) -> None:
         self.server = server
         self.address = address
-        self.port = 0
+        self.port = port
         self.request_bytes = 0  # that arrived from clients, lost ones too
         self.reply_bytes = 0  # that arrived from the server, lost ones too
         self._loop = asyncio.new_event_loop()
@@ -601,6 +604,11 @@ class Proxy(Closing):
     @property
     def url(self) -> str:
         return f"redis://{self.address}:{self.port}"
+
+    @property
+    def target(self) -> tuple[str, int]:
+        """Where the server is."""
+        return self.server.place.address, self.server.port
 
     def pass_all(self) -> None:
         self._mode()
@@ -655,7 +663,7 @@ class Proxy(Closing):
     async def _listen(self) -> None:
         if self._listener is None:
             self.port = self.port or free_port()
-            self._listener = await asyncio.start_server(self._relay, self.address, self.port)
+            self._listener = await asyncio.start_server(self._relay, self.address, self.port, ssl=self.tls)
 
     async def _refuse(self) -> None:
         if self._listener is not None:
@@ -673,7 +681,7 @@ class Proxy(Closing):
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._pipes.add(writer)
         try:
-            far_reader, far_writer = await asyncio.open_connection(self.server.place.address, self.server.port)
+            far_reader, far_writer = await asyncio.open_connection(*self.target)
             self._pipes.add(far_writer)
             try:
                 await asyncio.gather(
