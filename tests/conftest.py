@@ -14,6 +14,7 @@ from hypothesis import settings
 from cronlock.lock.local import state_directory
 from tests.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.commands import end_all, home
+from tests.matrix import table as matrix
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
 from tests.nemesis.table import write
@@ -38,6 +39,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=1, help="rounds of the nemesis per fault")
+    parser.addoption("--write-matrix", action="store_true", help="put the table of topologies into tests/README.md")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -50,17 +52,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("round", rounds, ids=["-".join(map(str, one)) for one in rounds])
 
 
-reports: list[Report] = []  # of the nemesis, in the process that starts the workers
+# In the process that starts the workers:
+reports: list[Report] = []  # of the nemesis
+cells: list[matrix.Cell] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call":
         reports.extend(Report.from_json(text) for name, text in report.user_properties if name == "nemesis")
+        cells.extend(
+            matrix.Cell(**json.loads(text) | {"outcome": report.outcome})
+            for name, text in report.user_properties
+            if name == "cell"
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if reports and not hasattr(session.config, "workerinput"):
         write(reports)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if cells:
+        terminalreporter.section("topologies and versions")
+        terminalreporter.write_line("\n".join(matrix.lines(cells)))
+        if config.getoption("write_matrix"):
+            matrix.write(cells)
 
 
 class Pool:

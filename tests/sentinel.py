@@ -41,7 +41,7 @@ class Service(Closing):
     """A master with a replica that has all its data, and the sentinel that tells who is master."""
 
     def __init__(self, binary: Path | None = None, *, kind: type[Server] = Server, **options: Any) -> None:
-        self.servers = start_servers(2, binary, kind=kind, **options)
+        self.servers = start_servers(2, binary, kind=kind, **{"repl_diskless_sync_delay": 0} | options)
         self.sentinel: Sentinel | None = None
         try:
             master, replica = self.servers
