@@ -20,8 +20,8 @@ class Session:
     def __init__(self, address: "Address", host: str) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._sealed = bytearray()
-        self._shaken = False
-        context = _context(address.tls or {})
+        self.shaken = False  # whether the handshake is done
+        context = context_of(address.tls or {})
         try:
             self._object = context.wrap_bio(self._in, self._out, server_hostname=host.partition("%")[0])
         except ValueError:
@@ -30,8 +30,11 @@ class Session:
     def seal(self, plain: bytearray) -> bytearray:
         """What is to be sent now; `plain` is taken over as soon as the handshake is done. Raises Unsafe."""
         self._shake()
-        if self._shaken and plain:
-            self._object.write(plain)
+        if self.shaken and plain:
+            try:
+                self._object.write(plain)
+            except ssl.SSLError as error:
+                raise reason(error) from None
             plain.clear()
         self._sealed += self._out.read()
         return self._sealed
@@ -42,41 +45,41 @@ class Session:
         self._shake()
         plain = b""
         try:
-            while self._shaken and (part := self._object.read(CHUNK)):
+            while self.shaken and (part := self._object.read(CHUNK)):
                 plain += part
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             pass
         except ssl.SSLError as error:
-            raise _reason(error) from None
+            raise reason(error) from None
         return plain
 
     def _shake(self) -> None:
-        if self._shaken:
+        if self.shaken:
             return
         try:
             self._object.do_handshake()
-            self._shaken = True
+            self.shaken = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            raise _reason(error) from None
+            raise reason(error) from None
 
 
-def _reason(error: ssl.SSLError) -> Unsafe:
+def reason(error: ssl.SSLError) -> Unsafe:
     """What went wrong, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        advice = ": name the file of its CA as ssl_ca_certs" if error.verify_code in UNKNOWN_ISSUER else ""
-        return Unsafe(f"its certificate is not accepted: {error.verify_message.rstrip('.')}{advice}")
-    reason = error.reason or "broken"
-    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason:
-        return Unsafe("it does not speak TLS: write redis://")
-    if "CERTIFICATE_REQUIRED" in reason:
-        return Unsafe("it wants a certificate of this node: give ssl_certfile and ssl_keyfile")
-    passing = isinstance(error, ssl.SSLEOFError)
-    return Unsafe(f"TLS failed: {reason.replace('_', ' ').lower()}", final=not passing)
+        todo = "name the file of its CA as ssl_ca_certs" if error.verify_code in UNKNOWN_ISSUER else ""
+        return Unsafe(f"its certificate is not accepted: {error.verify_message.rstrip('.')}", todo)
+    word = error.reason or "broken"
+    if "WRONG_VERSION_NUMBER" in word or "RECORD_LAYER_FAILURE" in word:
+        return Unsafe("it does not speak TLS", "write redis://")
+    if "CERTIFICATE_REQUIRED" in word:
+        return Unsafe("it wants a certificate of this node", "give ssl_certfile and ssl_keyfile")
+    return Unsafe(f"TLS failed: {word.replace('_', ' ').lower()}", final=not isinstance(error, ssl.SSLEOFError))
 
 
-def _context(options: "dict[str, str]") -> ssl.SSLContext:
+def context_of(options: "dict[str, str]") -> ssl.SSLContext:
+    """What the parameters of a URL come to; raises Unsafe, naming the one that is wrong."""
     key = tuple(sorted(options.items()))
     if key not in CONTEXTS:
         CONTEXTS[key] = _new_context(options)

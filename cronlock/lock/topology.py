@@ -150,7 +150,7 @@ class RedisVoters:
             self._lost = self._losses()
             return None
         passing = [failure for failure in hearing.failures if not failure.final]
-        silent = [Failure(f"{asked[0].address.label}: no answer")]
+        silent = [Failure(f"{asked[0].address.label}: {asked[0].silence}")]
         return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
 
     def _losses(self) -> int:
@@ -330,4 +330,4 @@ class RedisVoters:
         self._loop.step(min([timeout, *(connection.patience for connection in busy)]))
         for connection in busy:
             if not connection.idle and connection.patience <= 0:
-                connection.fail("no answer")
+                connection.fail(connection.silence)

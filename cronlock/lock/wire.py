@@ -45,10 +45,11 @@ def pack(words: "Sequence[bytes]") -> bytes:
 
 
 class Unsafe(Exception):
-    """Raised when a connection is not the safe one that was asked for. `final`: waiting will not help."""
+    """Raised when a connection is not the safe one that was asked for, with what to do. `final`: not to wait."""
 
-    def __init__(self, text: str, final: bool = True) -> None:
-        super().__init__(text)
+    def __init__(self, what: str, todo: str = "", final: bool = True) -> None:
+        super().__init__(f"{what}: {todo}" if todo else what)
+        self.what, self.todo = what, todo
         self.final = final
 
 
@@ -93,6 +94,12 @@ class Connection:
     def patience(self) -> int:
         """How many ms more to wait for the answers under way; 0 or less when it is time to fail."""
         return self._heard_at + SILENCE - boottime()
+
+    @property
+    def silence(self) -> str:
+        """How to say that nothing came."""
+        waits_for_tls = self._connected and self._tls and not self._tls.shaken
+        return "no answer to TLS: a server without it wants redis://" if waits_for_tls else "no answer"
 
     @property
     def parts(self) -> "list[Connection]":

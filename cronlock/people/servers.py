@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,12 +17,22 @@ from cronlock.config import Settings
 from cronlock.errors import Refused
 from cronlock.lock import NOWHERE
 from cronlock.lock.address import Address
+from cronlock.lock.tls import context_of, reason
 from cronlock.lock.topology import known_host
+from cronlock.lock.wire import Unsafe
 
 TIMEOUT = 3.0  # s for one answer: a person waits
 NOT_A_CLUSTER = "cluster support disabled"
 
 T = TypeVar("T")
+
+
+class Insecure(redis.ConnectionError):
+    """Stands for what TLS made of a connection, as `run` says it."""
+
+    def __init__(self, unsafe: Unsafe) -> None:
+        super().__init__(str(unsafe))
+        self.unsafe = unsafe
 
 
 @dataclass
@@ -55,7 +66,7 @@ class Servers:
             try:
                 return question(server)
             except (redis.RedisError, OSError) as error:
-                return error
+                return _about_tls(error) or error
             except (TypeError, AttributeError, ValueError, LookupError):
                 return redis.InvalidResponse("its answers are not those of Redis")
 
@@ -83,6 +94,17 @@ def find(settings: Settings, twice: bool = False) -> Servers:
     return Servers(False, [server for server in named.all if server.label not in failures], failures)
 
 
+def _about_tls(error: BaseException) -> Insecure | None:
+    """The fault of TLS behind an error of redis-py."""
+    while not isinstance(error, ssl.SSLError):
+        behind = error.__cause__ or error.__context__
+        if behind is None:
+            return None
+        error = behind
+    unsafe = reason(error)
+    return Insecure(unsafe) if unsafe.final else None
+
+
 def _client(address: Address) -> redis.Redis:
     options: dict[str, Any] = {
         "db": address.db,
@@ -103,6 +125,10 @@ def _client(address: Address) -> redis.Redis:
 
 
 def _tls(address: Address) -> dict[str, Any]:
+    try:
+        context_of(address.tls or {})
+    except Unsafe as error:
+        raise Refused(f"{address.label}: {error}") from None
     tls: dict[str, Any] = {"ssl": True, **(address.tls or {})}
     verified = tls["ssl_cert_reqs"] == "required"
     return tls | {"ssl_check_hostname": verified and tls["ssl_check_hostname"] == "true"}
