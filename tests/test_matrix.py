@@ -34,7 +34,7 @@ class Crew:
     def token(self, *words: str) -> int:
         """Of a run that works, and says nothing."""
         status, out, err = self.run(*words)
-        assert (status, err) == (0, "")
+        assert (status, err) == (0, ""), err
         return int(out)
 
     def told(self, command: str, *words: str) -> Any:
