@@ -19,7 +19,7 @@ from tests.tls import tls_kind
 KEPT = {"appendonly": "yes"}  # as check wants it
 NAMES = ("redis-1.example", "redis-2.example", "redis-3.example")
 HEADLESS = "redis.example"
-DEAD, LIVING = ("127.0.0.2", "127.0.0.5"), ("127.0.0.3", "127.0.0.4")
+DEAD, LIVING, SILENT = "127.0.0.2", ("127.0.0.3", "127.0.0.4"), "127.0.0.5"
 
 # cronlock's own view of the machine, in which /etc/hosts has names that only these tests know.
 HOUSE = 'mount --bind "$0" /etc/hosts; exec "$@"'
@@ -34,6 +34,7 @@ class Site:
     before: tuple[str, ...] = ()  # words in front of cronlock
     how: str = ""
     service: Service | None = None
+    found: tuple[str, ...] = ()  # what check is not green about
 
 
 Maker = Callable[[ExitStack, Path], Site]
@@ -132,17 +133,18 @@ def host_names(stack: ExitStack, binary: Path) -> Site:
 
 
 def headless(stack: ExitStack, binary: Path) -> Site:
-    """One name for all nodes, some of which are gone; every node behind it is asked at the same port."""
+    """One name for all nodes at the same port; one of them has gone, another one takes connections and says nothing."""
     nodes, port = _cluster(stack, binary), free_port()
-    for address, node in zip(LIVING, nodes.nodes, strict=False):
-        stack.enter_context(Proxy(node, address, port))
-    before = _hosts(*(f"{address} {HEADLESS}" for address in sorted((*DEAD, *LIVING))))
+    for address, node in zip((*LIVING, SILENT), nodes.nodes, strict=True):
+        proxy = stack.enter_context(Proxy(node, address, port))
+    proxy.drop_requests()
+    before = _hosts(*(f"{address} {HEADLESS}" for address in (DEAD, SILENT, *LIVING)))
     return _on(nodes, f"redis://{HEADLESS}:{port}", before=before)
 
 
 def sentinel(stack: ExitStack, binary: Path) -> Site:
     service = stack.enter_context(Service(binary, **KEPT))
-    return Site(("--redis", service.urls[0]), service.servers, service=service)
+    return Site(("--redis", service.urls[0]), service.servers, service=service, found=("connection refused",))
 
 
 TOPOLOGIES: dict[str, Maker] = {
