@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cronlock.lock.wire import Place
     from cronlock.system import Loop
 
-ALONE = b"standalone"  # redis_mode of INFO: the others are cluster and sentinel, of which each may be asked
+ALONE = b"standalone"  # as INFO tells a server's mode: the others are cluster and sentinel, of which each may be asked
 
 
 class Namesakes:
@@ -57,7 +57,8 @@ class Namesakes:
             else:
                 fields = dict(line.split(b":", 1) for line in reply.splitlines() if b":" in line)
                 place = self._places[connection]
-                if fields.get(b"redis_mode", ALONE) != ALONE:
+                mode = fields.get(b"redis_mode") or fields.get(b"server_mode", ALONE)  # the second is Valkey's, from 8.0
+                if mode != ALONE:
                     self._end([place])
                     return
                 self._good.append(place)
