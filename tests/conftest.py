@@ -14,10 +14,9 @@ from hypothesis import settings
 from cronlock.lock.local import state_directory
 from tests.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.commands import end_all, home
-from tests.matrix import table as matrix
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
-from tests.nemesis.table import write
+from tests.nemesis.table import write as write_nemesis
 from tests.persons import Place, at
 from tests.servers import Cluster, Proxy, Server, start_servers
 from tests.terminals import BASH, Terminal
@@ -54,30 +53,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 # In the process that starts the workers:
 reports: list[Report] = []  # of the nemesis
-cells: list[matrix.Cell] = []
+cells: list[tuple[str, str]] = []  # of the matrix: what a test recorded, and how it ended
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call":
         reports.extend(Report.from_json(text) for name, text in report.user_properties if name == "nemesis")
-        cells.extend(
-            matrix.Cell(**json.loads(text) | {"outcome": report.outcome})
-            for name, text in report.user_properties
-            if name == "cell"
-        )
+        cells.extend((text, report.outcome) for name, text in report.user_properties if name == "cell")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if reports and not hasattr(session.config, "workerinput"):
-        write(reports)
+        write_nemesis(reports)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if cells:
+        from tests.matrix.table import lines, write  # with all that its topologies need
+
+        table = lines(cells)
         terminalreporter.section("topologies and versions")
-        terminalreporter.write_line("\n".join(matrix.lines(cells)))
+        terminalreporter.write_line("\n".join(table))
         if config.getoption("write_matrix"):
-            matrix.write(cells)
+            write(table)
 
 
 class Pool:

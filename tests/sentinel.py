@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.commands import wait_until
 from tests.servers import START_TIMEOUT, Closing, Server, start_servers
+from tests.tls import TlsServer, parameters
 
 SERVICE = "jobs"
 DOWN_AFTER = 300  # ms without an answer after which a master is down
@@ -37,17 +38,23 @@ class Sentinel(Server):
         return "", self.ask("ACL", "LIST")
 
 
-class Service(Closing):
-    """A master with a replica that has all its data, and the sentinel that tells who is master."""
+class TlsSentinel(TlsServer, Sentinel):
+    """One that speaks TLS with clients, and with what it watches."""
 
-    def __init__(self, binary: Path | None = None, *, kind: type[Server] = Server, **options: Any) -> None:
-        self.servers = start_servers(2, binary, kind=kind, **{"repl_diskless_sync_delay": 0} | options)
+
+class Service(Closing):
+    """A master with a replica that has all its data, and the sentinel that tells who is master; with TLS, all of it."""
+
+    def __init__(self, binary: Path | None = None, *, tls: bool = False, **options: Any) -> None:
+        self.tls = tls
+        kind = TlsServer if tls else Server
+        self.servers = start_servers(2, binary, kind=kind, repl_diskless_sync_delay=0, **options)
         self.sentinel: Sentinel | None = None
         try:
             master, replica = self.servers
             replica.ask("REPLICAOF", master.place.address, master.port)
             wait_until(lambda: self._up(replica), START_TIMEOUT, "the replica to be connected", 0.02)
-            self.sentinel = Sentinel(binary, master)
+            self.sentinel = (TlsSentinel if tls else Sentinel)(binary, master)
             wait_until(self._knows, START_TIMEOUT, "the sentinel to know the replica", 0.02)
         except BaseException:
             self.close()
@@ -74,7 +81,8 @@ class Service(Closing):
     def urls(self) -> list[str]:
         """Of the service: a sentinel that is down, and the one that is not."""
         assert self.sentinel
-        return [f"redis+sentinel://127.0.0.1:1,{self.sentinel.place.host}:{self.sentinel.port}/{SERVICE}"]
+        place = f"127.0.0.1:1,{self.sentinel.place.host}:{self.sentinel.port}/{SERVICE}"
+        return [f"rediss+sentinel://{place}?{parameters()}" if self.tls else f"redis+sentinel://{place}"]
 
     def failover(self) -> Server:
         """Kills the master, whose replica has all that it has, and returns the one in its place (2 s or so)."""

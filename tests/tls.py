@@ -51,8 +51,13 @@ def authority() -> Authority:
     return Authority(new_folder())
 
 
+def parameters() -> str:
+    """A client's, as they stand in a URL."""
+    return urlencode(authority().parameters, safe="/")
+
+
 def tls_url(place: Place, port: int) -> str:
-    return f"rediss://{place.host}:{port}?{urlencode(authority().parameters, safe='/')}"
+    return f"rediss://{place.host}:{port}?{parameters()}"
 
 
 class TlsServer(Server):

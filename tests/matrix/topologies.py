@@ -27,17 +27,22 @@ HOUSE = 'mount --bind "$0" /etc/hosts; exec "$@"'
 
 @dataclass(frozen=True)
 class Site:
-    """Where the voters are. `how` stands in the table behind a pass: what is not as in the other columns."""
+    """Where the voters are, and what is particular about it.
+
+    `how` stands in the table behind a pass: what is not as in the other columns. `lease`: the options of a lease that
+    is so short that a test can see it extended.
+    """
 
     place: Place
     voters: Sequence[Server] = ()
     before: tuple[str, ...] = ()  # words in front of cronlock
     how: str = ""
+    lease: tuple[str, ...] = ()
     service: Service | None = None
     found: tuple[str, ...] = ()  # what check is not green about
 
 
-Maker = Callable[[ExitStack, Path], Site]
+Maker = Callable[[ExitStack, Path], Site | str]  # or why this version can't have it
 
 
 def _site(servers: Sequence[Server], **kw: Any) -> Site:
@@ -73,7 +78,7 @@ def one_server(stack: ExitStack, binary: Path) -> Site:
 
 
 def three_servers(stack: ExitStack, binary: Path) -> Site:
-    return _site(_servers(stack, binary, 3))
+    return _site(_servers(stack, binary, 3), lease=("--ttl", "7s"))
 
 
 def cluster(stack: ExitStack, binary: Path) -> Site:
@@ -142,9 +147,20 @@ def headless(stack: ExitStack, binary: Path) -> Site:
     return _on(nodes, f"redis://{HEADLESS}:{port}", before=before)
 
 
+def _service(stack: ExitStack, binary: Path, **options: Any) -> Site:
+    """Of its two sentinels one is down. Without an extension a run goes on for 6.9 s, so long may a failover take."""
+    service = stack.enter_context(Service(binary, **KEPT | options))
+    lease, found = ("--ttl", "9s", "--kill-after", "1s"), ("connection refused",)
+    return Site(("--redis", service.urls[0]), service.servers, lease=lease, service=service, found=found)
+
+
 def sentinel(stack: ExitStack, binary: Path) -> Site:
-    service = stack.enter_context(Service(binary, **KEPT))
-    return Site(("--redis", service.urls[0]), service.servers, service=service, found=("connection refused",))
+    return _service(stack, binary)
+
+
+def tls_sentinel(stack: ExitStack, binary: Path) -> Site | str:
+    """A proxy would not do: sentinels tell of the server behind it."""
+    return _service(stack, binary, tls=True) if speaks_tls(binary) else "- built without TLS"
 
 
 TOPOLOGIES: dict[str, Maker] = {
@@ -159,5 +175,6 @@ TOPOLOGIES: dict[str, Maker] = {
     "IPv6, a cluster on ::1": ipv6,
     "a cluster behind host names": host_names,
     "a name with four addresses, two dead": headless,
-    "Sentinel, a master dies during a run": sentinel,
+    "Sentinel, the master dies during a run": sentinel,
+    "the same over TLS": tls_sentinel,
 }
