@@ -57,7 +57,7 @@ class Namesakes:
             else:
                 fields = dict(line.split(b":", 1) for line in reply.splitlines() if b":" in line)
                 place = self._places[connection]
-                mode = fields.get(b"redis_mode") or fields.get(b"server_mode", ALONE)  # the second is Valkey's
+                mode = fields.get(b"redis_mode") or fields.get(b"server_mode", ALONE)  # Valkey's name for it, from 8.0
                 if mode != ALONE:
                     self._end([place])
                     return

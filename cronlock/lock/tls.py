@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 CHUNK = 16_384  # bytes: a TLS record
 CONTEXTS: dict[tuple[tuple[str, str], ...], ssl.SSLContext] = {}  # by parameters: reading the CAs takes 10 ms
+GIVE_CERTIFICATE = "give ssl_certfile and ssl_keyfile"
 FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 UNKNOWN_ISSUER = (18, 19, 20, 21)  # X509_V_ERR of OpenSSL: who signed it is not known
 
@@ -74,7 +75,7 @@ def reason(error: ssl.SSLError) -> Unsafe:
     if "WRONG_VERSION_NUMBER" in word or "RECORD_LAYER_FAILURE" in word:
         return Unsafe("it does not speak TLS", "write redis://")
     if "CERTIFICATE_REQUIRED" in word:
-        return Unsafe("it wants a certificate of this node", "give ssl_certfile and ssl_keyfile")
+        return Unsafe("it wants a certificate of this node", GIVE_CERTIFICATE)
     return Unsafe(f"TLS failed: {word.replace('_', ' ').lower()}", final=not isinstance(error, ssl.SSLEOFError))
 
 

@@ -17,7 +17,7 @@ from cronlock.config import Settings
 from cronlock.errors import Refused
 from cronlock.lock import NOWHERE
 from cronlock.lock.address import Address
-from cronlock.lock.tls import context_of, reason
+from cronlock.lock.tls import GIVE_CERTIFICATE, context_of, reason
 from cronlock.lock.topology import known_host
 from cronlock.lock.wire import Unsafe
 
@@ -66,7 +66,7 @@ class Servers:
             try:
                 return question(server)
             except (redis.RedisError, OSError) as error:
-                return _about_tls(error) or error
+                return _about_tls(error, server.address) or error
             except (TypeError, AttributeError, ValueError, LookupError):
                 return redis.InvalidResponse("its answers are not those of Redis")
 
@@ -94,7 +94,7 @@ def find(settings: Settings, twice: bool = False) -> Servers:
     return Servers(False, [server for server in named.all if server.label not in failures], failures)
 
 
-def _about_tls(error: BaseException) -> Insecure | None:
+def _about_tls(error: BaseException, address: Address) -> Insecure | None:
     """The fault of TLS behind an error of redis-py."""
     while not isinstance(error, ssl.SSLError):
         behind = error.__cause__ or error.__context__
@@ -102,6 +102,10 @@ def _about_tls(error: BaseException) -> Insecure | None:
             return None
         error = behind
     unsafe = reason(error)
+    if isinstance(error, ssl.SSLEOFError) and "ssl_certfile" not in (address.tls or {}):  # why was not read any more
+        return Insecure(
+            Unsafe("it ended the connection", f"if it wants a certificate of this node, {GIVE_CERTIFICATE}")
+        )
     return Insecure(unsafe) if unsafe.final else None
 
 
