@@ -91,8 +91,14 @@ class Service(Closing):
         dead.redis.wait(1, 2000)
         dead.kill()
         wait_until(lambda: self.master is replica, 30, "the replica to be promoted", 0.02)
-        wait_until(lambda: replica.redis.info("replication")["role"] == "master", 10, "its role", 0.02)
+        wait_until(self._settled, 10, "the end of the failover", 0.02)
         return replica
+
+    def _settled(self) -> bool:
+        """Whether nothing is wrong with the master that all commands of a sentinel name."""
+        told = self._asked("MASTER", SERVICE)
+        fields = dict(zip(told[::2], told[1::2], strict=True))
+        return int(fields["port"]) == self.master.port and set(fields["flags"].split(",")) == {"master"}
 
     def close(self) -> None:
         for server in (*([self.sentinel] if self.sentinel else []), *self.servers):

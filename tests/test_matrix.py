@@ -1,7 +1,10 @@
 """Each topology on each server version: run, held, done, the lease, and what people type. Prints the table."""
 
+import contextlib
 import json
 import os
+import socket
+import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 from subprocess import Popen
@@ -12,11 +15,10 @@ import pytest
 from cronlock.people.findings import GREEN
 from tests.binaries import VERSIONS, binaries, further_binaries
 from tests.commands import wait_until
-from tests.matrix.table import Cell
+from tests.matrix.table import Cell, lines
 from tests.matrix.topologies import TOPOLOGIES, Site
 from tests.persons import DAY, PLAIN, TICK, person, run, running
-
-pytestmark = pytest.mark.debian
+from tests.tls import authority, tls_kind
 
 QUIET = (0, "", "")
 TOKEN = ("--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN")
@@ -94,9 +96,7 @@ def is_paused(crew: Crew, token: int) -> None:
 
 
 def goes_on(crew: Crew, process: "Popen[str]") -> None:
-    """The lease is extended when a third of it has gone; with a service, after a failover."""
-    if crew.site.service:
-        crew.site.service.failover()
+    """The lease is extended when a third of it has gone."""
     before = crew.lease_end()
     assert before
     wait_until(lambda: crew.lease_end() > before or process.poll() is not None, message="the lease to be extended")
@@ -104,6 +104,7 @@ def goes_on(crew: Crew, process: "Popen[str]") -> None:
     is_held(crew)
 
 
+@pytest.mark.debian
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_a_topology_works_on_a_version(
@@ -123,8 +124,52 @@ def test_a_topology_works_on_a_version(
         crew = Crew(site)
         token = runs_once(crew)
         with crew.running(*site.lease) as process:
+            if site.service:
+                site.service.failover()
             is_held(crew)
             is_seen(crew)
             if site.lease:
                 goes_on(crew, process)
         is_paused(crew, token)
+
+
+def pinged(port: int, *, certified: bool) -> bytes:
+    """What a server says to a client that believes it, and may show a certificate."""
+    context = ssl.create_default_context(cafile=authority().root)
+    if certified:
+        context.load_cert_chain(authority().client, authority().client_key)
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        try:
+            with context.wrap_socket(connection, server_hostname="127.0.0.1") as secure:
+                secure.sendall(b"PING\r\n")
+                return secure.recv(100)
+        except (ssl.SSLError, ConnectionError) as error:
+            return str(error).encode()
+
+
+@pytest.mark.debian
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_server_with_tls_demands_a_certificate(version: str) -> None:
+    """Or the cells above would pass for nothing."""
+    binary = (binaries() | further_binaries())[version]
+    with tls_kind(binary)(binary) as server:
+        assert pinged(server.port, certified=True) == b"+PONG\r\n"
+        assert b"PONG" not in pinged(server.port, certified=False)
+        with socket.create_connection(("127.0.0.1", server.port), 10) as plain:
+            plain.sendall(b"PING\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                assert b"PONG" not in plain.recv(100)
+
+
+def test_the_table_has_all_topologies_and_versions() -> None:
+    """What failed and what was not played can be seen."""
+    played = [
+        (Cell("one server", "redis-6.2").to_json(), "failed"),
+        (Cell("one server", "redis-7.0", "by a proxy").to_json(), "passed"),
+        (Cell("three servers", "redis-7.0", instead="- none").to_json(), "passed"),
+    ]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines(played)]
+    assert rows[0] == ["", *(version.replace("-", " ") for version in VERSIONS)]
+    assert rows[2] == ["one server", "FAIL", "pass, by a proxy", "-", "-", "-"]
+    assert rows[3] == ["three servers", "-", "- none", "-", "-", "-"]
+    assert [row[0] for row in rows[2:]] == [*TOPOLOGIES]

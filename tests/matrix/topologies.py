@@ -148,9 +148,9 @@ def headless(stack: ExitStack, binary: Path) -> Site:
 
 
 def _service(stack: ExitStack, binary: Path, **options: Any) -> Site:
-    """Of its two sentinels one is down. Without an extension a run goes on for 6.9 s, so long may a failover take."""
+    """Of its two sentinels one is down. A run goes on for 9.9 s without an extension, so long may a failover take."""
     service = stack.enter_context(Service(binary, **KEPT | options))
-    lease, found = ("--ttl", "9s", "--kill-after", "1s"), ("connection refused",)
+    lease, found = ("--ttl", "12s", "--kill-after", "1s"), ("connection refused",)
     return Site(("--redis", service.urls[0]), service.servers, lease=lease, service=service, found=found)
 
 
