@@ -59,8 +59,8 @@ class Address:
         return f"{place}/{self.db}" if self.db else place
 
     def beside(self, host: str, port: int) -> "Address":
-        """Another node of the same cluster: same login, other place."""
-        return Address(host, port, username=self.username, password=self.password, tls=self.tls)
+        """Another node of the same cluster: same login and database, other place."""
+        return Address(host, port, "", self.db, self.username, self.password, self.tls)
 
 
 def parse(url: str, source: str) -> Address:

@@ -76,7 +76,7 @@ def reason(error: ssl.SSLError) -> Unsafe:
         return Unsafe("it does not speak TLS", "write redis://")
     if "CERTIFICATE_REQUIRED" in word:
         return Unsafe("it wants a certificate of this node", GIVE_CERTIFICATE)
-    return Unsafe(f"TLS failed: {word.replace('_', ' ').lower()}", final=not isinstance(error, ssl.SSLEOFError))
+    return Unsafe(f"TLS failed: {word.replace('_', ' ').lower()}")
 
 
 def context_of(options: "dict[str, str]") -> ssl.SSLContext:

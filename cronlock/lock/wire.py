@@ -45,12 +45,11 @@ def pack(words: "Sequence[bytes]") -> bytes:
 
 
 class Unsafe(Exception):
-    """Raised when a connection is not the safe one that was asked for, with what to do. `final`: not to wait."""
+    """Raised when a connection is not the safe one that was asked for; waiting will not help."""
 
-    def __init__(self, what: str, todo: str = "", final: bool = True) -> None:
+    def __init__(self, what: str, todo: str = "") -> None:
         super().__init__(f"{what}: {todo}" if todo else what)
         self.what, self.todo = what, todo
-        self.final = final
 
 
 class Connection:
@@ -220,7 +219,7 @@ class Connection:
 
             self._tls = Session(self.address, self._host)
         except Unsafe as error:
-            self.fail(str(error), error.final)
+            self.fail(str(error), final=True)
         except (OSError, ImportError) as error:  # a Python without OpenSSL, an upgrade meanwhile
             self.fail(f"no TLS: {error}", final=True)
 
@@ -257,7 +256,7 @@ class Connection:
         except BlockingIOError:
             pass
         except Unsafe as error:
-            self.fail(str(error), error.final)
+            self.fail(str(error), final=True)
             return
         except OSError as error:
             if not isinstance(error, BrokenPipeError | ConnectionResetError):  # then reading tells why
@@ -282,7 +281,7 @@ class Connection:
             try:
                 data = self._tls.open(data)
             except Unsafe as error:
-                self.fail(str(error), error.final)
+                self.fail(str(error), final=True)
                 return
             self._heard_at = boottime()
         self._reader.feed(data)

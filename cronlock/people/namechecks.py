@@ -23,7 +23,7 @@ def _look(address: Address) -> list[Finding]:
     hosts = list(dict.fromkeys(str(place[0]) for *_, place in found))
     if len(hosts) < 2:
         return []
-    asked = Servers(False, [Server(_at(address, host)) for host in hosts], {})
+    asked = Servers(False, [Server(address.beside(host, address.port)) for host in hosts], {})
     run_ids = asked.ask(lambda server: str(server.client.info("server")["run_id"]))
     servers: dict[str, str] = {}
     for label, run_id in run_ids.items():
@@ -33,9 +33,3 @@ def _look(address: Address) -> list[Finding]:
         return []
     text = f"that name leads to different servers: {', '.join(servers.values())}"
     return [Finding(VOTERS, RED, address.label, text, "name each one")]
-
-
-def _at(address: Address, host: str) -> Address:
-    place = address.beside(host, address.port)
-    place.db = address.db
-    return place

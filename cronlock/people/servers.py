@@ -101,12 +101,11 @@ def _about_tls(error: BaseException, address: Address) -> Insecure | None:
         if behind is None:
             return None
         error = behind
-    unsafe = reason(error)
-    if isinstance(error, ssl.SSLEOFError) and "ssl_certfile" not in (address.tls or {}):  # why was not read any more
-        return Insecure(
-            Unsafe("it ended the connection", f"if it wants a certificate of this node, {GIVE_CERTIFICATE}")
-        )
-    return Insecure(unsafe) if unsafe.final else None
+    if not isinstance(error, ssl.SSLEOFError):
+        return Insecure(reason(error))
+    if "ssl_certfile" in (address.tls or {}):
+        return None
+    return Insecure(Unsafe("it ended the connection", f"if it wants a certificate of this node, {GIVE_CERTIFICATE}"))
 
 
 def _client(address: Address) -> redis.Redis:
