@@ -88,11 +88,19 @@ class Service(Closing):
         """Kills the master, whose replica has all that it has, and returns the one in its place (2 s or so)."""
         dead = self.master
         [replica] = [server for server in self.servers if server is not dead]
-        dead.redis.wait(1, 2000)
+        self._level(dead)
         dead.kill()
         wait_until(lambda: self.master is replica, 30, "the replica to be promoted", 0.02)
         wait_until(self._settled, 10, "the end of the failover", 0.02)
         return replica
+
+    @staticmethod
+    def _level(master: Server) -> None:
+        """Returns when its replica has all of its writes."""
+        with master.redis.pipeline(transaction=False) as same:  # WAIT is for the writes of its own connection
+            same.set("level", "", px=1)
+            same.wait(1, 10_000)
+            assert same.execute()[1] == 1, "the replica does not follow"
 
     def _settled(self) -> bool:
         """Whether nothing is wrong with the master that all commands of a sentinel name."""

@@ -21,6 +21,7 @@ from tests.persons import DAY, PLAIN, TICK, person, run, running
 from tests.tls import authority, tls_kind
 
 QUIET = (0, "", "")
+BUSY = ("it answers in ", "they differ by ", "its clock is ")  # what check says of a machine that has much to do
 TOKEN = ("--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN")
 
 
@@ -53,11 +54,11 @@ class Crew:
         return running(self.site.place, *PLAIN, "--node", "web-1", *words, before=self.site.before)
 
     def lease_end(self) -> int:
-        """In voter time, ms: the latest of all copies."""
+        """In voter time, ms: the latest of all copies, 0 when nobody runs."""
         found = [0]
         for server in self.site.voters:
             if server.running:
-                client = server.client(db=3) if self.site.place[-1].endswith("/3") else server.redis
+                client = server.client(db=self.site.database)
                 found += [int(client.hget(name, "lease_end") or 0) for name in client.keys("cronlock:*:record:*")]
         return max(found)
 
@@ -72,7 +73,8 @@ def runs_once(crew: Crew) -> int:
 
 
 def is_held(crew: Crew) -> None:
-    """While one runs, another goes home."""
+    """While one runs, which the voters know, another goes home."""
+    assert crew.lease_end()
     assert crew.run(*PLAIN, "--node", "web-2") == QUIET
     assert "held by web-1 since " in crew.run("-v", *PLAIN, "--node", "web-2")[2]
 
@@ -82,7 +84,8 @@ def is_seen(crew: Crew) -> None:
     [key] = crew.told("status", "job")["keys"]
     assert (key["state"], key["node"]) == ("running", "web-1")
     found = [finding for finding in crew.told("check")["findings"] if finding["section"] == "voters"]
-    assert [finding["text"] for finding in found if finding["level"] != GREEN] == [*crew.site.found]
+    bad = [finding["text"] for finding in found if finding["level"] != GREEN]
+    assert [text for text in bad if not text.startswith(BUSY)] == [*crew.site.found]
 
 
 def is_paused(crew: Crew, token: int) -> None:
@@ -98,7 +101,6 @@ def is_paused(crew: Crew, token: int) -> None:
 def goes_on(crew: Crew, process: "Popen[str]") -> None:
     """The lease is extended when a third of it has gone."""
     before = crew.lease_end()
-    assert before
     wait_until(lambda: crew.lease_end() > before or process.poll() is not None, message="the lease to be extended")
     assert process.poll() is None, process.communicate()
     is_held(crew)

@@ -38,6 +38,7 @@ class Site:
     before: tuple[str, ...] = ()  # words in front of cronlock
     how: str = ""
     lease: tuple[str, ...] = ()
+    database: int = 0
     service: Service | None = None
     found: tuple[str, ...] = ()  # what check is not green about
 
@@ -110,7 +111,7 @@ def unix_socket(stack: ExitStack, binary: Path) -> Site:
 
 def database(stack: ExitStack, binary: Path) -> Site:
     servers = _servers(stack, binary)
-    return Site(("--redis", f"{servers[0].url}/3"), servers)
+    return Site(("--redis", f"{servers[0].url}/3"), servers, database=3)
 
 
 def ipv6(stack: ExitStack, binary: Path) -> Site:
