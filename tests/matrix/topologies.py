@@ -120,11 +120,13 @@ def ipv6(stack: ExitStack, binary: Path) -> Site:
 
 def host_names(stack: ExitStack, binary: Path) -> Site:
     """Nodes that tell clients a name each, and no address; before 7.0 there is no such thing."""
-    before = _hosts(*(f"127.0.0.1 {name}" for name in NAMES))
+    addresses = [f"127.0.0.{number}" for number in (1, 2, 3)]
+    places = [Where(address) for address in addresses]
+    before = _hosts(*(f"{address} {name}" for address, name in zip(addresses, NAMES, strict=True)))
     if b"cluster-preferred-endpoint-type" not in binary.read_bytes():
-        plain = _cluster(stack, binary)
+        plain = _cluster(stack, binary, places=places)
         return _on(plain, f"redis://{NAMES[0]}:{plain.nodes[0].port}", before=before, how="a seed by name")
-    named = _cluster(stack, binary, cluster_preferred_endpoint_type="hostname")
+    named = _cluster(stack, binary, places=places, cluster_preferred_endpoint_type="hostname")
     for node, name in zip(named.nodes, NAMES, strict=True):
         node.ask("CONFIG", "SET", "cluster-announce-hostname", name)
 
