@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
@@ -23,6 +24,14 @@ from tests.tls import authority, tls_kind
 QUIET = (0, "", "")
 BUSY = ("it answers in ", "they differ by ", "its clock is ")  # what check says of a machine that has much to do
 TOKEN = ("--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN")
+
+
+def found(version: str) -> Path:
+    """The binary. A column that this machine does not have is skipped, which .ci/run and CI do not allow."""
+    if binary := (binaries() | further_binaries()).get(version):
+        return binary
+    missing = pytest.fail if os.environ.get("CI") else pytest.skip
+    missing(f"no {version} on this machine; .ci/run installs it")
 
 
 class Crew:
@@ -114,9 +123,7 @@ def test_a_topology_works_on_a_version(
 ) -> None:
     """Whatever Redis is made of, a run, a second node and people find the same."""
     record_property("cell", Cell(topology, version).to_json())
-    if not (binary := (binaries() | further_binaries()).get(version)):
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing(f"no {version} on this machine; .ci/run installs it")
+    binary = found(version)
     with ExitStack() as stack:
         site = TOPOLOGIES[topology](stack, binary)
         if isinstance(site, str):
@@ -153,7 +160,7 @@ def pinged(port: int, *, certified: bool) -> bytes:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_server_with_tls_demands_a_certificate(version: str) -> None:
     """Or the cells above would pass for nothing."""
-    binary = (binaries() | further_binaries())[version]
+    binary = found(version)
     with tls_kind(binary)(binary) as server:
         assert pinged(server.port, certified=True) == b"+PONG\r\n"
         assert b"PONG" not in pinged(server.port, certified=False)
