@@ -26,12 +26,13 @@ BUSY = ("it answers in ", "they differ by ", "its clock is ")  # what check says
 TOKEN = ("--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN")
 
 
-def found(version: str) -> Path:
+def binary_of(version: str) -> Path:
     """The binary. A column that this machine does not have is skipped, which .ci/run and CI do not allow."""
-    if binary := (binaries() | further_binaries()).get(version):
-        return binary
-    missing = pytest.fail if os.environ.get("CI") else pytest.skip
-    missing(f"no {version} on this machine; .ci/run installs it")
+    known = binaries() | further_binaries()
+    if version not in known:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing(f"no {version} on this machine; .ci/run installs it")
+    return known[version]
 
 
 class Crew:
@@ -123,7 +124,7 @@ def test_a_topology_works_on_a_version(
 ) -> None:
     """Whatever Redis is made of, a run, a second node and people find the same."""
     record_property("cell", Cell(topology, version).to_json())
-    binary = found(version)
+    binary = binary_of(version)
     with ExitStack() as stack:
         site = TOPOLOGIES[topology](stack, binary)
         if isinstance(site, str):
@@ -160,7 +161,7 @@ def pinged(port: int, *, certified: bool) -> bytes:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_server_with_tls_demands_a_certificate(version: str) -> None:
     """Or the cells above would pass for nothing."""
-    binary = found(version)
+    binary = binary_of(version)
     with tls_kind(binary)(binary) as server:
         assert pinged(server.port, certified=True) == b"+PONG\r\n"
         assert b"PONG" not in pinged(server.port, certified=False)
