@@ -14,7 +14,7 @@ INSTEAD = {  # its README and its source, version 0.1.0; names that both have ar
     "CRONLOCK_RELEASE": "leave it out, the lease is extended while the command runs",
     "CRONLOCK_TIMEOUT": "write CRONLOCK_MAX_RUNTIME",
     "CRONLOCK_NTPDATE": "leave it out, clocks may differ",
-    "CRONLOCK_RESET": "type cronlock forget KEY",
+    "CRONLOCK_RESET": "type cronlock unlock KEY",
     "CRONLOCK_USE_SENTINEL": SENTINEL,
     "CRONLOCK_SENTINEL_MASTER": SENTINEL,
     "CRONLOCK_SENTINEL_HOST": SENTINEL,
