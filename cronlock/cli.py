@@ -233,9 +233,10 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if not args[0].startswith("-"):
-                error.message = f"{error.message.rstrip('.')}; what to run goes behind `cronlock run --key NAME --`."
-            raise
+            if args[0].startswith("-"):
+                raise
+            hint = "What to run goes behind `cronlock run --key NAME --`."
+            raise click.UsageError(f"{error.format_message()} {hint}", error.ctx) from None
 
 
 @click.group(cls=Group, context_settings={"max_content_width": 100})

@@ -10,7 +10,6 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 from tests.commands import PATIENCE, ROOT, heir, home, new_folder, remove_folder, wait_until
 from tests.servers import Closing, Place, Server, start_servers
@@ -155,11 +154,11 @@ class Stage(Closing):
         """The user's commands that were started: program, key, arguments."""
         return self.calls.read_text().splitlines() if self.calls.exists() else []
 
-    def start(self, line: str, shell: str = "/bin/sh", **env: str) -> "subprocess.Popen[str]":
+    def start(self, line: str, prompt: str = "/bin/sh", **env: str) -> "subprocess.Popen[str]":
         """Starts a line there as cron does, in the home of this test."""
         within = ["nsenter", "-t", str(self.keeper.pid), "-m", "--", "sh", "-c", WITHIN, "sh", str(home())]
         return subprocess.Popen(
-            [*within, shell, "-c", line],
+            [*within, prompt, "-c", line],
             env={**CRON, "HOME": str(home()), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -167,9 +166,9 @@ class Stage(Closing):
             text=True,
         )
 
-    def run(self, line: str, shell: str = "/bin/sh", **env: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, line: str, prompt: str = "/bin/sh", **env: str) -> "subprocess.CompletedProcess[str]":
         """Runs a line to its end."""
-        process = self.start(line, shell, **env)
+        process = self.start(line, prompt, **env)
         try:
             out, err = process.communicate(timeout=PATIENCE)
         finally:
@@ -177,9 +176,9 @@ class Stage(Closing):
                 process.kill()
         return subprocess.CompletedProcess(line, process.returncode, out, err)
 
-    def daemon(self, line: str, shell: str = "/bin/sh") -> int:
-        """Starts a line that goes on until SIGTERM, ends it when its command has been started, and returns its status."""
-        process = self.start(f"exec {line}", shell)
+    def daemon(self, line: str, prompt: str = "/bin/sh") -> int:
+        """Starts a line that goes on, ends it by SIGTERM when its command has been started, and returns its status."""
+        process = self.start(f"exec {line}", prompt)
         heir().tell(f"+pid {process.pid}")
         wait_until(self.started, PATIENCE, f"the command of {line}")
         process.terminate()

@@ -291,9 +291,8 @@ def test_a_variable_of_the_bash_tool_is_refused_with_what_to_write_instead(varia
 def test_a_file_of_the_bash_tool_is_refused_likewise(tmp_path: Path) -> None:
     """What it holds often happens to be TOML."""
     file = write(tmp_path / "cronlock.conf", 'CRONLOCK_HOST="redis.example"\nCRONLOCK_GRACE=50\n')
-    assert refused({"config": file}) == (
-        f"{file}: unknown name 'CRONLOCK_HOST': it belongs to the bash tool of the same name: {INSTEAD['CRONLOCK_HOST']}"
-    )
+    message = refused({"config": file})
+    assert message.startswith(f"{file}: unknown name 'CRONLOCK_HOST': it belongs to the bash tool of the same name: ")
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,28 @@ A command that is new on a page is run too: nobody has to remember it. What can'
 names the test or the script that does.
 """
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from cronlock.cronlines import DEBIAN, Row, every_line, rows
 from cronlock.schedule import Schedule
-from tests.commands import ROOT
+from tests.commands import ROOT, about, environment, home
 from tests.shown import CRON, OTHER, SETTING, TYPED, Block, Command, blocks, crontab
 from tests.stage import Stage
 
 pytestmark = pytest.mark.debian
 
 PEOPLE = re.compile(r"cronlock (status|history|unlock|forget|adopt|pause|resume)\b.*")
+CRONLOCK = (sys.executable, "-m", "cronlock", "run", "--local", "--schedule", "none")
+PIPED: Any = {"stdout": subprocess.PIPE, "text": True}
+OUTPUT: Any = {"capture_output": True, "text": True, "check": True}
 KNOWN = 'cronlock run --key "{key}" --schedule none -- true'  # makes the voters know a key
 
 
@@ -25,9 +33,10 @@ KNOWN = 'cronlock run --key "{key}" --schedule none -- true'  # makes the voters
 class Way:
     """How a command that fits `pattern` as a whole is tried.
 
-    `by`: it is not run here, but there. `foreign`: it is another program's, which is not here. `instead`: words that are no whole command stand for this one, with the
-    pattern's groups in it. `first`: what is typed before. `stays`: it goes on until SIGTERM. `status`: what it may end
-    with. `says`: a pattern that stands in what it prints.
+    `by`: it is not run here, but in that file, which has this text. `foreign`: it is another program's, which is not
+    here. `instead`: words that are no whole command stand for this one, with the pattern's groups in it. `first`: what
+    is typed before. `stays`: it goes on until SIGTERM. `status`: what it may end with. `says`: a pattern that stands in
+    what it prints. `prompt`: the shell.
     """
 
     pattern: str
@@ -38,32 +47,32 @@ class Way:
     stays: bool = False
     status: tuple[int, ...] = (0,)
     says: str = ""
-    shell: str = "/bin/sh"
+    prompt: str = "/bin/sh"
 
 
 WAYS = (
     # setting up: others do it in full
-    Way(r"python3 -m venv \.venv && .*", by=".ci/run"),
-    Way(r"\.venv/bin/pip install '\.\[test\]' && .*", by=".ci/run"),
-    Way(r"python3 -m venv /opt/cronlock && .*", by="tests/bench/house.py"),
-    Way(r"python -m tests\.bench", by="tests/test_bench.py"),
-    Way(r"python -m tests\.bench\.crowd", by="tests/test_crowd.py"),
+    Way(r"python3 -m venv \.venv && .*", by=".ci/run: python3 -m venv .venv"),
+    Way(r"\.venv/bin/pip install '\.\[test\]' && .*", by=".ci/run: .venv/bin/pip install"),
+    Way(r"python3 -m venv /opt/cronlock && .*", by="tests/bench/house.py: pip"),
+    Way(r"python -m tests\.bench", by="tests/test_bench.py: tests.bench"),
+    Way(r"python -m tests\.bench\.crowd", by="tests/test_crowd.py: tests.bench.crowd"),
     # names of commands
     Way(r"cronlock (run|wrap)", instead="cronlock {0} --help"),
     Way(r"cronlock (\w+) KEY\.\.\.", instead="cronlock {0} --help"),
     Way(r"python -m cronlock run", instead="python -m cronlock run --help"),
-    Way(r"cd x && cronlock run \.\.\.", by="tests/test_crontab.py"),
-    Way(r"sh -c( '\.\.\.')?", by="tests/test_crontab.py"),
-    Way(r"systemctl stop", by="tests/test_systemd.py"),
-    Way(r"flock -n|etcdctl lock", by="tests/bench/peers.py"),
-    Way(r"time\(\) - max by \(key\) .*", by="tests/test_status.py"),
-    Way(r"cat /var/log/jobs", by="tests/test_cron.py"),
+    Way(r"cd x && cronlock run \.\.\.", by="tests/test_crontab.py: && cronlock run"),
+    Way(r"sh -c( '\.\.\.')?", by="tests/test_crontab.py: sh -c"),
+    Way(r"systemctl stop", by="tests/test_systemd.py: KillMode"),
+    Way(r"flock -n|etcdctl lock", by="tests/bench/peers.py: flock -n"),
+    Way(r"time\(\) - max by \(key\) .*", by="tests/test_status.py: last_success_timestamp_seconds"),
+    Way(r"cat /var/log/jobs", by="tests/test_cron.py: log/jobs"),
     # whole commands with something of their own
-    Way(r".*_CRONLOCK_COMPLETE=bash_source.*", shell="bash"),
-    Way(r".*_CRONLOCK_COMPLETE=zsh_source.*", shell="zsh", first="autoload -U compinit; compinit -D"),
-    Way(r".*_CRONLOCK_COMPLETE=fish_source.*", shell="fish"),
+    Way(r".*_CRONLOCK_COMPLETE=bash_source.*", prompt="bash"),
+    Way(r".*_CRONLOCK_COMPLETE=zsh_source.*", prompt="zsh", first="autoload -U compinit; compinit -D"),
+    Way(r".*_CRONLOCK_COMPLETE=fish_source.*", prompt="fish"),
     Way(r"cronlock run .*--wait forever -- (/usr/local/bin/)?scheduler", stays=True, status=(143,)),
-    Way(r"CRONLOCK_HOST=redis-1 cronlock mail", status=(125,), says="No such command 'mail'; what to run goes behind"),
+    Way(r"CRONLOCK_HOST=redis-1 cronlock mail", status=(125,), says="No such command 'mail'. What to run goes behind"),
     Way(r"flock .*"),
     Way(r"consul lock .*", foreign=True),
     Way(r"crontab -l > old && cronlock wrap .* && diff old new", status=(1,), says="> .*/cronlock run --once --key"),
@@ -73,13 +82,13 @@ WAYS = (
     Way(r"man .*|mkdir -p .*|crontab (new|-l)"),
     Way(r".*\bcronlock\b.*"),
 )
-OTHERS = {  # texts for other programs, and who gives them to these
-    "apiVersion": "tests/test_kubernetes.py",
-    "# /etc/systemd": "tests/test_systemd.py",
-    "ACL SETUSER": "tests/test_docs.py",
-    "redis = ": "tests/test_docs.py tests/test_settings_page.py",
-    "/etc/cronlock.toml: ": "tests/test_settings_page.py",
-    "local = ": "tests/test_settings_page.py",
+OTHERS = {  # how texts for other programs begin, and who gives them to these
+    "apiVersion": 'tests/test_kubernetes.py: blocks("yaml")',
+    "# /etc/systemd": 'tests/test_systemd.py: blocks("ini")',
+    "ACL SETUSER": 'tests/test_docs.py: blocks("redis")',
+    "redis = ": 'tests/test_docs.py: blocks("toml")',
+    "/etc/cronlock.toml: ": "tests/test_settings_page.py: examples",
+    "local = ": "tests/test_settings_page.py: files",
 }
 
 
@@ -114,12 +123,12 @@ def run(command: Command, way: Way, stage: Stage) -> None:
         for key in keys_of(people[0]):
             assert stage.run(KNOWN.format(key=key)).returncode == 0
     if way.stays:
-        assert stage.daemon(command.text, way.shell) in way.status
+        assert stage.daemon(command.text, way.prompt) in way.status
         return
     groups = re.fullmatch(way.pattern, command.text, re.DOTALL)
     line = way.instead.format(*groups.groups()) if way.instead and groups else command.text
     env = {"CRONLOCK_NODE": command.node} if command.node else {}
-    done = stage.run(f"{way.first}\n{line}" if way.first else line, way.shell, **env)
+    done = stage.run(f"{way.first}\n{line}" if way.first else line, way.prompt, **env)
     assert done.returncode in way.status, (line, done.stdout, done.stderr)
     assert "refused" not in done.stderr or 125 in way.status
     assert re.search(way.says, done.stdout + done.stderr), (line, done.stdout)
@@ -140,7 +149,7 @@ def test_a_setting_of_redis_is_one(block: Block, stage: Stage) -> None:
 
 @pytest.mark.parametrize("block", kept(CRON), ids=name)
 def test_a_crontab_that_is_shown_runs(block: Block, stage: Stage) -> None:
-    """Each line where cron reads it, in cron's environment; one that has `cronlock run` finds its own schedule there."""
+    """Each line where cron reads it, in cron's environment; `cronlock run` finds its own schedule there."""
     text, system = crontab(block)
     stage.crontab(text) if system else stage.own_crontab(text)
     lines = {line.number: line for line in every_line(text, "shown", system=system, cron=DEBIAN)}
@@ -162,6 +171,31 @@ def run_row(row: Row, stage: Stage) -> str:
     return done.stderr
 
 
+# What is said of others
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_for_flock_leaves_the_command_and_the_lock(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        ["flock", "-n", "lock", "sh", "-c", "echo $$; exec sleep 20"], cwd=home(), **PIPED
+    ) as process:
+        pid = int(process.stdout.readline())
+        process.send_signal(number)
+        process.wait()
+        held = subprocess.run(["flock", "-n", "lock", "true"], cwd=home(), check=False)
+        assert (held.returncode, about(pid)["State"][0]) == (1, "S")
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_what_stays_in_the_background_keeps_the_lock_of_flock_and_not_of_cronlock(local_key: str) -> None:
+    script = "sleep 20 <&- >&- 2>&- & echo $!"
+    for words in (["flock", "-n", "lock"], [*CRONLOCK, "--key", local_key, "-E", "1"]):
+        pid = int(subprocess.run([*words, "sh", "-c", script], cwd=home(), env=environment(), **OUTPUT).stdout)
+        again = subprocess.run([*words, "true"], cwd=home(), env=environment(), check=False)
+        assert again.returncode == (1 if words[0] == "flock" else 0)
+        os.kill(pid, signal.SIGKILL)
+
+
 # The table
 
 
@@ -179,7 +213,6 @@ def test_a_text_for_another_program_is_read_by_a_test() -> None:
 
 
 def test_those_who_do_it_elsewhere_are_there() -> None:
-    places = {place for way in WAYS for place in way.by.split()} | {
-        p for files in OTHERS.values() for p in files.split()
-    }
-    assert [place for place in places if not (ROOT / place).is_file()] == []
+    for by in [*filter(None, (way.by for way in WAYS)), *OTHERS.values()]:
+        file, _, text = by.partition(": ")
+        assert text in (ROOT / file).read_text(), by
