@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -24,8 +23,6 @@ pytestmark = pytest.mark.debian
 
 PEOPLE = re.compile(r"cronlock (status|history|unlock|forget|adopt|pause|resume)\b.*")
 CRONLOCK = (sys.executable, "-m", "cronlock", "run", "--local", "--schedule", "none")
-PIPED: Any = {"stdout": subprocess.PIPE, "text": True}
-OUTPUT: Any = {"capture_output": True, "text": True, "check": True}
 KNOWN = 'cronlock run --key "{key}" --schedule none -- true'  # makes the voters know a key
 
 
@@ -176,9 +173,9 @@ def run_row(row: Row, stage: Stage) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_for_flock_leaves_the_command_and_the_lock(number: signal.Signals) -> None:
-    with subprocess.Popen(
-        ["flock", "-n", "lock", "sh", "-c", "echo $$; exec sleep 20"], cwd=home(), **PIPED
-    ) as process:
+    words = ["flock", "-n", "lock", "sh", "-c", "echo $$; exec sleep 20"]
+    with subprocess.Popen(words, cwd=home(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.send_signal(number)
         process.wait()
@@ -190,7 +187,7 @@ def test_a_signal_for_flock_leaves_the_command_and_the_lock(number: signal.Signa
 def test_what_stays_in_the_background_keeps_the_lock_of_flock_and_not_of_cronlock(local_key: str) -> None:
     script = "sleep 20 <&- >&- 2>&- & echo $!"
     for words in (["flock", "-n", "lock"], [*CRONLOCK, "--key", local_key, "-E", "1"]):
-        pid = int(subprocess.run([*words, "sh", "-c", script], cwd=home(), env=environment(), **OUTPUT).stdout)
+        pid = int(subprocess.check_output([*words, "sh", "-c", script], cwd=home(), env=environment()))
         again = subprocess.run([*words, "true"], cwd=home(), env=environment(), check=False)
         assert again.returncode == (1 if words[0] == "flock" else 0)
         os.kill(pid, signal.SIGKILL)
