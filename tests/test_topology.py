@@ -122,6 +122,8 @@ def test_a_cluster_of_three_masters_without_replicas_does_without_one(fresh_clus
     where = ("run", "--redis", cluster.seeds[0], "--redis", cluster.seeds[1], "--outage-wait", "1s")
     assert cronlock(*where, "--key", "job", *TICK, "--", "true").returncode == 0
     cluster.nodes[0].kill()
+    for node in cluster.nodes[1:]:
+        wait_until(lambda node=node: any("fail" in seen.flags for seen in cluster.view(node)), message="the loss")
     assert cronlock(*where, "--key", "job", *NEXT, "--", "echo", "next").stdout == "next\n"
     new = cronlock(*where, "--key", "new", *TICK, "--", "true")
     assert (new.returncode, "a new key's first tick needs all of them" in new.stderr) == (122, True)
