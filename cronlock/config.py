@@ -224,7 +224,7 @@ def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":
 def _nearest(name: str, known: "Iterable[str]") -> str:
     from difflib import get_close_matches  # only on the way to an error
 
-    from cronlock.namesake import instead
+    from cronlock.bashtool import instead
 
     if advice := instead(name):
         return f": {advice}"

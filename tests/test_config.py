@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cronlock.config import Settings, load
 from cronlock.errors import Refused
-from cronlock.namesake import INSTEAD
+from cronlock.bashtool import INSTEAD
 from cronlock.options import OPTIONS
 from tests.commands import environment
 
