@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from cronlock.bashtool import INSTEAD
 from cronlock.config import Settings, load
 from cronlock.errors import Refused
-from cronlock.bashtool import INSTEAD
 from cronlock.options import OPTIONS
 from tests.commands import environment
 
