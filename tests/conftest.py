@@ -12,12 +12,14 @@ import pytest
 from hypothesis import settings
 
 from cronlock.lock.local import state_directory
+from tests.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.commands import end_all, home
+from tests.matrix import table as matrix
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
 from tests.nemesis.table import write
 from tests.persons import Place, at
-from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
+from tests.servers import Cluster, Proxy, Server, start_servers
 from tests.shown import settings_shown
 from tests.stage import Stage
 from tests.terminals import BASH, Terminal
@@ -39,6 +41,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=1, help="rounds of the nemesis per fault")
+    parser.addoption("--write-matrix", action="store_true", help="put the table of topologies into tests/README.md")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,17 +54,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("round", rounds, ids=["-".join(map(str, one)) for one in rounds])
 
 
-reports: list[Report] = []  # of the nemesis, in the process that starts the workers
+# In the process that starts the workers:
+reports: list[Report] = []  # of the nemesis
+cells: list[matrix.Cell] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call":
         reports.extend(Report.from_json(text) for name, text in report.user_properties if name == "nemesis")
+        cells.extend(
+            matrix.Cell(**json.loads(text) | {"outcome": report.outcome})
+            for name, text in report.user_properties
+            if name == "cell"
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if reports and not hasattr(session.config, "workerinput"):
         write(reports)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if cells:
+        terminalreporter.section("topologies and versions")
+        terminalreporter.write_line("\n".join(matrix.lines(cells)))
+        if config.getoption("write_matrix"):
+            matrix.write(cells)
 
 
 class Pool:
@@ -115,10 +133,13 @@ def binary() -> Path:
     return default_binary()
 
 
-@pytest.fixture(params=list(binaries()))
+FURTHER = [pytest.param(name, marks=pytest.mark.debian) for name in further_binaries()]
+
+
+@pytest.fixture(params=[*binaries(), *FURTHER])
 def every_binary(request: pytest.FixtureRequest) -> Path:
-    """Each server binary of this machine in turn."""
-    return binaries()[request.param]
+    """Each server binary of this machine in turn; those of other suites beside the other tests, which take longer."""
+    return (binaries() | further_binaries())[request.param]
 
 
 @pytest.fixture

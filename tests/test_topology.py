@@ -55,6 +55,22 @@ def test_nodes_that_know_other_seeds_meet(cluster):
     assert len([name for name in os.listdir(home()) if name.startswith("ran-")]) == 1
 
 
+def test_a_cluster_may_have_databases(fresh_cluster):
+    """Valkey 9 and later, when told so: all copies lie in the one that the URL names, whichever node is the seed."""
+    cluster = fresh_cluster(masters=2, replicas=0, cluster_databases=4)
+    words = ("--key", "job", *TICK, "--", "echo", "ran")
+    assert [cronlock("run", "--redis", f"{url}/3", *words).stdout for url in cluster.urls] == ["ran\n", ""]
+    names = [name for node in cluster.nodes for name in node.client(db=3).keys("*:record:*")]
+    assert (len(names), copies(cluster)) == (7, {})
+    assert "job" in cronlock("status", "--redis", f"{cluster.urls[0]}/3").stdout
+
+
+def test_a_database_of_a_cluster_that_has_none_is_refused(cluster):
+    """With the server's own words."""
+    done = cronlock("run", "--redis", f"{cluster.urls[0]}/3", "--key", "job", *TICK, "--", "true")
+    assert (done.returncode, "/3: ERR" in done.stderr) == (125, True)
+
+
 def test_a_unix_socket_serves_as_well(server):
     """unix:// with the whole path."""
     words = ("run", "--redis", server.unix_url, "--key", "job", *TICK)

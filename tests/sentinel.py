@@ -1,0 +1,91 @@
+"""A service as Sentinel watches it: a master, a replica, and a sentinel that puts the one in place of the other."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.commands import wait_until
+from tests.servers import START_TIMEOUT, Closing, Server, start_servers
+
+SERVICE = "jobs"
+DOWN_AFTER = 300  # ms without an answer after which a master is down
+
+
+class Sentinel(Server):
+    """A sentinel process that is alone in watching a master: its own opinion is a quorum."""
+
+    mode = ("--sentinel",)
+
+    def __init__(self, binary: Path | None, master: Server, **kw: Any) -> None:
+        self.watched = master
+        super().__init__(binary, **kw)
+
+    def config(self) -> str:
+        lines = {**self.listens(), "bind": self.place.address, "dir": self.folder, "logfile": "server.log"}
+        plain = [f"{name} {value}" for name, value in lines.items()]
+        master = f"{self.watched.place.address} {self.watched.port}"
+        return "\n".join(
+            [
+                *plain,
+                f"sentinel monitor {SERVICE} {master} 1",
+                f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}",
+                f"sentinel failover-timeout {SERVICE} 5000",
+                "",
+            ]
+        )
+
+    def settings(self) -> tuple[Any, Any]:
+        return "", self.ask("ACL", "LIST")
+
+
+class Service(Closing):
+    """A master with a replica that has all its data, and the sentinel that tells who is master."""
+
+    def __init__(self, binary: Path | None = None, *, kind: type[Server] = Server, **options: Any) -> None:
+        self.servers = start_servers(2, binary, kind=kind, **{"repl_diskless_sync_delay": 0} | options)
+        self.sentinel: Sentinel | None = None
+        try:
+            master, replica = self.servers
+            replica.ask("REPLICAOF", master.place.address, master.port)
+            wait_until(lambda: self._up(replica), START_TIMEOUT, "the replica to be connected", 0.02)
+            self.sentinel = Sentinel(binary, master)
+            wait_until(self._knows, START_TIMEOUT, "the sentinel to know the replica", 0.02)
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _up(replica: Server) -> bool:
+        return bool(replica.redis.info("replication")["master_link_status"] == "up")
+
+    def _asked(self, *words: object) -> Any:
+        assert self.sentinel
+        return self.sentinel.ask("SENTINEL", *words)
+
+    def _knows(self) -> bool:
+        return len(self._asked("REPLICAS", SERVICE)) == 1
+
+    @property
+    def master(self) -> Server:
+        """As the sentinel tells."""
+        port = int(self._asked("GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+        return next(server for server in self.servers if server.port == port)
+
+    @property
+    def urls(self) -> list[str]:
+        """Of the service: a sentinel that is down, and the one that is not."""
+        assert self.sentinel
+        return [f"redis+sentinel://127.0.0.1:1,{self.sentinel.place.host}:{self.sentinel.port}/{SERVICE}"]
+
+    def failover(self) -> Server:
+        """Kills the master, whose replica has all that it has, and returns the one in its place (2 s or so)."""
+        dead = self.master
+        [replica] = [server for server in self.servers if server is not dead]
+        dead.redis.wait(1, 2000)
+        dead.kill()
+        wait_until(lambda: self.master is replica, 30, "the replica to be promoted", 0.02)
+        wait_until(lambda: replica.redis.info("replication")["role"] == "master", 10, "its role", 0.02)
+        return replica
+
+    def close(self) -> None:
+        for server in (*([self.sentinel] if self.sentinel else []), *self.servers):
+            server.close()
