@@ -78,8 +78,8 @@ def readme() -> str:
 
 
 def settings_shown() -> str:
-    """README's settings file."""
-    [text] = [text for kind, text in FENCE.findall(readme()) if kind == "toml"]
+    """README's settings file, the one with a table for a key."""
+    [text] = [text for kind, text in FENCE.findall(readme()) if kind == "toml" and "[keys." in text]
     return text
 
 

@@ -38,7 +38,7 @@ for path in /etc/cron.d /var/spool/cron/crontabs /var/lib/cronlock; do
     mkdir -p "$folder$path"
     mount --bind "$folder$path" "$path"
 done
-cp -r "$folder/given/." /
+cp -r --remove-destination "$folder/given/." /
 mount -t tmpfs none /run
 mkdir /run/lock
 echo ready
@@ -86,6 +86,7 @@ class Stage(Closing):
             (given / path).parent.mkdir(parents=True, exist_ok=True)
             (given / path).write_text(text)
         (given / "etc/crontab").write_text("")
+        (given / "etc/localtime").symlink_to("/usr/share/zoneinfo/Etc/UTC")
         (self.folder / "upper").mkdir()
         stub = STUB.format(calls=self.calls)
         python = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'

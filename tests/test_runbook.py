@@ -98,11 +98,11 @@ def masked(line: str) -> str:
     return " ".join(re.sub(r"\d+", "0", line).split())
 
 
-def same(shown: str, printed: str) -> bool:
+def same(shown: str, printed: str, look: Callable[[str], str] = masked) -> bool:
     """Whether this was printed; a line of three dots stands for any lines."""
-    lines = [masked(line) for line in shown.splitlines()]
+    lines = [look(line) for line in shown.splitlines()]
     pattern = "".join("(?:.*\n)*?" if line == "..." else f"{re.escape(line)}\n" for line in lines)
-    return re.fullmatch(pattern, "".join(f"{masked(line)}\n" for line in printed.splitlines())) is not None
+    return re.fullmatch(pattern, "".join(f"{look(line)}\n" for line in printed.splitlines())) is not None
 
 
 def test_each_entry_is_tried() -> None:
@@ -119,4 +119,5 @@ def test_an_entry_of_the_runbook_prints_what_it_says(title: str, stage: Stage) -
             node = {"CRONLOCK_NODE": command.node} if command.node else {}
             done = stage.run(command.text, **env, **node)
             printed = done.stdout + done.stderr
-            assert same(command.output, printed), f"$ {command.text}\n{printed}"
+            look = str if "--dry-run" in command.text else masked  # whose ticks are the same at each time
+            assert same(command.output, printed, look), f"$ {command.text}\n{printed}"

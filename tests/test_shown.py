@@ -179,7 +179,8 @@ def test_a_signal_for_flock_leaves_the_command_and_the_lock(number: signal.Signa
         process.send_signal(number)
         process.wait()
         held = subprocess.run(["flock", "-n", "lock", "true"], cwd=home(), check=False)
-        assert (held.returncode, about(pid)["State"][0]) == (1, "S")
+        assert held.returncode == 1
+        assert about(pid)["State"][0] in "RS"
         os.kill(pid, signal.SIGKILL)
 
 
