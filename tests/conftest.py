@@ -19,6 +19,8 @@ from tests.nemesis.report import Report
 from tests.nemesis.table import write as write_nemesis
 from tests.persons import Place, at
 from tests.servers import Cluster, Proxy, Server, start_servers
+from tests.shown import settings_shown
+from tests.stage import Stage
 from tests.terminals import BASH, Terminal
 
 settings.register_profile("long", max_examples=1_000)  # ten times the default's
@@ -215,6 +217,21 @@ def terminal(open_terminal: Callable[..., Terminal]) -> Terminal:
     terminal = open_terminal(*BASH)
     terminal.prompt()
     return terminal
+
+
+@pytest.fixture(scope="session")
+def readme_machine() -> Iterator[Stage]:
+    """The machine that README speaks of, with its settings file."""
+    with Stage(settings_shown()) as machine:
+        yield machine
+
+
+@pytest.fixture
+def stage(readme_machine: Stage) -> Stage:
+    """The same as new, with a line in root's own crontab. Needs root."""
+    readme_machine.clear()
+    readme_machine.own_crontab("0 2 * * *  tidy\n")
+    return readme_machine
 
 
 @pytest.fixture(params=["servers", "cluster", "local"])

@@ -132,6 +132,19 @@ def test_a_run_lives_through_the_death_of_a_master(fresh_cluster):
     assert cronlock("run", "--redis", cluster.urls[0], "--key", "job", *NEXT, "--", "echo", "next").stdout == "next\n"
 
 
+def test_a_cluster_of_three_masters_without_replicas_does_without_one(fresh_cluster):
+    """If it may serve a part of its slots; a key that is new needs all of them."""
+    cluster = fresh_cluster(replicas=0, cluster_require_full_coverage="no")
+    where = ("run", "--redis", cluster.seeds[0], "--redis", cluster.seeds[1], "--outage-wait", "1s")
+    assert cronlock(*where, "--key", "job", *TICK, "--", "true").returncode == 0
+    cluster.nodes[0].kill()
+    for node in cluster.nodes[1:]:
+        wait_until(lambda node=node: any("fail" in seen.flags for seen in cluster.view(node)), message="the loss")
+    assert cronlock(*where, "--key", "job", *NEXT, "--", "echo", "next").stdout == "next\n"
+    new = cronlock(*where, "--key", "new", *TICK, "--", "true")
+    assert (new.returncode, "a new key's first tick needs all of them" in new.stderr) == (122, True)
+
+
 @pytest.mark.parametrize("halfway", [False, True])
 def test_slots_that_move_are_followed(fresh_cluster, halfway):
     """A copy whose slot has moved, or is just moving, is asked where it lies now."""
