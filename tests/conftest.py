@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for fault in FAULTS.values()
         ]
         metafunc.parametrize("round", rounds, ids=["-".join(map(str, one)) for one in rounds])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For `-n`: what may take long begins first, or one worker would end with it alone. The rest of each file is spread
+    over the whole run, so that tests which compute run beside tests which wait.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    files = Counter(item.path for item in items)
+    number = {item: place for _, group in groupby(items, lambda item: item.path) for place, item in enumerate(group)}
+
+    def order(item: pytest.Item) -> tuple[float, float]:
+        own_limit = item.get_closest_marker("timeout")
+        return -own_limit.args[0] if own_limit else 0, number[item] / files[item.path]
+
+    items.sort(key=order)
 
 
 reports: list[Report] = []  # of the nemesis, in the process that starts the workers
