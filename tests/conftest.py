@@ -4,10 +4,9 @@ import json
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 import pytest
@@ -52,19 +51,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `-n`: what may take long begins first, or one worker would end with it alone. The rest of each file is spread
-    over the whole run, so that tests which compute run beside tests which wait.
+    """For `-n`: what has a time limit of its own may take long, and begins first: else one worker ends alone.
+
+    The rest of each file is spread over the whole run, so that tests which compute run beside tests which wait.
     """
     if not hasattr(config, "workerinput"):
         return
-    files = Counter(item.path for item in items)
-    number = {item: place for _, group in groupby(items, lambda item: item.path) for place, item in enumerate(group)}
-
-    def order(item: pytest.Item) -> tuple[float, float]:
-        own_limit = item.get_closest_marker("timeout")
-        return -own_limit.args[0] if own_limit else 0, number[item] / files[item.path]
-
-    items.sort(key=order)
+    own_limits = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
+    files = [list(group) for _, group in groupby(items, lambda item: item.path)]
+    places = {item: place / len(file) for file in files for place, item in enumerate(file)}
+    long = sorted(own_limits, key=lambda item: -own_limits[item])
+    rest = sorted((item for item in items if item not in own_limits), key=lambda item: places[item])
+    pairs = zip_longest(long, rest)  # xdist gives each worker two tests to begin with: one long one is enough
+    items[:] = [item for pair in pairs for item in pair if item]
 
 
 reports: list[Report] = []  # of the nemesis, in the process that starts the workers
