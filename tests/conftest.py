@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import groupby, zip_longest
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -51,19 +51,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `-n`: what has a time limit of its own may take long, and begins first: else one worker ends alone.
+    """For `-n`: each file is spread over the whole run, so that tests which compute run beside tests which wait.
 
-    The rest of each file is spread over the whole run, so that tests which compute run beside tests which wait.
+    What has a time limit of its own may take long, and begins in the first half: else one worker ends alone.
     """
     if not hasattr(config, "workerinput"):
         return
-    own_limits = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
-    files = [list(group) for _, group in groupby(items, lambda item: item.path)]
-    places = {item: place / len(file) for file in files for place, item in enumerate(file)}
-    long = sorted(own_limits, key=lambda item: -own_limits[item])
-    rest = sorted((item for item in items if item not in own_limits), key=lambda item: places[item])
-    pairs = zip_longest(long, rest)  # xdist gives each worker two tests to begin with: one long one is enough
-    items[:] = [item for pair in pairs for item in pair if item]
+    limits = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
+    groups = [list(group) for _, group in groupby(items, lambda item: item.path)]
+    places = {item: place / len(group) for group in groups for place, item in enumerate(group)}
+    longest_first = sorted(limits, key=lambda item: -limits[item])
+    places |= {item: place / len(limits) / 2 for place, item in enumerate(longest_first)}
+    items.sort(key=lambda item: (places[item], item not in limits))
 
 
 reports: list[Report] = []  # of the nemesis, in the process that starts the workers
