@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for fault in FAULTS.values()
         ]
         metafunc.parametrize("round", rounds, ids=["-".join(map(str, one)) for one in rounds])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For `-n`: each file is spread over the whole run, so that tests which compute run beside tests which wait.
+
+    What has a time limit of its own may take long, and begins in the first half: else one worker ends alone.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    limits = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
+    groups = [list(group) for _, group in groupby(items, lambda item: item.path)]
+    places = {item: place / len(group) for group in groups for place, item in enumerate(group)}
+    longest_first = sorted(limits, key=lambda item: -limits[item])
+    places |= {item: place / len(limits) / 2 for place, item in enumerate(longest_first)}
+    items.sort(key=lambda item: (places[item], item not in limits))
 
 
 # In the process that starts the workers:
