@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.binaries import speaks_tls
-from tests.commands import home, wait_until
+from tests.commands import wait_until
+from tests.names import knowing
 from tests.persons import Place, at
 from tests.sentinel import Service
 from tests.servers import Cluster, Proxy, Server, free_port, start_servers
@@ -20,9 +21,6 @@ KEPT = {"appendonly": "yes"}  # as check wants it
 NAMES = ("redis-1.example", "redis-2.example", "redis-3.example")
 HEADLESS = "redis.example"
 DEAD, LIVING, SILENT = "127.0.0.2", ("127.0.0.3", "127.0.0.4"), "127.0.0.5"
-
-# cronlock's own view of the machine, in which /etc/hosts has names that only these tests know.
-HOUSE = 'mount --bind "$0" /etc/hosts; exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,6 @@ def _on(cluster: Cluster, url: str = "", **kw: Any) -> Site:
 
 def _shielded(binary: Path) -> str:
     return "" if speaks_tls(binary) else "TLS by a proxy"
-
-
-def _hosts(*lines: str) -> tuple[str, ...]:
-    """The words in front of a cronlock that knows these names."""
-    file = home() / "hosts"
-    file.write_text("\n".join(("127.0.0.1 localhost", *lines, "")))
-    return "unshare", "--mount", "sh", "-ec", HOUSE, str(file)
 
 
 def one_server(stack: ExitStack, binary: Path) -> Site:
@@ -122,7 +113,7 @@ def host_names(stack: ExitStack, binary: Path) -> Site:
     """Nodes that tell clients a name each, and no address; before 7.0 there is no such thing."""
     addresses = [f"127.0.0.{number}" for number in (1, 2, 3)]
     places = [Where(address) for address in addresses]
-    before = _hosts(*(f"{address} {name}" for address, name in zip(addresses, NAMES, strict=True)))
+    before = knowing(*(f"{address} {name}" for address, name in zip(addresses, NAMES, strict=True)))
     if b"cluster-preferred-endpoint-type" not in binary.read_bytes():
         plain = _cluster(stack, binary, places=places)
         return _on(plain, f"redis://{NAMES[0]}:{plain.nodes[0].port}", before=before, how="a seed by name")
@@ -146,7 +137,7 @@ def headless(stack: ExitStack, binary: Path) -> Site:
     for address, node in zip((*LIVING, SILENT), nodes.nodes, strict=True):
         proxy = stack.enter_context(Proxy(node, address, port))
     proxy.drop_requests()
-    before = _hosts(*(f"{address} {HEADLESS}" for address in (DEAD, SILENT, *LIVING)))
+    before = knowing(*(f"{address} {HEADLESS}" for address in (DEAD, SILENT, *LIVING)))
     return _on(nodes, f"redis://{HEADLESS}:{port}", before=before)
 
 
