@@ -20,8 +20,17 @@ FINAL = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
 
 def known_keys(settings: Settings) -> list[str]:
     """The keys of --once and --each, in order. Raises Unreachable when no quorum of the servers tells."""
+    return sorted(_keys(settings.prefix, _names(settings)))
+
+
+def known_records(settings: Settings) -> list[tuple[str, str]]:
+    """Key and node ("" for the main record) of every record, in order; raises as `known_keys`."""
+    return sorted({found for name in _names(settings) if (found := record_of(name, settings.prefix))})
+
+
+def _names(settings: Settings) -> list[str]:
     if settings.local:
-        return sorted(_keys(settings.prefix, local_names()))
+        return list(local_names())
     found = servers.find(settings)
     answers = found.ask(lambda server: list(server.client.scan_iter(pattern(settings.prefix), AT_ONCE)))
     failures = found.failures | {label: names for label, names in answers.items() if isinstance(names, Exception)}
@@ -32,7 +41,7 @@ def known_keys(settings: Settings) -> list[str]:
     named = len(found.all) if found.cluster else len(settings.redis)
     if len(told) < (1 if any(told) else quorum(named)):
         raise Unreachable("; ".join(f"{label}: {error}" for label, error in failures.items()))
-    return sorted(_keys(settings.prefix, (os.fsdecode(name) for names in told for name in names)))
+    return [os.fsdecode(name) for names in told for name in names]
 
 
 def pattern(prefix: str) -> bytes:
