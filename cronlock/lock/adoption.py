@@ -155,6 +155,11 @@ class Adoption:
         """See there."""
         return hindrance(self.answers, self._voters.settings, self._voters.count)
 
+    @property
+    def objection(self) -> str:
+        """Why it is not safe whatever else goes on: a voter that does not answer may know more, and nodes go on."""
+        return "; ".join(self.missing) or self.hindrance
+
     def release(self) -> None:
         """Nobody waits for a person to answer."""
         if self._candidate.seats:
