@@ -24,11 +24,14 @@ def known_keys(settings: Settings) -> list[str]:
 
 
 def known_records(settings: Settings) -> list[tuple[str, str]]:
-    """Key and node ("" for the main record) of every record, in order; raises as `known_keys`."""
-    return sorted({found for name in _names(settings) if (found := record_of(name, settings.prefix))})
+    """Key and node ("" for the main record) of every record, in order.
+
+    Raises Unreachable when no quorum of the servers tells, and when those that tell know of none.
+    """
+    return sorted({found for name in _names(settings, everybody=True) if (found := record_of(name, settings.prefix))})
 
 
-def _names(settings: Settings) -> list[str]:
+def _names(settings: Settings, *, everybody: bool = False) -> list[str]:
     if settings.local:
         return list(local_names())
     found = servers.find(settings)
@@ -39,7 +42,7 @@ def _names(settings: Settings) -> list[str]:
         if isinstance(error, FINAL):
             raise Refused(f"{label}: {error}")
     named = len(found.all) if found.cluster else len(settings.redis)
-    if len(told) < (1 if any(told) else quorum(named)):
+    if len(told) < (1 if any(told) else named if everybody else quorum(named)):
         raise Unreachable("; ".join(f"{label}: {error}" for label, error in failures.items()))
     return [os.fsdecode(name) for names in told for name in names]
 

@@ -77,6 +77,8 @@ class KeyStatus:
     command: str
     schedule: str
     zone: str
+    settings: str
+    settings_by: str
     told: int
     voters: int
     time: int
@@ -180,7 +182,7 @@ def key_status(
     return status
 
 
-_AS_THEY_ARE = "node pid start end token outcome status missed next command schedule zone".split()
+_AS_THEY_ARE = "node pid start end token outcome status missed next command schedule zone settings settings_by".split()
 
 
 def _paused(copies: Sequence[Seen], voters: int) -> Seen:
