@@ -157,6 +157,20 @@ def test_the_lines_of_refused_nodes_name_both_lists_and_both_ways_out(servers: l
     assert f"web-2 adopted other voters for this key: {labels}; here a single server: give this node that list" in late
 
 
+def test_check_and_status_show_a_key_that_nodes_have_with_other_voters(servers: list[Server]) -> None:
+    """With the new list, before it is adopted; not after that."""
+    run(servers[:1], "--node", "web-1", *TICK, "--", "true")
+    said = "web-1 has other voters: a single server; here 127.0.0.1:"
+    assert said in cronlock("status", *at(*servers)).stdout
+    done = cronlock("check", *at(*servers))
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if said in line]
+    assert line.split()[:2] == ["red", "job"]
+    assert line.endswith("cronlock adopt --all")
+    adopt(servers)
+    assert said not in cronlock("status", *at(*servers)).stdout
+
+
 def test_with_all_the_records_of_single_nodes_are_adopted_too(servers: list[Server]) -> None:
     """From one machine for all; a second time there is nothing to adopt."""
     for node in ("web-1", "web-2"):
