@@ -167,7 +167,7 @@ class Contender:
         if verdict.reached or verdict.wait:
             self._fair = self._first = False
         if verdict.kind == REFUSED:
-            raise Refused(refusal(verdict, self._voters.settings, self._plan.key))
+            raise Refused(refusal(verdict, self._voters.settings, self._plan.key, each=bool(self._plan.each_node)))
         if verdict.kind != WON or not candidate.seats:
             return verdict
         holder = Holder(

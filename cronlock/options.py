@@ -304,6 +304,12 @@ ONE_CALL = (  # of one call only: no variable, no place in the file
         "table",
         commands="history check",
     ),
+    Option(
+        "--leave-out",
+        FAILS,
+        "Also without voters that do not answer, and without those of before: what they know is lost.",
+        commands="adopt",
+    ),
     Option("--yes", SAYS, "Do not ask.", commands="adopt unlock forget"),
 )
 BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}

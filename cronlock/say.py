@@ -69,18 +69,17 @@ class Say:
             self.always(text)
 
 
-def refusal(verdict: "Verdict", settings: str, key: str) -> str:
-    """What to do about voters that refused; `settings` are this node's."""
+def refusal(verdict: "Verdict", settings: str, key: str, *, each: bool = False) -> str:
+    """What to do about voters that refused; `settings` are this node's, `each` says that it has a record of its own."""
     answer = verdict.answer
     if verdict.text == "clock":
         ahead = round(time.time() - answer["time"] / 1000)
         where = "ahead of" if ahead > 0 else "behind"
         return f"this node's clock is {abs(ahead)} s {where} the voters': set it; at most 60 s are tolerated"
     if verdict.text == "settings":
-        return (
-            f"{answer['settings_by']} ran this key with other voters ({answer['settings']}; here {settings}): "
-            f"give all nodes the same --redis, or after a wanted change: cronlock adopt {key}"
-        )
+        from cronlock.lock.adoption import other_voters
+
+        return other_voters(answer, settings, key, each=each)
     return verdict.text
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands import ROOT, changed_cronlock
-from tests.simulation.directed import SCHEDULES
+from tests.simulation import changes, directed, halfway
 from tests.simulation.seeds import play
+
+SCHEDULES = directed.SCHEDULES | halfway.SCHEDULES
 
 STRIDE = 100
 Change = tuple[str, str, str]  # of a file of cronlock: what stands there, and what instead
@@ -23,10 +25,22 @@ LATE_OKS_JOIN = ("lock/holder.py", "self._begun or self._clock() < self._prepare
 SAME_HOLDER_AGAIN = ("lock/candidate.py", "seat.holder = random_id()", "pass")
 DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
 ANOTHER_SERVERS_ACK = ("lock/holder.py", "== terms.OK and _same_server(seat, reply):", "== terms.OK:")
-RESTARTED_KNOW_NOTHING = (
+NOBODY_IS_MISSED = ("lock/adoption.py", 'return "; ".join(self.missing) or self.hindrance', "return self.hindrance")
+NO_CONSENT_OF_THE_OLD = ("lock/adoption.py", "if not former.count or (", "if False and (")
+WHO_FORGOT_CONSENTS = (
+    "lock/adoption.py",
+    "remember = sum(not blank(answer) for answer in here)",
+    "remember = len(here)",
+)
+IN_ONE_PHASE = (
+    "lock/adoption.py",
+    "if not holder.tell(former, lambda seat",
+    "if False and not holder.tell(former, lambda seat",
+)
+NEW_VOTERS_ARE_A_QUORUM = (
     "lock/quorum.py",
-    """ticks and all(not answer["token"] and""",
-    "ticks and all(blank(answer) and",
+    "return len(oks) if len(oks) == len(replies) else",
+    "return len(oks) if not any(reply['token'] for reply in replies if isinstance(reply, dict)) else",
 )
 
 
@@ -36,6 +50,25 @@ def test_promises_hold_in_every_schedule(first: int) -> None:
     for seed in range(first, first + STRIDE):
         report = play(seed)
         assert not report.violations, f"seed {seed}\n{report}"
+
+
+@pytest.mark.parametrize("first", range(1, 201, STRIDE))
+def test_promises_hold_while_voters_are_changed(first: int) -> None:
+    """Node by node, and a person adopts, is killed in the middle, or comes too early. Where nothing else goes wrong
+    every tick runs. `python -m tests.simulation changes SEED` tells the story of one.
+    """
+    for seed in range(first, first + STRIDE):
+        report = changes.play(seed)
+        assert not report.violations, f"seed {seed}\n{report}"
+
+
+def test_changes_of_voters_are_worth_playing() -> None:
+    """Adoptions are made, refused for every reason, and broken off; nodes are refused before and after them."""
+    story = "\n".join(changes.play(seed).story for seed in range(1, 41))
+    for what in ("has adopted", "is killed", "is told: held", "is told: busy", "no answer", "could go on with"):
+        assert what in story
+    for what in ("ran this key with other voters", "adopted other voters", "was not finished"):
+        assert what in story
 
 
 def test_a_seed_plays_the_same_again() -> None:
@@ -99,14 +132,22 @@ def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kin
         (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
         (DEAD_COMMITS_SEND_HOME, "two_dead_commits", "silent"),
         (ANOTHER_SERVERS_ACK, "went_back_inside_commit", "overlap"),
-        (RESTARTED_KNOW_NOTHING, "restarted_and_forgotten", "overlap"),
+        (NEW_VOTERS_ARE_A_QUORUM, "new_voters", "overlap"),
+        (NOBODY_IS_MISSED, "only_one_away", "twice"),
+        (NO_CONSENT_OF_THE_OLD, "quorum_left_behind", "overlap"),
+        (WHO_FORGOT_CONSENTS, "forgot_and_left_behind", "overlap"),
+        (IN_ONE_PHASE, "half_adopted", "twice"),
     ],
     ids=[
         "late oks join",
         "the same holder again",
         "dead commits send home",
         "another server's ack",
-        "restarted ones know nothing",
+        "new voters are a quorum",
+        "nobody is missed",
+        "no consent of the old",
+        "who forgot consents",
+        "in one phase",
     ],
 )
 def test_a_schedule_by_hand_holds_its_rule(simulate: Simulate, change: Change, schedule: str, kind: str) -> None:

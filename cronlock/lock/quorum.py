@@ -71,23 +71,16 @@ def blank(answer: "Fields") -> bool:
     return not answer["token"] or bool(answer["reborn"])
 
 
-def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]", ticks: bool) -> int:
+def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]") -> int:
     """The oks that count. `fresh`: the short lease behind that answer still stands.
 
-    All voters' oks count together. Else those of copies that remember count; and without ticks, where a second run of
-    the same tick can't be, those of copies without a token when no copy has one: with one that forgot, a copy that was
-    restarted could outvote those which know of a run that it missed.
+    All voters' oks count together, else those of copies that remember: with one that forgot, a copy that was restarted
+    could outvote those which know of a run that it missed; and of voters that are all new, the one that does not answer
+    may be the only one that others have.
     """
-    answers = [reply for reply in replies if isinstance(reply, dict)]
     valid = [reply for reply, good in zip(replies, fresh, strict=True) if isinstance(reply, dict) and good]
     oks = [answer for answer in valid if answer["answer"] == terms.OK]
-    remembering = sum(not blank(answer) for answer in oks)
-    if len(oks) == len(replies):
-        return len(oks)
-    nothing_known = (terms.OK, terms.BUSY, terms.CLOCK)
-    if not ticks and all(not answer["token"] and answer["answer"] in nothing_known for answer in answers):
-        return len(oks)
-    return remembering
+    return len(oks) if len(oks) == len(replies) else sum(not blank(answer) for answer in oks)
 
 
 def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Verdict | None":
@@ -104,7 +97,7 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
     ended = next((answer for answer in answers if _has_ended(answer, tick)), None)
     if ended:
         return Verdict(terms.DONE, ended)
-    if votes(replies, fresh, bool(tick)) >= enough:
+    if votes(replies, fresh) >= enough:
         return Verdict(WON)
     for kind, speaks in ((terms.CLOCK, REFUSED), (terms.PAUSED, terms.PAUSED), (terms.LATE, terms.LATE)):
         same = [answer for answer in answers if answer["answer"] == kind]
@@ -153,10 +146,10 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     if forgot and not split and sum(answer["answer"] == terms.OK for answer in answers) >= enough:
         final = [failure for failure in failures if failure.final]
         if final:
-            return Verdict(REFUSED, text=f"{final[0].text} (a first tick needs all {len(replies)} voters)")
+            return Verdict(REFUSED, text=f"{final[0].text} (a first run needs all {len(replies)} voters)")
         missing = f": {text}" if text else ""
         count = f"{forgot} of {len(replies)} voters"
-        text = f"{count} do not know this key, as if it were new; a new key's first tick needs all of them{missing}"
+        text = f"{count} do not know this key, as if it were new; a new key's first run needs all of them{missing}"
         return Verdict(AGAIN, text=text, reached=False)
     return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) >= enough)
 

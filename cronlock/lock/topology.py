@@ -40,6 +40,13 @@ def _script() -> bytes:
         os.close(fd)
 
 
+def agreed(labels: "Sequence[str]", cluster: bool) -> str:
+    """What all nodes that share a key must agree on, as it stands in the record: a single server has no name."""
+    if cluster:
+        return f"{PROTOCOL} cluster"
+    return f"{PROTOCOL} {len(labels)}" + (f" {','.join(sorted(labels))}" if len(labels) > 1 else "")
+
+
 def encoded(value: object) -> bytes:
     return str(value).encode("utf-8", "surrogateescape")
 
@@ -116,10 +123,7 @@ class RedisVoters:
     @property
     def settings(self) -> str:
         """What all nodes that share a key must agree on."""
-        if self._cluster:
-            return f"{PROTOCOL} cluster"
-        labels = sorted(seed.address.label for seed in self._seeds)
-        return f"{PROTOCOL} {len(labels)}" + (f" {','.join(labels)}" if len(labels) > 1 else "")
+        return agreed([seed.address.label for seed in self._seeds], self._cluster)
 
     @property
     def distinct(self) -> bool:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cronlock.config import Settings
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.candidate import ANSWER_WAIT, Candidate
-from cronlock.lock.holder import Holder
-from cronlock.lock.quorum import REFUSED, WON, Failure, Verdict, judge_adoption
+from cronlock.lock.adoption import Adoption, spelled
+from cronlock.lock.quorum import REFUSED, WON
 from cronlock.lock.terms import BUSY
 from cronlock.people.call import DECLINED, Call, tell
 from cronlock.say import instant, outcome, printable, refusal
@@ -19,63 +17,87 @@ from cronlock.say import instant, outcome, printable, refusal
 if TYPE_CHECKING:
     from cronlock.lock.candidate import Voters
 
-LEASE = 10_000  # ms: nothing runs under it
-RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the schedule is
-
 
 def adopt(call: Call) -> int:
-    """Adopt each key, after showing what the voters have, when a person says yes to a question; the exit status."""
-    return call.for_each(lambda settings, voters: _adopt(settings, voters, call.confirm))
+    """Adopt each key, after showing what the voters have, when a person says yes to a question; the exit status.
+
+    Where all voters have it so already nothing is asked and nothing is done.
+    """
+    return call.for_each(lambda settings, voters: _adopt(call, settings, voters), records=True)
 
 
-def _adopt(settings: Settings, voters: Voters, confirm: Callable[[str], bool]) -> int:
-    key = settings.key
-    candidate = _ask(voters, settings, key)
-    for line in _seen(voters, candidate):
-        tell(key, line)
-    if candidate.seats:  # nobody waits for a person to answer
-        candidate.seats.release(voters.clock() + ANSWER_WAIT)
-    if not confirm(f"Is that the truth about {printable(key)} from now on?"):
+def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
+    leave_out = bool(call.wishes.get("leave-out"))
+    name = f"{settings.key} on {settings.node}" if settings.each else settings.key
+    adoption = _ask(settings, voters)
+    if adoption.settled or adoption.new:
+        adoption.release()
+        tell(name, f"nothing to adopt: {'no voter knows it' if adoption.new else 'all voters have it as here'}")
+        return 0
+    try:
+        _insist_on_leave(adoption, settings)
+        for line in _seen(adoption, voters):
+            tell(name, line)
+        _insist_on_all(adoption, voters, leave_out=leave_out)
+    finally:
+        adoption.release()  # nobody waits for a person to answer
+    if not call.confirm(f"Is that the truth about {printable(name or '')} from now on?"):
         return DECLINED
-    _write(voters, _ask(voters, settings, key), settings)
-    tell(key, "adopted")
+    adoption = _ask(settings, voters)
+    try:
+        _insist_on_leave(adoption, settings)
+        _insist_on_all(adoption, voters, leave_out=leave_out)
+    except BaseException:
+        adoption.release()
+        raise
+    left = adoption.write(os.getpid())
+    if left:
+        raise Unreachable(f"{', '.join(left)} did not confirm it: give the command again")
+    later = f" without {len(adoption.missing)} of {voters.count} voters: again when they are back"
+    tell(name, f"adopted{later if adoption.missing else ''}")
     return 0
 
 
-def _ask(voters: Voters, settings: Settings, key: str) -> Candidate:
-    candidate = Candidate(voters, ANSWER_WAIT, judge_adoption)
-    ask = {"time": int(time.time() * 1000), "tick": 0, "late_at": 0, "over_at": 0, "attempts": 1}
-    ask |= {"again": 0, "fair": 0, "counts": 0, "adopt": 1}
-    verdict: Verdict = candidate.run({**ask, "node": settings.node, "job": ""}, voters.clock() + 2 * ANSWER_WAIT)
+def _ask(settings: Settings, voters: Voters) -> Adoption:
+    return Adoption(voters, settings.node, int(time.time() * 1000))
+
+
+def _insist_on_leave(adoption: Adoption, settings: Settings) -> None:
+    """Nobody holds the key, and nobody asks for it."""
+    verdict = adoption.verdict
     if verdict.kind == WON:
-        return candidate
+        return
     if verdict.kind == REFUSED:
-        raise Refused(refusal(verdict, voters.settings, key))
+        raise Refused(refusal(verdict, "", settings.key or ""))
     if verdict.kind == BUSY:
         raise Refused("another node asks for it at this moment: nothing is adopted meanwhile: try again")
     if verdict.answer:
         raise Refused(f"{outcome(verdict.kind, verdict.answer, 0)}: nothing is adopted meanwhile")
-    raise Unreachable(f"no quorum of {voters.count} voters{': ' + verdict.text if verdict.text else ''}")
+    raise Unreachable(f"no quorum of the voters{': ' + verdict.text if verdict.text else ''}")
 
 
-def _seen(voters: Voters, candidate: Candidate) -> list[str]:
+def _insist_on_all(adoption: Adoption, voters: Voters, *, leave_out: bool) -> None:
+    """Whoever does not answer may know more, and nodes may go on with it."""
+    if leave_out:
+        return
+    if adoption.missing:
+        raise Unreachable(
+            f"{'; '.join(adoption.missing)}: all {voters.count} voters have to answer; --leave-out does without, "
+            "and what they know is lost"
+        )
+    if adoption.hindrance:
+        raise Refused(
+            f"{adoption.hindrance}: keep more of these voters, and change the others later; "
+            "or make sure that no node has that list any more: --leave-out"
+        )
+
+
+def _seen(adoption: Adoption, voters: Voters) -> list[str]:
     """What each voter has, a line each."""
     lines = []
-    for seat in candidate.seats.all if candidate.seats else ():
-        reply = seat.reply
-        if isinstance(reply, dict):
-            last = f"tick {instant(reply['tick'])}, {reply['state']}" if reply["tick"] else "no tick"
-            known = f"{last}, last run on {reply['node']}, settings {reply['settings']}"
-            lines.append(f"{voters.label(seat.voter)}: {known if reply['token'] else 'knows nothing'}")
-        elif isinstance(reply, Failure):
-            lines.append(f"left out: {reply.text}")
-    return [*lines, f"settings here: {voters.settings}"]
-
-
-def _write(voters: Voters, candidate: Candidate, settings: Settings) -> None:
-    assert candidate.seats is not None  # noqa: S101 - it has won
-    run = {"node": settings.node, "pid": os.getpid(), "command": "cronlock adopt", "retention": RETENTION}
-    run |= {"schedule": "", "zone": "", "next": 0}
-    holder = Holder(candidate, candidate.seats, run, (0, False), lambda _time: LEASE, 0)
-    if holder.commit(voters.clock() + 2 * ANSWER_WAIT) != WON or not holder.finish("done", "adopted", 0):
-        raise Unreachable("the voters did not confirm it: try again")
+    for label, answer in adoption.answers:
+        last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
+        known = f"{last}, last run on {answer['node']}, with {spelled(answer['settings'])}"
+        lines.append(f"{label}: {known if answer['token'] else 'knows nothing'}")
+    lines += [f"left out: {text}" for text in adoption.missing]
+    return [*lines, f"here: {spelled(voters.settings)}"]

@@ -31,32 +31,46 @@ class Call:
     environ: Mapping[str, str]
     confirm: Callable[[str], bool]
 
-    def for_each(self, work: Callable[[Settings, Voters], int]) -> int:
-        """Do it for every key; the first exit status that is not 0. A fault ends it for its key, an outage for all."""
+    def for_each(self, work: Callable[[Settings, Voters], int], *, records: bool = False) -> int:
+        """Do it for every key; the first exit status that is not 0. A fault ends it for its key, an outage for all.
+
+        `records`: with --all also for what each node has of its own (--each).
+        """
         status = 0
         try:
-            keys = self._keys()
+            keys = self._records() if records and self._everything() else [(key, None) for key in self._keys()]
         except CronlockError as error:
             Say().failed(error)
             return error.status
-        for key in keys:
+        for key, node in keys:
             try:
-                ended = self._one(key, work)
+                ended = self._one(key, node, work)
             except CronlockError as error:
-                Say(key).failed(error)
+                Say(f"{key} on {node}" if node else key).failed(error)
                 ended = error.status
                 if isinstance(error, Unreachable):
                     return status or ended
             status = status or ended
         return status
 
-    def _keys(self) -> Sequence[str]:
-        everything = self.wishes.get("all", False)
+    def _everything(self) -> bool:
+        everything = bool(self.wishes.get("all", False))
         if everything and self.words:
             raise Refused("keys and --all: give one of them")
         if not everything and not self.words:
             raise Refused("no key: name one or more")
-        if not everything:
+        return everything
+
+    def _records(self) -> Sequence[tuple[str, str | None]]:
+        from cronlock.people.keys import known_records
+
+        found = known_records(load(self.given, self.environ))
+        if not found:
+            print("no key is known")  # noqa: T201 - what was asked for
+        return found
+
+    def _keys(self) -> Sequence[str]:
+        if not self._everything():
             return list(dict.fromkeys(self.words))
         from cronlock.people.keys import known_keys
 
@@ -65,8 +79,9 @@ class Call:
             print("no key is known")  # noqa: T201 - what was asked for
         return found
 
-    def _one(self, key: str, work: Callable[[Settings, Voters], int]) -> int:
-        settings = load({**self.given, "key": key}, self.environ)
+    def _one(self, key: str, node: str | None, work: Callable[[Settings, Voters], int]) -> int:
+        own = {} if node is None else {"each": bool(node), **({"node": node} if node else {})}
+        settings = load({**self.given, **own, "key": key}, self.environ)
         voters = voters_for(settings, Loop(), key, settings.node if settings.each else "")
         try:
             return work(settings, voters)

@@ -11,6 +11,7 @@ from cronlock.people.report import KeyStatus, newest, statuses
 from cronlock.people.survey import Survey
 
 SAME_LINE = "give all nodes the same line"
+OTHER_VOTERS = "mend --redis, or when it is the new list, and other nodes have it: cronlock adopt --all"
 
 
 def known(settings: Settings) -> list[KeyStatus] | None:
@@ -31,10 +32,12 @@ def look(found: Sequence[KeyStatus] | None) -> list[Finding]:
     findings = []
     for one in found:
         findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differ]
+        if one.foreign:
+            findings.append(Finding(KEYS, RED, one.name, one.foreign, OTHER_VOTERS))
         if one.paused and not one.each:
             text = f"paused by {one.pause_by}, {one.pause}"
             findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
-        others = [text for text in one.wrong if text not in one.differ]
+        others = [text for text in one.wrong if text not in (*one.differ, one.foreign)]
         findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
         count = len({one.key for one in found})

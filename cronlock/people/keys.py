@@ -20,8 +20,20 @@ FINAL = (redis.AuthenticationError, redis.exceptions.NoPermissionError, servers.
 
 def known_keys(settings: Settings) -> list[str]:
     """The keys of --once and --each, in order. Raises Unreachable when no quorum of the servers tells."""
+    return sorted(_keys(settings.prefix, _names(settings)))
+
+
+def known_records(settings: Settings) -> list[tuple[str, str]]:
+    """Key and node ("" for the main record) of every record, in order.
+
+    Raises Unreachable when no quorum of the servers tells, and when those that tell know of none.
+    """
+    return sorted({found for name in _names(settings, everybody=True) if (found := record_of(name, settings.prefix))})
+
+
+def _names(settings: Settings, *, everybody: bool = False) -> list[str]:
     if settings.local:
-        return sorted(_keys(settings.prefix, local_names()))
+        return list(local_names())
     found = servers.find(settings)
     answers = found.ask(lambda server: list(server.client.scan_iter(pattern(settings.prefix), AT_ONCE)))
     failures = found.failures | {label: names for label, names in answers.items() if isinstance(names, Exception)}
@@ -30,9 +42,9 @@ def known_keys(settings: Settings) -> list[str]:
         if isinstance(error, FINAL):
             raise Refused(f"{label}: {error}")
     named = len(found.all) if found.cluster else len(settings.redis)
-    if len(told) < (1 if any(told) else quorum(named)):
+    if len(told) < (1 if any(told) else named if everybody else quorum(named)):
         raise Unreachable("; ".join(f"{label}: {error}" for label, error in failures.items()))
-    return sorted(_keys(settings.prefix, (os.fsdecode(name) for names in told for name in names)))
+    return [os.fsdecode(name) for names in told for name in names]
 
 
 def pattern(prefix: str) -> bytes:

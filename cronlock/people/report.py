@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from cronlock.errors import Refused
+from cronlock.lock.adoption import spelled
 from cronlock.lock.memory import JOB, RESULT
 from cronlock.lock.quorum import quorum
 from cronlock.people.seen import Seen
@@ -77,12 +78,15 @@ class KeyStatus:
     command: str
     schedule: str
     zone: str
+    settings: str
+    settings_by: str
     told: int
     voters: int
     time: int
     nodes: list[NodeStatus] = field(default_factory=list)
     differ: list[str] = field(default_factory=list)  # how schedules and commands do between nodes
     wrong: list[str] = field(default_factory=list)  # that too
+    foreign: str = ""  # that its nodes have other voters than this one; that too
 
     @property
     def name(self) -> str:
@@ -122,6 +126,11 @@ def statuses(survey: Survey) -> list[KeyStatus]:
     ]
     of_nodes: dict[str, list[KeyStatus]] = {}
     for one in found:
+        if survey.settings and one.settings not in ("", survey.settings):
+            one.foreign = (
+                f"{one.settings_by} has other voters: {spelled(one.settings)}; here {spelled(survey.settings)}"
+            )
+            one.wrong.append(one.foreign)
         if one.each:
             of_nodes.setdefault(one.key, []).append(one)
     for key, rows in of_nodes.items():  # with --each: each node has a record of its own
@@ -180,7 +189,7 @@ def key_status(
     return status
 
 
-_AS_THEY_ARE = "node pid start end token outcome status missed next command schedule zone".split()
+_AS_THEY_ARE = "node pid start end token outcome status missed next command schedule zone settings settings_by".split()
 
 
 def _paused(copies: Sequence[Seen], voters: int) -> Seen:

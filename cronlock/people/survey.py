@@ -13,6 +13,7 @@ from cronlock.errors import Refused, Unreachable
 from cronlock.lock.local import file_name, load, state_directory
 from cronlock.lock.quorum import quorum
 from cronlock.lock.slots import COPIES, copies
+from cronlock.lock.topology import agreed
 from cronlock.people import reading, servers
 from cronlock.people.keys import FINAL, local_names, record_of
 from cronlock.people.reading import Progress
@@ -39,6 +40,7 @@ class Survey:
         self.records: dict[Record, list[Seen]] = {}
         self.missing: dict[str, str] = {}
         self.voters = 1
+        self.settings = ""  # as a node here has them; empty for local files, which are nobody else's
         self._prefix, self._heads = settings.prefix, heads and not keys
         self._servers: servers.Servers | None = None
         if settings.local:
@@ -60,6 +62,7 @@ class Survey:
     def _read_servers(self, settings: Settings, keys: Sequence[str], progress: Progress) -> None:
         self._servers = servers.find(settings)
         self.voters = COPIES if self._servers.cluster else len(settings.redis)
+        self.settings = agreed([address.label for address in settings.redis], self._servers.cluster)
 
         def read(server: Server) -> list[Seen]:
             if keys:

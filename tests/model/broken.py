@@ -155,9 +155,11 @@ def end_lease_never(_copy: Copy) -> None:
 # -- what a node makes of the answers ----------------------------------------------------------------------------------
 
 
-def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], _tick: int) -> quorum.Verdict | None:
-    """A key is new when all who answer have no record of it, with ticks too."""
-    return quorum.judge(replies, fresh, 0)
+def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
+    """A key is new when all who answer have no record of it."""
+    answers = [reply for reply in replies if isinstance(reply, dict)]
+    new = all(not answer["token"] and answer["answer"] in (record.OK, record.BUSY) for answer in answers)
+    return (judge_blank_votes if new else quorum.judge)(replies, fresh, tick)
 
 
 def judge_blank_votes(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:

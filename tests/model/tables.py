@@ -36,6 +36,10 @@ FAILS: dict[str, tuple[str, World]] = {
         OVERLAP,
         World(start=ONE_BLANK, forget=1, rules=Rules(judge=broken.judge_all_blank_is_new)),
     ),
+    "the same, without ticks": (
+        OVERLAP,
+        World(NO_TICKS, start=NEW, forget=1, rules=Rules(judge=broken.judge_all_blank_is_new)),
+    ),
     "a voter that forgot votes": (OVERLAP, World(forget=1, rules=Rules(judge=broken.judge_blank_votes))),
     "a prepare makes a copy that forgot one that remembers": (
         OVERLAP,
@@ -164,7 +168,8 @@ HOLDS: dict[str, World] = {
     "late oks join a commit, two ticks, go back 1": World(TWO_TICKS, back=1, late_oks=True),
     "late oks join a commit, without ticks, forget 1": World(NO_TICKS, forget=1, late_oks=True),
     "without ticks, a key that all voters know, forget 1": World(NO_TICKS, forget=1),
-    "without ticks, a new key, nobody forgets": World(NO_TICKS, start=NEW),
+    "without ticks, a new key, forget 1": World(NO_TICKS, start=NEW, forget=1),
+    "without ticks, one voter missed the first run, forget 1": World(NO_TICKS, start=ONE_BLANK, forget=1),
     "five voters, forget 1 and go back 1, serial": replace(FIVE, forget=1, back=1),
     "five voters, forget 2, serial": replace(FIVE, forget=2),
     "runs given back, attempts 2, forget 1": World(nodes(1, 1, attempts=(2, 2)), forget=1, give_back=True),
@@ -188,8 +193,6 @@ HOLDS: dict[str, World] = {
 # What the project's own rules do not promise: with the bounds of a row a promise is broken.
 LIMITS: dict[str, tuple[str, World]] = {
     "forget 1 and go back 1 of three voters is a majority": (OVERLAP, World(forget=1, back=1)),
-    "without ticks, a new key, forget 1": (OVERLAP, World(NO_TICKS, start=NEW, forget=1)),
-    "without ticks, one voter missed the first run, forget 1": (OVERLAP, World(NO_TICKS, start=ONE_BLANK, forget=1)),
     "a node dies inside a commit at one voter, another is down": (LOST, World(watch_ticks="some up", dead_commits=1)),
     "a node dies inside a commit at one voter, another forgets": (
         LOST,

@@ -50,7 +50,8 @@ def _world(script: Script, terms: Terms = TERMS) -> World:
     return world
 
 
-def _report(world: World) -> Report:
+def report_on(world: World) -> Report:
+    """What came of it within a minute."""
     world.play(60_000)
     return Report(broken(world), world.story(), sum(bool(call.command) for call in world.calls))
 
@@ -72,7 +73,7 @@ def late_ok() -> Report:
     world.call(10_000, "n1", 10, TERMS, Job(5_000))
     world.time.at(10_500, world.servers[0].flush)
     world.call(12_100, "n2", 10, TERMS, Job(8_000))
-    return _report(world)
+    return report_on(world)
 
 
 def asked_again() -> Report:
@@ -92,7 +93,7 @@ def asked_again() -> Report:
     world.call(10_000, "n1", 10, TERMS, Job(5_000))
     world.call(12_700, "n2", 10, TERMS, Job(8_000))
     world.time.at(14_000, world.servers[2].flush)
-    return _report(world)
+    return report_on(world)
 
 
 def two_dead_commits() -> Report:
@@ -105,7 +106,7 @@ def two_dead_commits() -> Report:
     world.call(10_000, "n1", 10, TERMS, fate=Fate("die", "send", fifth))
     world.call(12_700, "n2", 10, TERMS, fate=Fate("die", "send", fifth))
     world.call(13_000, "n3", 10, TERMS)
-    return _report(world)
+    return report_on(world)
 
 
 def restarted_and_forgotten() -> Report:
@@ -119,7 +120,7 @@ def restarted_and_forgotten() -> Report:
     world.call(10_000, "n1", 10, PLAIN, Job(5_000))
     world.time.at(12_000, world.servers[2].flush)
     world.call(12_100, "n2", 10, PLAIN)
-    return _report(world)
+    return report_on(world)
 
 
 def went_back_inside_commit() -> Report:
@@ -140,7 +141,7 @@ def went_back_inside_commit() -> Report:
     world.call(12_100, "n2", 10, TERMS, Job(8_000))
     world.time.at(13_500, voter.go_down)
     world.time.at(13_600, lambda: voter.come_up(voter.saved[-1]))
-    return _report(world)
+    return report_on(world)
 
 
 SCHEDULES = {

@@ -45,11 +45,9 @@ class Chance:
 class Harms:
     """Plans for one simulation what goes wrong with its servers and connections until `end` ms."""
 
-    def __init__(self, world: World, nodes: list[str], chance: Chance, end: int, ticks: bool) -> None:
+    def __init__(self, world: World, nodes: list[str], chance: Chance, end: int) -> None:
         self._world, self._rng, self._end = world, world.rng, end
         self._nodes, self._chance = nodes, chance
-        self._forgot: set[str] = set()
-        self._known = ticks
         self._kinds = [self._stop, self._restart, self._flush, self._go_back, self._cut, self._cut]
         self._rng.shuffle(self._kinds)
         self._kinds = self._kinds[: self._rng.randint(1, len(self._kinds))]
@@ -115,24 +113,25 @@ class Harms:
             self._tell(server, f"hears {pair[0]} again")
 
     def _may_forget(self, server: Server) -> bool:
-        """Fewer than a quorum forget between two runs: from when all voters held the newest one.
+        """Fewer than a quorum forget between two runs, whatever node counts: from when all voters held the newest one.
 
-        README concedes a key without ticks of which one voter never knew anything.
+        What a quorum is, is not left to cronlock: its own word for it may be a known-bad one.
         """
-        servers = self._world.servers
-        self._known = self._known or all(other.copy.get("token") for other in servers)
-        if not self._known:
+        world, newest = self._world, max(self._world.committed, default=0)
+        if newest and all(other.remembers(newest) for servers in world.sets for other in servers):
+            world.forgot.clear()
+        if not server.up or not all(few(world.forgot | {server.name}, servers) for servers in world.sets):
             return False
-        newest = max(self._world.committed, default=0)
-        if newest and all(other.remembers(newest) for other in servers):
-            self._forgot.clear()
-        if len(self._forgot | {server.name}) >= self._world.enough or not server.up:
-            return False
-        self._forgot.add(server.name)
+        world.forgot.add(server.name)
         return True
 
     def _tell(self, server: Server, what: str) -> None:
         self._world.tell(server.name, what)
+
+
+def few(names: set[str], servers: list[Server]) -> bool:
+    """Whether these are fewer than a quorum of the servers."""
+    return sum(server.name in names for server in servers) <= len(servers) // 2
 
 
 def fate(rng: random.Random, often: float) -> Fate | None:

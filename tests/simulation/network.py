@@ -144,7 +144,8 @@ class SimulatedVoters:
 
     def __init__(self, time: Time, task: Task, node: str, who: str, servers: list[Server], weather: Weather) -> None:
         self.count = len(servers)
-        self.settings = f"1 {self.count}"
+        names = sorted(server.name for server in servers)
+        self.settings = f"1 {self.count}" + (f" {','.join(names)}" if self.count > 1 else "")
         self.point: Callable[[str], None] = lambda _: None
         self._time = time
         self._task = task

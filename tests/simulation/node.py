@@ -65,7 +65,7 @@ class SimulatedPlan(Plan):
     """The decisions that a Plan would have come to; the node's wall clock is `offset` ms off."""
 
     def __init__(self, world: "World", node: str, tick: int, offset: int, terms: Terms) -> None:
-        self.key, self.node, self.again = "job", node, False
+        self.key, self.node, self.each_node, self.again = "job", node, "", False
         self.tick, self.next = (tick, tick + terms.period) if terms.ticks else (0, 0)
         self.schedule, self.ttl, self.retention = None, terms.lease, 30 * 86_400_000
         self.kill_after, self.spare = terms.kill_after, terms.kill_after + STOP_MARGIN

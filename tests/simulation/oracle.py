@@ -60,7 +60,8 @@ def _run(call: Call, now: int) -> Run:
 
 def _ends(world: World) -> Iterable[Violation]:
     for call in world.calls:
-        if call.ended is None or call.outcome not in OUTCOMES:
+        known = OUTCOMES | ({"refused"} if world.lists else set())
+        if call.ended is None or call.outcome not in known:
             yield Violation("left over", f"{call.name}: {call.outcome or 'it did not end'} {call.said}")
         elif call.command and not call.struck and call.ended > (call.command.end or call.ended) + FINISHED:
             yield Violation("slow", f"{call.name}: it ended {call.ended - call.command.end} ms after its command")

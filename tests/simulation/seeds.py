@@ -22,7 +22,7 @@ def play(seed: int) -> Report:
     ticks = rng.randint(2, 4)
     end = ticks * terms.period * 1000
     _plan_calls(world, nodes, terms, ticks)
-    Harms(world, nodes, chance, end, terms.ticks).plan()
+    Harms(world, nodes, chance, end).plan()
     world.play(end)
     chance.fine, chance.cuts = True, {}
     world.play(end + CALM)

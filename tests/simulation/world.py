@@ -50,6 +50,8 @@ class World:
         self.weather = weather
         self.after_each: Callable[[], None] = lambda: None  # operation that a voter has executed
         self.servers = [self._server(number, skewed) for number in range(voters)]
+        self.lists: dict[str, list[Server]] = {}  # by node, the voters that it was told, if not all
+        self.forgot: set[str] = set()  # who has forgotten since all voters held the newest run
         self._story: list[tuple[Any, ...]] = []
 
     def _server(self, number: int, skewed: bool) -> Server:
@@ -59,12 +61,13 @@ class World:
         return server
 
     @property
-    def enough(self) -> int:
-        """A quorum: not cronlock's own word for it, which may be a known-bad one."""
-        return len(self.servers) // 2 + 1
+    def sets(self) -> list[list[Server]]:
+        """The voters, as each node was told."""
+        return list(self.lists.values()) or [self.servers]
 
     def voters_for(self, call: Call, task: Task) -> SimulatedVoters:
-        return SimulatedVoters(self.time, task, call.node, call.name, self.servers, self.weather)
+        servers = self.lists.get(call.node, self.servers)
+        return SimulatedVoters(self.time, task, call.node, call.name, servers, self.weather)
 
     def call(
         self,
@@ -98,7 +101,7 @@ class World:
             known = self.committed.setdefault(ask["token"], Committed(ask["run_tick"], now))
             known.voters.add(server.name)
             known.until = max(known.until, now + ask["lease"] * 102 // 100)
-            if known.quorum_at is None and len(known.voters) >= self.enough:
+            if known.quorum_at is None and len(known.voters) >= int(ask["settings"].split()[1]) // 2 + 1:
                 known.quorum_at = now
         self.after_each()
 

@@ -1,0 +1,218 @@
+"""An adoption: what the voters answer becomes the truth for nodes that may have named other voters until now.
+
+As long as both kinds of nodes are about, no moment may come at which each of them has a quorum: two majorities of
+different sets need not meet. So it takes two phases, as a change of members does in Raft ("joint consensus",
+https://raft.github.io/raft.pdf, section 6): first the voters that had others beside them are told that those settings
+have ended, and only when no quorum of the old ones is left, all are told the new ones.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cronlock.lock.candidate import ANSWER_WAIT, Candidate
+from cronlock.lock.holder import COMMIT_RETRY, NOT_AFTER, Holder
+from cronlock.lock.quorum import Failure, Verdict, blank, judge_adoption, quorum
+from cronlock.lock.slots import COPIES
+from cronlock.lock.terms import EXPIRED, OK
+
+if TYPE_CHECKING:
+    from cronlock.lock.candidate import Reply, Request, Seat, Voters
+
+Fields = dict[str, Any]
+
+ENDED = " ended"  # behind settings that no node has any more
+LEASE = 10_000  # ms: nothing runs under it
+RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the schedule is
+
+
+@dataclass(frozen=True)
+class Former:
+    """Settings that a record was made with. `count` is 0 when this version does not understand them."""
+
+    text: str
+    count: int
+    labels: tuple[str, ...]
+
+    @classmethod
+    def read(cls, settings: str) -> Former:
+        text = settings.removesuffix(ENDED)
+        _, _, rest = text.partition(" ")
+        count, _, labels = rest.partition(" ")
+        known = COPIES if count == "cluster" else int(count) if count.isascii() and count.isdigit() else 0
+        return cls(text, known, tuple(labels.split(",")) if labels else ())
+
+    @property
+    def enough(self) -> int:
+        """So many of its voters, and no quorum is left without them."""
+        return self.count - quorum(self.count) + 1
+
+    def had(self, label: str, answer: Fields) -> bool:
+        """Whether this voter is one of them: by its name or, under another one, by what it remembers.
+
+        A copy that was carried to another server is known by the run_id of the one that wrote it. A single server
+        has no name in its settings, and any server that was restarted would look like a copy.
+        """
+        if label in self.labels:
+            return True
+        return Former.read(answer["settings"]).text == self.text and (self.count == 1 or not blank(answer))
+
+
+def spelled(settings: str) -> str:
+    """The voters that settings name, for people."""
+    former = Former.read(settings)
+    if former.labels:
+        return ", ".join(former.labels)
+    if former.count:
+        return "a Redis Cluster" if former.text.endswith("cluster") else "a single server"
+    return f"{former.text!r}"
+
+
+def hindrance(answers: Sequence[tuple[str, Fields]], mine: str, voters: int) -> str:
+    """Which nodes could go on with the voters that they name, if these answers became the truth; empty when none could.
+
+    `answers` by the labels of their voters; `mine` are the settings to come, of so many voters. Who forgot does not
+    count for the old voters, unless all of them are here.
+    """
+    if sum(answer["settings"] == mine and not blank(answer) for _, answer in answers) >= quorum(voters):
+        return ""  # it is the truth already, and was when the first of them were told
+    for settings in foreign((answer for _, answer in answers), mine):
+        former = Former.read(settings)
+        here = [answer for label, answer in answers if former.had(label, answer)]
+        remember = sum(not blank(answer) for answer in here)
+        if not former.count or (len(here) < former.count and remember < former.enough):
+            by = next(answer["settings_by"] for _, answer in answers if answer["settings"] == settings)
+            rule = f"{remember} of these remember it here, {former.enough} have to" if former.count else "unknown here"
+            return f"nodes such as {by} could go on with {spelled(settings)} ({rule})"
+    return ""
+
+
+def other_voters(answer: Fields, mine: str, key: str, *, each: bool = False) -> str:
+    """Why a node is refused that has other settings than the record, and what to do."""
+    there, by = answer["settings"], answer["settings_by"]
+    adopt = f"cronlock adopt {'--each ' if each else ''}{shlex.quote(key)}"
+    if there.endswith(ENDED):
+        return f"{by} has begun to adopt other voters, and it was not finished: no node runs this key: {adopt}"
+    has = f"{spelled(there)}; here {spelled(mine)}"
+    if answer["outcome"] == "adopted":
+        return f"{by} adopted other voters for this key: {has}: give this node that list, or adopt this one: {adopt}"
+    return (
+        f"{by} ran this key with other voters: {has}: if this list is wrong, mend --redis here; "
+        f"if it is the new one, and other nodes have it: {adopt}"
+    )
+
+
+def foreign(answers: Iterable[Fields], mine: str) -> list[str]:
+    """The settings of others in these answers, each once."""
+    return list(dict.fromkeys(answer["settings"] for answer in answers if answer["settings"] not in ("", mine)))
+
+
+class Adoption:
+    """One attempt of a person. `verdict` is WON when nobody holds the key or asks for it at the voters that answer."""
+
+    def __init__(self, voters: Voters, node: str, time: int) -> None:
+        """Ask all voters; `time` is this machine's wall clock in ms."""
+        self._voters, self._node = voters, node
+        self._candidate = Candidate(voters, ANSWER_WAIT, judge_adoption)
+        ask: Fields = {"time": time, "tick": 0, "late_at": 0, "over_at": 0, "attempts": 1}
+        ask |= {"again": 0, "fair": 0, "counts": 0, "adopt": 1, "node": node, "job": ""}
+        self.verdict: Verdict = self._candidate.run(ask, voters.clock() + 2 * ANSWER_WAIT)
+
+    @property
+    def seats(self) -> list[Seat]:
+        return self._candidate.seats.all if self._candidate.seats else []
+
+    @property
+    def answers(self) -> list[tuple[str, Fields]]:
+        """What the voters that answered have, by their labels."""
+        return [(self._voters.label(seat.voter), seat.reply) for seat in self.seats if isinstance(seat.reply, dict)]
+
+    @property
+    def missing(self) -> list[str]:
+        """Why each of the others did not answer."""
+        silent = [seat for seat in self.seats if not isinstance(seat.reply, dict)]
+        return [
+            seat.reply.text if isinstance(seat.reply, Failure) else f"{self._voters.label(seat.voter)}: no answer"
+            for seat in silent
+        ]
+
+    @property
+    def settled(self) -> bool:
+        """Whether all voters remember the key, and as one of these voters."""
+        told = [answer["settings"] == self._voters.settings and not blank(answer) for _, answer in self.answers]
+        return all(told) and len(told) == self._voters.count
+
+    @property
+    def new(self) -> bool:
+        """Whether no voter knows the key, and all have said so."""
+        return len(self.answers) == self._voters.count and not any(answer["token"] for _, answer in self.answers)
+
+    @property
+    def hindrance(self) -> str:
+        """See there."""
+        return hindrance(self.answers, self._voters.settings, self._voters.count)
+
+    @property
+    def objection(self) -> str:
+        """Why it is not safe whatever else goes on: a voter that does not answer may know more, and nodes go on."""
+        return "; ".join(self.missing) or self.hindrance
+
+    def release(self) -> None:
+        """Nobody waits for a person to answer."""
+        if self._candidate.seats:
+            self._candidate.seats.release(self._voters.clock() + ANSWER_WAIT)
+
+    def write(self, pid: int) -> list[str]:
+        """Tell all who answered; the labels of those that did not confirm it, of all when nothing has changed."""
+        assert self._candidate.seats is not None  # noqa: S101 - it has won
+        run = {"node": self._node, "pid": pid, "command": "cronlock adopt", "retention": RETENTION}
+        run |= {"schedule": "", "zone": "", "next": 0}
+        holder = Adopter(self._candidate, self._candidate.seats, run, (0, False), lambda _time: LEASE, 0)
+        present = [seat for seat in self.seats if isinstance(seat.reply, dict)]
+        mine = self._voters.settings
+        former = [seat for seat in present if _settings(seat) not in ("", mine)]
+        if not holder.tell(former, lambda seat: _settings(seat).removesuffix(ENDED) + ENDED):
+            holder.tell(former, _settings)
+            self.release()
+            return [self._voters.label(seat.voter) for seat in present]
+        holder.tell(present, lambda _seat: mine)
+        left = [self._voters.label(seat.voter) for seat in present if not seat.committed]
+        holder.finish("done", "adopted", 0)
+        return left
+
+
+class Adopter(Holder):
+    """A holder whose run is the adoption."""
+
+    def tell(self, seats: Sequence[Seat], settings: Callable[[Seat], str]) -> bool:
+        """Commit with these settings; whether all of them confirmed it."""
+        for seat in seats:
+            seat.committed, seat.due = False, 0
+        until = self._clock() + 2 * ANSWER_WAIT
+        while left := [seat for seat in seats if not seat.committed and not seat.rejected]:
+            now = self._clock()
+            if now >= until:
+                return False
+            for seat in left:
+                if not seat.request and seat.due <= now:
+                    ask = self._ask(seat.voter_now(now) + NOT_AFTER) | {"settings": settings(seat)}
+                    self._seats.send(seat, "commit", ask, self._told)
+            self._voters.step(min(until - now, COMMIT_RETRY))
+        return all(seat.committed for seat in seats)
+
+    def _late(self, seat: Seat) -> None:
+        """Who answers after all was not judged."""
+
+    def _told(self, seat: Seat, reply: Reply, _request: Request) -> None:
+        seat.due = self._clock() + COMMIT_RETRY
+        if isinstance(reply, Failure) or reply["answer"] == EXPIRED:
+            return
+        seat.committed = reply["answer"] == OK and seat.reply["run_id"] == reply["run_id"]  # type: ignore[index]
+        seat.rejected = not seat.committed
+
+
+def _settings(seat: Seat) -> str:
+    return str(seat.reply["settings"]) if isinstance(seat.reply, dict) else ""
