@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem, ShellComplete, add_completion
 
 from cronlock import __version__
 from cronlock.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
+from cronlock.say import printable
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def cli(words: "Sequence[str]") -> int:
         return STATUS_REFUSED
     except click.ClickException as error:
         where = f": {error.ctx.info_name}" if isinstance(error, click.UsageError) and error.ctx else ""
-        message = " ".join(error.format_message().split())
+        message = printable(" ".join(error.format_message().split()))
         click.echo(f"cronlock{where if where != ': cronlock' else ''}: refused: {message}", err=True)
         return STATUS_REFUSED
     except click.Abort:

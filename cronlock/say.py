@@ -13,11 +13,47 @@ if TYPE_CHECKING:
 
 STDERR = 2
 STALLED = 200  # ms
+IN_ARGV = "the password in --redis is shown by ps to everybody on this machine"
+ELSEWHERE = "put it into a file that only its user reads, or into CRONLOCK_REDIS"
+HIDDEN = "***"
+PASSWORD = "password="  # noqa: S105 - how parameters and variables end that hold one
+LENIENT = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")  # schemes whose passwords may have any mark
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere, made harmless for a terminal and for a line of a log."""
+    """Text from elsewhere, made harmless for a terminal and for a line of a log; without the passwords of URLs."""
+    text = masked(text)
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def masked(text: str) -> str:
+    """The text with *** for what is a password by its place: in the login of a URL, and behind `password=`.
+
+    No message is meant to have one; but names, commands and lines that others wrote may.
+    """
+    if "://" not in text and PASSWORD not in text.lower():
+        return text
+    return " ".join(map(_masked, text.split(" ")))
+
+
+def _masked(word: str) -> str:
+    scheme, _, rest = word.partition("://")
+    end = len(rest)
+    if not scheme.endswith(LENIENT):  # a login ends before the path (RFC 3986)
+        end = min(rest.find(mark) if mark in rest else end for mark in "/?#")
+    login, _, _ = rest[:end].rpartition("@")
+    user, _, password = login.partition(":")
+    if password:
+        word = f"{scheme}://{user}:{HIDDEN}{rest[len(login) :]}"
+    at = word.lower().find(PASSWORD)
+    while at >= 0:
+        at += len(PASSWORD)
+        end = word.find("&", at) if "://" in word else -1
+        word = word[:at] + HIDDEN + (word[end:] if end >= 0 else "")
+        at = word.lower().find(PASSWORD, at)
+    return word
 
 
 def instant(tick: int) -> str:

@@ -221,11 +221,11 @@ class Connection:
         self._reader.feed(data)
         try:
             while self._waiting or self._heard:
-                reply = self._reader.gets()
+                reply = self._next_reply()
                 if reply is False:
                     break
                 self._heard_at = boottime()
-                if self._heard and isinstance(reply, list) and reply[0] == b"message":
+                if self._heard and isinstance(reply, list) and reply[:1] == [b"message"] and len(reply) == 3:
                     self._heard(*reply[1:])
                     continue
                 if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
@@ -235,6 +235,12 @@ class Connection:
                     self._waiting.pop(0)(reply)
         except hiredis.ProtocolError:
             self.fail("it does not speak Redis's protocol", final=True)
+
+    def _next_reply(self) -> "Any":
+        try:
+            return self._reader.gets()
+        except (MemoryError, TypeError) as error:  # a list of billions, a map with a list as a name
+            raise hiredis.ProtocolError from error
 
     def _drop_socket(self) -> None:
         if self._socket is not None:
