@@ -48,11 +48,8 @@ def _masked(word: str) -> str:
     if password:
         word = f"{scheme}://{user}:{HIDDEN}{rest[len(login) :]}"
     at = word.lower().find(PASSWORD)
-    while at >= 0:
-        at += len(PASSWORD)
-        end = word.find("&", at) if "://" in word else -1
-        word = word[:at] + HIDDEN + (word[end:] if end >= 0 else "")
-        at = word.lower().find(PASSWORD, at)
+    if at >= 0:  # which may have any mark in it: all of the rest
+        word = word[: at + len(PASSWORD)] + HIDDEN
     return word
 
 
