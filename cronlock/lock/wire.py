@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Heard = Callable[[bytes, bytes], None]  # gets channel and payload of a message
 
 CHUNK = 16_384  # bytes that are read at once: some answers of the script
+LONGEST = 16_777_216  # bytes of one reply: a thousand times the longest that any server has to say
 SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
@@ -63,6 +64,7 @@ class Connection:
         self._waiting: list[Done] = []
         self._heard_at = 0  # ms, of boottime(): the last progress, or the first request after all were answered
         self._reader = hiredis.Reader()
+        self._unread = 0  # bytes since the last reply
         self.failures = 0  # how often it was lost
 
     @property
@@ -110,7 +112,7 @@ class Connection:
         self._opened = False
         self.failures += 1
         self._out.clear()
-        self._reader = hiredis.Reader()
+        self._reader, self._unread = hiredis.Reader(), 0
         waiting, self._waiting = self._waiting, []
         failure = Failure(f"{self.address.label}: {text}", final)
         for done in waiting:
@@ -218,13 +220,17 @@ class Connection:
         if not data:
             self.fail("it closed the connection")
             return
+        self._unread += len(data)
+        if self._unread > LONGEST or (self.idle and not self._heard):
+            self.fail("it says more than was asked for")
+            return
         self._reader.feed(data)
         try:
             while self._waiting or self._heard:
                 reply = self._next_reply()
                 if reply is False:
                     break
-                self._heard_at = boottime()
+                self._heard_at, self._unread = boottime(), 0
                 if self._heard and isinstance(reply, list) and reply[:1] == [b"message"] and len(reply) == 3:
                     self._heard(*reply[1:])
                     continue

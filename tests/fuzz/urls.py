@@ -44,7 +44,7 @@ def check(given: tuple[str, bool]) -> None:
         found = address.parse(url, "source")
     except Refused as refused:
         said = str(refused)
-        assert said.startswith("source: "), said  # noqa: PT017 - what is refused is as good as what is not
+        assert said.startswith("source: "), said
     else:
         said = f"{found.label} {found!r}"
         assert 1 <= found.port <= 65_535
