@@ -186,7 +186,7 @@ def _read(path: str, owners: tuple[int, ...], must_exist: bool) -> "tuple[dict[s
     try:
         content = _content(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise Refused(f"{path} is no TOML: {error}") from None
+        raise Refused(f"{path} is no TOML: {_unquoted(str(error))}") from None
     tables = content.pop("keys", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise Refused(f"{path}: keys holds tables: write [keys.NAME]")
@@ -205,6 +205,13 @@ def _read(path: str, owners: tuple[int, ...], must_exist: bool) -> "tuple[dict[s
 def has_password(urls: "Iterable[str | None]") -> bool:
     """Whether one of these URLs, as they were given, has a password in it."""
     return any(url is not None and masked(url) != url for url in urls)
+
+
+def _unquoted(text: str) -> str:
+    """An error of tomllib's without what it quotes of the file, but for a character or two."""
+    front, _, rest = text.partition("'")
+    quoted, quote, back = rest.rpartition("'")
+    return f"{front}'...'{back}" if quote and len(quoted) > 4 else text
 
 
 def _content(text: str) -> "dict[str, Any]":
