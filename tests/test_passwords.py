@@ -291,6 +291,17 @@ def test_what_an_operator_mistypes_is_refused_without_a_word_of_it() -> None:
     said([Call(("status",), Way(env=tuple(env.items()))) for env in VARIABLES])
 
 
+LOOK = """
+import sys
+from cronlock.config import load
+from cronlock.crontab import Sources
+from cronlock.people import check, findings
+found = check.look(load({"local": True}, {}), Sources(sys.argv[1], 1, lambda: open(sys.argv[2]).read()))
+findings.print_table(found)
+findings.print_json(found)
+"""
+
+
 def test_crontab_lines_are_told_without_their_passwords() -> None:
     """By check, whatever is wrong with them, and by wrap, which prints the crontab as it is, on standard error."""
     lines = [
@@ -305,12 +316,7 @@ def test_crontab_lines_are_told_without_their_passwords() -> None:
     folder = Path(home(), "etc", "cron.d")
     folder.mkdir(parents=True)
     Path(folder, "job").write_text("\n".join(lines))
-    code = (
-        "import sys; from cronlock.config import load; from cronlock.crontab import Sources; from cronlock.people import"
-        " check; from cronlock.people.findings import print_json, print_table; found = check.look(load({'local': True}, {}),"
-        " Sources(sys.argv[1], 1, lambda: open(sys.argv[2]).read())); print_table(found); print_json(found)"
-    )
-    words = [sys.executable, "-c", code, str(home()), str(folder / "job")]
+    words = [sys.executable, "-c", LOOK, str(home()), str(folder / "job")]
     done = subprocess.run(words, env=environment(), cwd=home(), capture_output=True, text=True, check=True)
     assert "etc/cron.d/job:" in done.stdout
     assert "crontab -l:" in done.stdout

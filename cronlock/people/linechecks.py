@@ -123,7 +123,7 @@ def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
     """As run --dry-run has it. Raises Refused as that does."""
     settings, place = use.settings, use.line.place
     ask_lines = bool(settings.key) and not settings.schedule and not settings.tick
-    own = _own_lines(settings, lines) if ask_lines else []
+    own = _own_lines(settings, use.line, lines) if ask_lines else []
     if ask_lines:  # what plan.py would search the crontabs of the machine for
         settings.schedule, settings.sources["schedule"] = (own[0].fields if own else NONE), place
         settings.tz = settings.tz or (own[0].zone if own else None)
@@ -141,10 +141,11 @@ def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
     return Finding(LINES, GREEN, place, text)
 
 
-def _own_lines(settings: Settings, lines: Sequence[Line]) -> list[Line]:
-    """Those whose ticks are the key's. Raises Refused when they differ."""
+def _own_lines(settings: Settings, this: Line, lines: Sequence[Line]) -> list[Line]:
+    """Those whose ticks are the key's, for the user of this line. Raises Refused when they differ."""
     default = "once" if settings.source("each") == COMMAND_LINE else settings.mode
-    own = [line for line in lines if belongs(line, settings.key, settings.mode, default)]
+    seen = [line for line in lines if line.owner in ("", this.user)]
+    own = [line for line in seen if belongs(line, settings.key, settings.mode, default)]
     agree(settings.key, own)
     return own
 
