@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from tests.commands import (
     start_cronlock,
     wait_until,
 )
+from tests.forked import Call, call_all
 from tests.servers import Server
 from tests.terminals import Terminal
 from tests.terminals import process as on_it
@@ -174,76 +174,28 @@ redis = "{U}
 """.strip().split("\n")  # with a password somewhere, and wrong; a semicolon is a new line
 
 
-class Call(NamedTuple):
+class Given(NamedTuple):
     """A command line with the way by which it gets a URL."""
 
     words: tuple[str, ...]
     way: Way
 
-    @property
-    def whole(self) -> tuple[str, ...]:
-        return (*self.words[:1], *self.way.words, *self.words[1:])
 
-
-CALLS = """
-import importlib, json, os, pkgutil, sys, traceback
-import cronlock.cli, cronlock.people, cronlock.run
-for module in pkgutil.iter_modules(cronlock.people.__path__, "cronlock.people."):
-    importlib.import_module(module.name)
-from cronlock.__main__ import main
-calls, running, outs = json.load(sys.stdin), set(), []
-def end_one():
-    running.discard(os.wait()[0])
-for words, env, home in calls:
-    if len(running) == 16:
-        end_one()
-    out = os.memfd_create("out")
-    outs.append(out)
-    pid = os.fork()
-    running.add(pid)
-    if not pid:
-        os.chdir(home)
-        os.dup2(os.open("/dev/null", os.O_RDWR), 0)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        os.environ.update(env, HOME=home)
-        sys.argv = ["cronlock", *words]
-        try:
-            main()
-        except BaseException:
-            traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(99)
-while running:
-    end_one()
-json.dump([os.pread(out, 1_000_000, 0).decode("utf-8", "replace") for out in outs], sys.stdout)
-"""  # one process has it all in memory, and forks for each: most of them wait for servers that don't answer
-
-
-def said(calls: list[Call]) -> list[str]:
+def said(all_given: list[Given]) -> list[str]:
     """All that each of them wrote, to standard output and standard error; nothing has a password, nor has HOME."""
-    asked = []
-    for call in calls:
+    calls = []
+    for words, way in all_given:
         folder = new_folder()
-        put(call.way, folder)
-        asked.append((call.whole, dict(call.way.env), str(folder)))
-    process = subprocess.run(
-        [sys.executable, "-c", CALLS],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env=environment(),
-        check=True,
-    )
-    texts: list[str] = json.loads(process.stdout)
-    for call, text in zip(calls, texts, strict=True):
-        assert "Traceback" not in text, (call, text)
-        clean(text, call)
-    for _, _, folder in asked:
-        files = [path for path in Path(folder).rglob("*") if path.is_file() and path.suffix != ".toml"]
-        clean("".join(path.read_text(errors="replace") for path in files))
-        remove_folder(Path(folder))
+        put(way, folder)
+        calls.append(Call((*words[:1], *way.words, *words[1:]), dict(way.env), folder))
+    texts = [done.stdout + done.stderr for done in call_all(calls)]
+    for given, call, text in zip(all_given, calls, texts, strict=True):
+        assert "Traceback" not in text, (given, text)
+        clean(text, given)
+        assert call.folder
+        files = [path for path in call.folder.rglob("*") if path.is_file() and path.suffix != ".toml"]
+        clean("".join(path.read_text(errors="replace") for path in files), given)
+        remove_folder(call.folder)
     return texts
 
 
@@ -269,12 +221,12 @@ def test_no_command_says_a_password_whatever_the_server_answers(fresh_servers: C
     [right, wrong] = *fresh_servers(1, requirepass=PLAIN), *fresh_servers(1, requirepass="another")
     there, elsewhere = (server.url.removeprefix("redis://") for server in (right, wrong))
     in_turn = itertools.cycle([*urls(NOBODY), *urls(elsewhere)])
-    calls = []
+    all_given = []
     for command in COMMANDS:
         for number in range(len(ways(""))):
-            calls.append(Call(command, ways(next(in_turn))[number]))
-        calls.append(Call(command, ways(f"redis://:{PLAIN}@{there}")[len(calls) % len(ways(""))]))
-    texts = "".join(said(calls))
+            all_given.append(Given(command, ways(next(in_turn))[number]))
+        all_given.append(Given(command, ways(f"redis://:{PLAIN}@{there}")[len(all_given) % len(ways(""))]))
+    texts = "".join(said(all_given))
     assert "connection refused" in texts
     assert "WRONGPASS" in texts
     assert "cronlock: job: ran: status 0" in texts
@@ -283,12 +235,12 @@ def test_no_command_says_a_password_whatever_the_server_answers(fresh_servers: C
 def test_what_an_operator_mistypes_is_refused_without_a_word_of_it() -> None:
     """By every way in; a file is one of them."""
     of_all = itertools.cycle(COMMANDS)
-    texts = said([Call(next(of_all), way) for url in BROKEN for way in ways(url)])
+    texts = said([Given(next(of_all), way) for url in BROKEN for way in ways(url)])
     assert sum("refused: " in text for text in texts) > len(texts) // 2
     files = [Way(("--config", "cronlock.toml"), file="cronlock.toml", text=text.replace("; ", "\n")) for text in FILES]
-    assert all("refused: " in text for text in said([Call(("status",), way) for way in files]))
-    said([Call(words, Way()) for words in MISUSED])
-    said([Call(("status",), Way(env=tuple(env.items()))) for env in VARIABLES])
+    assert all("refused: " in text for text in said([Given(("status",), way) for way in files]))
+    said([Given(words, Way()) for words in MISUSED])
+    said([Given(("status",), Way(env=tuple(env.items()))) for env in VARIABLES])
 
 
 LOOK = """
