@@ -7,7 +7,7 @@ from click.shell_completion import CompletionItem, ShellComplete, add_completion
 
 from cronlock import __version__
 from cronlock.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
-from cronlock.say import printable
+from cronlock.say import printable, write_anything
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
 if TYPE_CHECKING:
@@ -244,6 +244,7 @@ for people_command in people_commands:
 
 def cli(words: "Sequence[str]") -> int:
     """Do what a command line says that is no well-formed `run`; the exit status. Errors are one line and 125."""
+    write_anything()
     try:
         status = group.main(list(words), prog_name="cronlock", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import sys
 import time
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -51,6 +52,13 @@ def _masked(word: str) -> str:
     if at >= 0:  # which may have any mark in it: all of the rest
         word = word[: at + len(PASSWORD)] + HIDDEN
     return word
+
+
+def write_anything() -> None:
+    """What the encoding of standard output or standard error does not have is written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def instant(tick: int) -> str:

@@ -2,6 +2,7 @@
 
 import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -10,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from cronlock.cronlines import every_line
+from cronlock.lock import wire
 from cronlock.lock.address import Address
 from cronlock.lock.ears import Ears
 from cronlock.lock.terms import LARGEST
 from cronlock.lock.topology import decoded
+from cronlock.lock.wire import Connection
 from cronlock.say import instant, outcome, since
 from cronlock.system import Loop
-from tests.commands import ROOT, changed_cronlock, environment
+from tests.commands import ROOT, changed_cronlock, environment, wait_until
 from tests.fuzz import harness, replies
 from tests.fuzz.harness import HangError, Target, fuzz
 from tests.fuzz.replies import Talk
@@ -65,6 +68,25 @@ def test_a_reply_of_no_server_is_a_failure(reply: bytes) -> None:
             replies.check_connection(Talk([reply] * replies.ASKED, piece))
         replies.check_voters(Talk([PLAIN, reply], 1_000_000))
         replies.check_voters(Talk([reply, reply], 1_000_000))
+
+
+@pytest.mark.parametrize("said", ["more than a reply", "a reply without end"])
+def test_a_server_that_says_more_than_it_was_asked_is_cut_off(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the memory of a wrapper that waits for its command, for hours."""
+    monkeypatch.setattr(wire, "LONGEST", 100_000)
+    loop, got = Loop(), []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]))
+        connection.send([b"X"], got.append)
+        server, _ = listener.accept()
+        server.sendall(b"+OK\r\n" if said == "more than a reply" else b"$999999999\r\n" + b"x" * 150_000)
+        wait_until(lambda: loop.step(10) or got)
+        if said == "more than a reply":
+            assert got == [b"OK"]
+            server.sendall(b"+OK\r\n")
+        wait_until(lambda: loop.step(10) or connection.failures)
+        server.close()
+    connection.close()
 
 
 def slots(host: bytes, port: int, name: bytes = b"$1\r\na\r\n") -> bytes:

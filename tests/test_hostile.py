@@ -182,3 +182,20 @@ def test_what_stands_in_a_crontab_is_escaped() -> None:
     assert re.search(r"line \d: left alone", done.stderr)
     done.stdout = ""
     harmless(done)
+
+
+def test_what_an_encoding_does_not_have_is_escaped(local_key: str) -> None:
+    """No traceback for a key with an umlaut, and no key that is lost."""
+    env, key = {"PYTHONIOENCODING": "ascii"}, f"{local_key}-\u00fc"
+    run = ("run", "--local", "--key", key, "--schedule", "none")
+    lines = (
+        (*run, "--dry-run", "x"),
+        ("pause", "--local", key),
+        ("status", "--local", key),
+        ("forget", "--local", "--yes", key),
+        ("resume", "--local", key),
+    )
+    for words in lines:
+        done = cronlock(*words, env=env)
+        harmless(done, words)
+        assert f"{local_key}-\\xfc" in done.stdout + done.stderr, done

@@ -171,29 +171,23 @@ def _other_voters(use: Use, checked: set[str]) -> list[Finding]:
 def _shown_passwords(lines: Sequence[Line]) -> list[Finding]:
     """Passwords that ps shows, and those in a crontab that everybody may read, which is told once of each."""
     findings = []
-    open_ones: set[str] = set()
+    told: set[str] = set()
     for line in lines:
-        words = [word for command in line.front for word in command if word.startswith(WHERE)]
-        if has_password(line.given.get("redis", ())) or any(_tells(*_halves(word)) for word in words):
+        in_url = has_password(line.given.get("redis", ()))
+        in_variables = {name for name, value in line.variables.items() if _tells(name, value)}
+        in_front = {word.partition("=")[0] for command in line.front for word in command}
+        if in_url or in_variables & in_front:
             text = "the password on this line is shown by ps to everybody on this machine"
-            findings.append(
-                Finding(LINES, YELLOW, line.place, text, "put it into /etc/cronlock.toml, readable by its user")
-            )
-        own = has_password(line.given.get("redis", ())) or any(_tells(*item) for item in line.variables.items())
-        if own and line.source not in open_ones and _read_by_all(line.source):
-            open_ones.add(line.source)
+            findings.append(Finding(LINES, YELLOW, line.place, text, "put it into a settings file of its user's"))
+        if (in_url or in_variables) and line.source not in told and _read_by_all(line.source):
+            told.add(line.source)
             text = f"a password stands in {line.source}, and everybody may read it"
             findings.append(Finding(LINES, YELLOW, line.place, text, f"chmod o-r {line.source}"))
     return findings
 
 
-def _halves(word: str) -> tuple[str, str]:
-    name, _, value = word.partition("=")
-    return name, value
-
-
 def _tells(name: str, value: str | None) -> bool:
-    """Whether an assignment tells a password."""
+    """Whether a variable tells a password; None is one that only a shell knows."""
     if not value:
         return False
     return name == "REDIS_PASSWORD" or (name.startswith(WHERE) and has_password([value]))
