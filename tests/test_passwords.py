@@ -278,6 +278,18 @@ def test_crontab_lines_are_told_without_their_passwords() -> None:
     clean(wrapped.stderr)
 
 
+def test_what_a_command_has_in_its_own_arguments_is_stored_and_shown_without_it(server: Server) -> None:
+    """The record has the command line as it is; tables and JSON have *** where a URL's password stands."""
+    place = ("--redis", server.url)
+    assert cronlock(*RUN, *place, "--", "true", U).returncode == 0
+    [record] = server.redis.keys("*:record:job")
+    assert server.redis.hget(record, "command") == f"true {U}"
+    for words in (("status", "job"), ("status", "--format", "json")):
+        told = cronlock(words[0], *place, *words[1:]).stdout
+        assert "true redis://:***@h" in told
+        clean(told)
+
+
 def test_a_terminal_shows_none(fresh_servers: Callable[..., list[Server]]) -> None:
     """Where cronlock says more than in a crontab."""
     [server] = fresh_servers(1, requirepass="another")

@@ -15,7 +15,7 @@ from cronlock.lock.address import Address
 from cronlock.lock.candidate import Candidate
 from cronlock.lock.slots import COPIES
 from cronlock.lock.topology import RedisVoters
-from cronlock.lock.wire import Connection
+from cronlock.lock.wire import Connection, numeric
 from cronlock.say import Say, outcome, refusal
 from cronlock.system import READ, Loop
 from tests.fuzz.texts import changed_bytes
@@ -27,8 +27,8 @@ NUMBERS = [0, 1, -1, 1_795_500_000, 1_795_500_000_000, 2**53, 2**62, -(2**63)]
 WORDS = [b"", b"ok", b"held", b"done", b"paused", b"settings", b"clock", b"late", b"yield", b"busy", b"run", b"9" * 30]
 ERRORS = [
     *(
-        b"MOVED 1 127.0.0.1:1",
-        b"ASK 1 127.0.0.1:1",
+        b"MOVED 1 127.0.0.1:6379",
+        b"ASK 1 127.0.0.1:6379",
         b"MOVED 1 127.0.0.1:99999",
         b"MOVED 1 :1",
         b"MOVED",
@@ -47,6 +47,8 @@ ERRORS = [
     ),
     *(b"ERR This instance has cluster support disabled",) * 6,
 ]
+PORT = 6379  # of the server of these inputs, wherever it is
+HERE = Address("127.0.0.1", PORT)
 NAMES = [name.encode() for name in sorted(terms.ANSWERED | {"wait", "now"})]
 BOMBS = [
     *(
@@ -123,7 +125,7 @@ def _slots(rng: random.Random) -> bytes:
     """Almost CLUSTER SLOTS."""
     node = b"*3\r\n%b:%d\r\n" % (
         rng.choice((_bulk(b"127.0.0.1"), _bulk(b""), _bulk(b"?"), b"$-1\r\n", b":1\r\n", b"*0\r\n")),
-        rng.choice((1, 1, 1, 0, 65_536, -1)),
+        rng.choice((PORT, PORT, PORT, PORT, 1, 0, 65_536, -1)),
     ) + rng.choice((_bulk(b"a" * 40), b"*0\r\n", b"$-1\r\n", b":1\r\n"))
     row = b"*%d\r\n" % rng.choice((3, 3, 3, 2)) + b":%d\r\n:%d\r\n" % (
         rng.choice((0, 0, 8_000)),
@@ -189,6 +191,11 @@ class Peer:
                 self.listener.accept()[0].close()
 
 
+def _place(address: Address) -> list[tuple[int, Any]]:
+    """HERE is a socket file: a million connections take more ports than there are."""
+    return [(socket.AF_UNIX, Peer.path)] if address.port == PORT and address.host == HERE.host else numeric(address)
+
+
 class NoLookUp:
     """In the place of a look-up: no name server hears of what is made up here."""
 
@@ -213,6 +220,7 @@ def around() -> Iterator[None]:
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_UNIX) as listener,
         mock.patch("cronlock.lock.resolver.Resolution", NoLookUp),
+        mock.patch("cronlock.lock.wire.numeric", _place),
         _little_memory(),
     ):
         Peer.path = os.path.join(folder, "s")
@@ -228,7 +236,7 @@ def check_connection(talk: Talk) -> None:
     loop = Loop()
     peer = Peer(loop, talk)
     got: list[Any] = []
-    connection = Connection(loop, Address(path=Peer.path), heard=_heard if talk.piece == 7 else None)
+    connection = Connection(loop, HERE, heard=_heard if talk.piece == 7 else None)
     try:
         for _ in range(ASKED):
             connection.send([b"X"], got.append)
@@ -254,7 +262,7 @@ def check_voters(talk: Talk) -> None:
     """An attempt to get the lock comes to a verdict that can be said."""
     loop = Loop()
     peer = Peer(loop, talk)
-    voters = RedisVoters(loop, [Address(path=Peer.path)], "cronlock", "job")
+    voters = RedisVoters(loop, [HERE], "cronlock", "job")
     step, left = voters.step, [STEPS]
 
     def impatient(_timeout: int) -> None:  # what is silent is cut off, for a second is long
