@@ -22,7 +22,8 @@ from tests.fuzz.texts import changed_bytes
 
 ASKED = 3  # requests to one connection
 MEMORY = 3 << 30  # bytes of address space
-STEPS = 400  # of the loop, for one input: far more than are needed
+WAIT = 5  # ms, of the steps of the second half: what is waited for is waited for a second at most
+STEPS = 1_000  # of the loop, for one input: far more than are needed
 NUMBERS = [0, 1, -1, 1_795_500_000, 1_795_500_000_000, 2**53, 2**62, -(2**63)]
 WORDS = [b"", b"ok", b"held", b"done", b"paused", b"settings", b"clock", b"late", b"yield", b"busy", b"run", b"9" * 30]
 ERRORS = [
@@ -270,7 +271,7 @@ def check_voters(talk: Talk) -> None:
         if left[0] == STEPS // 2:
             peer.close_all()
         assert left[0], "it goes on and on"
-        step(0)
+        step(0 if left[0] > STEPS // 2 else WAIT)
 
     voters.step = impatient  # type: ignore[method-assign]
     ask = {"node": "n", "time": 1_795_500_000_000, "tick": 1_795_500_000, "late_at": 0, "over_at": 0, "attempts": 3}
