@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem, ShellComplete, add_completion
 
 from cronlock import __version__
 from cronlock.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
+from cronlock.say import printable, write_anything
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
 if TYPE_CHECKING:
@@ -256,6 +257,7 @@ for people_command in people_commands:
 
 def cli(words: "Sequence[str]") -> int:
     """Do what a command line says that is no well-formed `run`; the exit status. Errors are one line and 125."""
+    write_anything()
     try:
         status = group.main(list(words), prog_name="cronlock", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -263,7 +265,7 @@ def cli(words: "Sequence[str]") -> int:
         return STATUS_REFUSED
     except click.ClickException as error:
         where = f": {error.ctx.info_name}" if isinstance(error, click.UsageError) and error.ctx else ""
-        message = " ".join(error.format_message().split())
+        message = printable(" ".join(error.format_message().split()))
         click.echo(f"cronlock{where if where != ': cronlock' else ''}: refused: {message}", err=True)
         return STATUS_REFUSED
     except click.Abort:

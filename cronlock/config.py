@@ -10,6 +10,7 @@ import os
 from cronlock.errors import Refused
 from cronlock.lock.address import Address, parse
 from cronlock.options import BY_NAME, OPTIONS, Option, boolean, node
+from cronlock.say import masked
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ SYSTEM_FILE = "/etc/cronlock.toml"
 USER_FILE = "~/.config/cronlock.toml"
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
 RIVALS = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # of two that are given the nearer wins
+READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o004, 0o002  # a file's mode; its group is one that somebody chose
 
 
 class Settings:
@@ -76,12 +78,17 @@ class Settings:
 
 
 def load(
-    given: "Mapping[str, Any]", environ: "Mapping[str, str]", usual: "Iterable[str]" = (USER_FILE, SYSTEM_FILE)
+    given: "Mapping[str, Any]",
+    environ: "Mapping[str, str]",
+    usual: "Iterable[str]" = (USER_FILE, SYSTEM_FILE),
+    user: int | None = None,
 ) -> Settings:
     """The settings of a call whose command line gave `given`; raises Refused, naming the source of what is wrong.
 
-    `usual`: the files that are read when none is named, the nearer first; they need not be there.
+    `usual`: the files that are read when none is named, the nearer first; they need not be there. `user`: by whom they
+    are read, if not by this process.
     """
+    owners = (0, os.geteuid() if user is None else user)
     variables = _variables(environ)
     layers: list[Layer] = [
         (COMMAND_LINE, dict(given)),
@@ -89,7 +96,7 @@ def load(
     ]
     path = given.get("config") or variables.get("config")
     paths = [path] if path else [os.path.expanduser(file) for file in usual]
-    files = [(name, _read(name, must_exist=bool(path))) for name in paths]
+    files = [(name, _read(name, owners, must_exist=bool(path))) for name in paths]
     key = given.get("key") or variables.get("key") or next((top["key"] for _, (top, _) in files if "key" in top), None)
     layers += [(f"{name} [keys.{key}]", keys[key]) for name, (_, keys) in files if key in keys]
     layers += [(name, top) for name, (top, _) in files]
@@ -162,19 +169,24 @@ def _value(option: Option, text: str, source: str) -> "Any":
         raise Refused(f"{source}: {error}") from None
 
 
-def _read(path: str, must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[str, Any]]]":
-    """The top level of a file, and its tables by key."""
+def _read(path: str, owners: tuple[int, ...], must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[str, Any]]]":
+    """The top level of a file, and its tables by key. `owners` are those whose word counts."""
     try:
         with open(path, "rb") as file:
             data = file.read()
+            status = os.fstat(file.fileno())
     except OSError as error:
         if not must_exist and isinstance(error, FileNotFoundError | NotADirectoryError):
             return {}, {}
         raise Refused(f"can't read {path}: {(error.strerror or str(error)).lower()}") from None
+    if status.st_uid not in owners:  # it says where the lock is: ssh and cron trust no such file either
+        raise Refused(f"{path} belongs to user {status.st_uid}, who could lock elsewhere: chown it, or give --config")
+    if status.st_mode & WRITTEN_BY_OTHERS:
+        raise Refused(f"everybody may write to {path}, and lock elsewhere: chmod o-w {path}")
     try:
         content = _content(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise Refused(f"{path} is no TOML: {error}") from None
+        raise Refused(f"{path} is no TOML: {_unquoted(str(error))}") from None
     tables = content.pop("keys", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise Refused(f"{path}: keys holds tables: write [keys.NAME]")
@@ -182,7 +194,24 @@ def _read(path: str, must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[
     for key, table in tables.items():
         if "key" in table:
             raise Refused(f"{path} [keys.{key}]: key: the table's own name is the key")
-    return top, {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
+    found = {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
+    if status.st_mode & READ_BY_OTHERS and any(
+        has_password(values.get("redis", ())) for values in (top, *found.values())
+    ):
+        raise Refused(f"a password stands in {path}, and everybody may read it: chmod o-r {path}")
+    return top, found
+
+
+def has_password(urls: "Iterable[str | None]") -> bool:
+    """Whether one of these URLs, as they were given, has a password in it."""
+    return any(url is not None and masked(url) != url for url in urls)
+
+
+def _unquoted(text: str) -> str:
+    """An error of tomllib's without what it quotes of the file, but for a character or two."""
+    front, _, rest = text.partition("'")
+    quoted, quote, back = rest.rpartition("'")
+    return f"{front}'...'{back}" if quote and len(quoted) > 4 else text
 
 
 def _content(text: str) -> "dict[str, Any]":

@@ -31,13 +31,14 @@ class Line:
     variables included, does not tell them. `zone` is --tz, or a CRON_TZ that this cron obeys. `command` is the argv
     behind cronlock's options, with expansions as written. `ticks`: whether ticks come from this line.
 
-    For people: `given` are the values of its options, empty when its words are no well-formed run; `variables` those
-    that it sees of KEPT; both have None where a shell would have to tell. `front` are the words of each command in
-    front of cronlock, its own last, and `program` is what calls it.
+    For people: `owner` is whose crontab it is, empty in a file of the system's; `given` are the values of its options,
+    empty when its words are no well-formed run; `variables` those that it sees of KEPT; both have None where a shell
+    would have to tell. `front` are the words of each command in front of cronlock, its own last, and `program` is what
+    calls it.
     """
 
     __slots__ = (
-        "command", "fields", "front", "given", "key", "mode", "number", "program", "source", "ticks", "user",
+        "command", "fields", "front", "given", "key", "mode", "number", "owner", "program", "source", "ticks", "user",
         "variables", "zone",
     )  # fmt: skip
 
@@ -46,6 +47,7 @@ class Line:
         self.number = row.number
         self.fields = row.fields
         self.user = row.user
+        self.owner = ""
         self.zone = row.zone
         self.key = ""
         self.mode = ""
@@ -197,9 +199,11 @@ def _runs(
         parsed = commands(script, expanded)
     except ValueError:  # the shell refuses it too
         return
+    front = [*front]
     for words in parsed:
         own = dict(variables)
         awaited = False  # the script of a -c
+        runs = 0
         for at, word in enumerate(words):
             name, equals, _ = word.shape.partition("=")
             if equals and name.startswith(KEPT):
@@ -215,11 +219,12 @@ def _runs(
             for nested in inner:
                 before = [*front, [word.text for word in words[:at]]]
                 yield from _runs(nested, own, before, expanded or HOLE in word.shape, depth + 1)
-            if word.text.rpartition("/")[2] == "cronlock" and at + 1 < len(words):
+            if runs < DEPTH and word.text.rpartition("/")[2] == "cronlock" and at + 1 < len(words):
+                runs += 1
                 yield Run(words, at, own, front)
         if any(word.text == "export" for word in words) or all("=" in word.text for word in words):
             variables = own
-        front = [*front, [word.text for word in words]]
+        front.append([word.text for word in words])
 
 
 def _assigned(name: str, word: Word, variables: "Variables") -> str | None:

@@ -53,16 +53,18 @@ def listing() -> str:
 class Sources:
     """Where this machine's cron reads. `root` is the folder that all paths start from, `crontab` runs `crontab -l`.
 
-    `unreadable` is told path and reason of what is there and can't be read; without it that is refused.
+    `unreadable` is told path and reason of what is there and can't be read; without it that is refused. `caller` is who
+    has become root by sudo.
     """
 
-    __slots__ = ("crontab", "root", "uid", "unreadable")
+    __slots__ = ("caller", "crontab", "root", "uid", "unreadable")
 
     def __init__(self, root: str = "/", uid: int | None = None, crontab: "Callable[[], str]" = listing) -> None:
         self.root = root
         self.uid = os.geteuid() if uid is None else uid
         self.crontab = crontab
         self.unreadable: Callable[[str, str], None] = _refuse
+        self.caller = os.environ.get("SUDO_USER", "")
 
     @property
     def cron(self) -> str:
@@ -92,6 +94,13 @@ class Sources:
         for name in self._names("etc/cron.d"):
             if reads(name, cron):
                 yield from self._file(f"etc/cron.d/{name}", None, seen)
+
+    def heeds(self, owner: str | None) -> bool:
+        """Whether lines in this user's crontab may be those that started this process.
+
+        Else any user could add ticks to a key of root's, or have its runs refused.
+        """
+        return not owner or owner in ("root", self.caller)
 
     def _path(self, name: str) -> str:
         return os.path.join(self.root, name)
@@ -162,12 +171,11 @@ def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode:
     cron = sources.cron
     found: list[Line] = []
     for path, text, owner in sources:
+        if not sources.heeds(owner):
+            continue
         lines = lines_of(text, path, key, mode, system=owner is None, cron=cron, default_mode=default_mode)
-        if lines and owner:
-            if not is_user(owner):
-                continue
-            for line in lines:
-                line.user = owner
+        for line in lines if owner else ():
+            line.user = owner or ""
         found += lines
     agree(key, found)
     return found

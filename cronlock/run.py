@@ -6,13 +6,13 @@ What a command needs is imported when there is to be one, while the voters write
 import time
 
 from cronlock.child.signals import Signals, end_as_typed, ignore
-from cronlock.config import load
+from cronlock.config import has_password, load
 from cronlock.contender import Contender
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
 from cronlock.lock import terms, voters_for
 from cronlock.lock.quorum import Verdict
 from cronlock.plan import Plan
-from cronlock.say import Say, gave_up, outcome
+from cronlock.say import ELSEWHERE, IN_ARGV, Say, gave_up, outcome
 from cronlock.system import Loop
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -35,6 +35,8 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
     try:
         settings = load(given, environ)
         say = Say(settings.key or "", settings.verbose, settings.quiet, settings.syslog)
+        if has_password(given.get("redis", ())):
+            say.told(f"{IN_ARGV}: {ELSEWHERE}")
         plan = Plan(settings, time.time(), environ)
         if settings.dry_run:
             from cronlock.people.dryrun import show

@@ -2,6 +2,7 @@
 
 import os
 import select
+import sys
 import time
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -13,11 +14,51 @@ if TYPE_CHECKING:
 
 STDERR = 2
 STALLED = 200  # ms
+IN_ARGV = "the password in --redis is shown by ps to everybody on this machine"
+ELSEWHERE = "put it into a file that only its user reads, or into CRONLOCK_REDIS"
+HIDDEN = "***"
+PASSWORD = "password="  # noqa: S105 - how parameters and variables end that hold one
+LENIENT = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")  # schemes whose passwords may have any mark
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere, made harmless for a terminal and for a line of a log."""
+    """Text from elsewhere, made harmless for a terminal and for a line of a log; without the passwords of URLs."""
+    text = masked(text)
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def masked(text: str) -> str:
+    """The text with *** for what is a password by its place: in the login of a URL, and behind `password=`.
+
+    No message is meant to have one; but names, commands and lines that others wrote may.
+    """
+    if "://" not in text and PASSWORD not in text.lower():
+        return text
+    return " ".join(map(_masked, text.split(" ")))
+
+
+def _masked(word: str) -> str:
+    scheme, _, rest = word.partition("://")
+    end = len(rest)
+    if not scheme.endswith(LENIENT):  # a login ends before the path (RFC 3986)
+        end = min(rest.find(mark) if mark in rest else end for mark in "/?#")
+    login, _, _ = rest[:end].rpartition("@")
+    user, _, password = login.partition(":")
+    if password:
+        word = f"{scheme}://{user}:{HIDDEN}{rest[len(login) :]}"
+    at = word.lower().find(PASSWORD)
+    if at >= 0:  # which may have any mark in it: all of the rest
+        word = word[: at + len(PASSWORD)] + HIDDEN
+    return word
+
+
+def write_anything() -> None:
+    """What the encoding of standard output or standard error does not have is written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def instant(tick: int) -> str:

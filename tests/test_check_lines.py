@@ -189,7 +189,8 @@ def test_once_and_each_of_one_key_are_yellow(machine: Machine) -> None:
 def test_a_line_with_other_voters_is_told(machine: Machine) -> None:
     """What was checked is not what it asks; the command that checks it has no password."""
     run = "cronlock run --key a --redis redis://me:secret@redis-9:7000 -- true"
-    other, local = machine.of(f"0 2 * * * {run}", "0 2 * * * cronlock run --key b --local -- true")[1::2]
+    findings = machine.of(f"0 2 * * * {run}", "0 2 * * * cronlock run --key b --local -- true")
+    other, local = (finding for finding in findings if finding.text.startswith("its voters are others"))
     assert (other.level, other.todo) == (YELLOW, "cronlock check --redis redis://redis-9:7000")
     assert (local.level, local.todo) == (YELLOW, "cronlock check --local")
 
@@ -334,6 +335,70 @@ def test_another_cron_ignores_the_last_line_only(machine: Machine) -> None:
 def test_a_file_that_others_may_write_is_red(machine: Machine, mode: int) -> None:
     findings = machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}\n", mode=mode)
     assert f"its mode is {mode:o}: cron ignores the whole file: chown root and chmod 644" in red(findings)
+
+
+def shown(findings: list[Finding]) -> list[tuple[str, str]]:
+    """Place and text of what is said of passwords; the place as a file's name and a number."""
+    return [(f.about.rpartition("/")[2], f.text) for f in findings if f.level == YELLOW and "password" in f.text]
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "cronlock run --redis redis://:secret@redis-1",
+        "cronlock run --redis=redis://redis-1?password=secret",
+        "CRONLOCK_REDIS=redis://:secret@redis-1 cronlock run",
+        "env REDIS_URL=redis://me:secret@redis-1 cronlock run",
+        "REDIS_HOST=redis-1 REDIS_PASSWORD=secret cronlock run",
+    ],
+)
+def test_a_password_that_ps_shows_is_yellow(machine: Machine, front: str) -> None:
+    """Also where a shell gets it as an argument of its own; it is said without it."""
+    findings = machine.of_line(f"{front} --key a -- true")
+    assert shown(findings) == [
+        ("crontab -l:2", "the password on this line is shown by ps to everybody on this machine")
+    ]
+    assert "secret" not in "".join(finding.whole for finding in findings)
+
+
+@pytest.mark.parametrize(
+    "top", ["CRONLOCK_REDIS=redis://:secret@redis-1", "REDIS_URL = redis://:secret@redis-1", 'REDIS_PASSWORD="secret"']
+)
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o600])
+def test_a_crontab_with_a_password_that_everybody_may_read_is_yellow(machine: Machine, top: str, mode: int) -> None:
+    """Told once, at its first line; cron itself reads a file of 0600 as well."""
+    lines = "".join(f"0 2 * * * root cronlock run --key {key} -- true\n" for key in "ab")
+    findings = machine.of_system(f"{top}\nREDIS_HOST=redis-1\n{lines}", mode=mode)
+    path = machine.root / "etc/cron.d/job"
+    expected = [("job:3", f"a password stands in {path}, and everybody may read it")] if mode == 0o644 else []
+    assert shown(findings) == expected
+    assert [finding.todo for finding in findings if "password" in finding.text] == [f"chmod o-r {path}"] * len(expected)
+
+
+def test_a_login_without_a_password_is_no_secret(machine: Machine) -> None:
+    """Nor is one that only a shell knows."""
+    assert shown(machine.of_line("cronlock run --redis redis://me@redis-1 --key a -- true")) == []
+    assert shown(machine.of_line("REDIS_PASSWORD=$(cat /x) cronlock run --redis redis://redis-1 --key a -- true")) == []
+
+
+def test_a_settings_file_that_run_refuses_is_red_on_each_line(machine: Machine) -> None:
+    """And what to do."""
+    machine.write("etc/cronlock.toml", 'redis = "redis://:secret@redis-1"\n', 0o644)
+    path = machine.root / "etc/cronlock.toml"
+    [finding] = machine.of(f"0 2 * * * {RUN}")
+    assert finding.level == RED
+    assert finding.text.endswith(f"a password stands in {path}, and everybody may read it: chmod o-r {path}")
+
+
+@pytest.mark.debian
+def test_a_users_own_settings_file_is_good_for_the_users_line(machine: Machine) -> None:
+    """Though it is root who looks; for a line of root's it is refused."""
+    file = machine.write("home/.config/cronlock.toml", 'redis = "redis://redis-1"\n')
+    os.chown(file, 1, 1)
+    home = f"HOME={machine.root}/home"
+    for user, levels_of_it in (("daemon", [GREEN]), ("root", [RED])):
+        machine.write("etc/cron.d/job", f"{home}\n0 2 * * * {user} {RUN}\n")
+        assert levels(machine.findings(uid=0)) == levels_of_it
 
 
 @pytest.mark.debian

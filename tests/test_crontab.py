@@ -564,18 +564,32 @@ def test_a_user_reads_the_own_crontab_and_the_system_files(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("spool", ["var/spool/cron/crontabs", "var/spool/cron/tabs", "var/spool/cron", "etc/crontabs"])
-def test_root_reads_every_users_crontab(tree: Tree, spool: str) -> None:
+def test_root_reads_the_own_crontab_and_that_of_who_called_sudo(
+    tree: Tree, spool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The spools of Debian, SUSE, cronie and busybox; a line that goes through sudo stands in its user's."""
-    tree.write(f"{spool}/root", "# none")
-    tree.write(f"{spool}/nobody", "0 2 * * * sudo cronlock run -k a job")
-    lines = own_lines("a", "once", tree.sources(0, OWN))
-    assert [(line.source, line.user) for line in lines] == [(f"{tree.root}/{spool}/nobody", "nobody")]
+    tree.write(f"{spool}/root", OWN)
+    tree.write(f"{spool}/nobody", "0 2 * * * sudo cronlock run -k b job")
+    assert [(line.source, line.user) for line in own_lines("a", "once", tree.sources())] == [
+        (f"{tree.root}/{spool}/root", "root")
+    ]
+    assert own_lines("b", "once", tree.sources()) == []
+    monkeypatch.setenv("SUDO_USER", "nobody")
+    assert [line.user for line in own_lines("b", "once", tree.sources())] == ["nobody"]
+
+
+def test_no_users_crontab_meddles_with_a_key_of_roots(tree: Tree) -> None:
+    """Else any user could add ticks to root's job, or have it refused for another command under its key."""
+    tree.write("etc/cron.d/job", SYSTEM)
+    tree.write("var/spool/cron/crontabs/nobody", "* * * * * cronlock run -k a job", "0 2 * * * cronlock run -k a x")
+    assert tree.places() == ["etc/cron.d/job:1"]
 
 
 def test_a_spool_file_that_is_no_users_is_a_leftover(tree: Tree) -> None:
     """cron runs no file whose name is no user's; its line must not clash with the real one."""
     tree.write("var/spool/cron/root", OWN)
     tree.write("var/spool/cron/root.old~", "0 3 * * * cronlock run -k a another")
+    assert not tree.sources().heeds("root.old~")
     assert tree.places() == ["var/spool/cron/root:1"]
 
 

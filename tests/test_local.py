@@ -220,11 +220,13 @@ def test_boot_id_is_the_same_until_the_next_start() -> None:
 # -- where it lies -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o277, 0o777])
 def test_only_its_user_may_read_it(tmp_path: Path, mask: int) -> None:
     """Whatever the umask: command lines stand in it."""
     before = os.umask(mask)
     try:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a").chmod(0o700)
         voter = Voter(tmp_path / "a" / "state")
         voter.run()
     finally:
@@ -233,6 +235,57 @@ def test_only_its_user_may_read_it(tmp_path: Path, mask: int) -> None:
     files = list(voter.path.parent.iterdir())
     assert voter.path in files
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777, 0o2775])
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    """A record there may be anybody's, and so may the file that a name leads to."""
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(mode)
+    with pytest.raises(Refused, match=f"others may write to {state}: look into it, then chmod go-w {state}: --local"):
+        Voter(state)
+    assert list(state.iterdir()) == []
+
+
+def test_a_directory_that_others_may_look_into_will_do(tmp_path: Path) -> None:
+    """They see the names of keys; a link to another disk is no harm either."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk").chmod(0o755)
+    (tmp_path / "state").symlink_to(tmp_path / "disk")
+    assert Voter(tmp_path / "state").run()["answer"] == "ok"
+
+
+@pytest.mark.debian
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """By a link too."""
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    os.chown(tmp_path / "theirs", 1, 1)
+    (tmp_path / "state").symlink_to("theirs")
+    with pytest.raises(Refused, match=f"{tmp_path}/state belongs to user 1: give it to user 0, or remove it: --local"):
+        Voter(tmp_path / "state")
+
+
+def test_no_link_is_written_through(voter: Voter, tmp_path: Path) -> None:
+    """Nor is a lock taken through one: somebody may have put it there while the directory was open to all."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for name in (".new", ".lock"):
+        link = Path(f"{voter.path}{name}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(victim)
+        assert voter.fail().final
+        link.unlink()
+    assert victim.read_text() == "precious"
+
+
+def test_what_was_made_readable_is_its_users_alone_again(voter: Voter) -> None:
+    """A copy from a backup, say: who can open a lock's file can keep it locked."""
+    voter.run()
+    for path in voter.path.parent.iterdir():
+        path.chmod(0o644)
+    voter.ask("finish", **finish_of())
+    assert {stat.S_IMODE(path.stat().st_mode) for path in voter.path.parent.iterdir()} == {0o600}
 
 
 def test_every_record_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -323,17 +376,22 @@ def test_what_waiting_will_not_mend_is_final(voter: Voter, what: str) -> None:
     assert voter.fail().final
 
 
-def test_a_full_disk_is_a_failure_that_passes_and_changes_nothing(voter: Voter) -> None:
+def test_a_full_disk_is_a_failure_that_passes_and_changes_nothing(
+    voter: Voter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is tried again for the outage window; what was stored before stands."""
     voter.run()
     before = voter.path.read_bytes()
-    new = Path(f"{voter.path}.new")
-    new.symlink_to("/dev/full")
-    failure = voter.fail("finish", **finish_of())
+
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        failure = voter.fail("finish", **finish_of())
     assert not failure.final
     assert failure.text == f"{voter.path}: {os.strerror(errno.ENOSPC).lower()}"
     assert voter.path.read_bytes() == before
-    new.unlink()
     assert voter.ask("finish", **finish_of())["answer"] == "ok"
 
 

@@ -97,6 +97,7 @@ def test_a_file_of_the_examples_gives_what_it_says(
 ) -> None:
     file = tmp_path / "cronlock.toml"
     file.write_text(files()[number])
+    file.chmod(0o600)  # a password stands in one of them
     settings = load({"config": str(file), "key": key}, {})
     for name, value in given.items():
         found = getattr(settings, name)
@@ -111,6 +112,7 @@ def test_the_logins_and_the_socket_of_the_examples(tmp_path: Path) -> None:
     """The password is the one that the page names, and not seen in the URL as it is."""
     file = tmp_path / "cronlock.toml"
     file.write_text(files()[1])
+    file.chmod(0o600)
     logins = {(address.username, address.password) for address in load({"config": str(file)}, {}).redis}
     assert logins == {("cronlock", "s@fe")}
     assert "\n.BR s@fe :\n" in section("EXAMPLES", PAGE)

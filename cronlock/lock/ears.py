@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cronlock.lock.address import Address
     from cronlock.system import Loop
 
+DIGITS = 20  # more than a token has
 REFUSED = "refused"  # without the right to it: not asked for again
 
 
@@ -75,6 +76,8 @@ class Ears:
         self.connections.append(Connection(self._loop, address, lambda *message: self._heard(address.label, *message)))
         return self.connections[-1]
 
-    def _heard(self, label: str, channel: bytes, payload: bytes) -> None:
-        if (label, channel) in self._voters and payload.isdigit():
+    def _heard(self, label: str, channel: "Any", payload: "Any") -> None:
+        if not isinstance(channel, bytes) or not isinstance(payload, bytes):  # a server may say anything
+            return
+        if (label, channel) in self._voters and payload.isdigit() and len(payload) < DIGITS:
             self._rung(self._voters[label, channel], int(payload))

@@ -73,11 +73,16 @@ class LocalVoters:
         """Nothing waits to be sent."""
 
     def find(self, _until: int) -> "Failure | None":
-        """Make the directory; raises Refused when that can't be done."""
+        """Make the directory; raises Refused when that can't be done, or when it is not this user's alone."""
         try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            if not os.path.isdir(self._directory):
+                os.makedirs(self._directory, mode=0o700, exist_ok=True)
+                os.chmod(self._directory, 0o700)  # whatever the umask
+            reason = distrust(self._directory)
         except OSError as error:
             raise Refused(f"can't make {self._directory}: {error.strerror}: --local keeps its locks there") from error
+        if reason:
+            raise Refused(f"{reason}: --local keeps its locks there")
         return None
 
     def send(self, _voter: int, operation: str, ask: "Fields", answered: "Answered") -> None:
@@ -91,7 +96,7 @@ class LocalVoters:
         answered(reply)
 
     def _locked(self, operation: str, ask: "Fields") -> "Fields | Failure":
-        fd = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = _private(self._path + ".lock", os.O_RDWR | os.O_CREAT)
         try:
             self._wait_for_lock(fd)
             copy = load(self._path)
@@ -217,5 +222,21 @@ def _whole(copy: record.Copy) -> bool:
     )
 
 
+def distrust(directory: str) -> str:
+    """Why records in this directory may be somebody else's, and what to do; empty when they are this user's own.
+
+    Who may only look into it sees names of keys: the files in it are for their user alone.
+    """
+    status = os.stat(directory)
+    if status.st_uid != os.geteuid():
+        return f"{directory} belongs to user {status.st_uid}: give it to user {os.geteuid()}, or remove it"
+    if status.st_mode & 0o022:
+        return f"others may write to {directory}: look into it, then chmod go-w {directory}"
+    return ""
+
+
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    """A file that is open, and its user's alone, whatever the umask and whoever made it."""
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd

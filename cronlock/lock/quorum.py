@@ -138,7 +138,7 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     """The verdict when no more answers will come: try again, after what a voter asked for."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
-    wait = max((answer["wait"] for answer in answers), default=0)
+    wait = max((answer.get("wait", 0) for answer in answers), default=0)
     text = "; ".join(dict.fromkeys(failure.text for failure in failures[:SHOWN]))
     enough = quorum(len(replies))
     forgot = sum(answer["answer"] == terms.OK and blank(answer) for answer in answers)

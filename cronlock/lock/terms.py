@@ -7,6 +7,11 @@ OK, BUSY, HELD, DONE, PAUSED, LATE, YIELD = "ok", "busy", "held", "done", "pause
 OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and finish are not done
 SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
 
+LARGEST = 2**53  # what Lua's numbers hold exactly, and more than any time or tick
+ANSWERED = frozenset(  # what every answer has
+    "answer now time run_id reborn left token tick state attempt kind node pid start run_tick run_attempt outcome"
+    " settings settings_by paused_until pause_reason".split()
+)
 NUMBERS = frozenset(
     "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"
     " paused_until not_after late_at over_at attempts again fair counts retention time now left reborn wait"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Answered = Callable[[Fields | Failure], None]
 
 PROTOCOL = "1"  # nodes that speak another one must not share a key
+PORT_MAX = 65_535
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
 SCRIPT = "scripts/record.lua"
 DIGEST = b"f04a6ecc62f0f57c80c25ceaccdcfc6f263a6fd9"  # its SHA-1, which a test holds to it
@@ -55,7 +56,12 @@ def decoded(reply: "Any") -> "Fields":
     """A script's flat reply as fields."""
     texts = [item.decode("utf-8", "surrogateescape") for item in reply]
     pairs = zip(texts[::2], texts[1::2], strict=True)
-    return {name: int(value) if name in terms.NUMBERS else value for name, value in pairs}
+    return {name: _number(value) if name in terms.NUMBERS else value for name, value in pairs}
+
+
+def _number(text: str) -> int:
+    """What a hand or a hostile server wrote is a number that calendars can bear all the same."""
+    return max(-terms.LARGEST, min(int(text), terms.LARGEST))
 
 
 def known_host(node: "Sequence[Any]") -> "bytes | None":
@@ -187,7 +193,7 @@ class RedisVoters:
     def _understood(self, connection: Connection, reply: "Any") -> bool:
         try:
             return self._use_cluster(connection, reply)
-        except (TypeError, IndexError, ValueError):  # no list of slots
+        except (TypeError, LookupError, ValueError, AttributeError):  # no list of slots
             return False
 
     def _use_cluster(self, connection: Connection, reply: "Any") -> bool:
@@ -214,6 +220,8 @@ class RedisVoters:
         return None
 
     def _connection(self, beside: Connection, host: bytes, port: int) -> Connection:
+        if not isinstance(port, int) or not 0 < port <= PORT_MAX:
+            raise ValueError
         address = beside.address.beside(host.decode("utf-8", "surrogateescape") or beside.address.host, port)
         if address.label not in self._pool:
             self._pool[address.label] = Connection(self._loop, address, corked=True)
@@ -246,7 +254,7 @@ class RedisVoters:
         elif not isinstance(reply, hiredis.ReplyError):
             try:
                 fields = decoded(reply)
-                if not {"answer", "now"} <= fields.keys():
+                if not fields.keys() >= terms.ANSWERED:
                     raise ValueError
             except (TypeError, AttributeError, ValueError):
                 place.fail("its answers are not those of cronlock's script")
@@ -270,7 +278,7 @@ class RedisVoters:
         if code not in ("MOVED", "ASK") or not self._cluster:
             return False
         host, _, port = rest.rpartition(" ")[2].rpartition(":")
-        if not port.isdigit():
+        if not (port.isascii() and port.isdigit()) or len(port) > 5 or not 0 < int(port) <= PORT_MAX:
             return False
         target = self._connection(place, host.encode(), int(port))
         if code == "ASK":

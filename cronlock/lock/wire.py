@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Heard = Callable[[bytes, bytes], None]  # gets channel and payload of a message
 
 CHUNK = 16_384  # bytes that are read at once: some answers of the script
+LONGEST = 16_777_216  # bytes of one reply: a thousand times the longest that any server has to say
 SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
 TLS_ALERT = b"\x15"  # how a server that wants TLS begins its answer to what is none (RFC 8446, B.1)
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
@@ -82,6 +83,7 @@ class Connection:
         self._waiting: list[Done] = []
         self._heard_at = 0  # ms, of boottime(): the last progress, or the first request after all were answered
         self._reader = hiredis.Reader()
+        self._unread = 0  # bytes since the last reply
         self.failures = 0  # how often it was lost
 
     @property
@@ -141,7 +143,7 @@ class Connection:
         self._opened = False
         self.failures += 1
         self._out.clear()
-        self._reader = hiredis.Reader()
+        self._reader, self._unread = hiredis.Reader(), 0
         waiting, self._waiting = self._waiting, []
         failure = Failure(f"{self.address.label}: {text}", final)
         for done in waiting:
@@ -284,14 +286,18 @@ class Connection:
                 self.fail(str(error), final=True)
                 return
             self._heard_at = boottime()
+        self._unread += len(data)
+        if self._unread > LONGEST or (data and self.idle and not self._heard):
+            self.fail("it says more than was asked for")
+            return
         self._reader.feed(data)
         try:
             while self._waiting or self._heard:
-                reply = self._reader.gets()
+                reply = self._next_reply()
                 if reply is False:
                     break
-                self._heard_at = boottime()
-                if self._heard and isinstance(reply, list) and reply[0] == b"message":
+                self._heard_at, self._unread = boottime(), 0
+                if self._heard and isinstance(reply, list) and reply[:1] == [b"message"] and len(reply) == 3:
                     self._heard(*reply[1:])
                     continue
                 if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
@@ -302,6 +308,12 @@ class Connection:
         except hiredis.ProtocolError:
             alert = not self._tls and data[:1] == TLS_ALERT
             self.fail("it speaks TLS: write rediss://" if alert else "it does not speak Redis's protocol", final=True)
+
+    def _next_reply(self) -> "Any":
+        try:
+            return self._reader.gets()
+        except (MemoryError, TypeError) as error:  # a list of billions, a map with a list as a name
+            raise hiredis.ProtocolError from error
 
     def _drop_socket(self) -> None:
         if self._socket is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cronlock.people.report import KeyStatus, NodeStatus, differing
 from cronlock.people.seen import Seen
+from cronlock.say import masked
 
 SCHEMA = 1  # of all that is printed as JSON; a field is never taken away under the same number
 
@@ -82,9 +83,9 @@ def moment(ms: int) -> str | None:
 
 
 def _clean(value: Any) -> Any:
-    """Texts from elsewhere as JSON can carry them: bytes that are no UTF-8 are written as escapes."""
+    """Texts from elsewhere as JSON can carry them: bytes that are no UTF-8 are written as escapes, passwords as ***."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return masked(value).encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {_clean(name): _clean(item) for name, item in value.items()}
     return [_clean(item) for item in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from cronlock.config import Settings, load
+from cronlock.config import Settings, has_password, load
 from cronlock.crontab import Sources
 from cronlock.lock import NOWHERE
 from cronlock.people import cronchecks, keychecks, linechecks, namechecks, placement, sentinelchecks, voterchecks
@@ -13,13 +13,18 @@ from cronlock.people.cronpath import path_of_cron
 from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
 from cronlock.people.servers import Server, Servers, find
 from cronlock.people.voterchecks import Told
+from cronlock.say import ELSEWHERE, IN_ARGV
 
 SOMETHING_IS_RED = 1  # the exit status
 
 
 def check(call: Call) -> int:
     """Look at everything and print it; 1 when a finding is red."""
-    findings = look(load(call.given, call.environ), Sources())
+    settings = load(call.given, call.environ)
+    findings = (
+        [Finding(VOTERS, YELLOW, "--redis", IN_ARGV, ELSEWHERE)] if has_password(call.given.get("redis", ())) else []
+    )
+    findings += look(settings, Sources())
     (print_json if call.wishes.get("format") == "json" else print_table)(findings)
     return SOMETHING_IS_RED if worst(findings) == RED else 0
 

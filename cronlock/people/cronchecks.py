@@ -71,6 +71,7 @@ def _read(sources: Sources, cron: str, path: str) -> Iterator[Crontab]:
         crontab = Crontab(name, text, owner)
         crontab.lines = list(every_line(text, name, system=crontab.system, cron=cron, path=path))
         for line in crontab.lines:
+            line.owner = owner or ""
             line.user = owner or line.user
         yield crontab
 

@@ -9,13 +9,14 @@ from cronlock.lock.local import state_directory
 from cronlock.lock.slots import copies
 from cronlock.options import OPTIONS, spell
 from cronlock.plan import Plan
-from cronlock.say import instant, printable
+from cronlock.say import instant, printable, write_anything
 
 UPCOMING = 3
 
 
 def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
     """Print the plan on standard output, a line per fact; returns 0."""
+    write_anything()
     rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", shlex.join(argv))]
     rows += _time(plan)
     rows += _others(plan)

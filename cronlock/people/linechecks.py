@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cronlock.config import COMMAND_LINE, Settings, load
+from cronlock.config import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
 from cronlock.cronlines import Line, belongs
 from cronlock.crontab import agree
 from cronlock.errors import Refused
@@ -21,6 +21,7 @@ from cronlock.schedule import Schedule
 
 UPCOMING = 3
 LOCAL = "a local file"  # the label of the voter of --local
+WHERE = ("CRONLOCK_REDIS", "REDIS_")  # how the variables begin that may tell a password
 UNKNOWN_NODE = "node"  # in the place of a name that only a shell could tell
 
 
@@ -49,7 +50,7 @@ def look(lines: Sequence[Line], root: str, checked: set[str], now: float) -> lis
     for use in uses:
         findings += _judge(use, lines, checked, now)
         findings += cronpath.judge(use.line)
-    findings += _both_modes(uses)
+    findings += _both_modes(uses) + _shown_passwords(lines)
     places = {line.place: number for number, line in enumerate(lines)}
     return sorted(findings, key=lambda finding: places[finding.about])
 
@@ -69,7 +70,7 @@ def _use(line: Line, root: str) -> Use:
     environ = _known(line.variables)
     own = os.path.join(environ.get("HOME") or _home(line.user), ".config/cronlock.toml")
     files = [own] if os.path.exists(own) else []  # it does not for who may not look into that home
-    return Use(line, load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")]), untold)
+    return Use(line, load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")], _uid(line.user)), untold)
 
 
 def _untold_variables(line: Line) -> dict[str, str]:
@@ -87,6 +88,13 @@ def _home(user: str) -> str:
         return pwd.getpwnam(user).pw_dir
     except (KeyError, ValueError):
         return os.path.expanduser("~")
+
+
+def _uid(user: str) -> int | None:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError):
+        return None
 
 
 def _refused(line: Line, error: Refused) -> Finding:
@@ -115,7 +123,7 @@ def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
     """As run --dry-run has it. Raises Refused as that does."""
     settings, place = use.settings, use.line.place
     ask_lines = bool(settings.key) and not settings.schedule and not settings.tick
-    own = _own_lines(settings, lines) if ask_lines else []
+    own = _own_lines(settings, use.line, lines) if ask_lines else []
     if ask_lines:  # what plan.py would search the crontabs of the machine for
         settings.schedule, settings.sources["schedule"] = (own[0].fields if own else NONE), place
         settings.tz = settings.tz or (own[0].zone if own else None)
@@ -133,10 +141,11 @@ def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
     return Finding(LINES, GREEN, place, text)
 
 
-def _own_lines(settings: Settings, lines: Sequence[Line]) -> list[Line]:
-    """Those whose ticks are the key's. Raises Refused when they differ."""
+def _own_lines(settings: Settings, this: Line, lines: Sequence[Line]) -> list[Line]:
+    """Those whose ticks are the key's, for the user of this line. Raises Refused when they differ."""
     default = "once" if settings.source("each") == COMMAND_LINE else settings.mode
-    own = [line for line in lines if belongs(line, settings.key, settings.mode, default)]
+    seen = [line for line in lines if line.owner in ("", this.user)]
+    own = [line for line in seen if belongs(line, settings.key, settings.mode, default)]
     agree(settings.key, own)
     return own
 
@@ -157,6 +166,38 @@ def _other_voters(use: Use, checked: set[str]) -> list[Finding]:
         return []
     text = f"its voters are others than those above: {', '.join(labels)}"
     return [Finding(LINES, YELLOW, use.line.place, text, f"cronlock check {flags}")]
+
+
+def _shown_passwords(lines: Sequence[Line]) -> list[Finding]:
+    """Passwords that ps shows, and those in a crontab that everybody may read, which is told once of each."""
+    findings = []
+    told: set[str] = set()
+    for line in lines:
+        in_url = has_password(line.given.get("redis", ()))
+        in_variables = {name for name, value in line.variables.items() if _tells(name, value)}
+        in_front = {word.partition("=")[0] for command in line.front for word in command}
+        if in_url or in_variables & in_front:
+            text = "the password on this line is shown by ps to everybody on this machine"
+            findings.append(Finding(LINES, YELLOW, line.place, text, "put it into a settings file of its user's"))
+        if (in_url or in_variables) and line.source not in told and _read_by_all(line.source):
+            told.add(line.source)
+            text = f"a password stands in {line.source}, and everybody may read it"
+            findings.append(Finding(LINES, YELLOW, line.place, text, f"chmod o-r {line.source}"))
+    return findings
+
+
+def _tells(name: str, value: str | None) -> bool:
+    """Whether a variable tells a password; None is one that only a shell knows."""
+    if not value:
+        return False
+    return name == "REDIS_PASSWORD" or (name.startswith(WHERE) and has_password([value]))
+
+
+def _read_by_all(path: str) -> bool:
+    try:
+        return bool(os.stat(path).st_mode & READ_BY_OTHERS)
+    except OSError:  # crontab -l
+        return False
 
 
 def _both_modes(uses: Sequence[Use]) -> list[Finding]:

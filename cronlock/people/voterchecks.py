@@ -13,7 +13,7 @@ import redis
 
 from cronlock.config import Settings
 from cronlock.lock.address import WORDS
-from cronlock.lock.local import state_directory
+from cronlock.lock.local import distrust, state_directory
 from cronlock.lock.record import CLOCK_LIMIT
 from cronlock.people import rights
 from cronlock.people.findings import GREEN, RED, VOTERS, YELLOW, Finding
@@ -287,6 +287,9 @@ def local() -> Finding:
     there = folder
     while not os.path.exists(there):
         there = os.path.dirname(there)
+    if there == folder and os.path.isdir(there) and (reason := distrust(there)):
+        text, _, todo = reason.partition(": ")
+        return Finding(VOTERS, RED, folder, text, todo)
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         return Finding(VOTERS, RED, folder, f"{there} can't be written to", "let this user write there")
     if not os.statvfs(there).f_bavail:

@@ -1,0 +1,290 @@
+"""What a server may answer: to one connection, and to all that voters are asked, in pieces of any size."""
+
+import contextlib
+import os
+import random
+import resource
+import socket
+import tempfile
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+from cronlock.lock import terms
+from cronlock.lock.address import Address
+from cronlock.lock.candidate import Candidate
+from cronlock.lock.slots import COPIES
+from cronlock.lock.topology import RedisVoters
+from cronlock.lock.wire import Connection, numeric
+from cronlock.say import Say, outcome, refusal
+from cronlock.system import READ, Loop
+from tests.fuzz.texts import changed_bytes
+
+ASKED = 3  # requests to one connection
+MEMORY = 3 << 30  # bytes of address space
+WAIT = 5  # ms, of the steps of the second half: what is waited for is waited for a second at most
+STEPS = 1_000  # of the loop, for one input: far more than are needed
+NUMBERS = [0, 1, -1, 1_795_500_000, 1_795_500_000_000, 2**53, 2**62, -(2**63)]
+WORDS = [b"", b"ok", b"held", b"done", b"paused", b"settings", b"clock", b"late", b"yield", b"busy", b"run", b"9" * 30]
+ERRORS = [
+    *(
+        b"MOVED 1 127.0.0.1:6379",
+        b"ASK 1 127.0.0.1:6379",
+        b"MOVED 1 127.0.0.1:99999",
+        b"MOVED 1 :1",
+        b"MOVED",
+        b"ASK x y:\xb2",
+    ),
+    *(
+        b"MOVED 1 ::1:1",
+        b"NOSCRIPT no",
+        b"NOAUTH no",
+        b"WRONGPASS \x1b[2J",
+        b"LOADING",
+        b"ERR",
+        b"",
+        b"\xff\xfe",
+        b"-BUSY",
+    ),
+    *(b"ERR This instance has cluster support disabled",) * 6,
+]
+PORT = 6379  # of the server of these inputs, wherever it is
+HERE = Address("127.0.0.1", PORT)
+NAMES = [name.encode() for name in sorted(terms.ANSWERED | {"wait", "now"})]
+BOMBS = [
+    *(
+        b"*1000000000\r\n",
+        b"*4294967295\r\n",
+        b"$999999999999\r\n",
+        b"*1\r\n" * 10_000,
+        b"%1\r\n*1\r\n:1\r\n:1\r\n",
+        b"*-2\r\n",
+    ),
+    *(
+        b"$-9\r\n",
+        b":\r\n",
+        b"(1\r\n",
+        b"~1\r\n%1\r\n:1\r\n:1\r\n",
+        b">3\r\n+message\r\n*0\r\n:1\r\n",
+        b"%2\r\n" * 50,
+        b"|1\r\n+a\r\n",
+    ),
+    *(
+        b"*3\r\n+message\r\n+x\r\n:1\r\n",
+        b"*1\r\n$7\r\nmessage\r\n",
+        b"*0\r\n",
+        b"*3\r\n$7\r\nmessage\r\n*0\r\n*0\r\n",
+        b"\r\n",
+    ),
+]
+
+
+class Talk(NamedTuple):
+    """What the server says, request by request, cut into pieces; then it closes."""
+
+    replies: list[bytes]
+    piece: int
+
+
+def _resp(rng: random.Random, depth: int = 0) -> bytes:
+    """A reply of any kind."""
+    kind = rng.random()
+    if kind < 0.2 and depth < 4:
+        items = [_resp(rng, depth + 1) for _ in range(rng.randrange(5))]
+        return b"%c%d\r\n" % (rng.choice(b"**>~"), len(items)) + b"".join(items)
+    if kind < 0.3:
+        return b":%d\r\n" % rng.choice(NUMBERS)
+    if kind < 0.4:
+        return b"-%b\r\n" % rng.choice(ERRORS)
+    if kind < 0.45:
+        return rng.choice(BOMBS)
+    return _bulk(rng.choice((*WORDS, rng.randbytes(6))))
+
+
+def _bulk(word: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(word), word)
+
+
+def _answer(rng: random.Random) -> bytes:
+    """Almost one of the script."""
+    fields: dict[bytes, bytes] = {}
+    for name in NAMES:
+        number = name.decode() in terms.NUMBERS
+        usual = b"%d" % rng.choice(NUMBERS) if number else rng.choice(WORDS)
+        fields[name] = (
+            usual if rng.random() < 0.97 else rng.choice((b"x", b"\x1b[31m", b"9" * 5000, b"\xff", b"-0", b"1_0"))
+        )
+    if rng.random() < 0.2:
+        del fields[rng.choice(NAMES)]
+    if rng.random() < 0.5:
+        fields[b"answer"] = rng.choice(WORDS[1:10])
+    flat = [_bulk(word) for pair in fields.items() for word in pair]
+    return b"*%d\r\n" % len(flat) + b"".join(flat)
+
+
+def _slots(rng: random.Random) -> bytes:
+    """Almost CLUSTER SLOTS."""
+    node = b"*3\r\n%b:%d\r\n" % (
+        rng.choice((_bulk(b"127.0.0.1"), _bulk(b""), _bulk(b"?"), b"$-1\r\n", b":1\r\n", b"*0\r\n")),
+        rng.choice((PORT, PORT, PORT, PORT, 1, 0, 65_536, -1)),
+    ) + rng.choice((_bulk(b"a" * 40), b"*0\r\n", b"$-1\r\n", b":1\r\n"))
+    row = b"*%d\r\n" % rng.choice((3, 3, 3, 2)) + b":%d\r\n:%d\r\n" % (
+        rng.choice((0, 0, 8_000)),
+        rng.choice((16_383, 0)),
+    )
+    return b"*1\r\n" + row + node
+
+
+def _reply(rng: random.Random) -> bytes:
+    reply = rng.choice((_resp, _answer, _answer, _slots))(rng)
+    return reply if rng.random() < 0.7 else changed_bytes(rng, reply)
+
+
+def make(rng: random.Random) -> Talk:
+    """To one connection; and to voters, of a server or of what calls itself a cluster."""
+    what_it_is = rng.choice((b"-" + ERRORS[-1] + b"\r\n", _slots(rng), _slots(rng), _reply(rng)))
+    if rng.random() < 0.1:
+        what_it_is = changed_bytes(rng, what_it_is)
+    return Talk([what_it_is, *(_reply(rng) for _ in range(COPIES + 2))], rng.choice((1_000_000, 1_000_000, 50, 7)))
+
+
+class Peer:
+    """A server in the same loop: whoever connects hears the whole talk, a reply for each time that something comes."""
+
+    listener: socket.socket
+    path = ""
+
+    def __init__(self, loop: Loop, talk: Talk) -> None:
+        self._loop, self._talk = loop, talk
+        self._replies = iter(talk.replies)
+        self._open: list[socket.socket] = []
+        loop.watch(self.listener.fileno(), READ, self._accept)
+
+    def _accept(self, _events: int) -> None:
+        peer, _ = self.listener.accept()
+        peer.setblocking(False)
+        self._open.append(peer)
+        self._loop.watch(peer.fileno(), READ, lambda _events: self._talk_to(peer))
+
+    def _talk_to(self, peer: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            reply = next(self._replies, b"") if peer.recv(1 << 16) else b""
+            for at in range(0, min(len(reply), 40 * self._talk.piece), self._talk.piece):
+                peer.send(reply[at : at + self._talk.piece])
+            if reply:
+                return
+        self._close(peer)
+
+    def _close(self, peer: socket.socket) -> None:
+        self._loop.forget(peer.fileno())
+        peer.close()
+        self._open.remove(peer)
+
+    def close_all(self) -> None:
+        for peer in self._open[:]:
+            self._close(peer)
+
+    def close(self) -> None:
+        self.close_all()
+        self._loop.forget(self.listener.fileno())
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.listener.accept()[0].close()
+
+
+def _place(address: Address) -> list[tuple[int, Any]]:
+    """HERE is a socket file: a million connections take more ports than there are."""
+    return [(socket.AF_UNIX, Peer.path)] if address.port == PORT and address.host == HERE.host else numeric(address)
+
+
+class NoLookUp:
+    """In the place of a look-up: no name server hears of what is made up here."""
+
+    def __init__(self, _loop: Loop, _address: Address, _done: object) -> None:
+        raise OSError(0, "no look-up here")
+
+
+@contextlib.contextmanager
+def _little_memory() -> Iterator[None]:
+    """A list of a billion items costs seconds where it can be had at all."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextlib.contextmanager
+def around() -> Iterator[None]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX) as listener,
+        mock.patch("cronlock.lock.resolver.Resolution", NoLookUp),
+        mock.patch("cronlock.lock.wire.numeric", _place),
+        _little_memory(),
+    ):
+        Peer.path = os.path.join(folder, "s")
+        listener.bind(Peer.path)
+        listener.listen(100)
+        listener.setblocking(False)
+        Peer.listener = listener
+        yield
+
+
+def check_connection(talk: Talk) -> None:
+    """Every request is answered by a reply or a Failure; so is what a subscription hears."""
+    loop = Loop()
+    peer = Peer(loop, talk)
+    got: list[Any] = []
+    connection = Connection(loop, HERE, heard=_heard if talk.piece == 7 else None)
+    try:
+        for _ in range(ASKED):
+            connection.send([b"X"], got.append)
+        for _ in range(len(talk.replies) + ASKED):
+            loop.step(0)
+        peer.close_all()
+        for _ in range(STEPS):
+            if len(got) == ASKED:
+                break
+            loop.step(10)
+        assert len(got) == ASKED, got
+        assert connection.idle
+    finally:
+        connection.close()
+        peer.close()
+
+
+def _heard(channel: Any, payload: Any) -> None:
+    assert (channel, payload) is not None
+
+
+def check_voters(talk: Talk) -> None:
+    """An attempt to get the lock comes to a verdict that can be said."""
+    loop = Loop()
+    peer = Peer(loop, talk)
+    voters = RedisVoters(loop, [HERE], "cronlock", "job")
+    step, left = voters.step, [STEPS]
+
+    def impatient(_timeout: int) -> None:  # what is silent is cut off, for a second is long
+        left[0] -= 1
+        if left[0] == STEPS // 2:
+            peer.close_all()
+        assert left[0], "it goes on and on"
+        step(0 if left[0] > STEPS // 2 else WAIT)
+
+    voters.step = impatient  # type: ignore[method-assign]
+    ask = {"node": "n", "time": 1_795_500_000_000, "tick": 1_795_500_000, "late_at": 0, "over_at": 0, "attempts": 3}
+    try:
+        candidate = Candidate(voters, 0)
+        verdict = candidate.run(ask | {"again": 0, "fair": 1, "counts": 1, "job": ""}, voters.clock() + 100)
+        if verdict.answer and verdict.kind in ("held", "done", "paused", "late"):
+            said = outcome(verdict.kind, verdict.answer, ask["tick"])
+        else:
+            said = refusal(verdict, voters.settings, "job")
+        Say("job", quiet=True).always(said)
+        assert isinstance(said, str)
+    finally:
+        peer.close_all()
+        voters.close()
+        peer.close()

@@ -1,0 +1,211 @@
+"""Readers of what comes from outside: inputs at random, what such inputs have found, and bugs that they must find."""
+
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cronlock.cronlines import every_line
+from cronlock.lock import wire
+from cronlock.lock.address import Address
+from cronlock.lock.ears import Ears
+from cronlock.lock.terms import LARGEST
+from cronlock.lock.topology import decoded
+from cronlock.lock.wire import Connection
+from cronlock.say import instant, outcome, since
+from cronlock.system import Loop
+from tests.commands import ROOT, changed_cronlock, environment, wait_until
+from tests.fuzz import harness, replies
+from tests.fuzz.harness import HangError, Target, fuzz
+from tests.fuzz.replies import Talk
+from tests.fuzz.targets import TARGETS
+
+INPUTS = {  # what takes about as long each
+    "replies": 2_000,
+    "voters": 800,
+    "urls": 8_000,
+    "crontabs": 1_500,
+    "tomls": 1_500,
+    "times": 2_000,
+    "lines": 10_000,
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_input_does_more_than_be_refused(name: str) -> None:
+    """Some thousands, others each time; a failure tells how to have it again."""
+    found = fuzz(TARGETS[name], INPUTS[name], random.randrange(2**40))
+    assert not found.failures, "\n".join(found.failures)
+    assert found.inputs == INPUTS[name]
+
+
+# -- what was found ----------------------------------------------------------------------------------------------------
+
+PLAIN = b"-ERR This instance has cluster support disabled\r\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"*4294967295\r\n",
+        b"*1\r\n*1000000000\r\n",
+        b"%1\r\n*1\r\n:1\r\n:1\r\n",
+        b"*0\r\n",
+        b"*1\r\n$7\r\nmessage\r\n",
+        b"*5\r\n+message\r\n+a\r\n+b\r\n+c\r\n+d\r\n",
+        b"-MOVED 1 h:\xc2\xb2\r\n",
+    ],
+)
+def test_a_reply_of_no_server_is_a_failure(reply: bytes) -> None:
+    """Lists that no memory holds, maps with lists as names, messages that are none; and what comes unasked."""
+    with replies.around():
+        for piece in (1_000_000, 7):
+            replies.check_connection(Talk([reply] * replies.ASKED, piece))
+        replies.check_voters(Talk([PLAIN, reply], 1_000_000))
+        replies.check_voters(Talk([reply, reply], 1_000_000))
+
+
+@pytest.mark.parametrize("said", ["more than a reply", "a reply without end"])
+def test_a_server_that_says_more_than_it_was_asked_is_cut_off(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the memory of a wrapper that waits for its command, for hours."""
+    monkeypatch.setattr(wire, "LONGEST", 100_000)
+    loop, got = Loop(), []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]))
+        connection.send([b"X"], got.append)
+        server, _ = listener.accept()
+        server.sendall(b"+OK\r\n" if said == "more than a reply" else b"$999999999\r\n" + b"x" * 150_000)
+        wait_until(lambda: loop.step(10) or got)
+        if said == "more than a reply":
+            assert got == [b"OK"]
+            server.sendall(b"+OK\r\n")
+        wait_until(lambda: loop.step(10) or connection.failures)
+        server.close()
+    connection.close()
+
+
+def slots(host: bytes, port: int, name: bytes = b"$1\r\na\r\n") -> bytes:
+    return b"*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n%b:%d\r\n%b" % (host, port, name)
+
+
+@pytest.mark.parametrize(
+    "what_it_is",
+    [
+        *(slots(b":1\r\n", 1), slots(b"*0\r\n", 1), slots(b"$3\r\n::1\r\n", 65_536), slots(b"$3\r\n::1\r\n", -1)),
+        *(slots(b"$1\r\nh\r\n", 1, b"*0\r\n"), b"*1\r\n%0\r\n", b"*1\r\n*3\r\n:0\r\n:1\r\n%1\r\n:0\r\n:0\r\n"),
+    ],
+)
+def test_a_cluster_that_is_none_is_a_failure(what_it_is: bytes) -> None:
+    """Hosts that are numbers, ports that none has."""
+    with replies.around():
+        replies.check_voters(Talk([what_it_is], 1_000_000))
+
+
+@pytest.mark.parametrize("where", [b"::1:99999", b"::1:\xc2\xb2", b"::1:-1", b"::1:0", b"::1:" + b"9" * 5_000])
+def test_a_redirect_to_nowhere_is_not_followed(where: bytes) -> None:
+    """No traceback: it is an answer like any other that is no use."""
+    with replies.around():
+        for code in (b"MOVED", b"ASK"):
+            moved = b"-%b 1 %b\r\n" % (code, where)
+            replies.check_voters(Talk([slots(b"$9\r\n127.0.0.1\r\n", replies.PORT), *[moved] * 9], 1_000_000))
+
+
+@pytest.mark.parametrize("number", [b"9" * 30, b"-" + b"9" * 30, b"99999999999999999999"])
+def test_a_number_that_no_calendar_has_can_be_shown(number: bytes) -> None:
+    """A hand in Redis is enough to make one."""
+    fields = decoded([b"start", number, b"tick", number, b"node", b"n", b"pid", number])
+    assert abs(fields["start"]) == LARGEST
+    answer = fields | {"attempt": 0, "state": "done", "paused_until": fields["start"], "pause_reason": ""}
+    for kind in ("held", "paused", "done"):
+        assert outcome(kind, answer, 0)
+    assert since(fields["start"])
+    assert instant(fields["tick"])
+
+
+@pytest.mark.parametrize(
+    "message", [(1, b"5"), ([], b"5"), (b"c", 5), (b"c", None), (b"c", b"9" * 5_000), (b"c", b"\xb2")]
+)
+def test_a_message_of_no_server_rings_no_bell(message: tuple[object, object]) -> None:
+    """A channel that is a number, a token that is none."""
+    rung: list[int] = []
+    ears = Ears(Loop(), lambda _voter, token: rung.append(token))
+    address = Address("127.0.0.1", 1)
+    ears.listen([(0, address, b"c")])
+    ears._heard(address.label, *message)
+    assert rung == []
+    ears._heard(address.label, b"c", b"7")
+    assert rung == [7]
+    ears.close()
+
+
+@pytest.mark.parametrize(
+    "command", ["cronlock run " * 6_000, "cronlock run -k a " + "x;" * 60_000, "cronlock run -k a " + "`" * 20_000]
+)
+def test_a_long_line_takes_its_length_and_not_its_square(command: str) -> None:
+    """A crontab may hold what it likes, and everybody's next run reads it."""
+    begun = time.process_time()
+    list(every_line(f"0 2 * * * {command}\n", "x", system=False))
+    assert time.process_time() - begun < 2
+
+
+# -- bugs that it must find --------------------------------------------------------------------------------------------
+
+
+def planted(what: str) -> Target:
+    """A reader with a bug in one of some hundred inputs."""
+
+    def check(number: int) -> None:
+        if number != 77:
+            return
+        if what == "exception":
+            raise IndexError
+        while True:
+            pass
+
+    return Target(what, what, 1, lambda rng: rng.randrange(200), check)
+
+
+@pytest.mark.parametrize("what", ["exception", "hang"])
+def test_a_planted_bug_is_found_and_told_with_its_seed(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed makes the same input again."""
+    monkeypatch.setattr(harness, "LIMIT", 0.1)
+    found = fuzz(planted(what), 1_000, 1)
+    assert found.failures
+    seed = re.match(r"--seed (\d+) --inputs 1 ", found.failures[0])
+    assert seed
+    assert (IndexError.__name__ if what == "exception" else HangError.__name__) in found.failures[0]
+    again = fuzz(planted(what), 1, int(seed[1]))
+    assert len(again.failures) == 1
+
+
+FUZZ = """
+import runpy, sys
+sys.path.append(sys.argv.pop(1))  # behind the changed cronlock
+runpy.run_module("tests.fuzz", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "old", "new"),
+    [
+        ("voters", "lock/topology.py", "if not fields.keys() >= terms.ANSWERED:", "if not fields:"),
+        ("replies", "lock/wire.py", "except (MemoryError, TypeError) as error:", "except MemoryError as error:"),
+        ("urls", "lock/address.py", " and part[1] in HEX", ""),
+        ("crontabs", "cronlines.py", "except ValueError:  # the shell refuses it too", "except KeyError:"),
+        ("tomls", "config.py", "except (ValueError, RecursionError) as error:", "except RecursionError as error:"),
+        ("times", "options.py", " or unit not in UNITS", ""),
+        ("lines", "options.py", "        if not rest:\n            return None\n        value", "        value"),
+    ],
+)
+def test_a_bug_in_a_reader_is_found(tmp_path: Path, target: str, name: str, old: str, new: str) -> None:
+    """Each target, with the line that keeps it from harm taken out of the program."""
+    env = changed_cronlock(tmp_path, name, old, new)
+    words = [sys.executable, "-P", "-c", FUZZ, str(ROOT), "--inputs", "6000", target]
+    done = subprocess.run(words, env=environment(env), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"--inputs 1 {target}: " in done.stdout
