@@ -2,7 +2,7 @@
 
 import os
 
-from cronlock.system import CHILDREN, READ, signal
+from cronlock.system import CHILDREN, READ, WAITID, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Signals:
 
     def __init__(self, loop: "Loop", receiver: "Callable[[int], None]") -> None:
         self.receiver = receiver
-        self._reaps = os.getpid() == 1
+        self._reaps = os.getpid() == 1 and WAITID  # without it there are no containers either
         self._pipe, wake = os.pipe()
         os.set_blocking(self._pipe, False)
         os.set_blocking(wake, False)
