@@ -24,7 +24,6 @@ BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on whil
 UPTIME = getattr(time, "CLOCK_UPTIME_RAW", time.CLOCK_MONOTONIC)  # macOS: its CLOCK_MONOTONIC goes on as well
 
 
-WAITID = hasattr(os, "waitid")  # macOS: from Python 3.13 on
 UNCHANGED, EXITED, KILLED, STOPPED = range(4)  # what has become of a child
 
 
@@ -75,7 +74,8 @@ class Loop:
 class Child:
     """A child process, looked at in a way that leaves it its number, which a signal may still be sent to.
 
-    Without os.waitid the look that finds it ended takes the number away: then it is `gone`.
+    Without os.waitid, which Python has on macOS from 3.13 on, the look that finds it ended takes the number away:
+    then it is `gone`.
     """
 
     def __init__(self, pid: int) -> None:
@@ -89,7 +89,7 @@ class Child:
 
     def look(self) -> tuple[int, int]:
         """What has become of it, and its status or the signal."""
-        if not WAITID:
+        if not hasattr(os, "waitid"):
             return self._end or self._wait()
         info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         if info is None:
@@ -110,7 +110,7 @@ class Child:
 
     def take_stop(self) -> None:
         """The stop that was seen has been noted. Raises ChildProcessError when it has ended meanwhile."""
-        if WAITID:
+        if hasattr(os, "waitid"):
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
 
     def reap(self) -> None:
@@ -121,7 +121,7 @@ class Child:
 
 def go_on(pid: int) -> None:
     """Continue a child that somebody stopped. Raises ChildProcessError when it has ended."""
-    if not WAITID or os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG):
+    if not hasattr(os, "waitid") or os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG):
         os.kill(pid, signal.SIGCONT)
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from cronlock.system import CHILDREN, READ, WAITID, signal
+from cronlock.system import CHILDREN, READ, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Signals:
 
     def __init__(self, loop: "Loop", receiver: "Callable[[int], None]") -> None:
         self.receiver = receiver
-        self._reaps = os.getpid() == 1 and WAITID  # without it there are no containers either
+        self._reaps = os.getpid() == 1
         self._pipe, wake = os.pipe()
         os.set_blocking(self._pipe, False)
         os.set_blocking(wake, False)
@@ -70,7 +70,7 @@ def end_as_typed(number: int, heard: bool) -> None:
 
 def _reap_others() -> None:
     """As PID 1: wait for orphans that have ended. Children of our own are waited for where they were started."""
-    while True:
+    while hasattr(os, "waitid"):  # on macOS nobody is PID 1
         try:
             info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
