@@ -188,7 +188,8 @@ def cronlock(*args: object, env: Mapping[str, str | None] | None = None, **kw: A
 
 
 def start_cronlock(*args: object, env: Mapping[str, str | None] | None = None, **kw: Any) -> subprocess.Popen[str]:
-    """Starts cronlock as `cronlock` does, and returns at once; the test's end ends it."""
+    """Starts cronlock as `cronlock` does, and returns at once; the test's end ends it. `front`: words before it."""
+    front = kw.pop("front", ())
     options: dict[str, Any] = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
@@ -197,7 +198,7 @@ def start_cronlock(*args: object, env: Mapping[str, str | None] | None = None, *
         "cwd": home(),
         **kw,
     }
-    process: subprocess.Popen[str] = subprocess.Popen(_words(args), env=environment(env), **options)
+    process: subprocess.Popen[str] = subprocess.Popen([*front, *_words(args)], env=environment(env), **options)
     heir().tell(f"+pid {process.pid}")
     _started.append(process)
     return process
