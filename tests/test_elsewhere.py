@@ -91,7 +91,7 @@ def test_with_cronlock_killed_the_command_ends(server: Server) -> None:
 
 def test_a_guard_that_dies_is_replaced(server: Server) -> None:
     """At once: macOS tells of a pipe's other end only those who ask."""
-    process = start("--redis", server.url, *TICK, "--ttl", "1h")
+    process = start("--redis", server.url, *TICK, "--ttl", "1h", "--kill-after", "1s")
     first, command = family(process)
     os.kill(first, signal.SIGKILL)
 
