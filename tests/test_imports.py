@@ -1,4 +1,4 @@
-"""What cronlock imports: the standard library, itself, and what pyproject.toml names; private modules in one place."""
+"""What cronlock imports: the standard library, itself, and what pyproject.toml names."""
 
 import ast
 import re
@@ -37,11 +37,6 @@ def test_a_name_made_up_at_run_time_is_one_of_cronlocks_own() -> None:
     """The test above could not see it."""
     for path in PACKAGE.rglob("*.py"):
         assert not re.search(r"\b__import__\b|\bimport_module\((?!f?\"cronlock\.)", path.read_text()), path
-
-
-def test_only_system_imports_private_modules() -> None:
-    private = {path.name for path, names in everywhere().items() if any(re.match("_[a-z]", name) for name in names)}
-    assert private == {"system.py"}
 
 
 def test_the_classifiers_begin_with_the_oldest_python_that_is_allowed() -> None:
