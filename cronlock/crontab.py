@@ -5,6 +5,7 @@ This module is on the path that cron starts.
 
 import os
 import stat
+import sys
 
 from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, Line, lines_of
 from cronlock.errors import Refused
@@ -18,6 +19,10 @@ SPOOLS = (
     "var/spool/cron/tabs",  # SUSE
     "var/spool/cron",  # cronie
     "etc/crontabs",  # busybox
+)
+BSD_SPOOLS = (
+    "usr/lib/cron/tabs",  # macOS
+    "var/cron/tabs",  # FreeBSD and others
 )
 LEFTOVERS = ("~", ".rpmsave", ".rpmorig", ".rpmnew")  # cronie, database.c: not_a_crontab
 
@@ -87,7 +92,7 @@ class Sources:
         if self.uid:
             yield "crontab -l", self.crontab(), ""
         else:
-            for folder in SPOOLS:
+            for folder in SPOOLS if sys.platform == "linux" else BSD_SPOOLS:
                 for name in self._names(folder):
                     yield from self._file(f"{folder}/{name}", name, seen)
         yield from self._file("etc/crontab", None, seen)

@@ -21,6 +21,10 @@ POLL_MAX = 1_000  # ms: poll's timeout does not count a suspend, so no sleep is 
 
 CHILDREN: set[int] = set()  # whom somebody here waits for: as PID 1 cronlock reaps all others
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine is suspended
+UPTIME = getattr(time, "CLOCK_UPTIME_RAW", time.CLOCK_MONOTONIC)  # macOS: its CLOCK_MONOTONIC goes on as well
+
+
+UNCHANGED, EXITED, KILLED, STOPPED = range(4)  # what has become of a child
 
 
 def boottime() -> int:
@@ -30,7 +34,7 @@ def boottime() -> int:
 
 def monotonic() -> int:
     """Milliseconds that stand still while the machine sleeps: what a lease on a local file is believed by."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
+    return time.clock_gettime_ns(UPTIME) // 1_000_000
 
 
 def sha1(data: bytes) -> str:
@@ -65,6 +69,60 @@ class Loop:
             handler = self._handlers.get(fd)
             if handler:
                 handler(events)
+
+
+class Child:
+    """A child process, looked at in a way that leaves it its number, which a signal may still be sent to.
+
+    Without os.waitid, which Python has on macOS from 3.13 on, the look that finds it ended takes the number away:
+    then it is `gone`.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._end: tuple[int, int] | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether its number may be another process's by now."""
+        return self._end is not None
+
+    def look(self) -> tuple[int, int]:
+        """What has become of it, and its status or the signal."""
+        if not hasattr(os, "waitid"):
+            return self._end or self._wait()
+        info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        if info is None:
+            return UNCHANGED, 0
+        if info.si_code == os.CLD_STOPPED:
+            return STOPPED, int(info.si_status)
+        return EXITED if info.si_code == os.CLD_EXITED else KILLED, int(info.si_status)
+
+    def _wait(self) -> tuple[int, int]:
+        pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+        if not pid:
+            return UNCHANGED, 0
+        if os.WIFSTOPPED(status):
+            return STOPPED, os.WSTOPSIG(status)
+        signalled = os.WIFSIGNALED(status)
+        self._end = (KILLED, os.WTERMSIG(status)) if signalled else (EXITED, os.WEXITSTATUS(status))
+        return self._end
+
+    def take_stop(self) -> None:
+        """The stop that was seen has been noted. Raises ChildProcessError when it has ended meanwhile."""
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+
+    def reap(self) -> None:
+        """Wait for its end, and let go of its number."""
+        if not self.gone:
+            os.waitpid(self.pid, 0)
+
+
+def go_on(pid: int) -> None:
+    """Continue a child that somebody stopped. Raises ChildProcessError when it has ended."""
+    if not hasattr(os, "waitid") or os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG):
+        os.kill(pid, signal.SIGCONT)
 
 
 def random_id() -> str:

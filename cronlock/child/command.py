@@ -3,7 +3,7 @@
 import os
 import select
 
-from cronlock.system import CHILDREN, signal
+from cronlock.system import CHILDREN, EXITED, KILLED, STOPPED, Child, go_on, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -81,29 +81,30 @@ class Command:
         self._group = guard.group
         terminal.lend(guard.group.number)
         try:
-            self.pid = _start(argv, env, mask, guard)
+            self._child = Child(_start(argv, env, mask, guard))
         except BaseException:
             terminal.take_back()
             raise
-        CHILDREN.add(self.pid)
-        guard.admit(self.pid)
+        CHILDREN.add(self._child.pid)
+        guard.admit(self._child.pid)
 
     def look(self) -> int | None:
         """The exit status when the command has ended, 128+n for signal n; None while it runs. Notes a stop."""
-        info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
-        if info is None:
-            return None
-        if info.si_code == os.CLD_EXITED:
-            return int(info.si_status)
-        if info.si_code != os.CLD_STOPPED:
-            self.killed_by = int(info.si_status)
-            return SIGNALLED + self.killed_by
-        self._note_stop(int(info.si_status))
+        what, number = self._child.look()
+        if self._child.gone:
+            self._group.dismiss()
+        if what == EXITED:
+            return number
+        if what == KILLED:
+            self.killed_by = number
+            return SIGNALLED + number
+        if what == STOPPED:
+            self._note_stop(number)
         return None
 
     def _note_stop(self, number: int) -> None:
         try:
-            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+            self._child.take_stop()
         except ChildProcessError:  # it has ended meanwhile
             return
         if number in ASKING and self._terminal.lend(self._group.number, asked=True):
@@ -139,8 +140,8 @@ class Command:
 
     def reap(self) -> None:
         """Let go of the process that has ended, and of the terminal."""
-        os.waitpid(self.pid, 0)
-        CHILDREN.discard(self.pid)
+        self._child.reap()
+        CHILDREN.discard(self._child.pid)
         self.had_terminal = self._terminal.take_back(sane=bool(self.killed_by))
 
 
@@ -173,8 +174,7 @@ def _failure(read: int, pid: int) -> int:
     poll = select.poll()
     poll.register(read, select.POLLIN)
     while not poll.poll(STOPPED_EARLY):
-        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG):  # a Ctrl-Z that came too soon
-            os.kill(pid, signal.SIGCONT)
+        go_on(pid)  # a Ctrl-Z that came too soon
     return int.from_bytes(os.read(read, 4), "big")
 
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROC = "/proc"
+NOBODY = b"nobody"  # in place of a time of birth: no process has it
 AT_ONCE = 256  # processes that are looked at between two looks at the clock
 
 
@@ -25,6 +26,10 @@ class Group:
         """Answer for this process as well. It is there, or nobody has waited for it yet."""
         self.command = command
         self._born = _stat(command)[2] if _proc_is_ours() else b""
+
+    def dismiss(self) -> None:
+        """The command has ended, and its number may become another process's."""
+        self._born = NOBODY
 
     def signal(self, number: int) -> None:
         """Send a signal to all of them, to the group last: whoever calls may be in it."""

@@ -10,7 +10,7 @@ import select
 import time
 
 from cronlock.child.group import Group
-from cronlock.system import CHILDREN, POLL_MAX, signal
+from cronlock.system import CHILDREN, POLL_MAX, go_on, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ NUMBER = 8  # bytes of a number in an order
 ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
 ORDERS = 65_536 // ORDER * ORDER  # all that a pipe holds
 FILES_MIN = 1024  # that may be open: a limit which was lowered after they were opened closes none
+FILES_MAX = 1 << 20  # Linux's own limit; where there is none a loop over all numbers takes minutes, and is no int
 LOOK_MIN, LOOK_MAX = 10, 200  # ms between two looks at whether the group has ended, doubling
 
 
@@ -85,8 +86,8 @@ class Guard:
     def keep_awake(self) -> None:
         """Let it go on: who stops the group, as a shell does that suspends itself, has stopped it as well."""
         try:
-            if self._pid and os.waitid(os.P_PID, self._pid, os.WSTOPPED | os.WNOHANG):
-                os.kill(self._pid, signal.SIGCONT)
+            if self._pid:
+                go_on(self._pid)
         except ChildProcessError:  # it has died
             pass
 
@@ -170,7 +171,7 @@ class Guard:
         self._told = (self.begin_at, self._kill_at, self.group.command)
         if not group:
             self.group = Group(pid)
-        self._loop.watch(write, 0, self._died)
+        self._loop.watch(write, select.POLLHUP, self._died)  # which macOS, unlike POSIX, tells only those who ask
 
     # -- the guard's own process -----------------------------------------------------------------------------------
 
@@ -256,5 +257,5 @@ def _strip(pipe: int) -> None:
             os.write(fd, NAME)
     if pipe != PIPE:
         os.dup2(pipe, PIPE)
-    os.closerange(PIPE + 1, max(os.sysconf("SC_OPEN_MAX"), FILES_MIN))
+    os.closerange(PIPE + 1, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
     os.chdir("/")
