@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 STATUS_REFUSED = 125  # usage errors too: a wrapper's own failure must not look like the command's
+STATUS_INTERRUPTED = 130  # 128 + SIGINT
 EPILOG = """Exit status: the command's own; 0 (or -E N) when another node has or had the tick; 122 no quorum answered;
 123 the lease was lost; 124 --max-runtime is over; 125 refused; 126, 127 the command can't be executed, was not
 found; 128+n signal n came first.
@@ -22,6 +23,19 @@ found; 128+n signal n came first.
 Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option is also a variable, CRONLOCK_START_WITHIN, and a name in
 /etc/cronlock.toml and ~/.config/cronlock.toml, start-within. See man cronlock.
 """
+
+
+def _confirmed(question: str) -> bool:
+    """Whether a person says yes. Raises Refused where nobody can."""
+    try:
+        return click.confirm(question)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        click.echo()
+        from cronlock.errors import Refused
+
+        raise Refused("nobody answers that question here: give --yes") from None
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
@@ -152,7 +166,7 @@ def _people(module: str, name: str) -> "Callable[..., int]":
 
         given = _given(values)
         wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}
-        confirm = (lambda _question: True) if wishes.get("yes") else click.confirm
+        confirm = (lambda _question: True) if wishes.get("yes") else _confirmed
         do: Callable[[Call], int] = getattr(import_module(f"cronlock.people.{module}"), name)
         try:
             return do(Call(words, given, wishes, os.environ, confirm))
@@ -269,7 +283,7 @@ def cli(words: "Sequence[str]") -> int:
         click.echo(f"cronlock{where if where != ': cronlock' else ''}: refused: {message}", err=True)
         return STATUS_REFUSED
     except click.Abort:
-        return 130
+        return STATUS_INTERRUPTED
     except SystemExit as end:  # click's way to end a completion; __main__ exits, and waits for no thread
         return int(end.code or 0)
     return int(status or 0)

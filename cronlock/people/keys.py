@@ -40,10 +40,10 @@ def _names(settings: Settings, *, everybody: bool = False) -> list[str]:
     told = [names for names in answers.values() if not isinstance(names, Exception)]
     for label, error in failures.items():
         if isinstance(error, FINAL):
-            raise Refused(f"{label}: {error}")
+            raise Refused(f"{label}: {servers.why(error)}")
     named = len(found.all) if found.cluster else len(settings.redis)
     if len(told) < (1 if any(told) else named if everybody else quorum(named)):
-        raise Unreachable("; ".join(f"{label}: {error}" for label, error in failures.items()))
+        raise Unreachable("; ".join(f"{label}: {servers.why(error)}" for label, error in failures.items()))
     return [os.fsdecode(name) for names in told for name in names]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cronlock.config import Settings
 from cronlock.errors import Refused, Unreachable
+from cronlock.lock.adoption import other_voters
 from cronlock.lock.terms import RETENTION
 from cronlock.people.call import Call, tell
 from cronlock.people.poll import Poll
@@ -30,6 +31,7 @@ def pause(call: Call) -> int:
     def work(settings: Settings, voters: Voters) -> int:
         poll = _tell_all(settings, voters, until, reason)
         tell(settings.key, f"paused {how}{poll.everywhere}")
+        _insist_on_same_list(poll, voters, settings)
         if poll.runs:
             tell(settings.key, f"{outcome('held', poll.runs[0], 0)}: that run goes on")
         return Unreachable.status if poll.missing else 0
@@ -43,9 +45,18 @@ def resume(call: Call) -> int:
     def work(settings: Settings, voters: Voters) -> int:
         poll = _tell_all(settings, voters, OVER, "")
         tell(settings.key, f"resumed{poll.everywhere}")
+        _insist_on_same_list(poll, voters, settings)
         return Unreachable.status if poll.missing else 0
 
     return call.for_each(work)
+
+
+def _insist_on_same_list(poll: Poll, voters: Voters, settings: Settings) -> None:
+    """Nodes with other voters may not have to heed what was told to these."""
+    for answer in poll.answers.values():
+        if answer["settings"] not in ("", voters.settings):
+            reason = other_voters(answer, voters.settings, settings.key or "")
+            raise Refused(f"only at this node's voters, and nodes have others: {reason}")
 
 
 def _tell_all(settings: Settings, voters: Voters, until: int, reason: str) -> Poll:

@@ -45,7 +45,7 @@ def _failover(address: Address, told: Mapping[str, Any], master: str, info: Mapp
     sentinels = max(int(answer["num-other-sentinels"]) for answer in told.values()) + 1
     findings = []
     if sentinels < ENOUGH:
-        text = f"{sentinels} sentinels: the loss of one stops every failover"
+        text = f"{sentinels} sentinel{'s' * (sentinels > 1)}: the loss of one stops every failover"
         findings.append(Finding(PLACEMENT, YELLOW, address.label, text, "run three"))
     if not replicas:
         findings.append(Finding(PLACEMENT, YELLOW, address.label, "no replica could take over", "give it one"))

@@ -6,12 +6,12 @@ import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from cronlock.config import Settings
 from cronlock.errors import Refused
@@ -43,8 +43,10 @@ class Server:
     slots: list[range] = field(default_factory=list)
     replicas: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.client = _client(self.address)
+    @cached_property
+    def client(self) -> redis.Redis:
+        """It connects when it is asked something; who is the master of a service is asked before."""
+        return _client(self.address)
 
     @property
     def label(self) -> str:
@@ -94,6 +96,14 @@ def find(settings: Settings, twice: bool = False) -> Servers:
     return Servers(False, [server for server in named.all if server.label not in failures], failures)
 
 
+def why(error: Exception) -> str:
+    """An error of redis-py without the address, which stands in front of it, and without its own numbers."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.strerror and isinstance(error, redis.ConnectionError):
+        return cause.strerror.lower()
+    return str(error).rstrip(".")
+
+
 def _about_tls(error: BaseException, address: Address) -> Insecure | None:
     """The fault of TLS behind an error of redis-py."""
     while not isinstance(error, ssl.SSLError):
@@ -138,13 +148,23 @@ def _tls(address: Address) -> dict[str, Any]:
 
 
 def _master(address: Address, options: dict[str, Any]) -> redis.Redis:
-    """The client of a service: it asks the sentinels whenever it connects."""
-    first = address.sentinels[0]
-    asking = options | {"db": 0, "username": first.username or None, "password": first.password or None}
-    places = [(sentinel.host, sentinel.port) for sentinel in address.sentinels]
-    sentinels: Any = Sentinel  # redis-py gives it no types
-    client: redis.Redis = sentinels(places, sentinel_kwargs=asking, **options).master_for(address.service)
-    return client
+    """The client of a service's master, as most sentinels tell it.
+
+    redis-py's own search refuses a master that another one has just replaced: it looks at what SENTINEL MASTERS shows.
+    """
+    service = address.service
+
+    def asked(server: Server) -> tuple[str, int] | None:
+        found: Any = server.client.sentinel_get_master_addr_by_name(service)
+        return found and (found[0].decode() if isinstance(found[0], bytes) else found[0], int(found[1]))
+
+    answers = Servers(False, [Server(sentinel) for sentinel in address.sentinels], {}).ask(asked)
+    votes = [answer for answer in answers.values() if isinstance(answer, tuple)]
+    if votes:
+        return redis.Redis(*max(votes, key=votes.count), **options)
+    label, answer = next(iter(answers.items()))
+    reason = why(answer) if isinstance(answer, Exception) else f"it knows no master {service}"
+    raise redis.ConnectionError(f"no sentinel tells its master: {label}: {reason}")
 
 
 def _slots(server: Server) -> list[Any] | None:

@@ -133,7 +133,7 @@ class Survey:
 
     def _note(self, failures: dict[str, Exception], told: int) -> None:
         """Keep why some did not tell; raises when too few did. Of a cluster each master has copies of every key."""
-        self.missing |= {label: f"{label}: {failure}" for label, failure in failures.items()}
+        self.missing |= {label: f"{label}: {servers.why(failure)}" for label, failure in failures.items()}
         if told < (1 if self._servers and self._servers.cluster else quorum(self.voters)):
             final = [self.missing[label] for label, failure in failures.items() if isinstance(failure, FINAL)]
             raise Refused(final[0]) if final else Unreachable("; ".join(self.missing.values()))

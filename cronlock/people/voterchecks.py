@@ -18,7 +18,7 @@ from cronlock.lock.record import CLOCK_LIMIT
 from cronlock.people import rights
 from cronlock.people.findings import GREEN, RED, VOTERS, YELLOW, Finding
 from cronlock.people.rights import Rights
-from cronlock.people.servers import TIMEOUT, Insecure, Server, Servers
+from cronlock.people.servers import TIMEOUT, Insecure, Server, Servers, why
 
 ASKED = 5  # times, of which the median counts
 FAR, TOO_FAR = 0.1, 1.0  # s of a round trip: two of them are a run's start; an answer has to come within a second
@@ -93,9 +93,7 @@ def silent(label: str, error: Exception) -> Finding:
         return Finding(VOTERS, RED, label, f"it answers: {error}", "ask who runs it")
     if isinstance(error, Insecure):
         return Finding(VOTERS, RED, label, error.unsafe.what, error.unsafe.todo or "look at its log")
-    cause = error.__cause__ or error.__context__
-    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error).rstrip(".")
-    return Finding(VOTERS, RED, label, reason.lower(), "start it, or mend the URL or the network")
+    return Finding(VOTERS, RED, label, why(error), "start it, or mend the URL or the network")
 
 
 def judge(told: Told, alone: bool) -> list[Finding]:
