@@ -262,3 +262,14 @@ def test_names_from_outside_do_no_harm_to_a_terminal(server: Server) -> None:
 
 def _subscribers(server: Server) -> int:
     return sum(count for _, count in server.redis.pubsub_numsub(*server.redis.pubsub_channels()))
+
+
+@pytest.mark.parametrize("command", ["unlock", "forget"])
+def test_a_question_that_nobody_answers_is_refused(server: Server, command: str) -> None:
+    """As in a script: one line says what to give."""
+    place = at(server)
+    run(place, *PLAIN, "--", "true")
+    with running(place, *PLAIN):
+        done = person(place, command, "job")
+    assert done.returncode == 125
+    assert done.stderr.endswith("refused: nobody answers that question here: give --yes\n")

@@ -465,7 +465,7 @@ def test_one_voter_that_heard_the_end_stops_a_takeover() -> None:
     assert not takes_over([said("ok", tick=TICK, state="back", attempt=0), OK, DONE], TICK)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(rounds, st.sampled_from([0, TICK]), st.data())
 def test_a_verdict_stands_whatever_is_answered_after_it(
     seats: list[tuple[Reply, bool]], tick: int, data: st.DataObject

@@ -112,9 +112,12 @@ def test_one_server_under_two_names_is_refused(server):
     refused(cronlock("run", *urls, "--key", "job", "--schedule", "none", "--", "touch", "ran"), "same server")
 
 
-def test_a_cluster_beside_a_server_of_its_own_is_refused(cluster, server):
-    """They can't be one set of voters."""
-    urls = ("--redis", cluster.urls[0], "--redis", server.url)
+@pytest.mark.parametrize("late", [0, 100])
+def test_a_cluster_beside_a_server_of_its_own_is_refused(cluster, server, proxy_to, late):
+    """They can't be one set of voters: whichever answers first, or so many ms later."""
+    other = proxy_to(server)
+    other.delay(late)
+    urls = ("--redis", cluster.urls[0], "--redis", other.url)
     done = cronlock("run", *urls, "--key", "job", "--schedule", "none", "--", "touch", "ran")
     refused(done, "cluster")
 

@@ -157,6 +157,16 @@ def test_the_lines_of_refused_nodes_name_both_lists_and_both_ways_out(servers: l
     assert f"web-2 adopted other voters for this key: {labels}; here a single server: give this node that list" in late
 
 
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_a_pause_by_a_list_that_nodes_no_longer_have_says_so(servers: list[Server], command: str) -> None:
+    """Those with the new list need not heed it."""
+    run(servers, "--node", "web-1", *TICK, "--", "true")
+    done = cronlock(command, *at(*servers[:1]), "job")
+    assert done.returncode == 125
+    assert "only at this node's voters, and nodes have others: web-1 ran this key with other voters: " in done.stderr
+    assert cronlock(command, *at(*servers), "job").returncode == 0
+
+
 def test_check_and_status_show_a_key_that_nodes_have_with_other_voters(servers: list[Server]) -> None:
     """With the new list, before it is adopted; not after that."""
     run(servers[:1], "--node", "web-1", *TICK, "--", "true")

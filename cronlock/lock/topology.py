@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = "1"  # nodes that speak another one must not share a key
 PORT_MAX = 65_535
+OTHERS_WAIT = 300  # ms for further URLs of a cluster that it does not tell as its nodes: a name, or another server
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
 SCRIPT = "scripts/record.lua"
 DIGEST = b"f04a6ecc62f0f57c80c25ceaccdcfc6f263a6fd9"  # its SHA-1, which a test holds to it
@@ -89,13 +90,14 @@ class Call:
 
 
 class Hearing:
-    """What the servers said when asked what they are: one good answer decides."""
+    """What the servers said when asked what they are: one good answer decides. `silent` have not answered yet."""
 
-    __slots__ = ("decided", "failures")
+    __slots__ = ("decided", "failures", "silent")
 
-    def __init__(self) -> None:
+    def __init__(self, silent: "Sequence[Connection]") -> None:
         self.decided = False
         self.failures: list[Failure] = []
+        self.silent = list(silent)
 
 
 class RedisVoters:
@@ -115,7 +117,8 @@ class RedisVoters:
         self._pool = {seed.address.label: seed for seed in self._seeds}
         self._names: list[Names] = []
         self._places: list[Connection | None] = []
-        self._members: set[bytes] = set()
+        self._members: set[bytes] = set()  # their ids
+        self._nodes: set[tuple[bytes, int]] = set()  # their hosts and ports
         self._cluster = False
         self._lost = -1  # connections, when it was asked last
         self._ears: Ears | None = None
@@ -151,23 +154,35 @@ class RedisVoters:
         if self._places and (not self._cluster or (self._losses() == self._lost and None not in self._places)):
             return None
         asked = list(self._pool.values())
-        hearing = Hearing()
+        hearing = Hearing(asked)
         for connection in asked:
             connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
         while not hearing.decided and len(hearing.failures) < len(asked) and self.clock() < until:
             self.step(until - self.clock())
         if hearing.decided:
+            self._hear_the_others(hearing, until)
             self._lost = self._losses()
             return None
         passing = [failure for failure in hearing.failures if not failure.final]
         silent = [Failure(f"{asked[0].address.label}: {asked[0].silence}")]
         return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
 
+    def _hear_the_others(self, hearing: Hearing, until: int) -> None:
+        """Of a cluster: a server that is no part of it must not be passed over, for another node may ask it first."""
+        until = min(until, self.clock() + OTHERS_WAIT)
+        while self._cluster and self.clock() < until:
+            asked = [connection.address for connection in hearing.silent]
+            if all((address.host.encode(errors="surrogateescape"), address.port) in self._nodes for address in asked):
+                break
+            self.step(until - self.clock())
+
     def _losses(self) -> int:
         return sum(connection.failures for connection in self._pool.values())
 
     def _listener(self, connection: Connection, hearing: Hearing) -> "Done":
         def described(reply: "Any") -> None:
+            if connection in hearing.silent:
+                hearing.silent.remove(connection)
             if isinstance(reply, hiredis.ReplyError) and "cluster support disabled" in str(reply):
                 self._use_plain(connection)
                 hearing.decided = True
@@ -208,6 +223,7 @@ class RedisVoters:
             return False
         self._cluster = True
         self._members |= members
+        self._nodes |= {(node[0], node[1]) for slots in reply for node in slots[2:]}
         self._names = self._names or copies(self._prefix, self._key, self._node, COPIES)
         self._places = [self._master_of(names.slot, reply, connection) for names in self._names]
         return True
@@ -313,7 +329,7 @@ class RedisVoters:
         if self._cluster:
             for connection in list(self._pool.values()):
                 if connection.idle:
-                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing()))
+                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing([])))
 
     def failures(self, voter: int) -> int:
         """How often the connection to this voter was lost: another number than before means that it may be another."""
