@@ -227,7 +227,20 @@ people_commands = [
 ]
 
 
-@click.group(context_settings={"max_content_width": 100})
+class Group(click.Group):
+    """The commands of cronlock. The bash tool of the same name takes a command of the user's there."""
+
+    def resolve_command(self, ctx: click.Context, args: "list[str]") -> "Any":
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args[0].startswith("-"):
+                raise
+            hint = "What to run goes behind `cronlock run --key NAME --`."
+            raise click.UsageError(f"{error.format_message()} {hint}", error.ctx) from None
+
+
+@click.group(cls=Group, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="cronlock")
 def group() -> None:
     """One scheduled run on one machine, when several machines share a crontab.

@@ -253,6 +253,10 @@ def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":
 def _nearest(name: str, known: "Iterable[str]") -> str:
     from difflib import get_close_matches  # only on the way to an error
 
+    from cronlock.bashtool import instead
+
+    if advice := instead(name):
+        return f": {advice}"
     front = "CRONLOCK_" if name.startswith("CRONLOCK_") else ""  # what all have in common says nothing
     near = get_close_matches(name.removeprefix(front), [each.removeprefix(front) for each in known], 1, 0.3)
     return f": did you mean {front}{near[0]}?" if near else ": see cronlock run --help"

@@ -236,7 +236,8 @@ OPTIONS = (
     Option(
         "--redis",
         REDIS,
-        "redis://host:port or unix:///path; repeat it for several servers, or for several seeds of one cluster.",
+        "redis://host:port, rediss:// for TLS, unix:///path or redis+sentinel://host,host/service; repeat it for "
+        "several servers, or for several seeds of one cluster.",
         plain,
         "URL",
         "REDIS_URL, or REDIS_HOST and REDIS_PORT",

@@ -174,7 +174,7 @@ def _words(args: tuple[object, ...]) -> list[str]:
 def cronlock(*args: object, env: Mapping[str, str | None] | None = None, **kw: Any) -> subprocess.CompletedProcess[str]:
     """Runs cronlock to its end, in `home()`, without stdin, and returns its status and output as text.
 
-    `kw` goes to subprocess.Popen, but for `input` and `timeout` (s). Raises TimeoutExpired after PATIENCE, and ends it.
+    `kw` goes to `start_cronlock`, but for `input` and `timeout` (s). Raises TimeoutExpired after PATIENCE, and ends it.
     """
     text, timeout = kw.pop("input", None), kw.pop("timeout", PATIENCE)
     if text is not None:
@@ -188,7 +188,11 @@ def cronlock(*args: object, env: Mapping[str, str | None] | None = None, **kw: A
 
 
 def start_cronlock(*args: object, env: Mapping[str, str | None] | None = None, **kw: Any) -> subprocess.Popen[str]:
-    """Starts cronlock as `cronlock` does, and returns at once; the test's end ends it."""
+    """Starts cronlock as `cronlock` does, and returns at once; the test's end ends it.
+
+    `kw` goes to subprocess.Popen, but for `before`: words in front of cronlock's, which must not fork.
+    """
+    words = [*kw.pop("before", ()), *_words(args)]
     options: dict[str, Any] = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
@@ -197,7 +201,7 @@ def start_cronlock(*args: object, env: Mapping[str, str | None] | None = None, *
         "cwd": home(),
         **kw,
     }
-    process: subprocess.Popen[str] = subprocess.Popen(_words(args), env=environment(env), **options)
+    process: subprocess.Popen[str] = subprocess.Popen(words, env=environment(env), **options)
     heir().tell(f"+pid {process.pid}")
     _started.append(process)
     return process

@@ -6,18 +6,22 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from cronlock.lock.local import state_directory
+from tests.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.commands import end_all, home
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
-from tests.nemesis.table import write
+from tests.nemesis.table import write as write_nemesis
 from tests.persons import Place, at
-from tests.servers import CHOSEN, Cluster, Proxy, Server, binaries, default_binary, start_servers
+from tests.servers import Cluster, Proxy, Server, start_servers
+from tests.shown import settings_shown
+from tests.stage import Stage
 from tests.terminals import BASH, Terminal
 
 settings.register_profile("long", max_examples=1_000)  # ten times the default's
@@ -37,6 +41,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=1, help="rounds of the nemesis per fault")
+    parser.addoption("--write-matrix", action="store_true", help="put the table of topologies into tests/README.md")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -49,17 +54,46 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("round", rounds, ids=["-".join(map(str, one)) for one in rounds])
 
 
-reports: list[Report] = []  # of the nemesis, in the process that starts the workers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For `-n`: each file is spread over the whole run, so that tests which compute run beside tests which wait.
+
+    What has a time limit of its own may take long, and begins in the first half: else one worker ends alone.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    limits = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
+    groups = [list(group) for _, group in groupby(items, lambda item: item.path)]
+    places = {item: place / len(group) for group in groups for place, item in enumerate(group)}
+    longest_first = sorted(limits, key=lambda item: -limits[item])
+    places |= {item: place / len(limits) / 2 for place, item in enumerate(longest_first)}
+    items.sort(key=lambda item: (places[item], item not in limits))
+
+
+# In the process that starts the workers:
+reports: list[Report] = []  # of the nemesis
+cells: list[tuple[str, str]] = []  # of the matrix: what a test recorded, and how it ended
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call":
         reports.extend(Report.from_json(text) for name, text in report.user_properties if name == "nemesis")
+        cells.extend((text, report.outcome) for name, text in report.user_properties if name == "cell")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if reports and not hasattr(session.config, "workerinput"):
-        write(reports)
+        write_nemesis(reports)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if cells:
+        from tests.matrix.table import lines, write  # with all that its topologies need
+
+        table = lines(cells)
+        terminalreporter.section("topologies and versions")
+        terminalreporter.write_line("\n".join(table))
+        if config.getoption("write_matrix"):
+            write(table)
 
 
 class Pool:
@@ -113,10 +147,13 @@ def binary() -> Path:
     return default_binary()
 
 
-@pytest.fixture(params=list(binaries()))
+FURTHER = [pytest.param(name, marks=pytest.mark.debian) for name in further_binaries()]
+
+
+@pytest.fixture(params=[*binaries(), *FURTHER])
 def every_binary(request: pytest.FixtureRequest) -> Path:
-    """Each server binary of this machine in turn."""
-    return binaries()[request.param]
+    """Each server binary of this machine in turn; those of other suites beside the other tests, which take longer."""
+    return (binaries() | further_binaries())[request.param]
 
 
 @pytest.fixture
@@ -196,6 +233,21 @@ def terminal(open_terminal: Callable[..., Terminal]) -> Terminal:
     terminal = open_terminal(*BASH)
     terminal.prompt()
     return terminal
+
+
+@pytest.fixture(scope="session")
+def readme_machine() -> Iterator[Stage]:
+    """The machine that README speaks of, with its settings file."""
+    with Stage(settings_shown()) as machine:
+        yield machine
+
+
+@pytest.fixture
+def stage(readme_machine: Stage) -> Stage:
+    """The same as new, with a line in root's own crontab. Needs root."""
+    readme_machine.clear()
+    readme_machine.own_crontab("0 2 * * *  tidy\n")
+    return readme_machine
 
 
 @pytest.fixture(params=["servers", "cluster", "local"])

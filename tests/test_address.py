@@ -12,10 +12,13 @@ from cronlock.lock.address import Address, parse
 
 Parts = dict[str, Any]
 
+VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+ME = {"username": "me", "password": "secret"}
+
 
 def parts(address: Address) -> Parts:
     """All that differs from the default address."""
-    plain = {"host": "localhost", "port": 6379, "path": "", "db": 0, "username": "", "password": ""}
+    plain: Parts = {"host": "localhost", "port": 6379, "path": "", "db": 0, "username": "", "password": "", "tls": None}
     found = {name: getattr(address, name) for name in plain}
     return {name: value for name, value in found.items() if value != plain[name]}
 
@@ -58,6 +61,11 @@ def parts(address: Address) -> Parts:
         ("unix://me:pw@/run/r.sock", {"host": "", "path": "/run/r.sock", "username": "me", "password": "pw"}),
         ("unix:///run/a%20b%3F.sock", {"host": "", "path": "/run/a b?.sock"}),
         ("unix:///run/redis@1.sock", {"host": "", "path": "/run/redis@1.sock"}),
+        ("rediss://h", {"host": "h", "tls": VERIFIED}),
+        ("rediss://me:secret@h:1/2", {"host": "h", "port": 1, "db": 2, **ME, "tls": VERIFIED}),
+        ("rediss://h?ssl_ca_certs=/etc/a%26b.pem", {"host": "h", "tls": VERIFIED | {"ssl_ca_certs": "/etc/a&b.pem"}}),
+        ("rediss://h?ssl_cert_reqs=none", {"host": "h", "tls": VERIFIED | {"ssl_cert_reqs": "none"}}),
+        ("rediss://h?ssl_check_hostname=false", {"host": "h", "tls": VERIFIED | {"ssl_check_hostname": "false"}}),
     ],
 )
 def test_a_url_says_where_and_who(url: str, expected: Parts) -> None:
@@ -66,9 +74,54 @@ def test_a_url_says_where_and_who(url: str, expected: Parts) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "places"),
+    [
+        ("redis+sentinel://h/jobs", ["h:26379"]),
+        ("redis+sentinel://a:1,b,[::1]:2/jobs", ["a:1", "b:26379", "[::1]:2"]),
+        ("redis+sentinel:///jobs", ["localhost:26379"]),
+    ],
+)
+def test_a_url_of_a_service_says_who_knows_its_master(url: str, places: list[str]) -> None:
+    """Sentinels with commas between, on their own port unless another one is given."""
+    address = parse(url, "--redis")
+    assert [sentinel.label for sentinel in address.sentinels] == places
+    assert (address.service, address.db, address.tls) == ("jobs", 0, None)
+
+
+def test_a_service_and_its_sentinels_have_logins_of_their_own() -> None:
+    """TLS is for both."""
+    login = "sentinel_username=you&sentinel_password=x%26y"
+    address = parse(f"rediss+sentinel://me:secret@a,b/jobs/3?{login}&ssl_ca_certs=/ca.pem", "--redis")
+    assert parts(address) == {"host": "", "db": 3, **ME, "tls": VERIFIED | {"ssl_ca_certs": "/ca.pem"}}
+    assert [(one.username, one.password, one.db) for one in address.sentinels] == [("you", "x&y", 0)] * 2
+    assert all(one.tls == address.tls for one in address.sentinels)
+
+
+def test_a_service_has_one_name_in_whatever_order_its_sentinels_stand() -> None:
+    """Nodes with several services compare these names."""
+    one, other = (parse(f"redis+sentinel://{hosts}/jobs/1", "--redis") for hosts in ("b,a:1", "a:1,b"))
+    assert one.label == other.label == "jobs@a:1/1"
+
+
+@pytest.mark.parametrize(
     ("url", "reason"),
     [
         ("", "no scheme"),
+        ("redis+foo://h", "unknown scheme"),
+        ("redis://a,b", "host name"),
+        ("redis+sentinel://h", "which master"),
+        ("redis+sentinel://h/", "which master"),
+        ("redis+sentinel://h/a%0Ab", "which master"),
+        ("redis+sentinel://a,b:x/jobs", "port"),
+        ("redis+sentinel://h/jobs/x", "database number"),
+        ("redis://h?sentinel_username=me", "unknown parameter"),
+        ("redis://h?ssl_ca_certs=/ca.pem", "ssl_ca_certs is for TLS: write rediss://"),
+        ("unix:///s?ssl_cert_reqs=none", "is for TLS"),
+        ("rediss://h?ssl_cert_reqs=optional", "required or none"),
+        ("rediss://h?ssl_check_hostname=0", "true or false"),
+        ("rediss://h?ssl_keyfile=/k.pem", "ssl_certfile"),
+        ("rediss://h?ssl_ca_certs=", "ssl_ca_certs is empty"),
+        ("rediss://h?ssl_ciphers=x", "unknown parameter"),
         ("redis-1:6379", "no scheme"),
         ("/run/redis.sock", "no scheme"),
         ("redis:/h", "no scheme"),

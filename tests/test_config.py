@@ -1,6 +1,7 @@
 """One Settings from flags, environment and file: the nearer source wins, and what is wrong is named with its source."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from cronlock.bashtool import INSTEAD
 from cronlock.config import Settings, load
 from cronlock.errors import Refused
 from cronlock.options import OPTIONS
@@ -274,6 +276,23 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known(variable: str, ne
     message = refused({}, {variable: "x"})
     assert message.startswith(f"unknown variable {variable}: ")
     assert nearest in message
+
+
+@pytest.mark.parametrize("variable", INSTEAD)
+def test_a_variable_of_the_bash_tool_is_refused_with_what_to_write_instead(variable: str) -> None:
+    """In its configuration file, too. What the advice names is known here; no setting of ours is among them."""
+    message = refused({}, {variable: "5"})
+    assert message == f"unknown variable {variable}: it belongs to the bash tool of the same name: {INSTEAD[variable]}"
+    for written in re.findall(r"CRONLOCK_\w+", INSTEAD[variable]):
+        assert written in {option.variable for option in OPTIONS}
+    assert variable not in {option.variable for option in OPTIONS}
+
+
+def test_a_file_of_the_bash_tool_is_refused_likewise(tmp_path: Path) -> None:
+    """What it holds often happens to be TOML."""
+    file = write(tmp_path / "cronlock.conf", 'CRONLOCK_HOST="redis.example"\nCRONLOCK_GRACE=50\n')
+    message = refused({"config": file})
+    assert message.startswith(f"{file}: unknown name 'CRONLOCK_HOST': it belongs to the bash tool of the same name: ")
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def heard_by_now(name):
 def gone():
     """Whether nothing is left; it takes a while to say that something is."""
     with contextlib.suppress(AssertionError):
-        return wait_until(lambda: not family(), timeout=4)
+        return wait_until(lambda: not family(), timeout=4, interval=0.05)
     return False
 
 

@@ -135,3 +135,9 @@ def test_each_without_a_name_in_kubernetes_is_refused(server):
     words = ("run", "--each", "--redis", server.url, "--key", "job", "--schedule", "none")
     refused(cronlock(*words, "--", "touch", "ran", env=env), "spec.nodeName")
     assert cronlock(*words, "--node", "n1", "--", "true", env=env).returncode == 0
+
+
+def test_a_command_in_the_place_of_run_is_told_where_it_goes():
+    """The bash tool of the same name took it there."""
+    done = cronlock("touch", "ran")
+    refused(done, "No such command 'touch'. What to run goes behind `cronlock run --key NAME --`.")

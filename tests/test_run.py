@@ -162,6 +162,13 @@ def test_again_runs_a_done_tick_and_lowers_nothing(run):
     assert run("--tick", "2026-11-20T03:00Z", "--", "echo", "next").stdout == "next\n"
 
 
+def test_again_may_be_late_as_any_run(run):
+    """--start-within bounds it too; where it comes from a file, the command line gives a longer one."""
+    tick = ("-v", "--again", "--schedule", "0 0 1 1 *", "--start-within")
+    assert "late: it is too late for the tick of" in run(*tick, "1ms", "--", "echo", "ran").stderr
+    assert run(*tick, "366d", "--", "echo", "ran").stdout == "ran\n"
+
+
 def test_again_never_runs_beside_a_live_run(run, start):
     """--again is about ticks, not about the lock."""
     start(*TICK, "--", "sh", "-c", "touch ready; sleep 60")

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import redis
 
+from tests.binaries import binaries
 from tests.commands import ROOT, cronlock, descendants, end, environment, home, start_cronlock, wait_until
-from tests.servers import Cluster, Proxy, Server, binaries
+from tests.servers import Cluster, Proxy, Server
 
 Servers = Callable[..., list[Server]]
 Clusters = Callable[..., Cluster]

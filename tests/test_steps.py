@@ -105,7 +105,7 @@ def test_a_sigkill_at_any_step_leaves_nothing_behind(servers):
     with ThreadPoolExecutor(AT_ONCE) as pool:
         statuses = list(pool.map(killed, found))
     assert statuses.count(-signal.SIGKILL) > FEWEST
-    wait_until(lambda: not bearing(f"HOME={home()}"), message="the end of all")
+    wait_until(lambda: not bearing(f"HOME={home()}"), message="the end of all", interval=0.05)
 
 
 @pytest.mark.parametrize("call", ["waitid:error=EINVAL:when=2", "poll:error=EINVAL:when=12+"])
@@ -117,4 +117,4 @@ def test_a_fault_of_cronlock_itself_leaves_nothing_behind(servers, call):
     done = run("job", where, ["sh", "-c", ": >began; trap '' TERM; sleep 61"], inject)
     assert done.returncode not in (0, 128 + signal.SIGTERM)
     assert Path(home(), "began").exists()
-    wait_until(lambda: not bearing(f"HOME={home()}"), message="the end of all")
+    wait_until(lambda: not bearing(f"HOME={home()}"), message="the end of all", interval=0.05)

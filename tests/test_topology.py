@@ -55,6 +55,22 @@ def test_nodes_that_know_other_seeds_meet(cluster):
     assert len([name for name in os.listdir(home()) if name.startswith("ran-")]) == 1
 
 
+def test_a_cluster_may_have_databases(fresh_cluster):
+    """Valkey 9 and later, when told so: all copies lie in the one that the URL names, whichever node is the seed."""
+    cluster = fresh_cluster(masters=2, replicas=0, cluster_databases=4)
+    words = ("--key", "job", *TICK, "--", "echo", "ran")
+    assert [cronlock("run", "--redis", f"{url}/3", *words).stdout for url in cluster.urls] == ["ran\n", ""]
+    names = [name for node in cluster.nodes for name in node.client(db=3).keys("*:record:*")]
+    assert (len(names), copies(cluster)) == (7, {})
+    assert "job" in cronlock("status", "--redis", f"{cluster.urls[0]}/3").stdout
+
+
+def test_a_database_of_a_cluster_that_has_none_is_refused(cluster):
+    """With the server's own words."""
+    done = cronlock("run", "--redis", f"{cluster.urls[0]}/3", "--key", "job", *TICK, "--", "true")
+    assert (done.returncode, "/3: ERR" in done.stderr) == (125, True)
+
+
 def test_a_unix_socket_serves_as_well(server):
     """unix:// with the whole path."""
     words = ("run", "--redis", server.unix_url, "--key", "job", *TICK)
@@ -114,6 +130,19 @@ def test_a_run_lives_through_the_death_of_a_master(fresh_cluster):
     assert process.returncode == 0
     assert cronlock(*words, "--", "echo", "again").stdout == ""
     assert cronlock("run", "--redis", cluster.urls[0], "--key", "job", *NEXT, "--", "echo", "next").stdout == "next\n"
+
+
+def test_a_cluster_of_three_masters_without_replicas_does_without_one(fresh_cluster):
+    """If it may serve a part of its slots; a key that is new needs all of them."""
+    cluster = fresh_cluster(replicas=0, cluster_require_full_coverage="no")
+    where = ("run", "--redis", cluster.seeds[0], "--redis", cluster.seeds[1], "--outage-wait", "1s")
+    assert cronlock(*where, "--key", "job", *TICK, "--", "true").returncode == 0
+    cluster.nodes[0].kill()
+    for node in cluster.nodes[1:]:
+        wait_until(lambda node=node: any("fail" in seen.flags for seen in cluster.view(node)), message="the loss")
+    assert cronlock(*where, "--key", "job", *NEXT, "--", "echo", "next").stdout == "next\n"
+    new = cronlock(*where, "--key", "new", *TICK, "--", "true")
+    assert (new.returncode, "a new key's first tick needs all of them" in new.stderr) == (122, True)
 
 
 @pytest.mark.parametrize("halfway", [False, True])

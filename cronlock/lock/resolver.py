@@ -2,14 +2,15 @@
 
 import os
 
+from cronlock.lock.quorum import Failure
 from cronlock.system import CHILDREN, READ, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cronlock.lock.address import Address
-    from cronlock.lock.wire import Place
+    from cronlock.lock.wire import Connection, Place
     from cronlock.system import Loop
 
 CHUNK = 65_536
@@ -18,7 +19,9 @@ CHUNK = 65_536
 class Resolution:
     """A look-up of a host name in a forked child: a silent resolver would block signals and voters for 10 s."""
 
-    def __init__(self, loop: "Loop", address: "Address", done: "Callable[[list[Place] | str], None]") -> None:
+    connections: "Sequence[Connection]" = ()
+
+    def __init__(self, loop: "Loop", address: "Address", done: "Callable[[list[Place] | Failure], None]") -> None:
         self._loop = loop
         self._done = done
         self._text = b""
@@ -46,7 +49,7 @@ class Resolution:
         for line in lines[1:]:
             family, host, port = line.split(" ")
             places.append((int(family), (host, int(port))))
-        self._done(places if places else lines[0] if lines else "the look-up of its name failed")
+        self._done(places or Failure(lines[0] if lines else "the look-up of its name failed"))
 
     def cancel(self) -> None:
         """End the look-up; its child is reaped."""

@@ -6,6 +6,7 @@ import hiredis
 
 from cronlock.errors import Refused
 from cronlock.lock import terms
+from cronlock.lock.address import PORT_MAX
 from cronlock.lock.quorum import Failure
 from cronlock.lock.slots import COPIES, copies
 from cronlock.lock.wire import Connection, refused_by_server
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Answered = Callable[[Fields | Failure], None]
 
 PROTOCOL = "1"  # nodes that speak another one must not share a key
-PORT_MAX = 65_535
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
 SCRIPT = "scripts/record.lua"
 DIGEST = b"f04a6ecc62f0f57c80c25ceaccdcfc6f263a6fd9"  # its SHA-1, which a test holds to it
@@ -55,6 +55,17 @@ def decoded(reply: "Any") -> "Fields":
 def _number(text: str) -> int:
     """What a hand or a hostile server wrote is a number that calendars can bear all the same."""
     return max(-terms.LARGEST, min(int(text), terms.LARGEST))
+
+
+def known_host(node: "Sequence[Any]") -> "bytes | None":
+    """Where a node of CLUSTER SLOTS is; empty for the host that was asked, None when nobody knows.
+
+    A node that has no name yet in a cluster that prefers host names is told as ?, with its address behind (Redis 7).
+    """
+    if node[0] != b"?":
+        return node[0] or b""
+    about = node[3] if len(node) > 3 else []
+    return dict(zip(about[::2], about[1::2], strict=False)).get(b"ip")
 
 
 class Call:
@@ -145,7 +156,7 @@ class RedisVoters:
             self._lost = self._losses()
             return None
         passing = [failure for failure in hearing.failures if not failure.final]
-        silent = [Failure(f"{asked[0].address.label}: no answer")]
+        silent = [Failure(f"{asked[0].address.label}: {asked[0].silence}")]
         return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
 
     def _losses(self) -> int:
@@ -199,8 +210,9 @@ class RedisVoters:
 
     def _master_of(self, slot: int, reply: "Any", asked: Connection) -> "Connection | None":
         for first, last, master, *_ in reply:
-            if first <= slot <= last and master[0] != b"?":  # an endpoint that even its own node does not know
-                return self._connection(asked, master[0] or b"", master[1])
+            if first <= slot <= last:
+                host = known_host(master)
+                return None if host is None else self._connection(asked, host, master[1])
         return None
 
     def _connection(self, beside: Connection, host: bytes, port: int) -> Connection:
@@ -247,6 +259,8 @@ class RedisVoters:
             call.answered(fields)
         elif not self._follow(place, call, str(reply)):
             call.answered(refused_by_server(place.address.label, str(reply)))
+            if place.address.sentinels and "READONLY" in str(reply):
+                place.fail("its master is a replica now")  # the sentinels will tell the new one
 
     def _follow(self, place: Connection, call: Call, text: str) -> bool:
         """Whether the call goes on elsewhere: the script is not loaded yet, or the slot has moved."""
@@ -318,9 +332,10 @@ class RedisVoters:
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen; what has been silent for too long counts as lost."""
         self.flush()
-        connections = [*self._pool.values(), *(self._ears.connections if self._ears else ())]
+        roots = [*self._pool.values(), *(self._ears.connections if self._ears else ())]
+        connections = [part for connection in roots for part in connection.parts]
         busy = [connection for connection in connections if not connection.idle]
         self._loop.step(min([timeout, *(connection.patience for connection in busy)]))
         for connection in busy:
             if not connection.idle and connection.patience <= 0:
-                connection.fail("no answer")
+                connection.fail(connection.silence)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.lock.address import Address
-    from cronlock.lock.resolver import Resolution
+    from cronlock.lock.places import Places
+    from cronlock.lock.tls import Session
     from cronlock.system import Loop
 
     Place = tuple[int, Any]  # address family, and what connect(2) takes
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CHUNK = 16_384  # bytes that are read at once: some answers of the script
 LONGEST = 16_777_216  # bytes of one reply: a thousand times the longest that any server has to say
 SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
+TLS_ALERT = b"\x15"  # how a server that wants TLS begins its answer to what is none (RFC 8446, B.1)
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
 )
@@ -43,21 +45,38 @@ def pack(words: "Sequence[bytes]") -> bytes:
     return b"".join(parts)
 
 
+class Unsafe(Exception):
+    """Raised when a connection is not the safe one that was asked for; waiting will not help."""
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(f"{what}: {todo}" if todo else what)
+        self.what, self.todo = what, todo
+
+
 class Connection:
     """One connection to one server, opened by the first request and again by the next one after a failure.
 
     One that subscribes to something is told of messages by `heard`. One that is `corked` sends what has been queued
-    together, with `flush`: several copies may lie on one server.
+    together, with `flush`: several copies may lie on one server. `places`: where to connect to, when that is known.
     """
 
-    def __init__(self, loop: "Loop", address: "Address", heard: "Heard | None" = None, corked: bool = False) -> None:
+    def __init__(
+        self,
+        loop: "Loop",
+        address: "Address",
+        heard: "Heard | None" = None,
+        corked: bool = False,
+        places: "Sequence[Place]" = (),
+    ) -> None:
         self.address = address
         self._corked = corked
         self._heard = heard
         self._loop = loop
         self._socket: socket.socket | None = None
-        self._resolution: Resolution | None = None
-        self._places: list[Place] = []
+        self._search: Places | None = None
+        self._places: list[Place] = list(places)
+        self._host = address.host  # as its certificate has it
+        self._tls: Session | None = None
         self._opened = False
         self._connected = False
         self._out = bytearray()
@@ -76,6 +95,18 @@ class Connection:
     def patience(self) -> int:
         """How many ms more to wait for the answers under way; 0 or less when it is time to fail."""
         return self._heard_at + SILENCE - boottime()
+
+    @property
+    def silence(self) -> str:
+        """How to say that nothing came."""
+        waits_for_tls = self._connected and self._tls and not self._tls.shaken
+        return "no answer to TLS: a server without it wants redis://" if waits_for_tls else "no answer"
+
+    @property
+    def parts(self) -> "list[Connection]":
+        """It, and those that it asks for its place."""
+        asked = self._search.connections if self._search else ()
+        return [self, *(part for connection in asked for part in connection.parts)]
 
     def send(self, words: "Sequence[bytes]", done: "Done") -> None:
         """Queue a request; `done` gets its reply, or the Failure that ended the connection."""
@@ -99,9 +130,9 @@ class Connection:
 
     def close(self) -> None:
         """Let go of everything, a look-up too."""
-        if self._resolution:
-            self._resolution.cancel()
-            self._resolution = None
+        if self._search:
+            self._search.cancel()
+            self._search = None
         self._drop_socket()
 
     def fail(self, text: str, final: bool = False) -> None:
@@ -127,31 +158,41 @@ class Connection:
         if address.db:
             self._out += pack([b"SELECT", b"%d" % address.db])
             self._waiting.append(self._logged_in)
+        if address.sentinels:
+            self._out += pack([b"ROLE"])
+            self._waiting.append(self._told_its_role)
 
     def _logged_in(self, reply: "Any") -> None:
         if isinstance(reply, hiredis.ReplyError):
             failure = refused_by_server("", str(reply))
             self.fail(str(reply), failure.final)
 
+    def _told_its_role(self, reply: "Any") -> None:
+        """A sentinel may not have heard yet of a failover. Without the right to ask, the first write will tell."""
+        if isinstance(reply, list) and reply[:1] != [b"master"]:
+            self.fail("its sentinels name a server that is no master")
+
     def _open(self) -> None:
         if not self._places:
             self._places = numeric(self.address)
         if self._places:
             self._connect()
-        elif not self._resolution:  # one that takes longer than a request may last goes on for the next request
+        elif not self._search:  # one that takes longer than a request may last goes on for the next request
             try:
-                from cronlock.lock.resolver import Resolution
+                from cronlock.lock.places import Places
 
-                self._resolution = Resolution(self._loop, self.address, self._resolved)
+                self._search = search = Places(self._loop, self.address, self._found)
+                search.start()
             except (OSError, ImportError) as error:  # no process or no file descriptor to be had, an upgrade meanwhile
+                self._search = None
                 self.fail((getattr(error, "strerror", None) or str(error)).lower())
 
-    def _resolved(self, places: "list[Place] | str") -> None:
-        self._resolution = None
-        if isinstance(places, str):
-            self.fail(places)
+    def _found(self, places: "list[Place] | Failure", host: str) -> None:
+        self._search = None
+        if isinstance(places, Failure):
+            self.fail(places.text, places.final)
             return
-        self._places = places
+        self._places, self._host = places, host
         self._heard_at = boottime()
         if self._opened:
             self._connect()
@@ -171,6 +212,18 @@ class Connection:
             self._try_next(error.errno or 0)
             return
         self._loop.watch(sock.fileno(), WRITE, self._ready)
+        if self.address.tls is not None:
+            self._secure()
+
+    def _secure(self) -> None:
+        try:
+            from cronlock.lock.tls import Session
+
+            self._tls = Session(self.address, self._host)
+        except Unsafe as error:
+            self.fail(str(error), final=True)
+        except (OSError, ImportError) as error:  # a Python without OpenSSL, an upgrade meanwhile
+            self.fail(f"no TLS: {error}", final=True)
 
     def _try_next(self, number: int) -> None:
         if len(self._places) > 1:
@@ -196,16 +249,22 @@ class Connection:
     def _write(self) -> None:
         if self._socket is None:
             return
+        out = self._out
         try:
-            while self._out:
-                del self._out[: self._socket.send(self._out)]
+            if self._tls:
+                out = self._tls.seal(out)
+            while out:
+                del out[: self._socket.send(out)]
         except BlockingIOError:
             pass
+        except Unsafe as error:
+            self.fail(str(error), final=True)
+            return
         except OSError as error:
             if not isinstance(error, BrokenPipeError | ConnectionResetError):  # then reading tells why
                 self.fail(os.strerror(error.errno or 0).lower())
                 return
-        self._loop.watch(self._socket.fileno(), READ | WRITE if self._out else READ, self._ready)
+        self._loop.watch(self._socket.fileno(), READ | WRITE if out else READ, self._ready)
 
     def _read(self) -> None:
         if self._socket is None:
@@ -220,8 +279,15 @@ class Connection:
         if not data:
             self.fail("it closed the connection")
             return
+        if self._tls:
+            try:
+                data = self._tls.open(data)
+            except Unsafe as error:
+                self.fail(str(error), final=True)
+                return
+            self._heard_at = boottime()
         self._unread += len(data)
-        if self._unread > LONGEST or (self.idle and not self._heard):
+        if self._unread > LONGEST or (data and self.idle and not self._heard):
             self.fail("it says more than was asked for")
             return
         self._reader.feed(data)
@@ -240,7 +306,8 @@ class Connection:
                 if self._waiting:
                     self._waiting.pop(0)(reply)
         except hiredis.ProtocolError:
-            self.fail("it does not speak Redis's protocol", final=True)
+            alert = not self._tls and data[:1] == TLS_ALERT
+            self.fail("it speaks TLS: write rediss://" if alert else "it does not speak Redis's protocol", final=True)
 
     def _next_reply(self) -> "Any":
         try:
@@ -253,6 +320,7 @@ class Connection:
             self._loop.forget(self._socket.fileno())
             self._socket.close()
             self._socket = None
+        self._tls = None
         self._connected = False
 
 

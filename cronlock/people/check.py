@@ -7,7 +7,7 @@ import redis
 from cronlock.config import Settings, has_password, load
 from cronlock.crontab import Sources
 from cronlock.lock import NOWHERE
-from cronlock.people import cronchecks, keychecks, linechecks, placement, voterchecks
+from cronlock.people import cronchecks, keychecks, linechecks, namechecks, placement, sentinelchecks, voterchecks
 from cronlock.people.call import Call
 from cronlock.people.cronpath import path_of_cron
 from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
@@ -54,7 +54,11 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
         findings += voterchecks.coverage(found, all_told)
         findings += placement.of_cluster(found.all, None if keys is None else sorted({one.key for one in keys}))
     else:
-        findings += placement.of_servers(len(settings.redis), len(failures))
+        findings += namechecks.look(settings.redis)
+        served = [address for address in settings.redis if address.sentinels]
+        findings += [finding for address in served for finding in sentinelchecks.look(address, all_told)]
+        if not (alone and served):  # of one service its sentinels' line tells
+            findings += placement.of_servers(len(settings.redis), len(failures))
     findings += keychecks.look(keys)
     return findings, voterchecks.named(settings, found)
 

@@ -15,7 +15,7 @@ from cronlock.lock.slots import MAIN
 from cronlock.people import servers
 
 AT_ONCE = 1_000  # names that a server looks at in one call of SCAN
-FINAL = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
+FINAL = (redis.AuthenticationError, redis.exceptions.NoPermissionError, servers.Insecure)
 
 
 def known_keys(settings: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,16 +11,28 @@ from typing import Any, TypeVar
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from cronlock.config import Settings
 from cronlock.errors import Refused
 from cronlock.lock import NOWHERE
 from cronlock.lock.address import Address
+from cronlock.lock.tls import GIVE_CERTIFICATE, context_of, reason
+from cronlock.lock.topology import known_host
+from cronlock.lock.wire import Unsafe
 
 TIMEOUT = 3.0  # s for one answer: a person waits
 NOT_A_CLUSTER = "cluster support disabled"
 
 T = TypeVar("T")
+
+
+class Insecure(redis.ConnectionError):
+    """Stands for what TLS made of a connection, as `run` says it."""
+
+    def __init__(self, unsafe: Unsafe) -> None:
+        super().__init__(str(unsafe))
+        self.unsafe = unsafe
 
 
 @dataclass
@@ -53,7 +66,7 @@ class Servers:
             try:
                 return question(server)
             except (redis.RedisError, OSError) as error:
-                return error
+                return _about_tls(error, server.address) or error
             except (TypeError, AttributeError, ValueError, LookupError):
                 return redis.InvalidResponse("its answers are not those of Redis")
 
@@ -81,6 +94,20 @@ def find(settings: Settings, twice: bool = False) -> Servers:
     return Servers(False, [server for server in named.all if server.label not in failures], failures)
 
 
+def _about_tls(error: BaseException, address: Address) -> Insecure | None:
+    """The fault of TLS behind an error of redis-py."""
+    while not isinstance(error, ssl.SSLError):
+        behind = error.__cause__ or error.__context__
+        if behind is None:
+            return None
+        error = behind
+    if not isinstance(error, ssl.SSLEOFError):
+        return Insecure(reason(error))
+    if "ssl_certfile" in (address.tls or {}):
+        return None
+    return Insecure(Unsafe("it ended the connection", f"if it wants a certificate of this node, {GIVE_CERTIFICATE}"))
+
+
 def _client(address: Address) -> redis.Redis:
     options: dict[str, Any] = {
         "db": address.db,
@@ -93,7 +120,31 @@ def _client(address: Address) -> redis.Redis:
     }
     if address.path:
         return redis.Redis(unix_socket_path=address.path, **options)
+    if address.tls is not None:
+        options |= _tls(address)
+    if address.sentinels:
+        return _master(address, options)
     return redis.Redis(address.host, address.port, **options)
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    try:
+        context_of(address.tls or {})
+    except Unsafe as error:
+        raise Refused(f"{address.label}: {error}") from None
+    tls: dict[str, Any] = {"ssl": True, **(address.tls or {})}
+    verified = tls["ssl_cert_reqs"] == "required"
+    return tls | {"ssl_check_hostname": verified and tls["ssl_check_hostname"] == "true"}
+
+
+def _master(address: Address, options: dict[str, Any]) -> redis.Redis:
+    """The client of a service: it asks the sentinels whenever it connects."""
+    first = address.sentinels[0]
+    asking = options | {"db": 0, "username": first.username or None, "password": first.password or None}
+    places = [(sentinel.host, sentinel.port) for sentinel in address.sentinels]
+    sentinels: Any = Sentinel  # redis-py gives it no types
+    client: redis.Redis = sentinels(places, sentinel_kwargs=asking, **options).master_for(address.service)
+    return client
 
 
 def _slots(server: Server) -> list[Any] | None:
@@ -115,7 +166,7 @@ def _slots(server: Server) -> list[Any] | None:
 def _masters(beside: Address, slots: list[Any]) -> list[Server]:
     masters: dict[str, Server] = {}
     for first, last, primary, *others in slots:
-        if primary[0] == b"?":  # an endpoint that even its own node does not know
+        if known_host(primary) is None:
             continue
         address = _beside(beside, primary)
         master = masters.setdefault(address.label, Server(address))
@@ -126,5 +177,5 @@ def _masters(beside: Address, slots: list[Any]) -> list[Server]:
 
 
 def _beside(beside: Address, node: list[Any]) -> Address:
-    host: bytes | None = node[0]
-    return beside.beside(host.decode("utf-8", "surrogateescape") if host else beside.host, node[1])
+    host = known_host(node) or b""
+    return beside.beside(host.decode("utf-8", "surrogateescape") or beside.host, node[1])

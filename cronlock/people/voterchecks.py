@@ -12,12 +12,13 @@ from typing import Any
 import redis
 
 from cronlock.config import Settings
+from cronlock.lock.address import WORDS
 from cronlock.lock.local import distrust, state_directory
 from cronlock.lock.record import CLOCK_LIMIT
 from cronlock.people import rights
 from cronlock.people.findings import GREEN, RED, VOTERS, YELLOW, Finding
 from cronlock.people.rights import Rights
-from cronlock.people.servers import TIMEOUT, Server, Servers
+from cronlock.people.servers import TIMEOUT, Insecure, Server, Servers
 
 ASKED = 5  # times, of which the median counts
 FAR, TOO_FAR = 0.1, 1.0  # s of a round trip: two of them are a run's start; an answer has to come within a second
@@ -90,6 +91,8 @@ def silent(label: str, error: Exception) -> Finding:
         return Finding(VOTERS, RED, label, "it is loading its data", "wait until it has")
     if isinstance(error, redis.ResponseError):
         return Finding(VOTERS, RED, label, f"it answers: {error}", "ask who runs it")
+    if isinstance(error, Insecure):
+        return Finding(VOTERS, RED, label, error.unsafe.what, error.unsafe.todo or "look at its log")
     cause = error.__cause__ or error.__context__
     reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error).rstrip(".")
     return Finding(VOTERS, RED, label, reason.lower(), "start it, or mend the URL or the network")
@@ -97,7 +100,7 @@ def silent(label: str, error: Exception) -> Finding:
 
 def judge(told: Told, alone: bool) -> list[Finding]:
     """One server. `alone`: no other voter remembers what it forgets."""
-    faults = [*_distance(told), *_about_info(told, alone)]
+    faults = [*_distance(told), *_about_tls(told), *_about_info(told, alone)]
     known = " ".join(finding.text for finding in faults)
     for text in told.rights.refusals:
         code = text.partition(" ")[0]
@@ -120,9 +123,24 @@ def _facts(told: Told, more: list[str]) -> list[str]:
     if told.ahead is not None:
         facts += [f"answers in {max(told.trip * 1000, 0.1):.1f} ms"] if told.trip <= FAR else []
         facts += [f"clock {abs(told.ahead) * 1000:.0f} ms off"] if abs(told.ahead) < CLOCK_OFF else []
+    tls = told.server.address.tls
+    facts += ["TLS"] if tls and not _unverified(tls) else []
     facts += ["append-only file"] if told.info.get("aof_enabled") else []
     facts += ["noeviction"] if told.info.get("maxmemory_policy") == "noeviction" else []
     return facts + more
+
+
+def _unverified(tls: Mapping[str, str]) -> str:
+    """The parameter that gives the check of a server's certificate away."""
+    return next((f"{name}={words[1]}" for name, words in WORDS.items() if tls[name] == words[1]), "")
+
+
+def _about_tls(told: Told) -> list[Finding]:
+    parameter = _unverified(told.server.address.tls or dict.fromkeys(WORDS, ""))
+    if not parameter:
+        return []
+    text = f"{parameter}: anybody in between may pretend to be it"
+    return [_fault(told, YELLOW, text, "give ssl_ca_certs instead, and a certificate with its host name")]
 
 
 def _distance(told: Told) -> list[Finding]:

@@ -160,13 +160,16 @@ class Model:
         return move.text, self.columns(move.column), self.clients(move.client), move.then, broken
 
     def _late_steps(self, state: State, voter: int, c: int, client: int) -> list[Step]:
-        past = self.past(state)
-        after = self.pasts(past._replace(late=past.late - 1))
+        after = self._once(self._one_late_less, state[-1])
         late = self._once(self._late_at_voter, state[voter], c, client)
         return [
             Step(text, voter, (*self._with(state, voter, column, c, client)[:-1], after), broken)
             for text, column, _client, _then, broken in late
         ]
+
+    def _one_late_less(self, number: int) -> int:
+        past: Past = self.pasts.values[number]
+        return self.pasts(past._replace(late=past.late - 1))
 
     def _then(self, then: str, state: State, c: int) -> tuple[State, str]:
         """What follows at once from a step at one voter, when all the voters are looked at."""

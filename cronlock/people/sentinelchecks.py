@@ -1,0 +1,59 @@
+"""The sentinels of a service: who answers, whether they agree, and what a failover would lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cronlock.lock.address import Address
+from cronlock.people.findings import GREEN, PLACEMENT, VOTERS, YELLOW, Finding
+from cronlock.people.servers import Server, Servers
+from cronlock.people.voterchecks import Told, silent
+
+ENOUGH = 3  # sentinels: a majority of them starts a failover, and of two both have to be there
+GUARD = "min_slaves_good_slaves"  # INFO has it where min-replicas-to-write is set
+
+
+def look(address: Address, all_told: Sequence[Told]) -> list[Finding]:
+    """One service; `all_told` are the masters that answered."""
+    sentinels = [Server(sentinel) for sentinel in address.sentinels]
+    answers = Servers(False, sentinels, {}).ask(lambda server: _master(server, address.service))
+    told = {label: answer for label, answer in answers.items() if isinstance(answer, dict)}
+    findings = [
+        replace(silent(label, answer), level=YELLOW)
+        for label, answer in answers.items()
+        if isinstance(answer, Exception)
+    ]
+    if not told:
+        return findings
+    masters = {f"{answer['ip']}:{answer['port']}": label for label, answer in told.items()}
+    if len(masters) > 1:
+        text = " and ".join(f"{master} by {label}" for master, label in masters.items())
+        findings.append(Finding(VOTERS, YELLOW, address.label, f"its master is {text}", "look at the sentinels' logs"))
+    info = next((one.info for one in all_told if one.label == address.label), {})
+    return [*findings, *_failover(address, told, next(iter(masters)), info)]
+
+
+def _master(server: Server, service: str) -> dict[str, Any]:
+    answer: Any = server.client.sentinel_master(service)
+    return dict(answer)
+
+
+def _failover(address: Address, told: Mapping[str, Any], master: str, info: Mapping[str, Any]) -> list[Finding]:
+    replicas = max(int(answer["num-slaves"]) for answer in told.values())
+    sentinels = max(int(answer["num-other-sentinels"]) for answer in told.values()) + 1
+    findings = []
+    if sentinels < ENOUGH:
+        text = f"{sentinels} sentinels: the loss of one stops every failover"
+        findings.append(Finding(PLACEMENT, YELLOW, address.label, text, "run three"))
+    if not replicas:
+        findings.append(Finding(PLACEMENT, YELLOW, address.label, "no replica could take over", "give it one"))
+    elif info and GUARD not in info:
+        text = "a master that is cut off still grants leases: two nodes may run"
+        todo = "CONFIG SET min-replicas-to-write 1, on the replicas too, and in their files"
+        if replicas == 1:
+            todo = f"give it a second replica, then {todo}"
+        findings.append(Finding(PLACEMENT, YELLOW, address.label, text, todo))
+    text = f"master {master}, replicas: {replicas}, sentinels: {sentinels}; a failover may lose the newest writes"
+    return [Finding(PLACEMENT, GREEN, address.label, text), *findings]

@@ -1,0 +1,71 @@
+"""Host names with several addresses: seeds of a cluster, or one server; several servers behind a name are refused."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.commands import cronlock
+from tests.names import knowing
+from tests.persons import PLAIN, TICK, run
+from tests.servers import Proxy, Server, free_port
+
+pytestmark = pytest.mark.debian
+
+PLACES = ("127.0.0.3", "127.0.0.4")
+DEAD = "127.0.0.2"
+
+
+@pytest.fixture
+def behind() -> Iterator[Callable[..., int]]:
+    """behind(server, ...): each at an address of its own, and the port at which all of them are."""
+    proxies: list[Proxy] = []
+
+    def start(*servers: Server) -> int:
+        port = free_port()
+        proxies.extend(Proxy(server, place, port) for server, place in zip(servers, PLACES, strict=False))
+        return port
+
+    yield start
+    for proxy in proxies:
+        proxy.close()
+
+
+def test_one_server_may_have_several_addresses(server: Server, behind: Callable[..., int]) -> None:
+    """Those where nobody listens are passed over."""
+    port = behind(server, server)
+    before = knowing(*(f"{place} redis.example" for place in (DEAD, *PLACES)))
+    done = run(("--redis", f"redis://redis.example:{port}"), *PLAIN, "--", "echo", "ran", before=before)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
+def test_a_name_that_leads_to_different_servers_is_refused(servers: list[Server], behind: Callable[..., int]) -> None:
+    """Two nodes would hold two locks. check names the servers."""
+    port = behind(*servers)
+    before = knowing(*(f"{place} redis.example" for place in PLACES))
+    place = ("--redis", f"redis://redis.example:{port}")
+    done = run(place, *TICK, "--", "echo", "ran", before=before)
+    reason = "that name has 2 addresses, of different servers: name each one"
+    assert (done.returncode, done.stderr) == (125, f"cronlock: job: refused: redis.example:{port}: {reason}\n")
+    assert done.stdout == ""
+    told = cronlock("check", *place, before=before)
+    leads = f"leads to different servers: {PLACES[0]}:{port}, {PLACES[1]}:{port}: name each one"
+    assert (told.returncode, leads in told.stdout) == (1, True)
+
+
+def test_whether_it_is_one_server_has_to_be_known(servers: list[Server], behind: Callable[..., int]) -> None:
+    """Without the right to INFO nobody can tell."""
+    port = behind(servers[0], servers[0])
+    servers[0].ask("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-info")
+    before = knowing(*(f"{place} redis.example" for place in PLACES))
+    done = run(("--redis", f"redis://guest:secret@redis.example:{port}"), *PLAIN, "--", "true", before=before)
+    assert done.returncode == 125
+    assert re.search(r"are the 2 addresses of that name one server\? It can't be told: .*NOPERM", done.stderr)
+
+
+def test_an_address_of_each_family_is_one_server(server: Server, behind: Callable[..., int]) -> None:
+    """As localhost has them, where servers often listen on one only: nothing is asked."""
+    port = behind(server)
+    before = knowing("::1 redis.example", f"{PLACES[0]} redis.example")
+    done = run(("--redis", f"redis://redis.example:{port}"), *PLAIN, "--", "echo", "ran", before=before)
+    assert (done.stdout, done.stderr) == ("ran\n", "")

@@ -1,0 +1,187 @@
+"""A service whose master the sentinels tell: whose word counts, and what happens when it moves."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from tests.commands import cronlock, home, start_cronlock, wait_until
+from tests.persons import NEXT, PLAIN, TICK, run, running
+from tests.sentinel import SERVICE, Service
+from tests.servers import Server
+
+Told = Server | None
+
+
+class Sentinels:
+    """Sentinels that say what they are told to say: each names a server, or None."""
+
+    def __init__(self, *told: Told) -> None:
+        self.told = list(told)
+        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in told]
+        for number in range(len(told)):
+            threading.Thread(target=self._talk, args=(number,), daemon=True).start()
+
+    def _talk(self, number: int) -> None:
+        while True:
+            try:
+                connection, _ = self.listeners[number].accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                while connection.recv(65_536):
+                    connection.sendall(self._answer(self.told[number]))
+
+    @staticmethod
+    def _answer(server: Told) -> bytes:
+        if server is None:
+            return b"*-1\r\n"
+        port = str(server.port)
+        return f"*2\r\n$9\r\n127.0.0.1\r\n${len(port)}\r\n{port}\r\n".encode()
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://{','.join(self.hosts)}/{SERVICE}"
+
+    @property
+    def hosts(self) -> list[str]:
+        return [f"127.0.0.1:{listener.getsockname()[1]}" for listener in self.listeners]
+
+    def close(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+
+
+@pytest.fixture
+def sentinels() -> Iterator[Callable[..., Sentinels]]:
+    """sentinels(server, None, ...): so many, and what they say."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*told: Told) -> Sentinels:
+            made = Sentinels(*told)
+            stack.callback(made.close)
+            return made
+
+        yield start
+
+
+def records(server: Server) -> Sequence[str]:
+    return [name for name in server.redis.keys("*") if ":record:" in name]
+
+
+def test_the_word_of_most_sentinels_counts(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
+    """One that is cut off may name the old master for long, and be the first to answer."""
+    old, new = servers[:2]
+    for told in ((old, new, new), (new, old, new), (new, new, old)):
+        assert run(("--redis", sentinels(*told).url), "--again", *TICK, "--", "echo", "ran").stdout == "ran\n"
+    assert (len(records(old)), len(records(new))) == (0, 1)
+
+
+def test_a_sentinel_that_is_gone_or_silent_costs_nothing(server: Server, sentinels: Callable[..., Sentinels]) -> None:
+    """The others' word is enough, and a lone one's when nobody else is left."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = ["127.0.0.1:1", f"127.0.0.1:{silent.getsockname()[1]}", *sentinels(server, server, server).hosts]
+        done = run(("--redis", f"redis+sentinel://{','.join(hosts)}/{SERVICE}"), *PLAIN, "--", "echo", "ran")
+        assert (done.stdout, done.stderr) == ("ran\n", "")
+    lone = f"redis+sentinel://127.0.0.1:1,127.0.0.1:2,{sentinels(server).hosts[0]}/{SERVICE}"
+    assert run(("--redis", lone), *PLAIN, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_a_service_that_no_sentinel_knows_is_refused(server: Server, sentinels: Callable[..., Sentinels]) -> None:
+    """A program that is no sentinel is refused as well; one that is away is an outage."""
+    unknown = sentinels(None, None)
+    done = run(("--redis", unknown.url), *PLAIN, "--", "true")
+    reason = f"no sentinel tells its master: {unknown.hosts[0]}: it knows no master {SERVICE}"
+    assert (done.returncode, done.stderr) == (
+        125,
+        f"cronlock: job: refused: {SERVICE}@{min(unknown.hosts)}: {reason}\n",
+    )
+    wrong = run(("--redis", f"redis+sentinel://127.0.0.1:{server.port}/{SERVICE}"), *PLAIN, "--", "true")
+    assert (wrong.returncode, "unknown command" in wrong.stderr) == (125, True)
+    away = run(("--redis", f"redis+sentinel://127.0.0.1:1/{SERVICE}"), *PLAIN, "--", "true")
+    assert (away.returncode, "no sentinel tells its master: 127.0.0.1:1: connection refused" in away.stderr) == (
+        122,
+        True,
+    )
+
+
+def test_a_server_that_is_no_master_is_not_used(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
+    """What a replica still has of a key sends nobody home: the sentinels are asked again."""
+    old, new = servers[:2]
+    place = ("--redis", sentinels(old).url)
+    assert run(place, *TICK, "--", "echo", "ran").stdout == "ran\n"
+    old.ask("REPLICAOF", "127.0.0.1", new.port)
+    wait_until(lambda: old.redis.info("replication")["role"] == "slave", message="the role")
+    done = run(place, *TICK, "--", "echo", "ran")
+    assert (done.returncode, done.stderr.rpartition(": ")[2]) == (
+        122,
+        "its sentinels name a server that is no master)\n",
+    )
+
+
+def test_a_run_follows_a_master_that_was_put_aside(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
+    """A failover that somebody asked for: the old master lives, and answers READONLY on connections that stand."""
+    old, new = servers[:2]
+    new.ask("REPLICAOF", "127.0.0.1", old.port)
+    wait_until(lambda: new.redis.info("replication")["master_link_status"] == "up", message="the replica")
+    told = sentinels(old)
+    place = ("--redis", told.url)
+    script = "touch started; while ! [ -e end ]; do sleep 0.05; done; echo ran"
+    process = start_cronlock("run", *place, "--key", "job", *TICK, "--ttl", "7s", "--", "sh", "-c", script)
+    wait_until((home() / "started").exists, message="the command")
+    old.redis.wait(1, 2000)
+    new.ask("REPLICAOF", "NO", "ONE")
+    old.ask("REPLICAOF", "127.0.0.1", new.port)
+    told.told = [new]
+    before = new.redis.hget(records(new)[0], "lease_end")
+    wait_until(lambda: new.redis.hget(records(new)[0], "lease_end") != before, message="an extended lease")
+    (home() / "end").touch()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err or "") == (0, "ran\n", "")
+    assert new.redis.hget(records(new)[0], "state") == "done"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """A real one, of which the first sentinel is away."""
+    with Service(appendonly="yes") as service:
+        yield service
+
+
+def test_people_look_at_the_master_of_a_service(service: Service) -> None:
+    """Under the name of the service and of the first sentinel, and who waits is told of the end there."""
+    place = ("--redis", service.urls[0])
+    with running(place, *PLAIN):
+        assert "running" in cronlock("status", *place).stdout
+        waiting = start_cronlock("run", *place, "--key", "job", *PLAIN, "--wait", "30s", "--", "true")
+        wait_until(lambda: service.master.ask("PUBSUB", "CHANNELS", "cronlock:*"), message="the subscription")
+    assert waiting.wait(10) == 0
+    assert f"{SERVICE}@127.0.0.1:1" in cronlock("status", *place, "job").stdout
+
+
+def test_check_tells_of_sentinels_and_of_what_a_failover_loses(service: Service) -> None:
+    """A sentinel that is away, too few of them, and a master that would go on alone."""
+    place = ("--redis", service.urls[0])
+    told = cronlock("check", *place).stdout
+    master, first = service.master, f"{SERVICE}@127.0.0.1:1"
+    assert "yellow  127.0.0.1:1" in told
+    assert f"master 127.0.0.1:{master.port}, replicas: 1, sentinels: 1; a failover may lose the newest writes" in told
+    assert "1 sentinels: the loss of one stops every failover: run three" in told
+    assert "still grants leases: two nodes may run: give it a second replica, then CONFIG SET min-replicas" in told
+    assert first in told
+    assert "one server: its loss stops every run" not in told
+    master.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    assert "still grants leases" not in cronlock("check", *place).stdout
+
+
+def test_a_sentinel_wants_its_own_password(service: Service) -> None:
+    """Not the server's."""
+    assert service.sentinel
+    service.sentinel.ask("ACL", "SETUSER", "guest", "on", ">s3cret", "+sentinel", "+info")
+    host = f"127.0.0.1:{service.sentinel.port}"
+    url = f"redis+sentinel://{host}/{SERVICE}?sentinel_username=guest&sentinel_password="
+    assert run(("--redis", f"{url}s3cret"), *NEXT, "--", "echo", "ran").stdout == "ran\n"
+    done = run(("--redis", f"{url}wrong"), *NEXT, "--", "true")
+    assert (done.returncode, "WRONGPASS" in done.stderr, "wrong" in done.stderr) == (125, True, False)

@@ -1,0 +1,194 @@
+"""TLS as a node sees it: who is believed, who is not, and what is said. Run, status and check say the same."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from cryptography.hazmat.primitives import serialization as keys
+
+from tests.commands import cronlock, new_folder, start_cronlock, wait_until
+from tests.persons import PLAIN, run, running
+from tests.servers import Place, Server
+from tests.tls import Authority, ShieldedServer, authority
+
+UNKNOWN = (
+    "its certificate is not accepted: self-signed certificate in certificate chain: "
+    "name the file of its CA as ssl_ca_certs"
+)
+OTHER_HOST = "its certificate is not accepted: IP address mismatch, certificate is not valid for '127.0.0.2'"
+NO_CERTIFICATE = "it wants a certificate of this node: give ssl_certfile and ssl_keyfile"
+APART = "ssl_certfile, ssl_keyfile, ssl_password: they do not go together: "
+
+
+@pytest.fixture(scope="module")
+def shielded() -> Iterator[ShieldedServer]:
+    """A server behind TLS that wants a certificate of its clients."""
+    with ShieldedServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Authority:
+    """Whose certificates nobody here knows."""
+    return Authority(new_folder())
+
+
+def url(port: int, host: str = "127.0.0.1", **changed: object) -> str:
+    """With the parameters of a node that is welcome, but for those that are changed; None leaves one out."""
+    parameters = {name: value for name, value in {**authority().parameters, **changed}.items() if value is not None}
+    return f"rediss://{host}:{port}?{urlencode(parameters)}"
+
+
+def said(url: str) -> str:
+    """What a run and `status` say, which is the same; and `check`, in a line of its table."""
+    ran = run(("--redis", url), *PLAIN, "--", "echo", "ran")
+    asked = cronlock("status", "--redis", url)
+    assert (ran.returncode, asked.returncode, ran.stdout, asked.stdout) == (125, 125, "", "")
+    line = ran.stderr.removeprefix("cronlock: job: refused: ")
+    assert asked.stderr == f"cronlock: refused: {line}"
+    label, _, text = line.rstrip("\n").partition(": ")
+    checked = cronlock("check", "--redis", url)
+    assert text in checked.stdout + checked.stderr
+    assert label in checked.stdout + checked.stderr
+    return text
+
+
+def test_a_lease_is_taken_extended_and_given_up_over_tls(shielded: ShieldedServer) -> None:
+    """With more written and read than one TLS record holds."""
+    place = ("--redis", url(shielded.port))
+    long = "x" * 40_000
+    done = run(place, "-v", *PLAIN, "--ttl", "7s", "--", "sh", "-c", "sleep 2.6; echo ran", long)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "cronlock: job: ran: status 0\n")
+    assert cronlock("status", *place, "job").returncode == 0
+
+
+def test_who_waits_is_told_of_the_end_over_tls(shielded: ShieldedServer) -> None:
+    """A subscription is a connection of its own."""
+    place = ("--redis", url(shielded.port))
+    with running(place, *PLAIN):
+        waiting = start_cronlock("run", *place, "--key", "job", *PLAIN, "--wait", "30s", "--", "true")
+        wait_until(lambda: shielded.ask("PUBSUB", "CHANNELS"), message="the subscription")
+    assert waiting.wait(10) == 0
+
+
+def test_a_server_of_an_unknown_authority_is_not_believed(shielded: ShieldedServer, stranger: Authority) -> None:
+    """Without a word about authorities, and with another one."""
+    assert said(url(shielded.port, ssl_ca_certs=None)) == UNKNOWN
+    assert said(url(shielded.port, ssl_ca_certs=stranger.root)) == UNKNOWN
+
+
+def test_a_certificate_has_to_name_the_host(shielded: ShieldedServer) -> None:
+    """By address or by name, as the URL has it; unless that is told not to matter, which check tells in turn."""
+    for host in ("127.0.0.1", "localhost"):
+        assert run(("--redis", url(shielded.port, host)), *PLAIN, "--", "echo", "ran").stdout == "ran\n"
+    elsewhere = "127.0.0.2"
+    with ShieldedServer(place=Place(elsewhere)) as server:
+        assert said(url(server.port, elsewhere)) == OTHER_HOST
+        careless = ("--redis", url(server.port, elsewhere, ssl_check_hostname="false"))
+        assert run(careless, *PLAIN, "--", "echo", "ran").stdout == "ran\n"
+        told = cronlock("check", *careless).stdout
+    assert "ssl_check_hostname=false: anybody in between may pretend to be it" in told
+
+
+def test_no_certificate_is_asked_for_when_told_so(shielded: ShieldedServer, stranger: Authority) -> None:
+    """In so many words, and check is yellow about it."""
+    careless = ("--redis", url(shielded.port, ssl_ca_certs=stranger.root, ssl_cert_reqs="none"))
+    assert run(careless, *PLAIN, "--", "echo", "ran").stdout == "ran\n"
+    assert "ssl_cert_reqs=none: anybody in between may pretend to be it" in cronlock("check", *careless).stdout
+    assert "TLS" in cronlock("check", "--redis", url(shielded.port)).stdout
+
+
+def test_a_node_without_a_certificate_is_told_to_bring_one(stranger: Authority) -> None:
+    """By the alerts of OpenSSL, which say so only after the handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_shake_hands, args=(listener,), daemon=True).start()
+        port = listener.getsockname()[1]
+        bare = ("--redis", url(port, ssl_certfile=None, ssl_keyfile=None))
+        assert run(bare, *PLAIN, "--", "true").stderr.endswith(f": {NO_CERTIFICATE}\n")
+        for command in ("status", "check"):  # which may find the connection closed before they read why
+            done = cronlock(command, *bare)
+            assert "wants a certificate of this node" in done.stdout + done.stderr
+        strange = url(port, ssl_certfile=stranger.client, ssl_keyfile=stranger.client_key)
+        assert run(("--redis", strange), *PLAIN, "--", "true").stderr.endswith("TLS failed: tlsv1 alert unknown ca\n")
+
+
+def _shake_hands(listener: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection, contextlib.suppress(OSError):
+            authority().context.wrap_socket(connection, server_side=True).recv(1)
+
+
+def test_files_that_are_not_there_or_hold_something_else_are_named(shielded: ShieldedServer, tmp_path: Path) -> None:
+    ours = authority()
+    none = tmp_path / "none.pem"
+    assert said(url(shielded.port, ssl_ca_certs=none)) == f"ssl_ca_certs: can't read {none}: no such file or directory"
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"ssl_certfile": none}, f"ssl_certfile: can't read {none}: no such file or directory"),
+        ({"ssl_keyfile": none}, f"ssl_keyfile: can't read {none}: no such file or directory"),
+        ({"ssl_ca_certs": ours.client_key}, f"ssl_ca_certs: {ours.client_key} holds no certificates"),
+        ({"ssl_keyfile": ours.server_key}, f"{APART}key values mismatch"),
+        ({"ssl_keyfile": None}, APART),
+    ]
+    for changed, text in wrong:
+        done = run(("--redis", url(shielded.port, **changed)), *PLAIN, "--", "true")
+        assert (done.returncode, text in done.stderr) == (125, True)
+
+
+def test_the_key_of_a_node_may_have_a_password(shielded: ShieldedServer, tmp_path: Path) -> None:
+    """It is not asked for at a terminal: without it the run is refused."""
+    key = keys.load_pem_private_key(authority().client_key.read_bytes(), None)
+    locked = tmp_path / "locked.key"
+    how = keys.BestAvailableEncryption(b"s&crt")
+    locked.write_bytes(key.private_bytes(keys.Encoding.PEM, keys.PrivateFormat.PKCS8, how))
+    place = ("--redis", url(shielded.port, ssl_keyfile=locked, ssl_password="s&crt"))
+    assert run(place, *PLAIN, "--", "echo", "ran").stdout == "ran\n"
+    assert cronlock("status", *place, "job").returncode == 0
+    for password in (None, "wrong"):
+        done = run(("--redis", url(shielded.port, ssl_keyfile=locked, ssl_password=password)), *PLAIN, "--", "true")
+        assert (done.returncode, APART in done.stderr) == (125, True)
+
+
+def test_a_server_without_tls_is_told_from_a_silent_one(server: Server) -> None:
+    """Redis waits for the rest of what it takes for a command."""
+    done = cronlock("run", "--redis", url(server.port), "--key", "job", *PLAIN, "--outage-wait", "2s", "--", "true")
+    assert done.returncode == 122
+    assert done.stderr.endswith("no answer to TLS: a server without it wants redis://)\n")
+
+
+def test_a_run_without_tls_is_told_that_the_server_has_it(shielded: ShieldedServer) -> None:
+    """By the alert that a TLS library answers with."""
+    done = run(("--redis", f"redis://127.0.0.1:{shielded.port}"), *PLAIN, "--", "true")
+    assert done.returncode in (122, 125)  # a proxy may close without an answer
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_alert, args=(listener,), daemon=True).start()
+        done = run(("--redis", f"redis://127.0.0.1:{listener.getsockname()[1]}"), *PLAIN, "--", "true")
+    assert (done.returncode, done.stderr.rpartition(": it ")[2]) == (125, "speaks TLS: write rediss://\n")
+
+
+def _alert(listener: socket.socket) -> None:
+    """What OpenSSL sends back to what is no TLS: alert, TLS 1.2, two bytes, fatal, record overflow."""
+    connection, _ = listener.accept()
+    connection.recv(65_536)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x16")
+    connection.recv(1)
+
+
+def test_a_connection_that_breaks_during_the_handshake_is_tried_again(shielded: ShieldedServer) -> None:
+    """A restart of the server is no fault of anybody's settings."""
+    words = ("run", "--redis", url(shielded.port), "--key", "job", *PLAIN, "--outage-wait", "20s")
+    shielded.proxy.cut()
+    with socket.create_server(("127.0.0.1", shielded.port)) as listener:
+        process = start_cronlock(*words, "--", "echo", "ran")
+        connection, _ = listener.accept()
+        connection.recv(1)
+        connection.close()
+    shielded.proxy.pass_all()
+    assert process.communicate(timeout=20)[0] == "ran\n"
