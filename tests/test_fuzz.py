@@ -115,6 +115,14 @@ def test_a_redirect_to_nowhere_is_not_followed(where: bytes) -> None:
             replies.check_voters(Talk([slots(b"$9\r\n127.0.0.1\r\n", replies.PORT), *[moved] * 9], 1_000_000))
 
 
+@pytest.mark.parametrize("port", [b"0", b"65536", b"-1", b"\xc2\xb2", b"9" * 5_000, b""])
+def test_a_master_where_none_can_be_is_a_failure(port: bytes) -> None:
+    """As a sentinel tells it."""
+    with replies.around():
+        told = b"*2\r\n$3\r\n::1\r\n$%d\r\n%b\r\n" % (len(port), port)
+        replies.check_voters(Talk([told] * 3, 50))
+
+
 @pytest.mark.parametrize("number", [b"9" * 30, b"-" + b"9" * 30, b"99999999999999999999"])
 def test_a_number_that_no_calendar_has_can_be_shown(number: bytes) -> None:
     """A hand in Redis is enough to make one."""

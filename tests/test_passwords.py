@@ -78,7 +78,7 @@ def urls(place: str) -> list[str]:
         f"redis://:{LEFT}/@:{RIGHT}@{place}",
     ]
     if "rediss" in SCHEMES:
-        found += [f"rediss://:{quoted}@{place}?ssl_keyfile=/k&ssl_certfile=/c&ssl_keyfile_password={quoted}"]
+        found += [f"rediss://:{quoted}@{place}?ssl_keyfile=/k&ssl_certfile=/c&ssl_password={quoted}"]
     if "redis+sentinel" in SCHEMES:
         found += [f"redis+sentinel://me:{quoted}@{place}/mymaster?sentinel_username=me&sentinel_password={quoted}"]
     return found

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 PORT = 6379
 SENTINEL_PORT = 26379
+PORT_MAX = 65_535
 HEX = b"0123456789abcdefABCDEF"
 LOGIN = ("db", "username", "password")
 SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")

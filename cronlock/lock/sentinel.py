@@ -4,7 +4,7 @@ By the guidelines of https://redis.io/docs/latest/develop/reference/sentinel-cli
 sentinel's word counts but that of most, for one that is cut off may not have heard of a failover.
 """
 
-from cronlock.lock.address import Address
+from cronlock.lock.address import PORT_MAX, Address
 from cronlock.lock.quorum import Failure, quorum
 from cronlock.lock.resolver import Resolution
 from cronlock.lock.wire import Connection, numeric
@@ -44,6 +44,8 @@ class Search:
             else:
                 try:
                     host, port = reply
+                    if not 0 < int(port) <= PORT_MAX:
+                        raise ValueError
                     self._votes.append((host.decode("utf-8", "surrogateescape"), int(port)))
                 except (TypeError, ValueError, AttributeError):  # an error reply, another program
                     self._failures.append(Failure(f"{label}: {_text(reply)}", final=True))

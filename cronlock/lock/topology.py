@@ -6,6 +6,7 @@ import hiredis
 
 from cronlock.errors import Refused
 from cronlock.lock import terms
+from cronlock.lock.address import PORT_MAX
 from cronlock.lock.quorum import Failure
 from cronlock.lock.slots import COPIES, copies
 from cronlock.lock.wire import Connection, refused_by_server
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Answered = Callable[[Fields | Failure], None]
 
 PROTOCOL = "1"  # nodes that speak another one must not share a key
-PORT_MAX = 65_535
 OTHERS_WAIT = 300  # ms for further URLs of a cluster that it does not tell as its nodes: a name, or another server
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
 SCRIPT = "scripts/record.lua"

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, TypeVar
 
 import redis
@@ -43,10 +42,14 @@ class Server:
     slots: list[range] = field(default_factory=list)
     replicas: list[str] = field(default_factory=list)
 
-    @cached_property
+    def __post_init__(self) -> None:
+        self._client: redis.Redis | None = None
+
+    @property
     def client(self) -> redis.Redis:
         """It connects when it is asked something; who is the master of a service is asked before."""
-        return _client(self.address)
+        self._client = self._client or _client(self.address)
+        return self._client
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from cronlock.lock import terms
-from cronlock.lock.address import Address
+from cronlock.lock.address import Address, parse
 from cronlock.lock.candidate import Candidate
 from cronlock.lock.slots import COPIES
 from cronlock.lock.topology import RedisVoters
@@ -49,7 +49,8 @@ ERRORS = [
     *(b"ERR This instance has cluster support disabled",) * 6,
 ]
 PORT = 6379  # of the server of these inputs, wherever it is
-HERE = Address("127.0.0.1", PORT)
+HERE = parse(f"redis://127.0.0.1:{PORT}", "")
+BY_SENTINEL = parse(f"redis+sentinel://127.0.0.1:{PORT}/service", "")
 NAMES = [name.encode() for name in sorted(terms.ANSWERED | {"wait", "now"})]
 BOMBS = [
     *(
@@ -135,17 +136,25 @@ def _slots(rng: random.Random) -> bytes:
     return b"*1\r\n" + row + node
 
 
+def _master(rng: random.Random) -> bytes:
+    """Almost what a sentinel tells of a master, or what a server tells of its role."""
+    port = rng.choice((PORT, PORT, PORT, 0, -1, 65_536, "x", "\u00b2", "9" * 5_000))
+    return rng.choice((b"*2\r\n" + _bulk(b"127.0.0.1") + _bulk(str(port).encode()), b"*1\r\n" + _bulk(b"master")))
+
+
 def _reply(rng: random.Random) -> bytes:
-    reply = rng.choice((_resp, _answer, _answer, _slots))(rng)
+    reply = rng.choice((_resp, _answer, _answer, _slots, _master))(rng)
     return reply if rng.random() < 0.7 else changed_bytes(rng, reply)
 
 
 def make(rng: random.Random) -> Talk:
-    """To one connection; and to voters, of a server or of what calls itself a cluster."""
+    """To one connection; and to voters, of a server or of what calls itself a cluster, by way of a sentinel or not."""
     what_it_is = rng.choice((b"-" + ERRORS[-1] + b"\r\n", _slots(rng), _slots(rng), _reply(rng)))
     if rng.random() < 0.1:
         what_it_is = changed_bytes(rng, what_it_is)
-    return Talk([what_it_is, *(_reply(rng) for _ in range(COPIES + 2))], rng.choice((1_000_000, 1_000_000, 50, 7)))
+    piece = rng.choice((1_000_000, 1_000_000, 50, 7))
+    first = [_master(rng), b"*1\r\n" + _bulk(b"master")] if piece == 50 else []
+    return Talk([*first, what_it_is, *(_reply(rng) for _ in range(COPIES + 2))], piece)
 
 
 class Peer:
@@ -220,7 +229,7 @@ def around() -> Iterator[None]:
     with (
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_UNIX) as listener,
-        mock.patch("cronlock.lock.resolver.Resolution", NoLookUp),
+        mock.patch("cronlock.lock.places.Resolution", NoLookUp),
         mock.patch("cronlock.lock.wire.numeric", _place),
         _little_memory(),
     ):
@@ -263,7 +272,7 @@ def check_voters(talk: Talk) -> None:
     """An attempt to get the lock comes to a verdict that can be said."""
     loop = Loop()
     peer = Peer(loop, talk)
-    voters = RedisVoters(loop, [HERE], "cronlock", "job")
+    voters = RedisVoters(loop, [BY_SENTINEL if talk.piece == 50 else HERE], "cronlock", "job")
     step, left = voters.step, [STEPS]
 
     def impatient(_timeout: int) -> None:  # what is silent is cut off, for a second is long

@@ -15,14 +15,14 @@ KNOWN = [
     *":/@?&=[]%#,; ",
     *("h", "redis-1", "127.0.0.1", "[::1]", "::1", "6379", "26379", "0", "65536", "99999999999", "/run/r.sock"),
     *("db=1", "username=me", "password=", "sentinel_username=me", "sentinel_password=", "ssl_cert_reqs=none"),
-    *("ssl_ca_certs=/ca.pem", "ssl_certfile=/c", "ssl_keyfile=/k", "ssl_keyfile_password=", "ssl_check_hostname=no"),
+    *("ssl_ca_certs=/ca.pem", "ssl_certfile=/c", "ssl_keyfile=/k", "ssl_password=", "ssl_check_hostname=no"),
     *("%40", "%ff", "%0A", "%00", "mymaster", "?", "&"),
 ]
 WHOLE = [
     "{scheme}://me:{secret}@redis-1:6379/0?db=1",
     "{scheme}://:{secret}@[::1]:7000",
     "{scheme}://me:{secret}@h1:26379,h2,[::1]:26380/mymaster/2?sentinel_username=me&sentinel_password={secret}",
-    "{scheme}://h?ssl_ca_certs=/ca&ssl_certfile=/c&ssl_keyfile=/k&ssl_keyfile_password={secret}&ssl_cert_reqs=none",
+    "{scheme}://h?ssl_ca_certs=/ca&ssl_certfile=/c&ssl_keyfile=/k&ssl_password={secret}&ssl_cert_reqs=none",
     "{scheme}://me:{secret}@/run/redis.sock?db=2&password={secret}",
 ]
 
