@@ -57,11 +57,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """For `-n`: each file is spread over the whole run, so that tests which compute run beside tests which wait.
 
-    What has a time limit of its own may take long, and begins in the first half: else one worker ends alone.
+    What has a time limit of its own, not its module's, may take long, and begins in the first half: else one worker
+    would end alone.
     """
     if not hasattr(config, "workerinput"):
         return
-    limits = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
+    limits = {item: mark.args[0] for item in items for mark in item.own_markers if mark.name == "timeout"}
     groups = [list(group) for _, group in groupby(items, lambda item: item.path)]
     places = {item: place / len(group) for group in groups for place, item in enumerate(group)}
     longest_first = sorted(limits, key=lambda item: -limits[item])

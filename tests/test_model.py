@@ -11,13 +11,13 @@ from tests.model.search import search
 from tests.model.tables import BOUNDED, FAILS, HOLDS, LIMITS, LONG
 from tests.model.world import World
 
-LONG_ROW = [pytest.mark.long, pytest.mark.timeout(600)]  # s: up to a minute, and longer on a slow machine
+pytestmark = pytest.mark.timeout(600)  # s: a row takes up to a minute on a slow machine
 
 
 def marked(rows: dict[str, Any]) -> list[Any]:
     """The rows under their names; those that take long have a mark."""
     return [
-        pytest.param(*row, id=name, marks=LONG_ROW if name in LONG else [])
+        pytest.param(*row, id=name, marks=[pytest.mark.long] if name in LONG else [])
         for name, value in rows.items()
         for row in [value if isinstance(value, tuple) else (value,)]
     ]
