@@ -179,7 +179,7 @@ def _read(path: str, owners: tuple[int, ...], must_exist: bool) -> "tuple[dict[s
         if not must_exist and isinstance(error, FileNotFoundError | NotADirectoryError):
             return {}, {}
         raise Refused(f"can't read {path}: {(error.strerror or str(error)).lower()}") from None
-    if status.st_uid not in owners:  # it says where the lock is: ssh and cron trust no such file either
+    if not must_exist and status.st_uid not in owners:  # nobody named it, and ssh and cron trust no such file either
         raise Refused(f"{path} belongs to user {status.st_uid}, who could lock elsewhere: chown it, or give --config")
     if status.st_mode & WRITTEN_BY_OTHERS:
         raise Refused(f"everybody may write to {path}, and lock elsewhere: chmod o-w {path}")

@@ -413,12 +413,15 @@ def test_a_file_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    """But for root's; it is the reader of the file that counts, for whom check may ask."""
+    """Unless it was named. It is the reader of the file that counts, for whom check may ask."""
     path, owner = tmp_path / "cronlock.toml", os.geteuid()
-    assert settings_of(tmp_path, "", 0o644, owner).prefix == "cronlock"
+    path.write_text('prefix = "mine"\n')
+    path.chmod(0o644)
+    assert load({}, {}, [str(path)], owner).prefix == "mine"
+    assert load({"config": str(path)}, {}, user=owner + 1).prefix == "mine"
     if owner:
         with pytest.raises(Refused, match=f"{path} belongs to user {owner}, who could lock elsewhere: chown it"):
-            settings_of(tmp_path, "", 0o644, owner + 1)
+            load({}, {}, [str(path)], owner + 1)
 
 
 @pytest.mark.debian
