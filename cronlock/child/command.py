@@ -174,7 +174,10 @@ def _failure(read: int, pid: int) -> int:
     poll = select.poll()
     poll.register(read, select.POLLIN)
     while not poll.poll(STOPPED_EARLY):
-        go_on(pid)  # a Ctrl-Z that came too soon
+        try:
+            go_on(pid)  # a Ctrl-Z that came too soon
+        except ChildProcessError:  # executed and ended since the poll: the pipe is closed
+            pass
     return int.from_bytes(os.read(read, 4), "big")
 
 
