@@ -18,7 +18,7 @@ import pytest
 
 from tests.commands import PATIENCE, ROOT, home
 from tests.servers import Server
-from tests.test_docs import blocks, commands
+from tests.test_docs import README, blocks, commands
 from tests.test_imports import NAMED, PROJECT
 
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(300)]
@@ -267,6 +267,31 @@ def name_of(requirement: str) -> str:
     return found[0].lower().replace("_", "-")
 
 
+# For one user
+
+
+@pytest.mark.parametrize("tool", ["pipx", "uv"])
+def test_a_tool_installs_it_for_one_user(once: Once, wheel: Path, tool: str, local_key: str) -> None:
+    """By README's command, where that tool puts programs; pipx links the man pages, too."""
+    [line] = [line for line in commands() if line.startswith(f"{tool} ")]
+    places = {
+        "pipx": {"PIPX_HOME": "home", "PIPX_BIN_DIR": "bin", "PIPX_MAN_DIR": "man"},
+        "uv": {"UV_TOOL_DIR": "home", "UV_TOOL_BIN_DIR": "bin"},
+    }[tool]
+
+    def make(folder: Path) -> None:
+        with python_on_path(folder) as env:
+            where = {name: str(folder / place) for name, place in places.items()}
+            python = {"PIPX_DEFAULT_PYTHON": f"{folder}/programs/python3", "UV_PYTHON": sys.executable}
+            where |= dict.fromkeys(("UV_SYSTEM_CERTS", "UV_NATIVE_TLS"), "true")  # as pip; the name is a new one
+            shell(f"{Path(sys.executable).parent}/{line.replace(' .', f' {wheel}')}", env | where | python, folder)
+
+    folder = once(f"by-{tool}", make)
+    program = folder / "bin" / "cronlock"
+    assert run(program, "run", "--local", "--key", local_key, "--schedule", "none", "echo", "works") == "works\n"
+    assert (folder / "man" / "man1" / "cronlock.1").exists() == (tool == "pipx")
+
+
 # One file
 
 
@@ -313,10 +338,10 @@ def image(once: Once, sdist: Path) -> Path:
         for made in ("opt", "var/lib", "usr/local/lib"):
             (folder / made).mkdir(parents=True)
         (folder / "usr" / "local" / "lib" / "module.py").touch()
+        [zones] = re.findall(r"`([^`\n]*pip install tzdata)`", README)
         with python_on_path(folder) as env:
-            for word, rest in recipe():
-                if word == "RUN":
-                    shell(moved(rest, folder), env, folder)
+            for line in (*(rest for word, rest in recipe() if word == "RUN"), zones):
+                shell(moved(line, folder), env, folder)
 
     return once("image", make)
 

@@ -51,7 +51,13 @@ WAYS = (
     # setting up: others do it in full
     Way(r"python3 -m venv \.venv && .*", by=".ci/run: python3 -m venv .venv"),
     Way(r"\.venv/bin/pip install '\.\[test\]' && .*", by=".ci/run: .venv/bin/pip install"),
-    Way(r"python3 -m venv /opt/cronlock && .*", by="tests/bench/house.py: pip"),
+    Way(r"python3 -m venv /opt/cronlock && .*", by="tests/test_package.py: for_all_users"),
+    Way(r"(mkdir|ln -s) .*/usr/local/share/man/.*", by="tests/test_package.py: for_all_users"),
+    Way(r"pipx .*|uv tool .*", by="tests/test_package.py: for_one_user"),
+    Way(r"shiv .*", by="tests/test_package.py: single_file"),
+    Way(r"run --once --key nightly -- nightly", by="tests/test_package.py: ENTRYPOINT"),
+    Way(r".*pip install tzdata", by="tests/test_package.py: pip install tzdata"),
+    Way(r"docker run --init", foreign=True),
     Way(r"python -m tests\.bench", by="tests/test_bench.py: tests.bench"),
     Way(r"python -m tests\.bench\.crowd", by="tests/test_crowd.py: tests.bench.crowd"),
     # names of commands
@@ -81,6 +87,7 @@ WAYS = (
 OTHERS = {  # how texts for other programs begin, and who gives them to these
     "apiVersion": 'tests/test_kubernetes.py: blocks("yaml")',
     "# /etc/systemd": 'tests/test_systemd.py: blocks("ini")',
+    "FROM ": 'tests/test_package.py: blocks("dockerfile")',
     "ACL SETUSER": 'tests/test_docs.py: blocks("redis")',
     "redis = ": 'tests/test_docs.py: blocks("toml")',
     "/etc/cronlock.toml: ": "tests/test_settings_page.py: examples",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cronlock.say import IN_ARGV
 from tests.binaries import speaks_tls
 from tests.commands import wait_until
 from tests.names import knowing
@@ -92,7 +93,8 @@ def least_rights(stack: ExitStack, binary: Path) -> Site:
     server.ask("ACL", "SETUSER", "default", "resetpass", ">another")
     server.options["requirepass"] = "another"
     server.redis = server.client()
-    return Site(("--redis", server.url.replace("://", "://cronlock:secret@")), [server])
+    place = ("--redis", server.url.replace("://", "://cronlock:secret@"))
+    return Site(place, [server], found=(IN_ARGV,))
 
 
 def unix_socket(stack: ExitStack, binary: Path) -> Site:
