@@ -102,7 +102,7 @@ def test_a_stopped_master_of_a_cluster_is_red_soon(fresh_cluster: Callable[..., 
     for named in nodes[:2]:
         begun = time.monotonic()
         findings = check(*urls(named, nodes[2]))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 6  # twice would be 3 s each, and the start
         assert of(findings, nodes[0], RED) == ["no answer in 3 s"]
         assert of(findings, nodes[1], GREEN)
 
