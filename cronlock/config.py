@@ -10,7 +10,7 @@ import os
 from cronlock.errors import Refused
 from cronlock.lock.address import Address, parse
 from cronlock.options import BY_NAME, OPTIONS, Option, boolean, node
-from cronlock.say import masked
+from cronlock.say import PASSWORD
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ USER_FILE = "~/.config/cronlock.toml"
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
 RIVALS = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # of two that are given the nearer wins
 READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o004, 0o002  # a file's mode; its group is one that somebody chose
+FILE_TYPE, REGULAR = 0o170000, 0o100000  # inode(7)
 
 
 class Settings:
@@ -181,7 +182,8 @@ def _read(path: str, owners: tuple[int, ...], must_exist: bool) -> "tuple[dict[s
         raise Refused(f"can't read {path}: {(error.strerror or str(error)).lower()}") from None
     if not must_exist and status.st_uid not in owners:  # nobody named it, and ssh and cron trust no such file either
         raise Refused(f"{path} belongs to user {status.st_uid}, who could lock elsewhere: chown it, or give --config")
-    if status.st_mode & WRITTEN_BY_OTHERS:
+    whose = status.st_mode if status.st_mode & FILE_TYPE == REGULAR else 0  # /dev/null, a pipe: nobody's
+    if whose & WRITTEN_BY_OTHERS:
         raise Refused(f"everybody may write to {path}, and lock elsewhere: chmod o-w {path}")
     try:
         content = _content(data.decode("utf-8"))
@@ -195,16 +197,18 @@ def _read(path: str, owners: tuple[int, ...], must_exist: bool) -> "tuple[dict[s
         if "key" in table:
             raise Refused(f"{path} [keys.{key}]: key: the table's own name is the key")
     found = {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
-    if status.st_mode & READ_BY_OTHERS and any(
-        has_password(values.get("redis", ())) for values in (top, *found.values())
-    ):
+    if whose & READ_BY_OTHERS and any(has_password(values.get("redis", ())) for values in (top, *found.values())):
         raise Refused(f"a password stands in {path}, and everybody may read it: chmod o-r {path}")
     return top, found
 
 
 def has_password(urls: "Iterable[str | None]") -> bool:
     """Whether one of these URLs, as they were given, has a password in it."""
-    return any(url is not None and masked(url) != url for url in urls)
+    for url in urls:
+        login = (url or "").partition("://")[2].partition("?")[0].rpartition("@")[0]
+        if login.partition(":")[2] or PASSWORD in (url or "").lower():
+            return True
+    return False
 
 
 def _unquoted(text: str) -> str:

@@ -59,7 +59,7 @@ class Sources:
     """Where this machine's cron reads. `root` is the folder that all paths start from, `crontab` runs `crontab -l`.
 
     `unreadable` is told path and reason of what is there and can't be read; without it that is refused. `caller` is who
-    has become root by sudo.
+    has become root by sudo or doas.
     """
 
     __slots__ = ("caller", "crontab", "root", "uid", "unreadable")
@@ -69,7 +69,7 @@ class Sources:
         self.uid = os.geteuid() if uid is None else uid
         self.crontab = crontab
         self.unreadable: Callable[[str, str], None] = _refuse
-        self.caller = os.environ.get("SUDO_USER", "")
+        self.caller = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER", "")
 
     @property
     def cron(self) -> str:

@@ -18,7 +18,9 @@ IN_ARGV = "the password in --redis is shown by ps to everybody on this machine"
 ELSEWHERE = "put it into a file that only its user reads, or into CRONLOCK_REDIS"
 HIDDEN = "***"
 PASSWORD = "password="  # noqa: S105 - how parameters and variables end that hold one
-LENIENT = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")  # schemes whose passwords may have any mark
+# Redis's own URLs, whose passwords may have any mark, and those of others, whose login ends before the path (RFC 3986).
+LENIENT = r"(?i)((?:rediss?|unix)(?:\+sentinel)?://[^\s:@/]*):((?:(?!://)\S)+)@"
+LOGIN = r"(://[^\s:@/?#]*):([^\s@/?#]+)@"
 
 
 def printable(text: str) -> str:
@@ -36,22 +38,11 @@ def masked(text: str) -> str:
     """
     if "://" not in text and PASSWORD not in text.lower():
         return text
-    return " ".join(map(_masked, text.split(" ")))
+    import re  # rare: no run whose key and command hold no URL pays for it
 
-
-def _masked(word: str) -> str:
-    scheme, _, rest = word.partition("://")
-    end = len(rest)
-    if not scheme.endswith(LENIENT):  # a login ends before the path (RFC 3986)
-        end = min(rest.find(mark) if mark in rest else end for mark in "/?#")
-    login, _, _ = rest[:end].rpartition("@")
-    user, _, password = login.partition(":")
-    if password:
-        word = f"{scheme}://{user}:{HIDDEN}{rest[len(login) :]}"
-    at = word.lower().find(PASSWORD)
-    if at >= 0:  # which may have any mark in it: all of the rest
-        word = word[: at + len(PASSWORD)] + HIDDEN
-    return word
+    text = re.sub(LENIENT, rf"\1:{HIDDEN}@", text)
+    text = re.sub(LOGIN, rf"\1:{HIDDEN}@", text)
+    return re.sub(rf"({PASSWORD})\S+", rf"\1{HIDDEN}", text, flags=re.IGNORECASE)  # which may have any mark in it
 
 
 def write_anything() -> None:

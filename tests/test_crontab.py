@@ -564,17 +564,18 @@ def test_a_user_reads_the_own_crontab_and_the_system_files(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("spool", ["var/spool/cron/crontabs", "var/spool/cron/tabs", "var/spool/cron", "etc/crontabs"])
+@pytest.mark.parametrize("variable", ["SUDO_USER", "DOAS_USER"])
 def test_root_reads_the_own_crontab_and_that_of_who_called_sudo(
-    tree: Tree, spool: str, monkeypatch: pytest.MonkeyPatch
+    tree: Tree, spool: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The spools of Debian, SUSE, cronie and busybox; a line that goes through sudo stands in its user's."""
+    """The spools of Debian, SUSE, cronie and busybox; a line that goes through sudo or doas stands in its user's."""
     tree.write(f"{spool}/root", OWN)
     tree.write(f"{spool}/nobody", "0 2 * * * sudo cronlock run -k b job")
     assert [(line.source, line.user) for line in own_lines("a", "once", tree.sources())] == [
         (f"{tree.root}/{spool}/root", "root")
     ]
     assert own_lines("b", "once", tree.sources()) == []
-    monkeypatch.setenv("SUDO_USER", "nobody")
+    monkeypatch.setenv(variable, "nobody")
     assert [line.user for line in own_lines("b", "once", tree.sources())] == ["nobody"]
 
 

@@ -1,14 +1,18 @@
 """Host names with several addresses: seeds of a cluster, or one server; several servers behind a name are refused."""
 
 import re
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
 from tests.commands import cronlock
 from tests.names import knowing
 from tests.persons import PLAIN, TICK, run
-from tests.servers import Proxy, Server, free_port
+from tests.sentinel import SERVICE
+from tests.servers import Cluster, Proxy, Server, free_port
+from tests.test_sentinel import Sentinels
 
 pytestmark = pytest.mark.debian
 
@@ -64,8 +68,56 @@ def test_whether_it_is_one_server_has_to_be_known(servers: list[Server], behind:
 
 
 def test_an_address_of_each_family_is_one_server(server: Server, behind: Callable[..., int]) -> None:
-    """As localhost has them, where servers often listen on one only: nothing is asked."""
-    port = behind(server)
+    """As localhost has them, where servers often listen on one only; without the right to INFO, too."""
+    port = behind(server, server)
+    server.ask("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-info")
+    for other in ("::1", PLACES[1]):
+        before = knowing(f"{other} redis.example", f"{PLACES[0]} redis.example")
+        done = run(("--redis", f"redis://redis.example:{port}"), *PLAIN, "--", "echo", "ran", before=before)
+        assert (done.stdout, done.stderr) == ("ran\n", "")
     before = knowing("::1 redis.example", f"{PLACES[0]} redis.example")
-    done = run(("--redis", f"redis://redis.example:{port}"), *PLAIN, "--", "echo", "ran", before=before)
+    done = run(("--redis", f"redis://guest:secret@redis.example:{port}"), *PLAIN, "--", "echo", "ran", before=before)
+    assert done.stdout == "ran\n"
+
+
+def test_addresses_of_two_families_may_not_be_two_servers(servers: list[Server], behind: Callable[..., int]) -> None:
+    """Which one a node takes is a matter of its own settings."""
+    port = behind(servers[0])
+    with Proxy(servers[1], "::1", port):
+        before = knowing("::1 redis.example", f"{PLACES[0]} redis.example")
+        done = run(("--redis", f"redis://redis.example:{port}"), *TICK, "--", "echo", "ran", before=before)
+    assert (done.returncode, "of different servers" in done.stderr) == (125, True)
+
+
+def test_a_cluster_and_a_server_behind_one_name_are_refused(
+    cluster: Cluster, server: Server, behind: Callable[..., int]
+) -> None:
+    """As two clusters are; the nodes of one cluster are not."""
+    port = behind(cluster.nodes[0], server)
+    before = knowing(*(f"{place} redis.example" for place in PLACES))
+    done = run(("--redis", f"redis://redis.example:{port}"), *TICK, "--", "echo", "ran", before=before)
+    assert (done.returncode, "of different servers" in done.stderr) == (125, True)
+    port = behind(*cluster.nodes[:2])
+    done = run(("--redis", f"redis://redis.example:{port}"), *TICK, "--", "echo", "ran", before=before)
     assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+def test_a_silent_address_is_passed_over(server: Server, behind: Callable[..., int]) -> None:
+    """Within the time that a single attempt has."""
+    port = behind(server)
+    with socket.create_server((PLACES[1], port)):
+        before = knowing(*(f"{place} redis.example" for place in PLACES))
+        done = run(("--redis", f"redis://redis.example:{port}"), *PLAIN, "--", "echo", "ran", before=before)
+    assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+def test_a_name_for_several_sentinels_is_as_many_voices(servers: list[Server]) -> None:
+    """One of them may not have heard of a failover, and be the first to answer."""
+    old, new = servers[:2]
+    for told in ((old, new, new), (new, old, new), (new, new, old)):
+        with closing(Sentinels(*told, addresses=(DEAD, *PLACES))) as sentinels:
+            before = knowing(*(f"{place} sentinel.example" for place in (DEAD, *PLACES)))
+            url = f"redis+sentinel://sentinel.example:{sentinels.port}/{SERVICE}"
+            done = run(("--redis", url), "--again", *TICK, "--", "echo", "ran", before=before)
+            assert (done.stdout, done.stderr) == ("ran\n", "")
+    assert (len(old.redis.keys("*:record:*")), len(new.redis.keys("*:record:*"))) == (0, 1)

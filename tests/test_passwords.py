@@ -405,6 +405,17 @@ def test_a_file_without_a_password_is_everybodys_to_read(tmp_path: Path) -> None
     assert settings_of(tmp_path, 'redis = ["redis://me@h", "unix:///run/redis.sock"]\n', 0o644).redis
 
 
+def test_a_password_with_a_blank_is_one_too(tmp_path: Path) -> None:
+    """It works as it stands."""
+    with pytest.raises(Refused, match="a password stands in"):
+        settings_of(tmp_path, 'redis = "redis://:two words@h"\n', 0o644)
+
+
+def test_what_is_no_file_is_nobodys() -> None:
+    """/dev/null stands for no settings at all."""
+    assert load({"config": "/dev/null", "redis": ["redis://h"]}, {}).redis
+
+
 def test_a_file_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
     """Whoever writes to it decides where the lock is."""
     path = tmp_path / "cronlock.toml"
@@ -455,6 +466,13 @@ def test_root_takes_no_users_word_for_where_redis_is(tmp_path: Path) -> None:
         ("unix://u:p@/run/s?db=1", "unix://u:***@/run/s?db=1"),
         ("https://u:p@h/a?m=b@c", "https://u:***@h/a?m=b@c"),
         ("REDIS_PASSWORD=a&b c", "REDIS_PASSWORD=*** c"),
+        ('{"hook":"http://x/y","db":"redis://:pw@h/0"}', '{"hook":"http://x/y","db":"redis://:***@h/0"}'),
+        (
+            "http://u:p@h1,http://u:q@h2/ redis://:p@h,redis://:q@h",
+            "http://u:***@h1,http://u:***@h2/ redis://:***@h,redis://:***@h",
+        ),
+        ("REDIS://:a/b@h", "REDIS://:***@h"),
+        ("İİİpassword=secret", "İİİpassword=***"),
         ("mysqldump --Password=x shop", "mysqldump --Password=*** shop"),
         *(
             (text, text)

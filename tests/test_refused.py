@@ -122,6 +122,15 @@ def test_a_cluster_beside_a_server_of_its_own_is_refused(cluster, server, proxy_
     refused(done, "cluster")
 
 
+@pytest.mark.parametrize("files", [5, 6, 7, 8])
+def test_too_few_files_are_told_in_a_line(server, files):
+    """However far it comes; with fewer Python does not start."""
+    before = ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh")
+    words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--outage-wait", "0")
+    done = cronlock(*words, "--", "true", before=before)
+    assert (done.returncode in (122, 125), done.stderr.count("\n")) == (True, 1)
+
+
 def test_nodes_with_other_voters_are_refused_and_told_whose(server, servers):
     """Two nodes that count different voters must not share a key."""
     three = [word for each in servers for word in ("--redis", each.url)]

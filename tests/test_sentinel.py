@@ -10,17 +10,20 @@ import pytest
 from tests.commands import cronlock, home, start_cronlock, wait_until
 from tests.persons import NEXT, PLAIN, TICK, run, running
 from tests.sentinel import SERVICE, Service
-from tests.servers import Server
+from tests.servers import Server, free_port
 
-Told = Server | None
+Told = Server | str | None
 
 
 class Sentinels:
-    """Sentinels that say what they are told to say: each names a server, or None."""
+    """Sentinels that say what they are told to say: each names a server, or None, or has an error."""
 
-    def __init__(self, *told: Told) -> None:
+    def __init__(self, *told: Told, addresses: Sequence[str] = ()) -> None:
+        """Each on a port of its own, or with `addresses` all on the same one."""
         self.told = list(told)
-        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in told]
+        self.port = free_port() if addresses else 0
+        places = addresses or ["127.0.0.1"] * len(told)
+        self.listeners = [socket.create_server((address, self.port)) for address in places]
         for number in range(len(told)):
             threading.Thread(target=self._talk, args=(number,), daemon=True).start()
 
@@ -38,6 +41,8 @@ class Sentinels:
     def _answer(server: Told) -> bytes:
         if server is None:
             return b"*-1\r\n"
+        if isinstance(server, str):
+            return f"-{server}\r\n".encode()
         port = str(server.port)
         return f"*2\r\n$9\r\n127.0.0.1\r\n${len(port)}\r\n{port}\r\n".encode()
 
@@ -87,6 +92,20 @@ def test_a_sentinel_that_is_gone_or_silent_costs_nothing(server: Server, sentine
         assert (done.stdout, done.stderr) == ("ran\n", "")
     lone = f"redis+sentinel://127.0.0.1:1,127.0.0.1:2,{sentinels(server).hosts[0]}/{SERVICE}"
     assert run(("--redis", lone), *PLAIN, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_one_sentinel_of_three_is_enough_at_once(server: Server, sentinels: Callable[..., Sentinels]) -> None:
+    """Within the time that a single attempt has, though the others are silent."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        hosts = [*sentinels(server).hosts, *(f"127.0.0.1:{silent.getsockname()[1]}" for silent in (one, two))]
+        done = run(("--redis", f"redis+sentinel://{','.join(hosts)}/{SERVICE}"), *PLAIN, "--", "echo", "ran")
+    assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+def test_a_sentinel_that_has_no_connection_to_spare_is_an_outage(sentinels: Callable[..., Sentinels]) -> None:
+    """And no fault of anybody's settings."""
+    done = run(("--redis", sentinels("ERR max number of clients reached").url), *PLAIN, "--", "true")
+    assert (done.returncode, "max number of clients" in done.stderr) == (122, True)
 
 
 def test_a_service_that_no_sentinel_knows_is_refused(server: Server, sentinels: Callable[..., Sentinels]) -> None:

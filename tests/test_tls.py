@@ -1,6 +1,7 @@
 """TLS as a node sees it: who is believed, who is not, and what is said. Run, status and check say the same."""
 
 import contextlib
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -131,6 +132,8 @@ def test_files_that_are_not_there_or_hold_something_else_are_named(shielded: Shi
     none = tmp_path / "none.pem"
     assert said(url(shielded.port, ssl_ca_certs=none)) == f"ssl_ca_certs: can't read {none}: no such file or directory"
     wrong: list[tuple[dict[str, object], str]] = [
+        ({"ssl_ca_path": none}, f"ssl_ca_path: can't read {none}: no such file or directory"),
+        ({"ssl_ca_certs": "/dev/null"}, "ssl_ca_certs: /dev/null is no file"),
         ({"ssl_certfile": none}, f"ssl_certfile: can't read {none}: no such file or directory"),
         ({"ssl_keyfile": none}, f"ssl_keyfile: can't read {none}: no such file or directory"),
         ({"ssl_ca_certs": ours.client_key}, f"ssl_ca_certs: {ours.client_key} holds no certificates"),
@@ -192,3 +195,26 @@ def test_a_connection_that_breaks_during_the_handshake_is_tried_again(shielded: 
         connection.close()
     shielded.proxy.pass_all()
     assert process.communicate(timeout=20)[0] == "ran\n"
+
+
+def test_certificates_are_replaced_while_a_run_goes_on(stranger: Authority, tmp_path: Path) -> None:
+    """Those of servers, of nodes, and the authority itself: in whatever order, as long as the lease lasts."""
+    files = {name: tmp_path / Path(path).name for name, path in authority().parameters.items()}
+    for name, path in authority().parameters.items():
+        shutil.copy(path, files[name])
+    asked: list[object] = []
+    renewed = stranger.context
+    renewed.sni_callback = lambda *_: asked.append(1)
+    with ShieldedServer() as server:
+        place = ("--redis", url(server.port, "localhost", **files))
+        with running(place, *PLAIN, "--ttl", "20s") as process:
+            [record] = server.redis.keys("*:record:*")
+            server.proxy.cut()
+            server.proxy.tls = renewed
+            server.proxy.pass_all()
+            wait_until(lambda: len(asked) > 1, 20, "the holder to ask in vain")
+            for name, path in stranger.parameters.items():
+                shutil.copy(path, files[name])
+            end = server.redis.hget(record, "lease_end")
+            wait_until(lambda: server.redis.hget(record, "lease_end") != end, 20, "an extended lease")
+            assert process.poll() is None

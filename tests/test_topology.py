@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import cronlock, home, start_cronlock, wait_until
+from tests.servers import Server
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")
@@ -53,6 +54,25 @@ def test_nodes_that_know_other_seeds_meet(cluster):
         done = cronlock("run", "--redis", url, "--key", "job", *TICK, "--", "touch", f"ran-{url[-5:]}")
         assert (done.returncode, done.stderr) == (0, "")
     assert len([name for name in os.listdir(home()) if name.startswith("ran-")]) == 1
+
+
+def test_a_stranger_at_a_dead_nodes_address_sends_nobody_home(cluster):
+    """A waiting node has known that node; no URL names it. On Kubernetes addresses are given to others soon."""
+    dead = cluster.masters()[0]
+    seed = next(node.url for node in cluster.nodes if node is not dead)
+    words = ("run", "--redis", seed, "--key", "job", "--schedule", "none", "--outage-wait", "30s")
+    holder = start_cronlock(*words, "--", "sh", "-c", "touch ready; while ! [ -e end ]; do sleep 0.1; done")
+    marked()
+    waiting = start_cronlock(*words, "--wait", "1m", "--", "echo", "ran")
+    wait_until(lambda: any(node.ask("PUBSUB", "CHANNELS") for node in cluster.running()), message="who waits")
+    dead.kill()
+    with Server(port=dead.port):
+        wait_until(lambda: dead not in cluster.masters() and len(cluster.masters()) == 3, message="a new master")
+        time.sleep(2)  # the waiting node asks again every second or so
+        assert waiting.poll() is None
+        Path(home(), "end").touch()
+        assert waiting.communicate(timeout=30)[0] == "ran\n"
+    assert holder.wait(10) == 0
 
 
 def test_a_cluster_may_have_databases(fresh_cluster):

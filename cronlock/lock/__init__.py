@@ -19,6 +19,9 @@ def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> 
         return LocalVoters(loop, state_directory(), settings.prefix, key, each_node)
     if not settings.redis:
         raise Refused(NOWHERE)
-    from cronlock.lock.topology import RedisVoters
+    try:
+        from cronlock.lock.topology import RedisVoters
+    except OSError as error:  # no file to be had
+        raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
 
     return RedisVoters(loop, settings.redis, settings.prefix, key, each_node)

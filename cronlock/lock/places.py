@@ -49,10 +49,10 @@ class Places:
 
     def _found(self, places: "list[Place] | Failure", host: str = "") -> None:
         self._host = host or self._host
-        if isinstance(places, Failure) or not _crowded(places):
+        if isinstance(places, Failure) or len(places) == 1:
             self._end(places)
             return
-        self._stage = namesakes = Namesakes(self._loop, self._address, places, self._end)
+        self._stage = namesakes = Namesakes(self._loop, self._address, places, self._end, strict=_crowded(places))
         namesakes.start()
 
     def _end(self, places: "list[Place] | Failure") -> None:

@@ -49,12 +49,16 @@ class Resolution:
         for line in lines[1:]:
             family, host, port = line.split(" ")
             places.append((int(family), (host, int(port))))
+        places = list(dict.fromkeys(places))  # /etc/hosts may have a line twice
         self._done(places or Failure(lines[0] if lines else "the look-up of its name failed"))
 
     def cancel(self) -> None:
-        """End the look-up; its child is reaped."""
+        """End the look-up, if it goes on; its child is reaped."""
+        if self._fd < 0:
+            return
         self._loop.forget(self._fd)
         os.close(self._fd)
+        self._fd = -1
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         CHILDREN.discard(self._pid)

@@ -5,35 +5,67 @@ sentinel's word counts but that of most, for one that is cut off may not have he
 """
 
 from cronlock.lock.address import PORT_MAX, Address
+from cronlock.lock.namesakes import OTHERS_WAIT
 from cronlock.lock.quorum import Failure, quorum
 from cronlock.lock.resolver import Resolution
-from cronlock.lock.wire import Connection, numeric
+from cronlock.lock.wire import Connection, numeric, refused_by_server
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from cronlock.lock.wire import Place
     from cronlock.system import Loop
 
 
 class Search:
-    """Asks the sentinels of an address. `done` gets the places of its master and its host, or a Failure."""
+    """Asks the sentinels of an address. `done` gets the places of its master and its host, or a Failure.
+
+    A name with several addresses is as many sentinels.
+    """
 
     def __init__(self, loop: "Loop", address: Address, done: "Callable[..., None]") -> None:
         self._loop = loop
         self._service = address.service
+        self._sentinels = address.sentinels
         self._done = done
         self._votes: list[tuple[str, int]] = []
         self._failures: list[Failure] = []
-        self._look_up: Resolution | None = None
-        self.connections = [Connection(loop, sentinel) for sentinel in address.sentinels]
+        self._look_ups: list[Resolution] = []
+        self._unresolved = 0
+        self._asked = 0
+        self.connections: list[Connection] = []
 
     def start(self) -> None:
-        """Ask; an answer may come at once."""
+        """Ask; an answer may come at once. Raises OSError when there is no process to look a name up."""
+        self._unresolved = len(self._sentinels)
+        for sentinel in self._sentinels:
+            places = numeric(sentinel)
+            if places:
+                self._resolved(sentinel, places)
+            else:
+                named = self._named(sentinel)
+                self._look_ups.append(Resolution(self._loop, sentinel, named))
+
+    def _named(self, sentinel: Address) -> "Callable[[list[Place] | Failure], None]":
+        return lambda places: self._resolved(sentinel, places)
+
+    def _resolved(self, sentinel: Address, places: "list[Place] | Failure") -> None:
+        if not self._unresolved:  # it is over
+            return
+        self._unresolved -= 1
+        if isinstance(places, Failure):
+            self._asked += 1
+            self._failures.append(Failure(f"{sentinel.label}: {places.text}"))
+            self._judge()
+            return
         question = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service.encode("utf-8", "surrogateescape")]
-        for connection in list(self.connections):
-            connection.send(question, self._listener(connection.address.label))
+        new = [Connection(self._loop, sentinel, places=[place]) for place in places]
+        self._asked += len(new)
+        self.connections += new
+        for connection in new:
+            connection.send(question, self._listener(sentinel.label))
 
     def _listener(self, label: str) -> "Callable[[Any], None]":
         def told(reply: "Any") -> None:
@@ -41,14 +73,18 @@ class Search:
                 self._failures.append(reply)
             elif reply is None:
                 self._failures.append(Failure(f"{label}: it knows no master {self._service}", final=True))
+            elif isinstance(reply, Exception):
+                self._failures.append(refused_by_server(label, str(reply)))
             else:
                 try:
                     host, port = reply
                     if not 0 < int(port) <= PORT_MAX:
                         raise ValueError
                     self._votes.append((host.decode("utf-8", "surrogateescape"), int(port)))
-                except (TypeError, ValueError, AttributeError):  # an error reply, another program
-                    self._failures.append(Failure(f"{label}: {_text(reply)}", final=True))
+                except (TypeError, ValueError, AttributeError):  # another program
+                    self._failures.append(Failure(f"{label}: its answers are not those of a sentinel", final=True))
+            for connection in self.connections if self._votes else ():
+                connection.hurry(OTHERS_WAIT)
             if self.connections:
                 self._judge()
 
@@ -56,8 +92,8 @@ class Search:
 
     def _judge(self) -> None:
         most = max(self._votes, key=self._votes.count, default=None)
-        everybody = len(self._votes) + len(self._failures) == len(self.connections)
-        if most and (everybody or self._votes.count(most) >= quorum(len(self.connections))):
+        everybody = not self._unresolved and len(self._votes) + len(self._failures) == self._asked
+        if most and (everybody or self._votes.count(most) >= quorum(self._asked + self._unresolved)):
             self._found(*most)
         elif everybody:
             self.cancel()
@@ -73,20 +109,16 @@ class Search:
             self._done(places, host)
             return
         try:
-            self._look_up = Resolution(self._loop, master, lambda found: self._done(found, host))
+            self._look_ups = [Resolution(self._loop, master, lambda found: self._done(found, host))]
         except OSError as error:
             self._done(Failure((error.strerror or str(error)).lower()))
 
     def cancel(self) -> None:
-        """Let go of the sentinels, and of a look-up."""
+        """Let go of the sentinels, and of look-ups."""
+        self._unresolved = 0
         connections, self.connections = self.connections, []
         for connection in connections:
             connection.close()
-        if self._look_up:
-            self._look_up.cancel()
-            self._look_up = None
-
-
-def _text(reply: "Any") -> str:
-    """An answer that is none, for a message."""
-    return str(reply) if isinstance(reply, Exception) else "its answers are not those of a sentinel"
+        look_ups, self._look_ups = self._look_ups, []
+        for look_up in look_ups:
+            look_up.cancel()

@@ -1,5 +1,6 @@
 """TLS between a socket and RESP. Only rediss:// pays for importing ssl (16 ms)."""
 
+import os
 import ssl
 
 from cronlock.lock.wire import Unsafe
@@ -9,9 +10,9 @@ if TYPE_CHECKING:
     from cronlock.lock.address import Address
 
 CHUNK = 16_384  # bytes: a TLS record
-CONTEXTS: dict[tuple[tuple[str, str], ...], ssl.SSLContext] = {}  # by parameters: reading the CAs takes 10 ms
+CONTEXTS: dict[object, ssl.SSLContext] = {}  # by parameters and the state of files: reading the CAs takes 10 ms
 GIVE_CERTIFICATE = "give ssl_certfile and ssl_keyfile"
-FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 UNKNOWN_ISSUER = (18, 19, 20, 21)  # X509_V_ERR of OpenSSL: who signed it is not known
 
 
@@ -81,8 +82,10 @@ def reason(error: ssl.SSLError) -> Unsafe:
 
 def context_of(options: "dict[str, str]") -> ssl.SSLContext:
     """What the parameters of a URL come to; raises Unsafe, naming the one that is wrong."""
-    key = tuple(sorted(options.items()))
+    files = [options[name] for name in FILES if name in options] or [ssl.get_default_verify_paths().cafile or ""]
+    key = (*sorted(options.items()), *map(_state, files))
     if key not in CONTEXTS:
+        CONTEXTS.clear()  # those of files that were replaced
         CONTEXTS[key] = _new_context(options)
     return CONTEXTS[key]
 
@@ -109,10 +112,24 @@ def _new_context(options: "dict[str, str]") -> ssl.SSLContext:
     return context
 
 
+def _state(path: str) -> object:
+    """Changes when a file does, or what a link leads to."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def _try_to_read(name: str, path: str) -> None:
     try:
-        with open(path, "rb"):
-            pass
+        if name == "ssl_ca_path":
+            os.listdir(path)
+        elif not os.path.isfile(path) and os.path.exists(path):
+            raise Unsafe(f"{name}: {path} is no file")  # a pipe could be read once only
+        else:
+            with open(path, "rb"):
+                pass
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise Unsafe(f"{name}: can't read {path}: {reason}") from None

@@ -35,7 +35,10 @@ DIGEST = b"f04a6ecc62f0f57c80c25ceaccdcfc6f263a6fd9"  # its SHA-1, which a test 
 
 def _script() -> bytes:
     """The script's text, read at the start: a run that lasts for months may outlive the file."""
-    fd = os.open(os.path.join(os.path.dirname(__file__), SCRIPT), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = os.open(os.path.join(os.path.dirname(__file__), SCRIPT), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
     try:
         return os.read(fd, os.fstat(fd).st_size)
     finally:
@@ -155,6 +158,7 @@ class RedisVoters:
             return None
         asked = list(self._pool.values())
         hearing = Hearing(asked)
+        self._members.clear()  # a cluster that was built anew at the same place is not the one of before
         for connection in asked:
             connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
         while not hearing.decided and len(hearing.failures) < len(asked) and self.clock() < until:
@@ -185,7 +189,10 @@ class RedisVoters:
                 hearing.silent.remove(connection)
             if isinstance(reply, hiredis.ReplyError) and "cluster support disabled" in str(reply):
                 self._use_plain(connection)
-                hearing.decided = True
+                if connection in self._seeds:
+                    hearing.decided = True
+                else:
+                    hearing.failures.append(Failure(f"{connection.address.label}: it is no part of the cluster now"))
             elif isinstance(reply, hiredis.ReplyError):
                 hearing.failures.append(refused_by_server(connection.address.label, str(reply)))
             elif isinstance(reply, Failure):
@@ -198,7 +205,9 @@ class RedisVoters:
         return described
 
     def _use_plain(self, connection: Connection) -> None:
-        if self._cluster:
+        if connection not in self._seeds:  # it was a node once, and another server has its address now
+            self._pool.pop(connection.address.label, None)
+        elif self._cluster:
             self.conflict = f"{connection.address.label} is no part of the cluster that the other URLs lead to"
         elif not self._places:
             names = copies(self._prefix, self._key, self._node, 1)
@@ -219,7 +228,8 @@ class RedisVoters:
             self.conflict = f"{connection.address.label} is part of a cluster, another URL is a server of its own"
             return False
         if self._members and not self._members & members:
-            self.conflict = f"{connection.address.label} is part of another cluster than the other URLs"
+            if connection in self._seeds:
+                self.conflict = f"{connection.address.label} is part of another cluster than the other URLs"
             return False
         self._cluster = True
         self._members |= members

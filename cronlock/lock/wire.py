@@ -84,6 +84,7 @@ class Connection:
         self._heard_at = 0  # ms, of boottime(): the last progress, or the first request after all were answered
         self._reader = hiredis.Reader()
         self._unread = 0  # bytes since the last reply
+        self._answered = False  # ever
         self.failures = 0  # how often it was lost
 
     @property
@@ -94,7 +95,13 @@ class Connection:
     @property
     def patience(self) -> int:
         """How many ms more to wait for the answers under way; 0 or less when it is time to fail."""
+        if self._search and not all(connection.idle for connection in self._search.connections):
+            return SILENCE  # it is they who lose patience
         return self._heard_at + SILENCE - boottime()
+
+    def hurry(self, ms: int) -> None:
+        """Lose patience in so many ms."""
+        self._heard_at = min(self._heard_at, boottime() - SILENCE + ms)
 
     @property
     def silence(self) -> str:
@@ -149,6 +156,10 @@ class Connection:
         for done in waiting:
             done(failure)
 
+    def _give_up(self, error: "Unsafe") -> None:
+        """Waiting will not help, unless it was safe before: certificates are replaced while a run goes on."""
+        self.fail(str(error), final=not self._answered)
+
     def _log_in(self) -> None:
         address = self.address
         if address.password or address.username:
@@ -184,6 +195,8 @@ class Connection:
                 self._search = search = Places(self._loop, self.address, self._found)
                 search.start()
             except (OSError, ImportError) as error:  # no process or no file descriptor to be had, an upgrade meanwhile
+                if self._search:
+                    self._search.cancel()
                 self._search = None
                 self.fail((getattr(error, "strerror", None) or str(error)).lower())
 
@@ -221,9 +234,9 @@ class Connection:
 
             self._tls = Session(self.address, self._host)
         except Unsafe as error:
-            self.fail(str(error), final=True)
+            self._give_up(error)
         except (OSError, ImportError) as error:  # a Python without OpenSSL, an upgrade meanwhile
-            self.fail(f"no TLS: {error}", final=True)
+            self.fail(f"no TLS: {error}", final=isinstance(error, ImportError) and not self._answered)
 
     def _try_next(self, number: int) -> None:
         if len(self._places) > 1:
@@ -258,7 +271,7 @@ class Connection:
         except BlockingIOError:
             pass
         except Unsafe as error:
-            self.fail(str(error), final=True)
+            self._give_up(error)
             return
         except OSError as error:
             if not isinstance(error, BrokenPipeError | ConnectionResetError):  # then reading tells why
@@ -283,7 +296,7 @@ class Connection:
             try:
                 data = self._tls.open(data)
             except Unsafe as error:
-                self.fail(str(error), final=True)
+                self._give_up(error)
                 return
             self._heard_at = boottime()
         self._unread += len(data)
@@ -296,7 +309,7 @@ class Connection:
                 reply = self._next_reply()
                 if reply is False:
                     break
-                self._heard_at, self._unread = boottime(), 0
+                self._heard_at, self._unread, self._answered = boottime(), 0, True
                 if self._heard and isinstance(reply, list) and reply[:1] == [b"message"] and len(reply) == 3:
                     self._heard(*reply[1:])
                     continue
