@@ -8,6 +8,7 @@ from cronlock.lock import terms
 from cronlock.lock.candidate import Candidate, sleep
 from cronlock.lock.holder import Holder
 from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
+from cronlock.options import spell
 from cronlock.say import refusal
 from cronlock.system import random_between
 
@@ -26,6 +27,7 @@ SPLIT_WOKEN = 16  # ms: a few that wait are woken at the same moment, and find e
 OUTAGE_STEP_MIN, OUTAGE_STEP_MAX = 200, 2_000  # ms between two attempts while no quorum answers, doubling
 SPLIT_WINDOW = 5_000  # ms at least for split votes, which are no outage: other nodes ask at the same time
 STRAGGLER_WAIT = 50  # ms for the slower voters of a split vote, doubling with each attempt
+TOLD_AFTER = 1_000  # ms of an outage, after which a person at a terminal hears why nothing happens
 COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
 
 
@@ -88,6 +90,7 @@ class Contender:
         self._stay: Stay | None = None
         self._fair = plan.fair
         self._first = True
+        self._told = False  # of an outage
 
     def contend(self) -> "Holder | Verdict":
         """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
@@ -155,6 +158,10 @@ class Contender:
         now = self._clock()
         if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
             raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)
+        if not split and not self._told and now - pace.begun >= TOLD_AFTER:
+            self._told = True
+            more = spell((pace.until - now) // 1000 * 1000)
+            self._say.told(f"{self._unreachable(got, now - pace.begun)}: trying for {more} more")
         left = self._plan.left(started=started)
         if left is not None:  # however long the others take: once more before it is too late
             pause = min(pause, left // 2)

@@ -275,7 +275,10 @@ class Work:
         if holder:
             end = ending(self.plan, status, cause, broken_off=self._broken_off(status))
             if not holder.finish(*end, result) and cause != LOST:
-                self.say.always(f"ended with status {result}, but no quorum heard of it: the lease runs out by itself")
+                why = "no quorum heard of it: the lease runs out by itself"
+                if holder.disowned:
+                    why = "its lease had been ended before, by cronlock unlock"
+                self.say.always(f"ended with status {result}, but {why}")
             for text in holder.missing:
                 self.say.told(f"a voter is missing: {text}")
         if not cause:

@@ -1,6 +1,7 @@
 """Servers that do not answer: waited for within --outage-wait and a second, then loud: 122."""
 
 import random
+import re
 import signal
 import statistics
 import time
@@ -11,7 +12,7 @@ import pytest
 import redis
 
 from cronlock.lock.slots import copies
-from tests.commands import changed_cronlock, cronlock, home, start_cronlock, wait_until
+from tests.commands import changed_cronlock, cronlock, home, kill_all, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NOISE = 0.5  # s that a loaded machine may take to run a process that is due
@@ -274,3 +275,25 @@ def test_a_split_vote_is_asked_again_before_it_is_too_late(server):
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(play, range(8))) == ["ran\n"] * 8
+
+
+def test_a_person_hears_of_an_outage_before_it_is_over():
+    """Once, after a second; cron's mail gets one line at the end."""
+    words = ("run", "--redis", "redis://127.0.0.1:1", "--key", "job", "--schedule", "none", "--outage-wait", "3s")
+    told, last = cronlock(*words, "-v", "--", "true").stderr.splitlines()
+    assert re.fullmatch(r"cronlock: job: no answer in \d s \(127.0.0.1:1: .* refused\): trying for [12]s more", told)
+    assert last.startswith("cronlock: job: unreachable: ")
+    assert len(cronlock(*words, "--", "true").stderr.splitlines()) == 1
+
+
+def test_a_lease_of_before_a_restart_is_told(fresh_servers):
+    """Nobody can say whether that run goes on: it is no held lock, and no outage without a reason."""
+    [server] = fresh_servers(1, appendonly="yes", appendfsync="always")
+    words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none")
+    holder = start_cronlock(*words, "--node", "web-1", "--", "sh", "-c", "touch ready; exec sleep 60")
+    wait_until((home() / "ready").exists, message="the command")
+    kill_all(holder)
+    server.restart()
+    done = cronlock(*words, "--outage-wait", "0", "--", "true")
+    assert done.returncode == 122
+    assert "the server was restarted during a run on web-1, and the lease of that still runs" in done.stderr

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.commands import cronlock, kill_all, start_cronlock, wait_until
+from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
 from tests.persons import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
 from tests.servers import Server
 
@@ -273,3 +273,18 @@ def test_a_question_that_nobody_answers_is_refused(server: Server) -> None:
     for done in asked:
         assert done.returncode == 125
         assert done.stderr.endswith("refused: nobody answers that question here: give --yes\n")
+
+
+def test_a_run_that_was_unlocked_says_so_at_its_end(servers: list[Server]) -> None:
+    """The key is free: no lease runs out by itself."""
+    script = "touch ready; while ! [ -e end ]; do sleep 0.05; done"
+    place = at(*servers)
+    process = start_cronlock("run", *place, "--key", "job", *PLAIN, "--", "sh", "-c", script)
+    wait_until((home() / "ready").exists, message="the command")
+    assert person(place, "unlock", "--yes", "job").returncode == 0
+    (home() / "end").touch()
+    err = process.communicate(timeout=20)[1]
+    assert (process.returncode, err) == (
+        0,
+        "cronlock: job: ended with status 0, but its lease had been ended before, by cronlock unlock\n",
+    )

@@ -171,7 +171,7 @@ def test_a_terminal_shows_for_whom_it_waits(terminal: Terminal, local_key: str):
     holder = start_cronlock("run", "--local", "--key", local_key, "--node", "web-1", *PLAIN, *SLEEPER)
     wait_until(Path(home(), "ready").exists, message="the command")
     terminal.enter("TERM=xterm cronlock run --wait 50s -- echo ran")
-    terminal.expect(r"waiting at most 50s for the lock, held by web-1 since \d\d:\d\d:\d\d, pid \d+ \(0:00:0\d\)")
+    terminal.expect(r"waiting at most 50s for the lock \(0:00:0\d\), held by web-1 since \d\d:\d\d:\d\d, pid \d+")
     terminal.expect(r"\(0:00:0[2-9]\)")
     holder.terminate()
     terminal.expect("ran\n")
@@ -194,7 +194,7 @@ def test_ctrl_c_ends_a_wait_at_a_terminal(terminal: Terminal, local_key: str):
     start_cronlock("run", "--local", "--key", local_key, "--node", "web-1", *PLAIN, *SLEEPER)
     wait_until(Path(home(), "ready").exists, message="the command")
     terminal.enter("TERM=xterm cronlock run --wait forever -- echo ran")
-    terminal.expect("waiting for the lock, held by web-1")
+    terminal.expect(r"waiting for the lock \(0:00:\d\d\), held by web-1")
     terminal.ctrl("C")
     terminal.prompt()
     assert terminal.run("echo $?") == "130\n"

@@ -14,7 +14,7 @@ from cronlock.lock.address import Address
 from cronlock.lock.quorum import Failure
 from cronlock.lock.resolver import Resolution
 from cronlock.lock.topology import RedisVoters
-from cronlock.lock.wire import Connection, pack
+from cronlock.lock.wire import Connection, pack, refused_by_server
 from cronlock.system import Loop
 from tests.commands import cronlock, descendants, environment
 
@@ -225,3 +225,26 @@ def test_an_answer_of_something_else_is_no_answer(serve, reply):
     assert (done.returncode, done.stdout) == (122, "")
     assert f"127.0.0.1:{address.port}: its answers are not those of cronlock's script" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "final"),
+    [
+        ("WRONGPASS invalid username-password pair", "invalid username-password pair: put the right user", True),
+        ("ERR unknown command 'CLUSTER', with args", "of a sentinel the URL is redis+sentinel://", True),
+        (
+            "READONLY You can't write against a read only replica. script: f04a6e, on @user_script:77.",
+            "READONLY You can't write against a read only replica: it is a replica: name its master",
+            False,
+        ),
+        (
+            "ERR Error running script (call to f_0): @user_script:77: @user_script: 77: -READONLY You can't write.",
+            "h: READONLY You can't write: it is a replica",
+            False,
+        ),
+    ],
+)
+def test_what_a_server_refuses_is_told_with_what_to_do(text, told, final):
+    """Without the place in the script, which is nobody's business."""
+    failure = refused_by_server("h", text)
+    assert (told in failure.text, failure.final) == (True, final)

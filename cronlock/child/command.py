@@ -29,7 +29,8 @@ class CannotStartError(Exception):
     def __init__(self, name: str, number: int) -> None:
         import errno
 
-        super().__init__(f"{name or repr(name)}: {os.strerror(number).lower()}")
+        advice = ": no shell reads it: sh -c '...'" if number == errno.ENOENT and (" " in name or name == "cd") else ""
+        super().__init__(f"{name or repr(name)}: {os.strerror(number).lower()}{advice}")
         self.status = NOT_FOUND if number == errno.ENOENT else CANNOT_EXECUTE
 
 

@@ -57,6 +57,7 @@ class Holder:
         self.unended = unended(answers)  # the run before, when nobody heard of its end
         self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
         self.missing: list[str] = []  # what kept voters from hearing of the end
+        self.disowned = False  # by a quorum, when it told of the end
         self._begun = False
         self._prepared_until = min(seat.prepared_until for seat in seats.all if seat.prepared)
         self._candidate = candidate
@@ -243,6 +244,7 @@ class Holder:
             if not ending.over(self._clock(), self._enough):
                 self._voters.step(min(start + FINISH_WAIT, ending.next(now)) - now)
             self._look_again(ending)
+        self.disowned = len(ending.answered) - ending.heard >= self._enough
         unheard = [seat.voter for seat in self._seats.all if seat.voter not in ending.answered]
         self.missing = [ending.texts.get(voter, f"{self._voters.label(voter)}: no answer") for voter in unheard]
         return ending.heard >= self._enough

@@ -150,7 +150,12 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
         missing = f": {text}" if text else ""
         count = f"{forgot} of {len(replies)} voters"
         text = f"{count} do not know this key, as if it were new; a new key's first run needs all of them{missing}"
+        if any(answer["reborn"] and answer["token"] for answer in answers):
+            text = f"{count} were restarted, and do not count until a run that all of them answer{missing}"
         return Verdict(AGAIN, text=text, reached=False)
+    ghost = next((answer for answer in answers if answer["answer"] == terms.HELD and blank(answer)), None)
+    if ghost and not text:
+        text = f"the server was restarted during a run on {ghost['node']}, and the lease of that still runs"
     return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) >= enough)
 
 

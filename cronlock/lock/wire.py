@@ -29,12 +29,23 @@ PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, f
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
 )
 
+ADVICE = {
+    "READONLY": ": it is a replica: name its master",
+    "WRONGPASS": ": put the right user and password into its URL",
+    "NOAUTH": ": put a password into its URL",
+    "unknown command 'CLUSTER'": ": of a sentinel the URL is redis+sentinel://HOST/SERVICE",
+    "unknown command 'SENTINEL'": ": it is no sentinel",
+}
+
 
 def refused_by_server(label: str, text: str) -> Failure:
     """What an error reply means: passing, also when a script's error wraps it (Redis 6.2), or final."""
     words = text.replace("-", " ").split()
     passing = any(code in words for code in PASSING) or "max number of clients" in text
-    return Failure(f"{label}: {text}", final=not passing)
+    if "script" in text:  # where in it is nobody's business: 7.0 tells it behind the error, 6.2 in front
+        text = text.partition(" script: ")[0].rpartition(": -")[2]
+    todo = next((ADVICE[code] for code in ADVICE if code in text), "")
+    return Failure(f"{label}: {text.rstrip('. ')}{todo}", final=not passing)
 
 
 def pack(words: "Sequence[bytes]") -> bytes:
@@ -176,7 +187,7 @@ class Connection:
     def _logged_in(self, reply: "Any") -> None:
         if isinstance(reply, hiredis.ReplyError):
             failure = refused_by_server("", str(reply))
-            self.fail(str(reply), failure.final)
+            self.fail(failure.text.removeprefix(": "), failure.final)
 
     def _told_its_role(self, reply: "Any") -> None:
         """A sentinel may not have heard yet of a failover. Without the right to ask, the first write will tell."""
@@ -287,10 +298,10 @@ class Connection:
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(os.strerror(error.errno or 0).lower())
+            self.fail(os.strerror(error.errno or 0).lower() + self._perhaps_tls)
             return
         if not data:
-            self.fail("it closed the connection")
+            self.fail("it closed the connection" + self._perhaps_tls)
             return
         if self._tls:
             try:
@@ -314,13 +325,21 @@ class Connection:
                     self._heard(*reply[1:])
                     continue
                 if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
-                    self.fail(str(reply), final=True)  # what follows would be answered with worse words
+                    self.fail(
+                        f"{reply}{ADVICE['NOAUTH']}", final=True
+                    )  # what follows would be answered with worse words
                     return
                 if self._waiting:
                     self._waiting.pop(0)(reply)
         except hiredis.ProtocolError:
             alert = not self._tls and data[:1] == TLS_ALERT
             self.fail("it speaks TLS: write rediss://" if alert else "it does not speak Redis's protocol", final=True)
+
+    @property
+    def _perhaps_tls(self) -> str:
+        """Servers with TLS close at once what is none."""
+        plain = self._tls is None and not self._answered and not self.address.path
+        return "; with TLS it would be rediss://" if plain else ""
 
     def _next_reply(self) -> "Any":
         try:

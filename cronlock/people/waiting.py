@@ -27,7 +27,7 @@ class Waiting:
     def refresh(self) -> None:
         """Once a second is enough."""
         held = timedelta(seconds=max(0, int(time.time()) - self._since // 1000))
-        text = f"{self._front}, {self._holder} ({held})"
+        text = f"{self._front} ({held}), {self._holder}"  # a narrow terminal cuts its end
         if text != self._text:
             self._text = text
             self._live.update(Text(text, overflow="ellipsis", no_wrap=True), refresh=True)
