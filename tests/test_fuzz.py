@@ -191,6 +191,7 @@ def test_a_planted_bug_is_found_and_told_with_its_seed(what: str, monkeypatch: p
     assert len(again.failures) == 1
 
 
+SEED = "4"  # with which each of these bugs is found
 FUZZ = """
 import runpy, sys
 sys.path.append(sys.argv.pop(1))  # behind the changed cronlock
@@ -213,7 +214,7 @@ runpy.run_module("tests.fuzz", run_name="__main__")
 def test_a_bug_in_a_reader_is_found(tmp_path: Path, target: str, name: str, old: str, new: str) -> None:
     """Each target, with the line that keeps it from harm taken out of the program."""
     env = changed_cronlock(tmp_path, name, old, new)
-    words = [sys.executable, "-P", "-c", FUZZ, str(ROOT), "--inputs", "6000", target]
+    words = [sys.executable, "-P", "-c", FUZZ, str(ROOT), "--inputs", "6000", "--seed", SEED, target]
     done = subprocess.run(words, env=environment(env), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"--inputs 1 {target}: " in done.stdout
