@@ -240,7 +240,7 @@ OPTIONS = (
         "several servers, or for several seeds of one cluster.",
         plain,
         "URL",
-        "REDIS_URL, or REDIS_HOST and REDIS_PORT",
+        "CRONLOCK_REDIS, /etc/cronlock.toml, REDIS_URL or REDIS_HOST",
         commands=ALL,
         many=True,
         where=True,

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from cronlock.config import Settings
+from cronlock.lock import NOWHERE
 from cronlock.lock.local import state_directory
 from cronlock.lock.slots import copies
 from cronlock.options import OPTIONS, spell
@@ -70,7 +71,7 @@ def _voters(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
     if settings.local:
         return [("voters", f"1: a file in {state_directory()}")]
     if not settings.redis:
-        return [("voters", "none: give --redis, REDIS_URL, REDIS_HOST or --local")]
+        return [("voters", f"none: {NOWHERE.partition('? ')[2]}")]
     labels = ", ".join(address.label for address in settings.redis)
     names = copies(settings.prefix, plan.key, plan.each_node)
     rows = [("voters", f"{labels}; of a Redis Cluster {len(names)} copies")]
