@@ -177,6 +177,18 @@ def _people(module: str, name: str) -> "Callable[..., int]":
     return callback
 
 
+SHORT = {  # for the list of commands, which cuts what does not fit 80 columns
+    "run": "Run COMMAND if this node gets the lock, and exit with its status.",
+    "status": "Did it run, where, and why not.",
+    "check": "Look for what is wrong, before it goes wrong.",
+    "wrap": "Print a crontab with `cronlock run` before its commands.",
+    "pause": "Start no run of these keys any more.",
+    "unlock": "End the lease of a run whose node is dead.",
+    "forget": "Erase what the voters have of these keys, ticks and history.",
+    "adopt": "Accept what the voters answer now as the truth.",
+}
+
+
 def _people_command(name: str, help: str, words: click.Argument | None = None, module: str = "") -> TableCommand:
     """The command `name`, which is that function of people's module of the same name unless another is given."""
     return TableCommand(
@@ -184,6 +196,7 @@ def _people_command(name: str, help: str, words: click.Argument | None = None, m
         callback=_people(module or name, name),
         params=[*(_click_option(option) for option in _options_of(name)), *([words] if words else [])],
         help=help,
+        short_help=SHORT.get(name),
         context_settings={"max_content_width": 100},
     )
 
@@ -199,6 +212,7 @@ run_command = TableCommand(
         *(_click_option(option) for option in _options_of("run")),
         click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_program),
     ],
+    short_help=SHORT["run"],
     help="Run COMMAND when this node gets the tick's lock, and exit with its status; else exit quietly.",
     epilog=EPILOG,
     options_metavar="[OPTIONS] [--]",
@@ -260,7 +274,7 @@ def group() -> None:
     """One scheduled run on one machine, when several machines share a crontab.
 
     \b
-    cronlock run --once --key nightly -- python -m myjob --full
+    cronlock run --local --key hello -- echo "it works"
     """
 
 

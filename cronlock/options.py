@@ -162,7 +162,12 @@ class Option:
 
 OPTIONS = (
     Option("--once", WHO, "One node per tick, whichever comes first.", default="yes", commands="run wrap"),
-    Option("--each", WHO, "Every node, once per tick.", commands=f"{ONE_RECORD} wrap"),
+    Option(
+        "--each",
+        WHO,
+        "Every node, once per tick: each has a record of its own, which --node names.",
+        commands=f"{ONE_RECORD} wrap",
+    ),
     Option("-k --key", WHO, "The job's name, the same on every node.", name, "NAME", "required"),
     Option("--no-fair", WHO, "Don't let the node go first that ran longest ago."),
     Option("--again", WHO, "Run although the tick is done; never beside a run that goes on, never while paused."),
@@ -240,7 +245,7 @@ OPTIONS = (
         "several servers, or for several seeds of one cluster.",
         plain,
         "URL",
-        "REDIS_URL, or REDIS_HOST and REDIS_PORT",
+        "CRONLOCK_REDIS, /etc/cronlock.toml, REDIS_URL or REDIS_HOST",
         commands=ALL,
         many=True,
         where=True,

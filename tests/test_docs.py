@@ -276,8 +276,9 @@ def test_the_rights_of_the_readme_are_enough(
 def test_the_rights_that_people_need_beside_these_are_named(fresh_servers: Callable[..., list[Server]]) -> None:
     """For status and history, and for --all."""
     [server] = fresh_servers(1)
-    [named] = re.findall(r"`status` and `history` need (.*?)\.", " ".join(README.split()))
-    more = re.findall(r"`(\+\w+)`", named)
+    *front, user = blocks("redis")[1].split()[:3]
+    assert (front, user) == (["ACL", "SETUSER"], "cronlock")
+    more = blocks("redis")[1].split()[3:]
     server.ask("ACL", "SETUSER", "cronlock", "on", ">secret", *rights(), *more)
     where = ("--redis", f"redis://cronlock:secret@127.0.0.1:{server.port}")
     assert cronlock("run", *where, "--key", "k", "--each", "--schedule", "none", "true").returncode == 0

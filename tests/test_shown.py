@@ -65,6 +65,7 @@ WAYS = (
     Way(r"python -m cronlock run", instead="python -m cronlock run --help"),
     Way(r"cd x && cronlock run \.\.\.", by="tests/test_crontab.py: && cronlock run"),
     Way(r"sh -c( '\.\.\.')?", by="tests/test_crontab.py: sh -c"),
+    Way(r"ps -ef?"),
     Way(r"systemctl stop", by="tests/test_systemd.py: KillMode"),
     Way(r"flock -n|etcdctl lock", by="tests/bench/peers.py: flock -n"),
     Way(r"time\(\) - max by \(key\) .*", by="tests/test_status.py: last_success_timestamp_seconds"),

@@ -332,8 +332,8 @@ def local() -> Iterator[dict[str, str]]:
     prefix = f"test-wrap-{os.getpid()}"
     yield {"CRONLOCK_LOCAL": "1", "CRONLOCK_PREFIX": prefix, "CRONLOCK_SCHEDULE": "none"}
     for file in Path(state_directory()).glob("*.json"):
-        if json.loads(file.read_text())["name"].startswith(prefix):
-            with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
+            if json.loads(file.read_text())["name"].startswith(prefix):
                 file.unlink()
                 file.with_name(file.name + ".lock").unlink()
 
@@ -602,6 +602,30 @@ def test_what_cannot_be_wrapped_is_left_alone_and_named(line: str, why: str) -> 
     assert re.fullmatch(f"line 2: left alone: {why}", note)
 
 
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("cd / && run-parts --report /etc/cron.hourly", "run-parts"),
+        ("test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }", "run-parts"),
+        ("nice /bin/run-parts /etc/cron.daily", "run-parts"),
+        ("sh -c 'cd /; run-parts /etc/cron.daily'", "run-parts"),
+        ("/usr/sbin/anacron -s", "anacron"),
+        ("[ -x /etc/init.d/anacron ] && if true; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi", "anacron"),
+    ],
+)
+def test_what_starts_each_machines_own_jobs_is_not_for_one_machine(command: str, program: str) -> None:
+    """logrotate would run on one of them only; once on each is what it did before."""
+    [note] = left_alone(f"@daily {command}\n")
+    assert note.startswith(f"line 1: left alone: {program} starts what each machine has installed for itself: wrap it")
+    assert "--each" in note
+    assert "run --each --key " in one(command, replace(WAY, mode="each"))
+
+
+@pytest.mark.parametrize("command", ["test -x /usr/sbin/anacron || job", "job run-parts.log", "my-run-parts /etc/jobs"])
+def test_a_name_like_theirs_is_no_use_of_them(command: str) -> None:
+    assert "run --once --key " in one(command)
+
+
 @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/tcsh", "/bin/rbash", "/usr/bin/python3", "/sbin/nologin"])
 def test_for_a_shell_that_is_not_like_sh_nothing_is_wrapped(shell: str) -> None:
     [note] = left_alone(f"SHELL={shell}\n@daily job\n")
@@ -794,10 +818,19 @@ def test_debians_crontab_takes_what_comes_out() -> None:
 
 
 @pytest.mark.debian
-def test_debians_own_crontab_keeps_its_users() -> None:
+def test_debians_own_crontab_is_for_each_machine() -> None:
     before = Path("/etc/crontab").read_text()
     out, err = wrap("--once", "/etc/crontab")
+    assert out.decode() == before
+    assert err.count(b": left alone: run-parts starts what each machine has installed for itself: ") == 4
+
+
+@pytest.mark.debian
+def test_debians_own_crontab_keeps_its_users() -> None:
+    before = Path("/etc/crontab").read_text()
+    out, err = wrap("--each", "/etc/crontab")
     assert err == b""
+    assert out.count(b"cronlock run --each --key ") == 4
     users = [(line.fields, line.user) for line in commands(before, system=True)]
     assert [(line.fields, line.user) for line in commands(out.decode(), system=True)] == users
     assert set(users) == {(fields, "root") for fields, _ in users}

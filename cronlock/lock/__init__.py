@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from cronlock.lock.candidate import Voters
     from cronlock.system import Loop
 
-NOWHERE = "where is Redis? give --redis URL, set REDIS_URL or REDIS_HOST, or --local for this machine"
+NOWHERE = (
+    'where is Redis? put redis = "redis://HOST" into /etc/cronlock.toml, or give --redis URL; '
+    "--local for this machine alone"
+)
 
 
 def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> "Voters":

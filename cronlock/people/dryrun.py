@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from cronlock.config import Settings
+from cronlock.lock import NOWHERE
 from cronlock.lock.local import state_directory
 from cronlock.lock.slots import copies
 from cronlock.options import OPTIONS, spell
@@ -70,10 +71,13 @@ def _voters(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
     if settings.local:
         return [("voters", f"1: a file in {state_directory()}")]
     if not settings.redis:
-        return [("voters", "none: give --redis, REDIS_URL, REDIS_HOST or --local")]
+        return [("voters", f"none: {NOWHERE.partition('? ')[2]}")]
     labels = ", ".join(address.label for address in settings.redis)
     names = copies(settings.prefix, plan.key, plan.each_node)
-    rows = [("voters", f"{labels}; of a Redis Cluster {len(names)} copies")]
-    rows += [(f"copy {i}", names_of.keys[0].decode("utf-8", "replace")) for i, names_of in enumerate(names)]
-    rows[1] = ("copy 0", rows[1][1] + "  (the only name outside a cluster)")
-    return rows
+    shown = [one.keys[0].decode("utf-8", "replace") for one in names]
+    rows = [("voters", f"{labels}; if that is a Redis Cluster, {len(names)} copies there")]
+    if settings.verbose:
+        return rows + [
+            (f"copy {i}", one + ("" if i else "  (the only name outside a cluster)")) for i, one in enumerate(shown)
+        ]
+    return [*rows, ("name there", f"{shown[0]}  (-v: those of a cluster's copies)")]

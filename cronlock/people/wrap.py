@@ -48,6 +48,9 @@ OWN = BEFORE | frozenset(  # other words of sh, bash and ksh that no file of thi
 )
 BUILT_IN = frozenset("echo kill printf pwd".split())  # programs, of which each shell has a version of its own
 
+# They start what each machine has installed for itself, such as logrotate: --once would leave that out on all but one.
+OF_EACH_MACHINE = re.compile(r"(?:^|[\s/])(run-parts|anacron)(?![^\s;&|])")
+
 # What a crontab has as a command: the command, the blanks behind it or the CR of a DOS file, and its standard input,
 # from the first % without a backslash on. A blank behind a backslash belongs to the command.
 PARTS = re.compile(r"((?:\\.|[^\\%]|\\\Z)*?)([ \t]*|\r)(%.*|)", re.DOTALL)
@@ -117,7 +120,7 @@ def wrapped(text: str, way: Way) -> tuple[str, list[str]]:
     for row, variables in _commands(text, way):
         line = lines[row.number - 1]
         raw = columns(line.lstrip(BLANK), way.system)[2]
-        why = _obstacle(row, variables)
+        why = _obstacle(row, variables) or (_other_jobs(row.command) if way.mode == "once" else "")
         if not why:
             command, behind, stdin = way.parts(raw)
             job = f"{row.user}\0{command}{behind.strip(BLANK)}{stdin}"
@@ -235,6 +238,19 @@ def _obstacle(row: Row, variables: Variables) -> str:
         return "a quote or a bracket in its command is not closed"
     except Refused as error:
         return str(error)
+    return ""
+
+
+def _other_jobs(command: str) -> str:
+    """Why a command that starts jobs of each machine's own is no job for one of them; empty when it is none."""
+    for words in commands(command):
+        if words and words[0].text not in ("test", "["):  # which only look whether it is there
+            for word in words:
+                if found := OF_EACH_MACHINE.search(word.text):
+                    return (
+                        f"{found[1]} starts what each machine has installed for itself: "
+                        "wrap it by hand with --each, or give the job that is for one machine a line of its own"
+                    )
     return ""
 
 
