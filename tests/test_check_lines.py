@@ -594,7 +594,7 @@ def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
     """Whoever has no settings is told so, with 1; who has wrong ones gets the line of every command, and 125."""
     done = cronlock("check")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "red     none  nobody says where Redis is: give --redis URL, " in done.stdout
+    assert "red     none  nobody says where Redis is: put redis = " in done.stdout
     assert "\ncrontab lines\n" in done.stdout
     wrong = cronlock("check", "--redis", "http://x")
     assert (wrong.returncode, wrong.stdout) == (125, "")
