@@ -105,7 +105,7 @@ ANY = {
     "next": ticks,
     "retention": retentions,
     "not_after": in_time,
-    "outcome": one_of("ran", "timed out", "lost", "größer"),
+    "outcome": one_of("ran", "timed out", "lost", "adopted", "größer"),
     "status": st.integers(0, 255),
     "end": st.integers(0, 2**41),
     "until": one_of(-1, 0, 0, 0) | offsets,
@@ -123,7 +123,7 @@ near = {  # what mostly happens: few nodes and few ticks, so that they meet
     "not_after": one_of(*[SLACK] * 9, 0).map(FromNow),
     "lease": one_of(60_000, 60_000, LEASE_MAX, 1),
     "retention": retentions,
-    "outcome": one_of("ran", "ran", "ran", "timed out"),
+    "outcome": one_of("ran", "ran", "ran", "timed out", "adopted"),
 } | {name: ANY[name] for name in ("fair", "counts", "job", "command")}
 numbers = st.integers(0, 255).map(lambda n: {"pid": n + 1, "start": 2**41 + n, "end": 2**41 + n % 3, "status": n})
 forged = st.fixed_dictionaries(  # what no node would claim here: another voter told it of other ticks and tokens
@@ -161,6 +161,8 @@ later = one_of(
 def message(operation: str) -> "st.SearchStrategy[Any]":
     fields = {name: ANY[name] for name in SENT[operation] if name != "adopt"}
     adopt: Fields = {"adopt": st.just(1)} if operation == "prepare" else {}
+    if operation == "commit":
+        adopt = {"by": nodes, "last_outcome": one_of("", "ran")}
     return st.tuples(st.just(operation), holders, st.fixed_dictionaries(fields, optional=adopt))
 
 

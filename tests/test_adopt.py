@@ -1,11 +1,15 @@
 """`cronlock adopt`: a person decides that what the voters answer now is the truth."""
 
+import json
+import re
 import time
 
-from tests.commands import cronlock, home, start_cronlock, wait_until
+from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")
+LEFT_ALONE = "node pid start end tick attempt outcome exit_status command schedule zone nodes wrong".split()
+OF_RUNS = re.compile(r"^cronlock_(?:last_run|last_dur|last_exit|last_tick|next_tick|wrong).*", re.MULTILINE)
 
 
 def where(servers):
@@ -97,3 +101,68 @@ def test_wrong_words_get_one_line_and_125():
         done = cronlock(*words)
         assert done.returncode == 125, words
         assert len(done.stderr.splitlines()) == 1
+
+
+def run_by_schedule(servers, *words):
+    return run(servers, "--schedule", "* * * * *", "--node", "web-1", *words)
+
+
+def status_of(servers):
+    told = json.loads(cronlock("status", *where(servers), "job", "--format", "json").stdout)["keys"][0]
+    for node in told["nodes"]:
+        del node["outcomes"]  # a new voter knows of no older ones
+    return {name: told[name] for name in LEFT_ALONE}, told
+
+
+def test_the_last_run_is_shown_after_an_adoption_as_before_it(servers):
+    """Whoever adopts: a key that stops running later is still found, and no node's memory has changed."""
+    assert run_by_schedule(servers[:1], "--", "sh", "-c", "exit 3").returncode == 3
+    before, _ = status_of(servers[:1])
+    history = cronlock("history", *where(servers[:1]), "job").stdout
+    series = OF_RUNS.findall(cronlock("status", *where(servers[:1]), "--format", "prometheus").stdout)
+    assert len(series) == 6
+    for node in ("web-1", "web-2"):
+        adopted = cronlock("adopt", *where(servers), "--node", node, "--yes", "job")
+        assert adopted.stdout.splitlines()[-1] == "job: adopted"
+        assert status_of(servers)[0] == before
+        assert status_of(servers)[1]["differs"] == []
+        assert cronlock("history", *where(servers), "job").stdout == history
+        assert OF_RUNS.findall(cronlock("status", *where(servers), "--format", "prometheus").stdout) == series
+        servers[2].redis.flushall()
+    for server in servers[:2]:
+        (name,) = [name for name in server.redis.scan_iter() if ":record:" in name]
+        server.redis.hincrby(name, "run_tick", -600)
+    assert "no run after 3 more ticks" in cronlock("status", *where(servers)).stdout
+
+
+def test_a_run_that_died_stays_one_and_its_attempt_used(servers):
+    """Its state is as it was: a retry may come, and no other run."""
+    process = start_cronlock("run", *where(servers[:1]), "--key", "job", *TICK, "--", "sh", "-c", "touch up; sleep 60")
+    wait_until((home() / "up").exists, message="the command")
+    kill_all(process)
+    (name,) = [name for name in servers[0].redis.scan_iter() if ":record:" in name]
+    servers[0].redis.hset(name, "lease_end", 1)
+    assert cronlock("adopt", *where(servers), "--yes", "job").returncode == 0
+    told = status_of(servers)[1]
+    assert (told["state"], told["tick"], told["attempt"]) == ("died", "2026-11-20T02:00:00Z", 1)
+    assert [server.redis.hmget(name, "state", "attempt") for server in servers] == [["running", "1"]] * 3
+    runs = json.loads(cronlock("history", *where(servers), "job", "--format", "json").stdout)["keys"][0]["runs"]
+    assert [one["outcome"] for one in runs] == ["died"]
+    assert run(servers, *TICK, "--", "echo", "again").stdout == ""
+    assert run(servers, *TICK, "--failover", "--", "echo", "again").stdout == "again\n"
+
+
+def test_who_only_looks_whether_there_is_something_to_adopt_is_no_node_of_the_key(servers):
+    """It asked for no tick."""
+    run_by_schedule(servers, "--", "true")
+    assert "nothing to adopt" in cronlock("adopt", *where(servers), "--node", "desk", "job").stdout
+    assert [node["node"] for node in status_of(servers)[1]["nodes"]] == ["web-1"]
+
+
+def test_a_voter_that_may_be_old_is_told_as_one(servers):
+    """Else its line is like the others'."""
+    run(servers, *TICK, "--", "true")
+    (name,) = [name for name in servers[1].redis.scan_iter() if ":record:" in name]
+    servers[1].redis.hset(name, "run_id", "0" * 40)
+    lines = cronlock("adopt", *where(servers), "job", input="n\n").stdout.splitlines()
+    assert [", may be old: restarted since" in line for line in lines[:3]] == [False, True, False]

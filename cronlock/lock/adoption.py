@@ -17,7 +17,7 @@ from cronlock.lock.candidate import ANSWER_WAIT, Candidate
 from cronlock.lock.holder import COMMIT_RETRY, NOT_AFTER, Holder
 from cronlock.lock.quorum import Failure, Verdict, blank, judge_adoption, quorum
 from cronlock.lock.slots import COPIES
-from cronlock.lock.terms import EXPIRED, OK
+from cronlock.lock.terms import ADOPTED, EXPIRED, OK
 
 if TYPE_CHECKING:
     from cronlock.lock.candidate import Reply, Request, Seat, Voters
@@ -26,6 +26,7 @@ Fields = dict[str, Any]
 
 ENDED = " ended"  # behind settings that no node has any more
 LEASE = 10_000  # ms: nothing runs under it
+KEPT = "node pid start run_tick run_attempt command schedule zone next".split()  # of the last run
 RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the schedule is
 
 
@@ -97,7 +98,7 @@ def other_voters(answer: Fields, mine: str, key: str, *, each: bool = False) -> 
     if there.endswith(ENDED):
         return f"{by} has begun to adopt other voters, and it was not finished: no node runs this key: {adopt}"
     has = f"{spelled(there)}; here {spelled(mine)}"
-    if answer["outcome"] == "adopted":
+    if answer["outcome"] == ADOPTED:
         return f"{by} adopted other voters for this key: {has}: give this node that list, or adopt this one: {adopt}"
     return (
         f"{by} ran this key with other voters: {has}: if this list is wrong, mend --redis here; "
@@ -165,12 +166,22 @@ class Adoption:
         if self._candidate.seats:
             self._candidate.seats.release(self._voters.clock() + ANSWER_WAIT)
 
-    def write(self, pid: int) -> list[str]:
-        """Tell all who answered; the labels of those that did not confirm it, of all when nothing has changed."""
+    @property
+    def token(self) -> int:
+        """Of the newest run that a voter told of."""
+        return max((answer["token"] for _, answer in self.answers), default=0)
+
+    def write(self, pid: int, last: Fields | None = None) -> list[str]:
+        """Tell all who answered; the labels of those that did not confirm it, of all when nothing has changed.
+
+        `last` has the fields of the last run's record, which stay what they are; without it the adoption takes their
+        place.
+        """
         assert self._candidate.seats is not None  # noqa: S101 - it has won
         run = {"node": self._node, "pid": pid, "command": "cronlock adopt", "retention": RETENTION}
-        run |= {"schedule": "", "zone": "", "next": 0}
+        run |= {"schedule": "", "zone": "", "next": 0, "by": self._node}
         holder = Adopter(self._candidate, self._candidate.seats, run, (0, False), lambda _time: LEASE, 0)
+        holder.keep(last or {})
         present = [seat for seat in self.seats if isinstance(seat.reply, dict)]
         mine = self._voters.settings
         former = [seat for seat in present if _settings(seat) not in ("", mine)]
@@ -178,17 +189,34 @@ class Adoption:
             holder.tell(former, _settings)
             self.release()
             return [self._voters.label(seat.voter) for seat in present]
-        holder.tell(present, lambda _seat: mine)
+        holder.tell(present, lambda _seat: mine, final=True)
         left = [self._voters.label(seat.voter) for seat in present if not seat.committed]
-        holder.finish("done", "adopted", 0)
+        holder.end()
         return left
 
 
 class Adopter(Holder):
-    """A holder whose run is the adoption."""
+    """A holder whose run is the adoption, told as the last run that there was."""
 
-    def tell(self, seats: Sequence[Seat], settings: Callable[[Seat], str]) -> bool:
-        """Commit with these settings; whether all of them confirmed it."""
+    _last: Fields
+
+    def keep(self, last: Fields) -> None:
+        """Leave these fields of the last run's record as they are."""
+        outcome = last.get("outcome", ADOPTED)
+        outcome = last.get("last_outcome", ADOPTED) if outcome == ADOPTED else outcome
+        self._last = last
+        self._run |= {name: last[name] for name in KEPT if name in last} | {"last_outcome": outcome}
+
+    def end(self) -> bool:
+        """Let go; the state of the tick stays, also that of a run that died."""
+        return self.finish(self._run["state"], ADOPTED, self._last.get("status", 0), self._last.get("end", 0))
+
+    def tell(self, seats: Sequence[Seat], settings: Callable[[Seat], str], *, final: bool = False) -> bool:
+        """Commit with these settings; whether all of them confirmed it.
+
+        What is not final may be released, and a release gives back an attempt of a tick that seems to be running.
+        """
+        more = {} if final or self._run["state"] != "running" else {"run_tick": 0}
         for seat in seats:
             seat.committed, seat.due = False, 0
         until = self._clock() + 2 * ANSWER_WAIT
@@ -198,7 +226,7 @@ class Adopter(Holder):
                 return False
             for seat in left:
                 if not seat.request and seat.due <= now:
-                    ask = self._ask(seat.voter_now(now) + NOT_AFTER) | {"settings": settings(seat)}
+                    ask = self._ask(seat.voter_now(now) + NOT_AFTER) | {"settings": settings(seat)} | more
                     self._seats.send(seat, "commit", ask, self._told)
             self._voters.step(min(until - now, COMMIT_RETRY))
         return all(seat.committed for seat in seats)

@@ -219,7 +219,7 @@ class Holder:
 
     # -- finish ----------------------------------------------------------------------------------------------------
 
-    def finish(self, state: str, outcome: str, status: int) -> bool:
+    def finish(self, state: str, outcome: str, status: int, end: int = 0) -> bool:
         """Tell all voters of the end, after any write-back that is still about; whether a quorum heard of it."""
         self._seats.ending = True
         start = self._clock()
@@ -229,7 +229,7 @@ class Holder:
             "state": state,
             "outcome": outcome,
             "status": status,
-            "end": self._voter_time(),
+            "end": end or self._voter_time(),
             "retention": self._run["retention"],
         }
         ending = Ending(len(self._seats.all))

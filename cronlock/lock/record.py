@@ -13,7 +13,8 @@ Fields of the record. The lease: holder, kind (prepare or run), lease_end, lease
 (running, done, failed, back), attempt, and the two ticks before it (tick1, tick2). The last run: node, pid, start, end,
 run_tick, run_attempt, command, schedule, zone, next, outcome (empty while it goes on), status. The rest: settings,
 settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, run_id of the server that
-last wrote a run.
+last wrote a run. An adoption writes the last run as it found it, `by` a person's node: outcome is adopted then, and
+last_outcome is what the run's was; it is nothing that a node ran, in `nodes` and `history`.
 
 `nodes` tells of each node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when
 it asked without a tick (epoch seconds); job:NODE is what it would run, and when; result:NODE is its last run that has
@@ -25,6 +26,7 @@ With --each every node has a record of its own; a pause is one of the whole key,
 
 from cronlock.lock.memory import count, drop_gone_nodes, keep_result, note_seen, remember
 from cronlock.lock.terms import (
+    ADOPTED,
     BUSY,
     CLOCK,
     DONE,
@@ -111,7 +113,8 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
     """Ask for the key: ok takes the short lease and changes nothing else; never a lease that a commit set."""
     answer = _refusal(copy, ask, time)
     if not answer:
-        note_seen(copy, ask, time)
+        if not ask.get("adopt"):
+            note_seen(copy, ask, time)
         answer = _judge(copy, ask, now, time)
     wait = 0
     if answer == OK and ask["fair"] and copy.main is None:  # where a node is alone there is no line
@@ -214,7 +217,10 @@ def _write(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> None:
     if ask["run_tick"] and copy.get("missed_tick") == ask["run_tick"]:  # the contender got it after all
         copy.record.update(missed=copy.get("missed") - 1, missed_tick=0)
     copy.record.update({name: ask[name] for name in WRITTEN})
-    copy.record.update(kind="run", lease_end=now + ask["lease"], settings_by=ask["node"], run_id=run_id)
+    by = ask.get("by", ask["node"])
+    copy.record.update(kind="run", lease_end=now + ask["lease"], settings_by=by, run_id=run_id)
+    if "last_outcome" in ask or "last_outcome" in copy.record:
+        copy.record["last_outcome"] = ask.get("last_outcome", "")
     copy.record.update(outcome="", end=0, status=0)
     name = "last:" + ask["node"]
     if ask["run_tick"] > copy.nodes.get(name, 0):
@@ -252,8 +258,9 @@ def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
             copy.record.update(attempt=max(0, copy.get("attempt") - 1))
     copy.record.update(outcome=ask["outcome"], status=ask["status"], end=ask["end"])
     copy.clear_holder()
-    remember(copy, ask["outcome"])
-    keep_result(copy)
+    if ask["outcome"] != ADOPTED:
+        remember(copy, ask["outcome"])
+        keep_result(copy)
     drop_gone_nodes(copy, ask["retention"], time)
     retain(copy, ask, time)
     return report(copy, OK, now, time, run_id)

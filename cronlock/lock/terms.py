@@ -6,6 +6,7 @@ RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease
 OK, BUSY, HELD, DONE, PAUSED, LATE, YIELD = "ok", "busy", "held", "done", "paused", "late", "yield"
 OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and finish are not done
 SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
+ADOPTED = "adopted"  # the outcome that an adoption leaves
 
 LARGEST = 2**53  # what Lua's numbers hold exactly, and more than any time or tick
 ANSWERED = frozenset(  # what every answer has

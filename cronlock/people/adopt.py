@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cronlock.config import Settings
-from cronlock.errors import Refused, Unreachable
+from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.lock.adoption import Adoption, spelled
 from cronlock.lock.quorum import REFUSED, WON
+from cronlock.lock.record import Copy
 from cronlock.lock.terms import BUSY
 from cronlock.people.call import DECLINED, Call, tell
+from cronlock.people.report import newest
+from cronlock.people.survey import Survey
 from cronlock.say import instant, outcome, printable, refusal
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
         adoption.release()  # nobody waits for a person to answer
     if not call.confirm(f"Is that the truth about {printable(name or '')} from now on?"):
         return DECLINED
+    last = _last_run(settings)  # before the key is asked for: that lease is short
     adoption = _ask(settings, voters)
     try:
         _insist_on_leave(adoption, settings)
@@ -50,7 +54,7 @@ def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
     except BaseException:
         adoption.release()
         raise
-    left = adoption.write(os.getpid())
+    left = adoption.write(os.getpid(), last if last.get("token") == adoption.token else None)
     if left:
         raise Unreachable(f"{', '.join(left)} did not confirm it: give the command again")
     later = f" without {len(adoption.missing)} of {voters.count} voters: again when they are back"
@@ -60,6 +64,17 @@ def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
 
 def _ask(settings: Settings, voters: Voters) -> Adoption:
     return Adoption(voters, settings.node, int(time.time() * 1000))
+
+
+def _last_run(settings: Settings) -> dict[str, Any]:
+    """The record of the last run, as the voter has it that knows most; nothing when there was none."""
+    key = settings.key or ""
+    try:
+        copies = Survey(settings, [key]).records.get((key, settings.node if settings.each else ""), [])
+    except CronlockError:  # what is adopted does not depend on it
+        return {}
+    copy = newest(copies).copy if copies else Copy()
+    return copy.record if copy.get("node") else {}
 
 
 def _insist_on_leave(adoption: Adoption, settings: Settings) -> None:
@@ -98,6 +113,7 @@ def _seen(adoption: Adoption, voters: Voters) -> list[str]:
     for label, answer in adoption.answers:
         last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
         known = f"{last}, last run on {answer['node']}, with {spelled(answer['settings'])}"
+        known += ", may be old: restarted since" if answer["reborn"] else ""
         lines.append(f"{label}: {known if answer['token'] else 'knows nothing'}")
     lines += [f"left out: {text}" for text in adoption.missing]
     return [*lines, f"here: {spelled(voters.settings)}"]

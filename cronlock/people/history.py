@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from cronlock.config import load
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.memory import ENTRY, HISTORY_LENGTH
+from cronlock.lock.terms import ADOPTED
 from cronlock.people.asjson import dumped, moment
 from cronlock.people.call import Call
-from cronlock.people.report import DIED, RUNNING, key_status, whole
+from cronlock.people.report import DIED, RUNNING, key_status, newest, whole
 from cronlock.people.seen import Seen
 from cronlock.people.status import UNKNOWN, ended
 from cronlock.people.survey import Survey
@@ -70,7 +71,8 @@ def runs_of(survey: Survey, key: str) -> list[Entry]:
         if record[0] == key:
             own = _merged(copies)
             now = key_status(record, copies, survey.voters, sure=not survey.missing)
-            if now.state in (RUNNING, DIED) and all(run.token != now.token for run in own):
+            adopted = newest(copies).get("outcome") == ADOPTED  # its token is not the run's, which is told
+            if now.state in (RUNNING, DIED) and not adopted and all(run.token != now.token for run in own):
                 outcome = DIED if now.state == DIED else ""
                 own.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, outcome, 0))
             runs += own
@@ -89,13 +91,13 @@ def _merged(copies: Iterable[Seen]) -> list[Entry]:
 
 
 def _entry(line: str) -> Entry | None:
-    """A line of history; None for one that somebody else wrote."""
+    """A line of history; None for one that somebody else wrote, or that an older version wrote when nothing ran."""
     texts = line.split("\t")
     if len(texts) != len(ENTRY):
         return None
     told = dict(zip(ENTRY, texts, strict=True))
     numbers = {name: whole(text) for name, text in told.items() if name not in ("node", "outcome")}
-    if not numbers["token"] or numbers["run_tick"] >= TICK_MAX:
+    if not numbers["token"] or numbers["run_tick"] >= TICK_MAX or told["outcome"] == ADOPTED:
         return None
     return Entry(
         numbers["token"],

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from cronlock.lock.terms import ADOPTED
 from cronlock.people.report import RUNNING, UNKNOWN, KeyStatus
 from cronlock.say import printable
 
 Sample = tuple[dict[str, str], float]  # labels and value
-
-ADOPTED = "adopted"  # nothing ran
 
 
 def metrics(found: Sequence[KeyStatus]) -> str:
@@ -40,7 +39,7 @@ def _labels(one: KeyStatus, **more: str) -> dict[str, str]:
 
 
 def _of_nodes(value: Callable[..., float | None]) -> Callable[[KeyStatus], Iterable[Sample]]:
-    """Of each node that ran; the nodes without a value are left out."""
+    """Of each node that ran; the nodes without a value are left out, and an older version's adoptions: nothing ran."""
 
     def samples(one: KeyStatus) -> Iterator[Sample]:
         for node in one.nodes:

@@ -11,6 +11,8 @@ from cronlock.errors import Refused
 from cronlock.lock.adoption import spelled
 from cronlock.lock.memory import JOB, RESULT
 from cronlock.lock.quorum import quorum
+from cronlock.lock.record import Copy
+from cronlock.lock.terms import ADOPTED
 from cronlock.people.seen import Seen
 from cronlock.people.survey import Survey
 from cronlock.say import since
@@ -112,6 +114,12 @@ def newest(copies: Iterable[Seen]) -> Seen:
     return max(copies, key=lambda seen: seen.newness)
 
 
+def last_outcome(copy: Copy) -> str:
+    """How the last run ended, whatever was adopted since; empty when it did not."""
+    outcome: str = copy.get("outcome")
+    return str(copy.record.get("last_outcome", outcome)) if outcome == ADOPTED else outcome
+
+
 def differing(copies: Sequence[Seen]) -> list[str]:
     """The fields that are not the same in all copies, but for those that each voter has for itself."""
     names = sorted({name for seen in copies for name in seen.copy.record} - {*VARYING})
@@ -155,7 +163,8 @@ def key_status(
     """
     best = newest(copies)
     copy = best.copy
-    ended = bool(copy.get("outcome"))
+    outcome = last_outcome(copy)
+    ended = bool(outcome)
     lefts = [] if ended else sorted((seen.left for seen in copies if seen.newness == best.newness), reverse=True)
     running = bool(lefts and lefts[0])
     began = bool(copy.get("token") and copy.get("node"))
@@ -176,6 +185,7 @@ def key_status(
         told=len(copies),
         voters=voters,
         time=best.time,
+        outcome=outcome,
         **{name: copy.get(name) for name in _AS_THEY_ARE},
     )
     status.next = _next(status)
@@ -189,7 +199,7 @@ def key_status(
     return status
 
 
-_AS_THEY_ARE = "node pid start end token outcome status missed next command schedule zone settings settings_by".split()
+_AS_THEY_ARE = "node pid start end token status missed next command schedule zone settings settings_by".split()
 
 
 def _paused(copies: Sequence[Seen], voters: int) -> Seen:

@@ -121,7 +121,8 @@ local function write()
   local values = {}
   for _, name in ipairs(WRITTEN) do values[name] = ask[name] end
   values.kind, values.lease_end = 'run', now + asked('lease')
-  values.settings_by, values.run_id = ask.node, run_id
+  values.settings_by, values.run_id = ask.by or ask.node, run_id
+  values.last_outcome = ask.last_outcome or record.last_outcome and ''
   values.outcome, values['end'], values.status = '', 0, 0
   set(values)
   if raise('last:' .. ask.node, asked('run_tick')) and not main then
@@ -203,7 +204,7 @@ local operations = {}
 function operations.prepare()
   local answer = refusal()
   if not answer then
-    note_seen()
+    if ask.adopt ~= '1' then note_seen() end
     answer = judge()
   end
   wait = 0
@@ -261,8 +262,10 @@ function operations.finish()
   end
   set({outcome = ask.outcome, status = ask.status, ['end'] = ask['end']})
   clear_holder()
-  remember(ask.outcome)
-  keep_result()
+  if ask.outcome ~= 'adopted' then
+    remember(ask.outcome)
+    keep_result()
+  end
   sweep()
   retain()
   wake()
