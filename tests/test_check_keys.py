@@ -1,12 +1,13 @@
 """cronlock check on the keys that the voters know: whether their nodes agree."""
 
 import json
+from collections.abc import Callable
 
 from cronlock.people.findings import GREEN, RED, YELLOW
 from cronlock.people.placement import of_servers
 from tests.commands import cronlock
-from tests.persons import TICK, Place, at, run
-from tests.servers import Server
+from tests.persons import NEXT, TICK, Place, at, run
+from tests.servers import Cluster, Server
 
 
 def keys(place: Place) -> list[dict[str, str]]:
@@ -54,3 +55,51 @@ def test_what_may_be_lost_is_less_while_servers_are_missing() -> None:
         (YELLOW, "2 of 5 servers are missing: the loss of another one stops every run"),
         (RED, "3 of 5 servers are missing: no quorum is left, no run starts"),
     ]
+
+
+def test_a_voter_that_does_not_count_for_a_key_is_told_with_what_the_next_loss_costs(
+    fresh_servers: Callable[..., list[Server]],
+) -> None:
+    """Restarted or empty: no further voter may be lost until the keys' next runs, so nothing is green about it."""
+    servers = fresh_servers(3, appendonly="yes")
+    for key in ("job", "other"):
+        run(at(*servers), *TICK, "--", "true", key=key)
+    assert weak(at(*servers)) == []
+    labels = [server.url.removeprefix("redis://") for server in servers]
+    servers[1].restart()
+    run(at(*servers), *NEXT, "--", "true", key="other")
+    assert weak(at(*servers)) == [
+        (labels[1], "it does not count for 1 key: it was restarted, or knows nothing of them"),
+        ("servers", "one does not count everywhere: the loss of another one stops job"),
+    ]
+    servers[1].redis.flushall()
+    assert weak(at(*servers)) == [
+        (labels[1], "it does not count for 2 keys: it was restarted, or knows nothing of them"),
+        ("servers", "one does not count everywhere: the loss of another one stops job, other"),
+    ]
+    cronlock("adopt", *at(*servers), "--yes", "--all")
+    assert weak(at(*servers)) == []
+
+
+def test_an_empty_master_of_a_cluster_is_told_with_what_the_next_loss_costs(cluster: Cluster) -> None:
+    """Its copies do not count; those of another master are then a quorum's."""
+    place = ("--redis", cluster.urls[0])
+    run(place, *TICK, "--", "true")
+    assert weak(place) == []
+    empty, *others = cluster.masters()
+    empty.redis.flushall()
+    found = weak(place)
+    assert found[0] == (
+        empty.url.removeprefix("redis://"),
+        "it does not count for 1 key: it was restarted, or knows nothing of them",
+    )
+    assert {label for label, _ in found[1:]} >= {other.url.removeprefix("redis://") for other in others}
+    assert all(text.endswith("its loss stops job as long as copies elsewhere do not count") for _, text in found[1:])
+
+
+def weak(place: Place) -> list[tuple[str, str]]:
+    """What is yellow of voters and placement, but for what a server keeps."""
+    found = json.loads(cronlock("check", *place, "--format", "json").stdout)["findings"]
+    about = [finding for finding in found if finding["section"] in ("voters", "placement")]
+    wrong = [(finding["about"], finding["text"]) for finding in about if finding["level"] != GREEN]
+    return [(label, text) for label, text in wrong if not text.startswith("no append-only file")]

@@ -7,7 +7,16 @@ import redis
 from cronlock.config import Settings, has_password, load
 from cronlock.crontab import Sources
 from cronlock.lock import NOWHERE
-from cronlock.people import cronchecks, keychecks, linechecks, namechecks, placement, sentinelchecks, voterchecks
+from cronlock.people import (
+    countchecks,
+    cronchecks,
+    keychecks,
+    linechecks,
+    namechecks,
+    placement,
+    sentinelchecks,
+    voterchecks,
+)
 from cronlock.people.call import Call
 from cronlock.people.cronpath import path_of_cron
 from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
@@ -44,22 +53,23 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
         return [Finding(VOTERS, RED, "none", "nobody says where Redis is", advice)], set()
     found = find(settings, twice=True)
     failures, all_told = _ask(settings, found)
-    keys = None if failures else keychecks.known(settings)
+    known = None if failures else keychecks.known(settings)
+    counts = countchecks.count(known.survey, found) if known else countchecks.Counts()
     alone = len(settings.redis) == 1 and not found.cluster
     findings = [finding for told in all_told for finding in voterchecks.judge(told, alone)]
     findings += [_silent(label, error, found) for label, error in failures.items()]
     findings += voterchecks.clocks({told.label: told.ahead for told in all_told if told.ahead is not None})
-    findings += _named_twice(settings) + voterchecks.twins(all_told)
+    findings += _named_twice(settings) + voterchecks.twins(all_told) + countchecks.look(counts)
     if found.cluster:
         findings += voterchecks.coverage(found, all_told)
-        findings += placement.of_cluster(found.all, None if keys is None else sorted({one.key for one in keys}))
+        findings += placement.of_cluster(found.all, known.keys if known else None, counts.stops)
     else:
         findings += namechecks.look(settings.redis)
         served = [address for address in settings.redis if address.sentinels]
         findings += [finding for address in served for finding in sentinelchecks.look(address, all_told)]
         if not (alone and served):  # of one service its sentinels' line tells
-            findings += placement.of_servers(len(settings.redis), len(failures))
-    findings += keychecks.look(keys)
+            findings += placement.of_servers(len(settings.redis), len(failures), counts.weak)
+    findings += keychecks.look(known, barred=any("scan" in told.rights.commands for told in all_told))
     return findings, voterchecks.named(settings, found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cronlock.config import Settings
 from cronlock.errors import CronlockError
@@ -14,23 +14,37 @@ SAME_LINE = "give all nodes the same line"
 OTHER_VOTERS = "mend --redis, or when it is the new list, and other nodes have it: cronlock adopt --all"
 
 
-def known(settings: Settings) -> list[KeyStatus] | None:
-    """All keys, with what one voter knows of their nodes; None when the voters could not tell."""
+@dataclass
+class Known:
+    """All keys, with what one voter knows of their nodes, and the copies that tell it."""
+
+    survey: Survey
+    found: list[KeyStatus]
+
+    @property
+    def keys(self) -> list[str]:
+        return sorted({one.key for one in self.found})
+
+
+def known(settings: Settings) -> Known | None:
+    """None when the voters could not tell."""
     try:
         survey = Survey(settings, heads=True)
         survey.read_newest(newest)
     except CronlockError:
         return None
-    return None if survey.missing else statuses(survey)
+    return None if survey.missing else Known(survey, statuses(survey))
 
 
-def look(found: Sequence[KeyStatus] | None) -> list[Finding]:
-    """The findings about these keys."""
-    if found is None:
-        text = "which keys there are can't be told while a voter is missing"
-        return [Finding(KEYS, YELLOW, "keys", text, "cronlock status shows what the others know")]
+def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
+    """The findings about these keys. `barred`: the user may not ask for their names."""
+    if known is None:
+        while_ = "this user lacks +scan" if barred else "a voter is missing"
+        text = f"which keys there are can't be told while {while_}"
+        todo = "the line above tells how to give it" if barred else "cronlock status shows what the others know"
+        return [Finding(KEYS, YELLOW, "keys", text, todo)]
     findings = []
-    for one in found:
+    for one in known.found:
         findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differ]
         if one.foreign:
             findings.append(Finding(KEYS, RED, one.name, one.foreign, OTHER_VOTERS))
@@ -40,7 +54,7 @@ def look(found: Sequence[KeyStatus] | None) -> list[Finding]:
         others = [text for text in one.wrong if text not in (*one.differ, one.foreign)]
         findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
-        count = len({one.key for one in found})
+        count = len(known.keys)
         text = f"{count} known: their nodes agree on schedules and commands" if count else "none is known yet"
         findings.append(Finding(KEYS, GREEN, "keys", text))
     return findings

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from cronlock.lock.quorum import quorum
 from cronlock.lock.slots import COPIES, OFFSETS, SLOTS, slot_of
 from cronlock.people.findings import GREEN, PLACEMENT, RED, YELLOW, Finding
 from cronlock.people.servers import Server
 
+NEXT_RUNS = "wait for their next runs, or cronlock adopt --all"
 NAMED = 3  # keys that a line names before it says how many more there are
 
 
@@ -32,9 +34,14 @@ def cost(slots: Sequence[range], keys: Sequence[str]) -> Cost:
     return Cost(100 * sum(here) / SLOTS, 100 * sum(stops) / SLOTS, lost)
 
 
-def of_cluster(masters: Sequence[Server], keys: Sequence[str] | None) -> list[Finding]:
-    """A line for each master; `keys` are those that the voters know, None when they could not tell."""
-    findings = [_of_master(master, keys) for master in masters]
+def of_cluster(
+    masters: Sequence[Server], keys: Sequence[str] | None, stops: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> list[Finding]:
+    """A line for each master; `keys` are those that the voters know, None when they could not tell.
+
+    `stops`: by label, those which its loss stops as long as copies elsewhere do not count.
+    """
+    findings = [_of_master(master, keys, stops.get(master.label, ())) for master in masters]
     free = SLOTS - sum(len(part) for master in masters for part in master.slots)
     if free:
         text = f"{free} of {SLOTS} slots are served by nobody: copies that lie there do not answer"
@@ -42,10 +49,13 @@ def of_cluster(masters: Sequence[Server], keys: Sequence[str] | None) -> list[Fi
     return findings
 
 
-def _of_master(master: Server, keys: Sequence[str] | None) -> Finding:
+def _of_master(master: Server, keys: Sequence[str] | None, stops: Sequence[str]) -> Finding:
     costs = cost(master.slots, keys or ())
     replicas = f"replica {', '.join(master.replicas)}" if master.replicas else "no replica"
     front = f"{_percent(costs.share)} of the slots, {replicas}; its loss"
+    if stops and not costs.percent:
+        text = f"{front} stops {_first(stops)} as long as copies elsewhere do not count"
+        return Finding(PLACEMENT, YELLOW, master.label, text, NEXT_RUNS)
     if not costs.percent:
         return Finding(PLACEMENT, GREEN, master.label, f"{front} costs no key its quorum")
     known = "" if keys is None else f", {_names(costs.keys, len(keys))}"
@@ -65,12 +75,16 @@ def _percent(value: float) -> str:
 def _names(lost: Sequence[str], known: int) -> str:
     if not lost:
         return f"of the {known} known ones none"
-    more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
-    return f"of the {known} known ones {len(lost)}: {', '.join(lost[:NAMED])}{more}"
+    return f"of the {known} known ones {len(lost)}: {_first(lost)}"
 
 
-def of_servers(count: int, missing: int = 0) -> list[Finding]:
-    """One line for so many independent servers, of which some are missing."""
+def _first(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return f"{', '.join(keys[:NAMED])}{more}"
+
+
+def of_servers(count: int, missing: int = 0, weak: Sequence[str] = ()) -> list[Finding]:
+    """One line for so many independent servers, of which some are missing; `weak` are keys that stop with one more."""
     spare = count - quorum(count)
     if missing and count > 1:
         front = f"{missing} of {count} servers are missing: "
@@ -84,4 +98,7 @@ def of_servers(count: int, missing: int = 0) -> list[Finding]:
     if not spare:
         text = f"{count} servers: the loss of either stops every run"
         return [Finding(PLACEMENT, YELLOW, "servers", text, "name three")]
+    if weak:
+        text = f"one does not count everywhere: the loss of another one stops {_first(weak)}"
+        return [Finding(PLACEMENT, YELLOW, "servers", text, NEXT_RUNS)]
     return [Finding(PLACEMENT, GREEN, "servers", f"any {spare} of {count} may be lost")]
