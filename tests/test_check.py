@@ -20,6 +20,7 @@ from cronlock.people.servers import Server as Master
 from cronlock.people.voterchecks import Told, clocks
 from cronlock.people.voterchecks import judge as about_voter
 from tests.commands import cronlock, faked_clock
+from tests.persons import at
 from tests.servers import Cluster, Place, Proxy, Server
 from tests.terminals import Terminal
 from tests.test_docs import rights
@@ -510,3 +511,13 @@ def test_whatever_answers_is_no_traceback(server: Server, answer: bytes) -> None
         plain = cronlock("check", "--redis", url, *urls(server))
         assert "Traceback" not in plain.stderr
         assert "\033" not in plain.stdout
+
+
+def test_a_lone_server_has_to_write_at_once(fresh_servers: Callable[..., list[Server]]) -> None:
+    """Of three another one knows what the one has lost."""
+    servers = fresh_servers(3, appendonly="yes", appendfsync="everysec")
+    said = "appendfsync is everysec: when its machine loses power it forgets the newest runs"
+    assert said in cronlock("check", "--redis", servers[0].url).stdout
+    assert said not in cronlock("check", *at(*servers)).stdout
+    servers[0].ask("CONFIG", "SET", "appendfsync", "always")
+    assert said not in cronlock("check", "--redis", servers[0].url).stdout

@@ -288,3 +288,13 @@ def test_a_run_that_was_unlocked_says_so_at_its_end(servers: list[Server]) -> No
         0,
         "cronlock: job: ended with status 0, but its lease had been ended before, by cronlock unlock\n",
     )
+
+
+def test_a_key_that_never_ran_is_told_where_it_is_paused(servers: list[Server]) -> None:
+    """It may be meant; mostly it is mistyped."""
+    place = at(*servers)
+    run(place, *PLAIN, "--", "true", key="report")
+    for command, what in (("pause", "paused until resumed"), ("resume", "resumed")):
+        assert person(place, command, "report").stdout == f"report: {what} at all 3 voters\n"
+        mistyped = person(place, command, "repotr").stdout
+        assert mistyped == f"repotr: {what} at all 3 voters; no voter knows of a run of it\n"

@@ -20,7 +20,10 @@ UNKNOWN = (
     "its certificate is not accepted: self-signed certificate in certificate chain: "
     "name the file of its CA as ssl_ca_certs"
 )
-OTHER_HOST = "its certificate is not accepted: IP address mismatch, certificate is not valid for '127.0.0.2'"
+OTHER_HOST = (
+    "its certificate is not accepted: IP address mismatch, certificate is not valid for '127.0.0.2': "
+    "name the host as its certificate does, or give ssl_check_hostname=false"
+)
 NO_CERTIFICATE = "it wants a certificate of this node: give ssl_certfile and ssl_keyfile"
 APART = "ssl_certfile, ssl_keyfile, ssl_password: they do not go together: "
 

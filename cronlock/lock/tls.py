@@ -13,6 +13,7 @@ CHUNK = 16_384  # bytes: a TLS record
 CONTEXTS: dict[object, ssl.SSLContext] = {}  # by parameters and the state of files: reading the CAs takes 10 ms
 GIVE_CERTIFICATE = "give ssl_certfile and ssl_keyfile"
 FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+OTHER_HOST = (62, 64)  # X509_V_ERR of OpenSSL: the certificate has another name, another address
 UNKNOWN_ISSUER = (18, 19, 20, 21)  # X509_V_ERR of OpenSSL: who signed it is not known
 
 
@@ -71,6 +72,8 @@ def reason(error: ssl.SSLError) -> Unsafe:
     """What went wrong, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         todo = "name the file of its CA as ssl_ca_certs" if error.verify_code in UNKNOWN_ISSUER else ""
+        if error.verify_code in OTHER_HOST:
+            todo = "name the host as its certificate does, or give ssl_check_hostname=false"
         return Unsafe(f"its certificate is not accepted: {error.verify_message.rstrip('.')}", todo)
     word = error.reason or "broken"
     if "WRONG_VERSION_NUMBER" in word or "RECORD_LAYER_FAILURE" in word:

@@ -30,7 +30,7 @@ def pause(call: Call) -> int:
 
     def work(settings: Settings, voters: Voters) -> int:
         poll = _tell_all(settings, voters, until, reason)
-        tell(settings.key, f"paused {how}{poll.everywhere}")
+        tell(settings.key, f"paused {how}{poll.everywhere}{_never_ran(poll)}")
         _insist_on_same_list(poll, voters, settings)
         if poll.runs:
             tell(settings.key, f"{outcome('held', poll.runs[0], 0)}: that run goes on")
@@ -44,11 +44,16 @@ def resume(call: Call) -> int:
 
     def work(settings: Settings, voters: Voters) -> int:
         poll = _tell_all(settings, voters, OVER, "")
-        tell(settings.key, f"resumed{poll.everywhere}")
+        tell(settings.key, f"resumed{poll.everywhere}{_never_ran(poll)}")
         _insist_on_same_list(poll, voters, settings)
         return Unreachable.status if poll.missing else 0
 
     return call.for_each(work)
+
+
+def _never_ran(poll: Poll) -> str:
+    """A key may be paused before its first run; more often it is mistyped."""
+    return "" if any(answer["token"] for answer in poll.answers.values()) else "; no voter knows of a run of it"
 
 
 def _insist_on_same_list(poll: Poll, voters: Voters, settings: Settings) -> None:

@@ -44,6 +44,7 @@ class Told:
     trip: float = 0.0  # s
     ahead: float | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    fsync: str = "always"  # or what appendfsync is, where that can be told
     rights: Rights = field(default_factory=Rights)
 
     @property
@@ -63,6 +64,10 @@ def interview(server: Server, prefix: str) -> Told:
     try:
         told.info = server.client.info()
     except redis.ResponseError:
+        pass
+    try:
+        told.fsync = str(server.client.config_get("appendfsync").get("appendfsync", "always"))
+    except redis.ResponseError:  # no right to it
         pass
     told.rights = rights.try_all(server, prefix)
     return told
@@ -184,6 +189,9 @@ def _persistence(told: Told, alone: bool) -> list[Finding]:
         if alone:
             text = "no append-only file: a restart makes it forget ticks and leases, and no other server knows them"
         found.append(_fault(told, YELLOW, text, "CONFIG SET appendonly yes, and in its file"))
+    elif alone and told.fsync != "always":
+        text = f"appendfsync is {told.fsync}: when its machine loses power it forgets the newest runs"
+        found.append(_fault(told, YELLOW, text, "CONFIG SET appendfsync always, and in its file"))
     return found
 
 

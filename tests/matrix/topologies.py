@@ -18,7 +18,7 @@ from tests.test_check import PEOPLE
 from tests.test_docs import rights
 from tests.tls import tls_kind
 
-KEPT = {"appendonly": "yes"}  # as check wants it
+KEPT = {"appendonly": "yes", "appendfsync": "always"}  # as check wants it
 NAMES = ("redis-1.example", "redis-2.example", "redis-3.example")
 HEADLESS = "redis.example"
 DEAD, LIVING, SILENT = "127.0.0.2", ("127.0.0.3", "127.0.0.4"), "127.0.0.5"
