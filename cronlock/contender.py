@@ -158,7 +158,7 @@ class Contender:
         now = self._clock()
         if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
             raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)
-        if not split and not self._told and now - pace.begun >= TOLD_AFTER:
+        if not split and not self._told and pace.begun + TOLD_AFTER <= now <= pace.until - TOLD_AFTER:
             self._told = True
             more = spell((pace.until - now) // 1000 * 1000)
             self._say.told(f"{self._unreachable(got, now - pace.begun)}: trying for {more} more")
