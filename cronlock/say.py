@@ -19,7 +19,9 @@ ELSEWHERE = "put it into a file that only its user reads, or into CRONLOCK_REDIS
 HIDDEN = "***"
 PASSWORD = "password="  # noqa: S105 - how parameters and variables end that hold one
 # Redis's own URLs, whose passwords may have any mark, and those of others, whose login ends before the path (RFC 3986).
-LENIENT = r"(?i)((?:rediss?|unix)(?:\+sentinel)?://[^\s:@/]*):((?:(?!://)\S)+)@"
+REDIS = r"(?i)((?:rediss?|unix)(?:\+sentinel)?://[^\s:@/]*)"
+LENIENT = rf"{REDIS}:((?:(?!://)\S)+)@"  # up to the next URL
+GREEDY = rf"{REDIS}:(?!\*\*\*@)(\S{{1,1000}})@"  # and where that finds none, for :// in a password, to the last @
 LOGIN = r"(://[^\s:@/?#]*):([^\s@/?#]+)@"
 
 
@@ -41,6 +43,7 @@ def masked(text: str) -> str:
     import re  # rare: no run whose key and command hold no URL pays for it
 
     text = re.sub(LENIENT, rf"\1:{HIDDEN}@", text)
+    text = re.sub(GREEDY, rf"\1:{HIDDEN}@", text)
     text = re.sub(LOGIN, rf"\1:{HIDDEN}@", text)
     return re.sub(rf"({PASSWORD})\S+", rf"\1{HIDDEN}", text, flags=re.IGNORECASE)  # which may have any mark in it
 

@@ -472,6 +472,7 @@ def test_root_takes_no_users_word_for_where_redis_is(tmp_path: Path) -> None:
             "http://u:***@h1,http://u:***@h2/ redis://:***@h,redis://:***@h",
         ),
         ("REDIS://:a/b@h", "REDIS://:***@h"),
+        ("redis://:a?://b://c@h:1", "redis://:***@h:1"),
         ("İİİpassword=secret", "İİİpassword=***"),
         ("mysqldump --Password=x shop", "mysqldump --Password=*** shop"),
         *(

@@ -112,11 +112,9 @@ def test_a_service_that_no_sentinel_knows_is_refused(server: Server, sentinels: 
     """A program that is no sentinel is refused as well; one that is away is an outage."""
     unknown = sentinels(None, None)
     done = run(("--redis", unknown.url), *PLAIN, "--", "true")
-    reason = f"no sentinel tells its master: {unknown.hosts[0]}: it knows no master {SERVICE}"
-    assert (done.returncode, done.stderr) == (
-        125,
-        f"cronlock: job: refused: {SERVICE}@{min(unknown.hosts)}: {reason}\n",
-    )
+    front = f"cronlock: job: refused: {SERVICE}@{min(unknown.hosts)}: no sentinel tells its master"
+    assert done.returncode == 125
+    assert done.stderr in [f"{front}: {host}: it knows no master {SERVICE}\n" for host in unknown.hosts]
     wrong = run(("--redis", f"redis+sentinel://127.0.0.1:{server.port}/{SERVICE}"), *PLAIN, "--", "true")
     assert (wrong.returncode, "it is no sentinel" in wrong.stderr) == (125, True)
     away = run(("--redis", f"redis+sentinel://127.0.0.1:1/{SERVICE}"), *PLAIN, "--", "true")
