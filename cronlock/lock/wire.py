@@ -325,9 +325,8 @@ class Connection:
                     self._heard(*reply[1:])
                     continue
                 if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
-                    self.fail(
-                        f"{reply}{ADVICE['NOAUTH']}", final=True
-                    )  # what follows would be answered with worse words
+                    # what follows would be answered with worse words
+                    self.fail(f"{reply}{ADVICE['NOAUTH']}", final=True)
                     return
                 if self._waiting:
                     self._waiting.pop(0)(reply)
