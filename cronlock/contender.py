@@ -106,7 +106,7 @@ class Contender:
         pace = Pace(self._plan.outage_wait, self._clock())
         while True:
             candidate = Candidate(self._voters, pace.patience)
-            asked = self._clock()
+            asked, polite = self._clock(), self._fair
             try:
                 got = self._attempt(candidate, pace.until + LAST_TRY)
             except Exception:
@@ -119,7 +119,7 @@ class Contender:
                 if not self._stays(got, candidate):
                     return got
                 pace.begin(self._clock(), SPLIT_WOKEN)
-            elif got.wait:
+            elif got.wait and polite:  # one who did not ask for it is not told to wait, or does not heed it
                 self._let_others_go_first(got.wait)
                 pace.begin(self._clock())
             elif got.kind in (AGAIN, UNKNOWN):

@@ -14,7 +14,7 @@ from cronlock.system import let_go_of_standard_streams, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from cronlock.child.command import NoTerminal
@@ -33,6 +33,7 @@ SAME_SIGNAL = 20  # ms between a signal to the command and the same one to this 
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GUARD_MARGIN = STOP_MARGIN // 2  # ms by which the guard comes after this process: when all is well it never has to
+GAP = 1_000  # ms by which the wall clock jumped: more than a clock is slewed by between two looks, which is 1 s at most
 LOOK_MIN, LOOK_MAX = 20, 100  # ms between two looks at whether a group that was told to end has done so
 
 
@@ -57,7 +58,7 @@ def ending(plan: "Plan", status: int, cause: int, *, broken_off: bool = False) -
 class Hold:
     """One command under way. `cause` is LOST or TIMED_OUT once it is to be stopped, and `why`; the first one stays.
 
-    Without a `holder` there is no lease. `max_runtime` and `kill_after` are ms.
+    Without a `holder` there is no lease. `max_runtime` and `kill_after` are ms, `wall_clock` tells seconds.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Hold:
         holder: "Holder | None",
         kill_after: int,
         max_runtime: int | None,
+        wall_clock: "Callable[[], float]",
     ) -> None:
         self.cause = 0
         self.why = ""
@@ -82,6 +84,12 @@ class Hold:
         self._end_at = NEVER if max_runtime is None else self._clock() + max_runtime
         self._kill_at = NEVER
         self._killed = False
+        self._wall_clock = wall_clock
+        self._ahead = self._wall_ahead()
+
+    def _wall_ahead(self) -> int:
+        """How far the wall clock is ahead of the one that leases are measured by, in ms."""
+        return int(self._wall_clock() * 1000) - self._clock()
 
     @property
     def _lease_left(self) -> bool:
@@ -162,6 +170,7 @@ class Hold:
         self._guard.keep_awake()
         if self._lease_left:
             if self._holder:
+                self._look_for_a_gap(self._holder)
                 self._holder.tend()
             if not self.cause:
                 self._guard.announce(*guard_times(self._holder))
@@ -170,6 +179,15 @@ class Hold:
         if self.cause:
             wait = LOOK_MAX if self._killed else min(max(self._kill_at - now, LOOK_MIN), LOOK_MAX)
         self._voters.step(wait)
+
+    def _look_for_a_gap(self, holder: "Holder") -> None:
+        """A host that pauses its machine may stop all clocks of the machine but the wall clock, which is set later.
+
+        The voters' leases went on: only they know whether the run still holds the key.
+        """
+        before, self._ahead = self._ahead, self._wall_ahead()
+        if self._ahead - before > GAP:
+            holder.ask_now()
 
 
 class Work:
@@ -218,7 +236,8 @@ class Work:
             if holder:
                 holder.release()
             raise
-        hold = Hold(command, self.guard, self.voters, holder, self.plan.kill_after, self.settings.max_runtime)
+        kill_after, max_runtime = self.plan.kill_after, self.settings.max_runtime
+        hold = Hold(command, self.guard, self.voters, holder, kill_after, max_runtime, self.plan.wall_clock)
         self.signals.receiver = lambda number: self._forward(hold, number)
         let_go_of_standard_streams()
         status = hold.wait()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STDERR = 2
 STALLED = 200  # ms
+LINE_MAX = 3_000  # characters: seven voters' names twice, and what to do; a pipe takes 4096 bytes at once
 IN_ARGV = "the password in --redis is shown by ps to everybody on this machine"
 ELSEWHERE = "put it into a file that only its user reads, or into CRONLOCK_REDIS"
 HIDDEN = "***"
@@ -82,6 +83,7 @@ class Say:
         if self._quiet:
             return
         line = printable(self._front + text)
+        line = line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]}..."
         if self._syslog:
             import syslog
 

@@ -168,6 +168,11 @@ class Server(Closing):
         """Another one after each restart."""
         return str(self.redis.info("server")["run_id"])
 
+    @property
+    def stamp(self) -> str:
+        """What the script stamps a run with: who has these data, and since which promotion."""
+        return f"{self.run_id}/{self.redis.info('replication')['master_replid']}"
+
     def client(self, **kw: Any) -> "redis.Redis":
         """A redis-py client that gives up after 2 s, never tries again, and decodes replies; `kw` go to redis.Redis."""
         defaults: dict[str, Any] = {

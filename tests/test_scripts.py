@@ -70,7 +70,7 @@ class Stored:
         self.keys = keys
         self.redis = server.client(encoding="utf-8", encoding_errors="surrogateescape", **login)
         self.plain = server.client(encoding="utf-8", encoding_errors="surrogateescape")
-        self.run_id = server.run_id
+        self.run_id = server.stamp
 
     def call(self, operation: str, ask: Fields) -> Fields:
         words = [encoded(word) for pair in ask.items() for word in pair]
@@ -327,9 +327,9 @@ def test_without_the_right_to_info_there_is_no_stamp(server: Server) -> None:
 def test_with_the_right_to_info_the_stamp_is_the_servers_run_id(server: Server) -> None:
     """Another one after each restart."""
     stored = Stored(server)
-    assert candidate(stored)["run_id"] == server.run_id
+    assert candidate(stored)["run_id"] == server.stamp
     stored.call("commit", run_of(stored))
-    assert stored.record["run_id"] == server.run_id
+    assert stored.record["run_id"] == server.stamp
 
 
 def test_a_copy_that_came_back_from_a_dump_is_reborn(fresh_servers: Servers, every_binary: Path) -> None:

@@ -10,6 +10,7 @@ SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 PORT = 6379
 SENTINEL_PORT = 26379
 PORT_MAX = 65_535
+HOST_MAX = 255  # bytes of a host name (RFC 1035)
 HEX = b"0123456789abcdefABCDEF"
 LOGIN = ("db", "username", "password")
 SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 
 ENDED = " ended"  # behind settings that no node has any more
+IMPOSSIBLE = "impossible token"  # a field of answers here, and of no voter
 LEASE = 10_000  # ms: nothing runs under it
 KEPT = "node pid start run_tick run_attempt command schedule zone next".split()  # of the last run
 RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the schedule is
@@ -117,7 +118,7 @@ class Adoption:
     def __init__(self, voters: Voters, node: str, time: int) -> None:
         """Ask all voters; `time` is this machine's wall clock in ms."""
         self._voters, self._node = voters, node
-        self._candidate = Candidate(voters, ANSWER_WAIT, judge_adoption)
+        self._candidate = Adopting(voters, ANSWER_WAIT, judge_adoption)
         ask: Fields = {"time": time, "tick": 0, "late_at": 0, "over_at": 0, "attempts": 1}
         ask |= {"again": 0, "fair": 0, "counts": 0, "adopt": 1, "node": node, "job": ""}
         self.verdict: Verdict = self._candidate.run(ask, voters.clock() + 2 * ANSWER_WAIT)
@@ -129,7 +130,8 @@ class Adoption:
     @property
     def answers(self) -> list[tuple[str, Fields]]:
         """What the voters that answered have, by their labels."""
-        return [(self._voters.label(seat.voter), seat.reply) for seat in self.seats if isinstance(seat.reply, dict)]
+        replies = enumerate(self._candidate.replies)
+        return [(self._voters.label(voter), reply) for voter, reply in replies if isinstance(reply, dict)]
 
     @property
     def missing(self) -> list[str]:
@@ -149,7 +151,8 @@ class Adoption:
     @property
     def new(self) -> bool:
         """Whether no voter knows the key, and all have said so."""
-        return len(self.answers) == self._voters.count and not any(answer["token"] for _, answer in self.answers)
+        known = any(isinstance(seat.reply, dict) and seat.reply["token"] for seat in self.seats)
+        return len(self.answers) == self._voters.count and not known
 
     @property
     def hindrance(self) -> str:
@@ -193,6 +196,13 @@ class Adoption:
         left = [self._voters.label(seat.voter) for seat in present if not seat.committed]
         holder.end()
         return left
+
+
+class Adopting(Candidate):
+    """An attempt in which a voter with an impossible fencing token takes part, as one that forgot its token."""
+
+    def _unbelievable(self, voter: int, answer: Fields) -> Reply:
+        return answer | {"token": 0, IMPOSSIBLE: answer["token"]}
 
 
 class Adopter(Holder):

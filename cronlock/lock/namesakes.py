@@ -4,7 +4,7 @@ Nodes that come to different servers by the same name would hold different locks
 """
 
 from cronlock.lock.quorum import Failure
-from cronlock.lock.wire import Connection, refused_by_server
+from cronlock.lock.wire import Connection, refused_by_server, shortened
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class Namesakes:
         if found is None:
             failure = refused_by_server("", str(info))
             if isinstance(info, Exception) and not failure.final:
-                self._failures.append(Failure(str(info)))
+                self._failures.append(Failure(shortened(str(info))))
                 return
-            self._untold = str(info) if isinstance(info, Exception) else "its answers are not those of Redis"
+            self._untold = shortened(str(info)) if isinstance(info, Exception) else "its answers are not those of Redis"
         elif self._known is None:
             self._known = found
         elif found[0] != self._known[0] or not found[1] & self._known[1]:

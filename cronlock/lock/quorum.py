@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WON, AGAIN, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
 QUIET = (terms.HELD, terms.DONE, terms.PAUSED)
 SHOWN = 3  # failures named in a message: more do not make it clearer
+TOKEN_AHEAD = 86_400_000  # ms: a token is a time, or the last one plus one; further ahead of the clock none can come
 DRIFT_PERCENT, DRIFT_MS = 1, 2  # the Redlock page's allowance for clocks that do not run at quite the same rate
 
 
@@ -69,6 +70,20 @@ def believed(until: "Sequence[int]", enough: int) -> int:
 def blank(answer: "Fields") -> bool:
     """A copy that forgot, or may have gone back to older data: its ok counts only beside all the others'."""
     return not answer["token"] or bool(answer["reborn"])
+
+
+def overreaching(replies: "Sequence[Reply]", time: int) -> "list[bool]":
+    """Which answers have a fencing token far beyond every clock; `time` is this node's, in ms.
+
+    Such a token would be the last one for ever: the next one is one more, until the numbers end. A voter that is alone
+    with it does not count, like one whose clock is off. Where a quorum has it, all clocks were wrong once, and tokens
+    go on from there. To leave an answer out is as safe as a voter that is down: a quorum of the others knows the last
+    run.
+    """
+    ahead = [isinstance(reply, dict) and reply["token"] > time + TOKEN_AHEAD for reply in replies]
+    if sum(ahead) >= quorum(len(replies)):
+        return [isinstance(reply, dict) and reply["token"] > terms.TIME_MAX for reply in replies]
+    return ahead
 
 
 def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]") -> int:

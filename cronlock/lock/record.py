@@ -12,9 +12,10 @@ Redis they are the same). Ticks are epoch seconds, 0 means none.
 Fields of the record. The lease: holder, kind (prepare or run), lease_end, lease. The claim on ticks: token, tick, state
 (running, done, failed, back), attempt, and the two ticks before it (tick1, tick2). The last run: node, pid, start, end,
 run_tick, run_attempt, command, schedule, zone, next, outcome (empty while it goes on), status. The rest: settings,
-settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, run_id of the server that
-last wrote a run. An adoption writes the last run as it found it, `by` a person's node: outcome is adopted then, and
-last_outcome is what the run's was; it is nothing that a node ran, in `nodes` and `history`.
+settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, and as run_id the stamp of
+the server that last wrote a run: its run_id and its replication id. A restart changes the one, a promotion the other.
+An adoption writes the last run as it found it, `by` a person's node: outcome is adopted then, and last_outcome is what
+the run's was; it is nothing that a node ran, in `nodes` and `history`.
 
 `nodes` tells of each node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when
 it asked without a tick (epoch seconds); job:NODE is what it would run, and when; result:NODE is its last run that has
@@ -33,6 +34,7 @@ from cronlock.lock.terms import (
     EXPIRED,
     HELD,
     LATE,
+    LEASE_MAX,
     NEWER,
     NUMBERS,
     OK,
@@ -40,6 +42,7 @@ from cronlock.lock.terms import (
     PAUSED,
     SETTINGS,
     YIELD,
+    YIELD_MAX,
 )
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -50,19 +53,17 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
     Operation = Callable[["Copy", Fields, int, int, str], Fields]
 
-LEASE_MAX = 3_600_000  # ms: a lease further away than this comes from a clock that was set back, and is over
 CLOCK_LIMIT = 60_000  # ms between a node and a voter: beyond it ticks can't be told apart any more
 YIELD_STEP = (
     1_200  # ms for each node in front: clocks that differ by 500, and crons that start within 700 of each other
 )
-YIELD_MAX = 5_000  # ms: politeness must not make a run late
 BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
 
 WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
     "holder lease token tick state attempt settings node pid start run_tick run_attempt command schedule zone next"
 ).split()
 REPORTED = (  # what every answer tells of the record
-    "token tick state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
+    "token tick tick1 tick2 state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
 ).split()
 PAUSE = ("paused_until", "pause_reason")  # reported too
 
@@ -191,13 +192,16 @@ def commit(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
 def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
     """Lengthen the lease of the run that stands here; write the run back to a copy that forgot it or missed it.
 
-    Never over a newer token, and never under a live lease of another, a prepared one included.
+    Never over a newer token, and never under a live lease of another, a prepared one included. The record of a run that
+    goes on stays: without that, all voters would forget a run of more than `retention` at the same moment, under its
+    lease (the models' row "extend leaves the expiry").
     """
     answer = OK
     if now > ask["not_after"]:
         answer = EXPIRED
     elif copy.mine(ask):
         copy.record.update(lease_end=now + ask["lease"], lease=ask["lease"], run_id=run_id)
+        retain(copy, ask, time)
     elif copy.get("settings") and copy.get("settings") != ask["settings"]:
         answer = SETTINGS
     elif copy.get("token") > ask["token"]:

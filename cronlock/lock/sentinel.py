@@ -4,7 +4,7 @@ By the guidelines of https://redis.io/docs/latest/develop/reference/sentinel-cli
 sentinel's word counts but that of most, for one that is cut off may not have heard of a failover.
 """
 
-from cronlock.lock.address import PORT_MAX, Address
+from cronlock.lock.address import HOST_MAX, PORT_MAX, Address
 from cronlock.lock.namesakes import OTHERS_WAIT
 from cronlock.lock.quorum import Failure, quorum
 from cronlock.lock.resolver import Resolution
@@ -78,7 +78,7 @@ class Search:
             else:
                 try:
                     host, port = reply
-                    if not 0 < int(port) <= PORT_MAX:
+                    if not 0 < int(port) <= PORT_MAX or len(host) > HOST_MAX:
                         raise ValueError
                     self._votes.append((host.decode("utf-8", "surrogateescape"), int(port)))
                 except (TypeError, ValueError, AttributeError):  # another program

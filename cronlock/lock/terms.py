@@ -2,6 +2,8 @@
 
 PREPARE_LEASE = 2_000  # ms: long enough for two round trips, short enough that a dead candidate blocks nobody for long
 RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease
+LEASE_MAX = 3_600_000  # ms: a lease further away than this comes from a clock that was set back, and is over
+YIELD_MAX = 5_000  # ms: politeness must not make a run late
 
 OK, BUSY, HELD, DONE, PAUSED, LATE, YIELD = "ok", "busy", "held", "done", "paused", "late", "yield"
 OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and finish are not done
@@ -9,10 +11,37 @@ SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
 ADOPTED = "adopted"  # the outcome that an adoption leaves
 
 LARGEST = 2**53  # what Lua's numbers hold exactly, and more than any time or tick
-ANSWERED = frozenset(  # what every answer has
-    "answer now time run_id reborn left token tick state attempt kind node pid start run_tick run_attempt outcome"
-    " settings settings_by paused_until pause_reason".split()
-)
+TICK_MAX = 10**11 - 1  # s: schedule.py takes larger numbers for milliseconds
+TIME_MAX = 1000 * TICK_MAX  # ms
+RANGES = {  # of each number in an answer, whatever a voter says
+    "now": (0, TIME_MAX),
+    "time": (0, TIME_MAX),
+    "reborn": (0, 1),
+    "left": (0, LEASE_MAX),
+    "wait": (0, YIELD_MAX),
+    "token": (0, LARGEST),  # quorum.py says which of these are believed
+    "tick": (0, TICK_MAX),
+    "tick1": (0, TICK_MAX),
+    "tick2": (0, TICK_MAX),
+    "run_tick": (0, TICK_MAX),
+    "attempt": (0, 99),  # --failover has three of one tick
+    "run_attempt": (0, 99),
+    "pid": (0, 2**31 - 1),
+    "start": (0, TIME_MAX),
+    "paused_until": (-1, TIME_MAX),
+}
+TEXTS = {  # how many characters of each text in an answer are read
+    "answer": 20,
+    "run_id": 100,
+    "state": 20,
+    "kind": 20,
+    "outcome": 40,
+    "node": 200,  # as long as an option's
+    "settings_by": 200,
+    "settings": 8_192,  # the names of all voters
+    "pause_reason": 500,
+}
+ANSWERED = (RANGES.keys() | TEXTS.keys()) - {"wait"}  # what every answer has; prepare's has all
 NUMBERS = frozenset(
     "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"
     " paused_until not_after late_at over_at attempts again fair counts retention time now left reborn wait"

@@ -25,6 +25,7 @@ CHUNK = 16_384  # bytes that are read at once: some answers of the script
 LONGEST = 16_777_216  # bytes of one reply: a thousand times the longest that any server has to say
 SILENCE = 1_000  # ms without progress, after which a connection counts as lost: it may have died without a word
 TLS_ALERT = b"\x15"  # how a server that wants TLS begins its answer to what is none (RFC 8446, B.1)
+SAID_MAX = 300  # characters of an error reply: the longest of Redis's own have 200
 PASSING = (  # replies that waiting may cure: restarts, failovers, migrations, full memory
     "LOADING READONLY CLUSTERDOWN MASTERDOWN TRYAGAIN BUSY OOM MISCONF NOREPLICAS MOVED ASK".split()
 )
@@ -45,7 +46,12 @@ def refused_by_server(label: str, text: str) -> Failure:
     if "script" in text:  # where in it is nobody's business: 7.0 tells it behind the error, 6.2 in front
         text = text.partition(" script: ")[0].rpartition(": -")[2]
     todo = next((ADVICE[code] for code in ADVICE if code in text), "")
-    return Failure(f"{label}: {text.rstrip('. ')}{todo}", final=not passing)
+    return Failure(f"{label}: {shortened(text.rstrip('. '))}{todo}", final=not passing)
+
+
+def shortened(text: str) -> str:
+    """What a server says, as far as a line should hold it."""
+    return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}..."
 
 
 def pack(words: "Sequence[bytes]") -> bytes:
@@ -326,7 +332,7 @@ class Connection:
                     continue
                 if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
                     # what follows would be answered with worse words
-                    self.fail(f"{reply}{ADVICE['NOAUTH']}", final=True)
+                    self.fail(f"{shortened(str(reply))}{ADVICE['NOAUTH']}", final=True)
                     return
                 if self._waiting:
                     self._waiting.pop(0)(reply)

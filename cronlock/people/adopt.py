@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cronlock.config import Settings
 from cronlock.errors import CronlockError, Refused, Unreachable
-from cronlock.lock.adoption import Adoption, spelled
+from cronlock.lock.adoption import IMPOSSIBLE, Adoption, spelled
 from cronlock.lock.quorum import REFUSED, WON
 from cronlock.lock.record import Copy
 from cronlock.lock.terms import BUSY
@@ -114,6 +114,9 @@ def _seen(adoption: Adoption, voters: Voters) -> list[str]:
         last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
         known = f"{last}, last run on {answer['node']}, with {spelled(answer['settings'])}"
         known += ", may be old: restarted since" if answer["reborn"] else ""
-        lines.append(f"{label}: {known if answer['token'] else 'knows nothing'}")
+        known = known if answer["token"] else "knows nothing"
+        if IMPOSSIBLE in answer:
+            known = f"its fencing token {answer[IMPOSSIBLE]} is far beyond every clock, and is not kept"
+        lines.append(f"{label}: {known}")
     lines += [f"left out: {text}" for text in adoption.missing]
     return [*lines, f"here: {spelled(voters.settings)}"]

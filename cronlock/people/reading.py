@@ -53,7 +53,7 @@ def records(server: Server, names: list[bytes], told: dict[str, Any], heads: boo
     away than any is.
     """
     found: list[Seen] = []
-    label, run_id = server.label, str(told.get("run_id", ""))
+    label, run_id = server.label, stamp(told)
     for start in range(0, len(names), AT_ONCE - 1):
         part = names[start : start + AT_ONCE - 1]
         reads = (("HMGET", name, *HEAD) if heads else ("HGETALL", name) for name in part)
@@ -64,6 +64,12 @@ def records(server: Server, names: list[bytes], told: dict[str, Any], heads: boo
             if raw:
                 found.append(Seen(label, label, name, raw, (now, now, run_id)))
     return found
+
+
+def stamp(told: dict[str, Any]) -> str:
+    """What the script stamps a run with, from INFO."""
+    run_id = str(told.get("run_id", ""))
+    return run_id and f"{run_id}/{told.get('master_replid', '')}"
 
 
 def _in_ms(clock: tuple[int, int]) -> int:

@@ -97,7 +97,7 @@ class Voters(Closing):
     def _remembered(records: list[tuple[Server, dict[str, Any]]], victim: Server) -> bool:
         newest = max((record.get("token", "") for _, record in records), key=lambda token: int(token or 0))
         return all(
-            record.get("token") == newest and record.get("run_id") == server.run_id
+            record.get("token") == newest and record.get("run_id") == server.stamp
             for server, record in records
             if server is not victim
         )

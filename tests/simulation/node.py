@@ -136,7 +136,7 @@ class Call:
                 self._guard.let_go()
                 got.release()
             raise
-        hold = Hold(self.command, self._guard, self.voters, got, self.terms.kill_after, None)
+        hold = Hold(self.command, self._guard, self.voters, got, self.terms.kill_after, None, self._plan.wall_clock)
         status = hold.wait()
         self._ending = True
         state, outcome = ending(self._plan, status, hold.cause, broken_off=self._told_to_end)

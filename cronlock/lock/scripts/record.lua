@@ -18,7 +18,7 @@ local HISTORY_LENGTH = 100
 local SWEPT, SHARE = 100, 30 -- fields of nodes that a finish looks at: so many, or this part of them
 local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'settings', 'node', 'pid', 'start', 'run_tick',
   'run_attempt', 'command', 'schedule', 'zone', 'next'}
-local NUMBERS_REPORTED = {'token', 'tick', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt'}
+local NUMBERS_REPORTED = {'token', 'tick', 'tick1', 'tick2', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt'}
 local TEXTS_REPORTED = {'state', 'kind', 'node', 'outcome', 'settings', 'settings_by'}
 local LEFT = {'token', 'settings', 'settings_by', 'run_id'}
 local ENTRY = {'token', 'run_tick', 'run_attempt', 'node', 'pid', 'start', 'end', 'outcome', 'status'}
@@ -50,9 +50,12 @@ end
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local run_id = ''
-local info = redis.pcall('INFO', 'server') -- without the right to it there is no stamp
-if type(info) == 'string' then run_id = string.match(info, 'run_id:(%x+)') or '' end
+local function told(section, pattern) -- without the right to INFO there is no stamp
+  local info = redis.pcall('INFO', section)
+  return type(info) == 'string' and string.match(info, pattern) or ''
+end
+local run_id = told('server', 'run_id:(%x+)') -- another one after a restart; and after a promotion another one of these:
+if run_id ~= '' then run_id = run_id .. '/' .. told('replication', 'master_replid:(%x+)') end
 
 local main = KEYS[5] and redis.call('HMGET', KEYS[5], 'paused_until', 'pause_reason')
 local function paused_until() return main and tonumber(main[1] or 0) or number('paused_until') end
@@ -230,6 +233,7 @@ function operations.extend()
   if now > asked('not_after') then return 'expired' end
   if mine() then
     set({lease_end = now + asked('lease'), lease = ask.lease, run_id = run_id})
+    retain()
     return 'ok'
   end
   if word('settings') ~= '' and word('settings') ~= ask.settings then return 'settings' end
