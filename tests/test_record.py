@@ -569,6 +569,25 @@ def test_extend_lengthens_the_lease_and_nothing_else(voter: Voter) -> None:
     assert voter.copy.record == before | {"lease_end": voter.now + 30_000, "lease": 30_000}
 
 
+def test_the_record_of_a_run_that_goes_on_never_expires(voter: Voter) -> None:
+    """For longer than it is kept after a run; and after its end it stays as long as any."""
+    voter.run("a")
+    for _ in range(100):
+        voter.now += RETENTION // 30
+        assert voter.extend("a") == "ok"
+        assert voter.copy.expires == voter.now + RETENTION
+    voter.finish("a")
+    assert voter.copy.expires == voter.now + RETENTION
+
+
+def test_a_pause_during_a_run_keeps_its_record_for_good(voter: Voter) -> None:
+    """An extension does not set an end to that."""
+    voter.run("a")
+    voter.pause(-1)
+    voter.extend("a")
+    assert voter.copy.expires == 0
+
+
 def test_extend_gives_the_run_back_to_a_copy_that_forgot(voter: Voter) -> None:
     """All of it: the record is as after its commit."""
     voter.run("a")

@@ -154,7 +154,7 @@ class OnServer(Pair):
         again = operation == "finish" and not self.pure.mine({"token": 0, **fields, "holder": holder})
         answer = super().ask(operation, holder, fields)
         left = [left for left in self.stored.left if left != MISSING]
-        if answer["answer"] == record.OK and operation in ("commit", "finish", "pause") and not again:
+        if answer["answer"] == record.OK and operation in ("commit", "extend", "finish", "pause") and not again:
             assert max(left) - min(left) < SLACK, "its keys go together"
         elif operation == "prepare" and not self.pure.get("paused_until"):
             assert self.stored.left[NODES] != FOR_GOOD
@@ -322,6 +322,37 @@ def test_without_the_right_to_info_there_is_no_stamp(server: Server) -> None:
     assert stored.record["run_id"] == ""
     stored.plain.hset(KEYS[0], "run_id", "0123abcd")
     assert stored.call("extend", run_of(stored))["reborn"] == 0
+
+
+def test_a_run_that_goes_on_keeps_all_that_is_known_of_its_key(server: Server) -> None:
+    """Each extension renews what the commit set, of all keys of the copy."""
+    stored = Stored(server)
+    of_a_minute = {"next": 2**31 + 61}
+    candidate(stored)
+    stored.call("commit", run_of(stored, **of_a_minute))
+    stored.call("finish", FINISH)
+    later = of_a_minute | {"holder": "h2", "token": 2**31 + 4}
+    candidate(stored, holder="h2", again=1)
+    assert stored.call("commit", run_of(stored, **later))["answer"] == "ok"
+    for key in KEYS:
+        assert stored.plain.pexpire(key, SLACK)
+    assert stored.call("extend", run_of(stored, **later))["answer"] == "ok"
+    assert all(RETENTION - SLACK < stored.plain.pttl(key) <= RETENTION for key in KEYS)
+
+
+def test_data_of_before_a_promotion_are_not_the_servers_of_now(servers: list[Server]) -> None:
+    """A server that was a replica for a while and is a master again has the same run_id, and may have older data."""
+    server, other = servers[:2]
+    stored = Stored(server)
+    assert (candidate(stored)["answer"], stored.call("commit", run_of(stored))["reborn"]) == ("ok", 0)
+    assert candidate(stored, holder="h2")["reborn"] == 0
+    run_id, before = server.run_id, server.stamp
+    server.ask("REPLICAOF", other.place.address, str(other.port))
+    server.ask("REPLICAOF", "NO", "ONE")
+    assert server.run_id == run_id
+    assert server.stamp != before
+    assert candidate(stored, holder="h2")["reborn"] == 1
+    assert stored.call("extend", run_of(stored))["reborn"] == 0, "the run has written since"
 
 
 def test_with_the_right_to_info_the_stamp_is_the_servers_run_id(server: Server) -> None:

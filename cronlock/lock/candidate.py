@@ -216,7 +216,9 @@ class Candidate:
         verdict = self._wait(self.seats, ask["tick"], min(until, self._clock() + ANSWER_WAIT))
         if self._voters.conflict:
             verdict = Verdict(REFUSED, text=self._voters.conflict)
-        if verdict.kind != WON:
+        if verdict.kind == WON:
+            self._leave_out(self.seats)
+        else:
             self.seats.release(until)
         return verdict
 
@@ -243,7 +245,6 @@ class Candidate:
             verdict = self._twins() or self._judge(replies, [now < seat.prepared_until for seat in seats.all], tick)
             rest = pending and verdict and verdict.kind == WON and takes_over(replies, tick)
             if verdict and verdict.kind in (WON, REFUSED) and not rest:
-                self._leave_out(seats, replies)
                 return verdict
             until = deadline
             if rest:
@@ -253,13 +254,12 @@ class Candidate:
             elif len(self.answers) >= quorum(len(replies)) and any(a["answer"] != terms.OK for a in self.answers):
                 until = min(deadline, heard_at + self._straggler_wait)
             if not pending or now >= until:
-                self._leave_out(seats, replies)
                 return verdict or undecided([reply or self._silent(voter) for voter, reply in enumerate(replies)])
             self._voters.step(until - now)
 
-    def _leave_out(self, seats: Seats, replies: "Sequence[Reply | None]") -> None:
+    def _leave_out(self, seats: Seats) -> None:
         """No commit to a voter whose answer was not believed: its short lease runs out."""
-        for seat, reply in zip(seats.all, replies, strict=True):
+        for seat, reply in zip(seats.all, self.replies, strict=True):
             if isinstance(reply, Failure) and isinstance(seat.reply, dict):
                 seat.prepared, seat.rejected = False, True
 

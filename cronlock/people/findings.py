@@ -13,6 +13,7 @@ GREEN, YELLOW, RED = "green", "yellow", "red"
 LEVELS = (GREEN, YELLOW, RED)
 STYLES = {GREEN: "green", YELLOW: "yellow", RED: "bold red"}
 VOTERS, PLACEMENT, KEYS, LINES = "voters", "placement", "keys", "crontab lines"
+TEXT_MAX = 2_000  # characters: of all but what a server makes up the longest, a line about many keys, has fewer
 ABOUT_MAX = 32  # characters: a longer name moves only its own line
 
 
@@ -29,7 +30,12 @@ class Finding:
     @property
     def whole(self) -> str:
         """What is so and what to do, in one line."""
-        return printable(f"{self.text}: {self.todo}" if self.todo else self.text)
+        return printable(f"{short(self.text)}: {self.todo}" if self.todo else short(self.text))
+
+
+def short(text: str) -> str:
+    """A text that may hold what a server says, as long as a line can be."""
+    return text if len(text) <= TEXT_MAX else f"{text[:TEXT_MAX]}..."
 
 
 def worst(findings: Sequence[Finding]) -> str:
@@ -44,7 +50,7 @@ def print_json(findings: Sequence[Finding]) -> None:
             "section": finding.section,
             "level": finding.level,
             "about": printable(finding.about),
-            "text": printable(finding.text),
+            "text": printable(short(finding.text)),
             "todo": printable(finding.todo),
         }
         for finding in findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from cronlock.config import Settings
@@ -36,6 +37,12 @@ def known(settings: Settings) -> Known | None:
     return None if survey.missing else Known(survey, statuses(survey))
 
 
+def adopt(one: KeyStatus) -> str:
+    """The command that makes one truth of what the voters have of this record."""
+    each = f"--each --node {shlex.quote(one.each)} " if one.each else ""
+    return f"cronlock adopt {each}{shlex.quote(one.key)}"
+
+
 def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
     """The findings about these keys. `barred`: the user may not ask for their names."""
     if known is None:
@@ -51,7 +58,9 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
         if one.paused and not one.each:
             text = f"paused by {one.pause_by}, {one.pause}"
             findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
-        others = [text for text in one.wrong if text not in (*one.differ, one.foreign)]
+        if one.impossible:
+            findings.append(Finding(KEYS, RED, one.name, one.impossible, adopt(one)))
+        others = [text for text in one.wrong if text not in (*one.differ, one.foreign, one.impossible)]
         findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
         count = len(known.keys)

@@ -12,7 +12,7 @@ from cronlock.lock.adoption import spelled
 from cronlock.lock.memory import JOB, RESULT
 from cronlock.lock.quorum import quorum
 from cronlock.lock.record import Copy
-from cronlock.lock.terms import ADOPTED
+from cronlock.lock.terms import ADOPTED, TIME_MAX
 from cronlock.people.seen import Seen
 from cronlock.people.survey import Survey
 from cronlock.say import since
@@ -89,6 +89,7 @@ class KeyStatus:
     differ: list[str] = field(default_factory=list)  # how schedules and commands do between nodes
     wrong: list[str] = field(default_factory=list)  # that too
     foreign: str = ""  # that its nodes have other voters than this one; that too
+    impossible: str = ""  # which voters have a fencing token that can't be; that too
 
     @property
     def name(self) -> str:
@@ -110,8 +111,22 @@ class KeyStatus:
 
 
 def newest(copies: Iterable[Seen]) -> Seen:
-    """The copy that knows most."""
-    return max(copies, key=lambda seen: seen.newness)
+    """The copy that knows most, of those that a run would believe."""
+    of = list(copies)
+    unbelieved = overreaching(of)
+    return max((seen for seen in of if seen not in unbelieved or len(unbelieved) == len(of)), key=_newness)
+
+
+def _newness(seen: Seen) -> tuple[int, bool]:
+    return seen.newness
+
+
+def overreaching(copies: Sequence[Seen]) -> list[Seen]:
+    """Those with a fencing token far beyond every clock, as quorum.py has it: unless most have such a token."""
+    ahead = [seen for seen in copies if seen.overreaches]
+    if len(ahead) > len(copies) // 2:
+        return [seen for seen in ahead if seen.newness[0] > TIME_MAX]
+    return ahead
 
 
 def last_outcome(copy: Copy) -> str:
@@ -190,12 +205,15 @@ def key_status(
     )
     status.next = _next(status)
     status.missed = max(seen.get("missed") for seen in copies)
+    if unbelieved := overreaching(copies):
+        tokens = ", ".join(f"{seen.newness[0]} at {seen.voter}" for seen in unbelieved)
+        status.impossible = f"a fencing token is far beyond every clock: {tokens}: that voter does not count"
     status.nodes = _nodes(copies, record[1], quorum(voters))
     if not sure and len(copies) < quorum(voters):
         status.state = UNKNOWN
         return status
     status.differ = _differences(status.nodes, copy.get("tick2"))
-    status.wrong = [*_wrong_run(status), *status.differ]
+    status.wrong = [*([status.impossible] if status.impossible else []), *_wrong_run(status), *status.differ]
     return status
 
 

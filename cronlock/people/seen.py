@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from cronlock.lock.quorum import TOKEN_AHEAD
 from cronlock.lock.record import Copy
 from cronlock.lock.terms import NUMBERS
 from cronlock.schedule import TICK_MAX
@@ -17,6 +18,7 @@ Pairs = dict[bytes, bytes]
 HEAD = tuple(  # of a record: whose copy is the newest, what is left of its lease, and a pause
     b"token outcome kind holder lease_end run_id paused_until pause_reason pause_by".split()
 )
+TEXT_MAX = 8_192  # characters: more than the names of all voters have
 TICKS = frozenset("tick tick1 tick2 run_tick missed_tick next seen last asked".split())  # epoch seconds
 TIMES = frozenset("start end lease_end".split())  # ms
 
@@ -60,7 +62,7 @@ class Seen:
         if not self._raw:
             return self.copy.get(field)
         value = self._raw.get(field.encode(), b"")
-        return _number(field, value) if field in NUMBERS else text(value)
+        return _number(field, value) if field in NUMBERS else text(value)[:TEXT_MAX]
 
     @property
     def left(self) -> int:
@@ -68,6 +70,11 @@ class Seen:
         if self.get("kind") != "run" or not self.copy.live(self.now):
             return 0
         return int(self.get("lease_end")) - self.now
+
+    @property
+    def overreaches(self) -> bool:
+        """Whether its fencing token is further ahead of its own clock than any run's can be."""
+        return self.newness[0] > self.time + TOKEN_AHEAD
 
     @property
     def reborn(self) -> bool:
@@ -78,7 +85,7 @@ class Seen:
 
 def typed(raw: Pairs, is_number: Callable[[str], bool]) -> dict[str, Any]:
     named = ((text(name), value) for name, value in raw.items())
-    return {name: _number(name, value) if is_number(name) else text(value) for name, value in named}
+    return {name: _number(name, value) if is_number(name) else text(value)[:TEXT_MAX] for name, value in named}
 
 
 def _number(name: str, value: bytes) -> int:
