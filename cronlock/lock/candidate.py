@@ -191,7 +191,11 @@ class Candidate:
         ]
 
     def _unbelievable(self, voter: int, answer: "Fields") -> "Reply":
-        text = f"its fencing token {answer['token']} is far beyond every clock: cronlock adopt mends it"
+        from shlex import quote
+
+        each = f"--each --node {quote(self._voters.node)} " if self._voters.node else ""
+        adopt = f"cronlock adopt {each}{quote(self._voters.key)}"
+        text = f"its fencing token {answer['token']} is far beyond every clock: {adopt}"
         return Failure(f"{self._voters.label(voter)}: {text}", final=True)
 
     def _time(self) -> int:

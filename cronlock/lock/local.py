@@ -57,6 +57,7 @@ class LocalVoters:
     settings = "1 local"
 
     def __init__(self, loop: "Loop", directory: str, prefix: str, key: str, node: str = "") -> None:
+        self.key, self.node = key, node
         self._loop = loop
         self._directory = directory
         main = f"{prefix}:{MAIN}:{key}"

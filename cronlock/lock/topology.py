@@ -119,7 +119,8 @@ class RedisVoters:
                 raise Refused(f"the same server twice: {label}: name each server once")
         self.conflict = ""  # why these addresses can't be used together, once an answer shows it
         self._loop = loop
-        self._prefix, self._key, self._node = prefix, key, node
+        self.key, self.node = key, node  # the node is empty where all nodes share the record
+        self._prefix = prefix
         self._seeds = [Connection(loop, address, corked=True) for address in addresses]
         self._pool = {seed.address.label: seed for seed in self._seeds}
         self._names: list[Names] = []
@@ -214,7 +215,7 @@ class RedisVoters:
         elif self._cluster:
             self.conflict = f"{connection.address.label} is no part of the cluster that the other URLs lead to"
         elif not self._places:
-            names = copies(self._prefix, self._key, self._node, 1)
+            names = copies(self._prefix, self.key, self.node, 1)
             self._names = names * len(self._seeds)
             self._places = list(self._seeds)
 
@@ -238,7 +239,7 @@ class RedisVoters:
         self._cluster = True
         self._members |= members
         self._nodes |= {(node[0], node[1]) for slots in reply for node in slots[2:]}
-        self._names = self._names or copies(self._prefix, self._key, self._node, COPIES)
+        self._names = self._names or copies(self._prefix, self.key, self.node, COPIES)
         self._places = [self._master_of(names.slot, reply, connection) for names in self._names]
         return True
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.candidate import ANSWER_WAIT
-from cronlock.lock.quorum import Failure, quorum
+from cronlock.lock.quorum import Failure, overreaching, quorum
 
 if TYPE_CHECKING:
     from cronlock.lock.candidate import Reply, Voters
@@ -74,8 +75,15 @@ class Poll:
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """The answers of those where a run's lease lives."""
-        return [answer for answer in self.answers.values() if answer["kind"] == "run" and answer["left"]]
+        """The answers of those where a run's lease lives, less one with a fencing token that can't be."""
+        answers = list(self.answers.values())
+        others = [Failure("")] * (self._voters.count - len(answers))
+        beyond = overreaching([*answers, *others], int(time.time() * 1000))
+        return [
+            answer
+            for answer, unbelieved in zip(answers, beyond, strict=False)
+            if answer["kind"] == "run" and answer["left"] and not unbelieved
+        ]
 
     @property
     def missing(self) -> list[str]:

@@ -141,6 +141,7 @@ class SimulatedVoters:
 
     conflict = ""
     distinct = True
+    key, node = "job", ""
 
     def __init__(self, time: Time, task: Task, node: str, who: str, servers: list[Server], weather: Weather) -> None:
         self.count = len(servers)
