@@ -92,6 +92,8 @@ class Run:
             return self.settings.conflict_exit_code if then == "skip" else self._start(None)
         if not isinstance(got, Verdict):
             return self._start(got)
+        if got.kind == terms.DONE and got.answer["tick"] > self.plan.tick:
+            self._check_future(got.answer["tick"], got.answer["time"])
         line = outcome(got.kind, got.answer, self.plan.tick)
         if got.kind == terms.HELD and contender.waited_in_vain:
             self.say.always(f"waited in vain: {line}")
@@ -105,6 +107,14 @@ class Run:
         else:
             self.say.told(line)
         return self.settings.conflict_exit_code
+
+    def _check_future(self, tick: int, time: int) -> None:
+        """Raise Refused where the newer tick that sends this node home lies in a future that the voters deny."""
+        from cronlock.lock.future import denied, distance
+
+        if denied(tick, time):
+            why = f"a run of {distance(tick, time)} of the voters' clock, makes all ticks until then done"
+            raise Refused(f"{why}: set the clock that is wrong, then cronlock forget {self.plan.key}")
 
     def _start(self, holder: "Holder | None") -> int:
         self.work = _importing_the_rest()(
