@@ -11,7 +11,7 @@ from cronlock.contender import Contender
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
 from cronlock.lock import terms, voters_for
 from cronlock.lock.quorum import Verdict
-from cronlock.plan import Plan
+from cronlock.plan import Plan, denied
 from cronlock.say import ELSEWHERE, IN_ARGV, Say, gave_up, outcome
 from cronlock.system import Loop
 
@@ -92,8 +92,9 @@ class Run:
             return self.settings.conflict_exit_code if then == "skip" else self._start(None)
         if not isinstance(got, Verdict):
             return self._start(got)
-        if got.kind == terms.DONE and got.answer["tick"] > self.plan.tick:
-            self._check_future(got.answer["tick"], got.answer["time"])
+        tick = got.answer["tick"] if got.kind == terms.DONE else 0
+        if tick > self.plan.tick and denied(tick, got.answer["time"]):
+            raise Refused(self._of_a_future(tick, got.answer["time"]))
         line = outcome(got.kind, got.answer, self.plan.tick)
         if got.kind == terms.HELD and contender.waited_in_vain:
             self.say.always(f"waited in vain: {line}")
@@ -108,13 +109,12 @@ class Run:
             self.say.told(line)
         return self.settings.conflict_exit_code
 
-    def _check_future(self, tick: int, time: int) -> None:
-        """Raise Refused where the newer tick that sends this node home lies in a future that the voters deny."""
-        from cronlock.lock.future import denied, distance
+    def _of_a_future(self, tick: int, time: int) -> str:
+        """Why a tick that the voters' own clock denies must not send this node home quietly."""
+        from cronlock.lock.future import distance
 
-        if denied(tick, time):
-            why = f"a run of {distance(tick, time)} of the voters' clock, makes all ticks until then done"
-            raise Refused(f"{why}: set the clock that is wrong, then cronlock forget {self.plan.key}")
+        why = f"a run of {distance(tick, time)} of the voters' clock, makes all ticks until then done"
+        return f"{why}: set the clock that is wrong, then cronlock forget {self.plan.key}"
 
     def _start(self, holder: "Holder | None") -> int:
         self.work = _importing_the_rest()(

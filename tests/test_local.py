@@ -19,13 +19,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.errors import Refused
-from cronlock.lock.future import CLAIM, deny
+from cronlock.lock.future import CLAIM, Denial
 from cronlock.lock.local import LocalVoters, state_directory
 from cronlock.lock.localcopy import load
 from cronlock.lock.quorum import Failure, claim
 from cronlock.lock.record import Copy
 from cronlock.lock.terms import RETENTION
 from cronlock.lock.witness import UNKNOWN, lives, this_clock
+from cronlock.plan import denied
 from cronlock.system import Loop
 from tests.commands import environment, wait_until
 from tests.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
@@ -178,7 +179,8 @@ class InFile(Pair):
 
     def done(self, operation: str, ask: Fields, now: int, time: int) -> Fields:
         """Ticks that the clock denies do not count."""
-        denial = deny(self.pure, time) if operation in ("prepare", "commit") else None
+        asks = operation in ("prepare", "commit")
+        denial = Denial(self.pure, time) if asks and denied(self.pure.get("tick"), time) else None
         answer = super().done(operation, ask, now, time)
         if denial and (operation, answer["answer"]) != ("commit", "ok"):
             denial.undo(self.pure)
@@ -380,6 +382,9 @@ def test_a_commit_that_is_refused_leaves_no_witness(voter: Voter) -> None:
     assert voter.ask("commit", **run_of(not_after=now() - 1))["answer"] == "expired"
     assert lives(str(voter.path))
     voter.ask("release", holder="h1")
+    assert not lives(str(voter.path))
+    voter.prepare("h2", tick=TICK + 60)
+    assert voter.ask("extend", **run_of())["answer"] == "busy"
     assert not lives(str(voter.path))
 
 
@@ -692,9 +697,10 @@ def test_what_a_killed_process_left_half_written_is_in_nobodys_way(voter: Voter)
 
 CHILD = """
 import sys, time
-from cronlock.lock.future import CLAIM, deny
+from cronlock.lock.future import CLAIM, Denial
 from cronlock.lock.local import LocalVoters
 from cronlock.lock.quorum import Failure
+from cronlock.plan import denied
 from cronlock.system import Loop
 directory, holder = sys.argv[1:]
 voters = LocalVoters(Loop(), directory, "cronlock", "job")

@@ -4,7 +4,7 @@ With servers a node whose clock is off is refused; the only node of a local file
 one run at a wrong date would make every tick done until that date, silently.
 """
 
-from cronlock.plan import FUTURE
+from cronlock.plan import denied
 from cronlock.say import instant
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -17,11 +17,6 @@ LARGEST = 2**53  # s: what no calendar has, but no number that a hand wrote make
 UNITS = ((365 * 86_400, "years"), (86_400, "days"), (3_600, "hours"), (60, "minutes"))
 
 
-def denied(tick: int, time: int) -> bool:
-    """Whether a tick is further ahead of a clock, in ms, than any node may name it."""
-    return tick * 1000 > time + FUTURE * 1000
-
-
 def distance(tick: int, time: int) -> str:
     """The tick, and how far it is ahead of a clock in ms, for people: at least two of the largest unit that fits."""
     tick = min(tick, LARGEST)
@@ -31,7 +26,10 @@ def distance(tick: int, time: int) -> str:
 
 
 class Denial:
-    """What was taken out of a copy because the clock denies it, to be put back if nothing better is written."""
+    """What is taken out of a copy because a clock in ms denies its tick, to be put back if nothing better is written.
+
+    The ticks before it count in its place, or none.
+    """
 
     def __init__(self, copy: "Copy", time: int) -> None:
         self.warning = (
@@ -57,8 +55,3 @@ class Denial:
         if missed != self._missed:
             copy.record["missed_tick"] = missed
         copy.nodes = self._nodes | copy.nodes
-
-
-def deny(copy: "Copy", time: int) -> "Denial | None":
-    """Take the ticks before it, or none, in place of a copy's tick that a clock in ms denies."""
-    return Denial(copy, time) if denied(copy.get("tick"), time) else None

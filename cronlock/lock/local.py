@@ -9,11 +9,11 @@ import time
 from cronlock.errors import Refused
 from cronlock.lock import person, record, terms
 from cronlock.lock.candidate import STANDS
-from cronlock.lock.future import deny
 from cronlock.lock.localcopy import look
 from cronlock.lock.quorum import Failure
 from cronlock.lock.slots import MAIN
 from cronlock.lock.witness import Witness, lock, private, this_clock
+from cronlock.plan import denied
 from cronlock.system import monotonic, sha1
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -136,19 +136,21 @@ class LocalVoters:
 
     def _done(self, operation: str, ask: "Fields", view: "View", wall: int) -> "Fields":
         """Do the operation on what is seen, and store what has become of it."""
-        copy = view.copy
-        denial = deny(copy, wall) if operation in CLAIM else None
-        if denial:
+        copy, denial = view.copy, None
+        if operation in CLAIM and denied(copy.get("tick"), wall):
+            from cronlock.lock.future import Denial  # rare: no other run pays for it
+
+            denial = Denial(copy, wall)
             self.warning = denial.warning
         if operation in RUN:
             self._witness.take()
         answer = OPERATIONS[operation](copy, ask, monotonic(), wall, "")
         good = answer["answer"] == terms.OK
+        runs = copy.get("kind") == "run" and copy.get("holder") == ask.get("holder")
         if denial and not (good and operation == "commit"):
             denial.undo(copy)
         self._store(copy, view.settle(new_lease=good and operation in TAKE))
-        runs = copy.get("kind") == "run" and copy.get("holder") == ask.get("holder")
-        if operation in END or (operation == "commit" and not runs):
+        if operation in END or (operation in RUN and not runs):  # the record is no longer of what this process runs
             self._witness.let_go()
         return answer
 

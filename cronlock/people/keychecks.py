@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from cronlock.config import Settings
 from cronlock.errors import CronlockError
-from cronlock.lock.future import denied, distance
+from cronlock.lock.future import distance
 from cronlock.people.findings import GREEN, KEYS, RED, YELLOW, Finding
 from cronlock.people.report import KeyStatus, newest, statuses
 from cronlock.people.survey import Survey
+from cronlock.plan import denied
 
 SAME_LINE = "give all nodes the same line"
 OTHER_VOTERS = "mend --redis, or when it is the new list, and other nodes have it: cronlock adopt --all"
