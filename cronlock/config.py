@@ -96,7 +96,7 @@ def load(
         (ENVIRONMENT, variables),
     ]
     path = given.get("config") or variables.get("config")
-    paths = [path] if path else [os.path.expanduser(file) for file in usual]
+    paths = [path] if path else _usual(usual)
     files = [(name, _read(name, owners, must_exist=bool(path))) for name in paths]
     key = given.get("key") or variables.get("key") or next((top["key"] for _, (top, _) in files if "key" in top), None)
     layers += [(f"{name} [keys.{key}]", keys[key]) for name, (_, keys) in files if key in keys]
@@ -108,6 +108,11 @@ def load(
         values["redis"] = [parse(url, sources["redis"]) for url in values.get("redis", ())]
     _fill(values, sources)
     return Settings(values, sources)
+
+
+def _usual(files: "Iterable[str]") -> list[str]:
+    """Leave out a user's file where nothing, or a relative HOME, names the home: the working directory is anybody's."""
+    return [path for path in map(os.path.expanduser, files) if os.path.isabs(path)]
 
 
 def _merge(layers: "Iterable[Layer]") -> "tuple[dict[str, Any], dict[str, str]]":

@@ -91,6 +91,7 @@ class Contender:
         self._fair = plan.fair
         self._first = True
         self._told = False  # of an outage
+        self._warned = False  # of what the voters say about the record
 
     def contend(self) -> "Holder | Verdict":
         """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
@@ -171,6 +172,9 @@ class Contender:
     def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
         ask = self._plan.ask(self._command, fair=self._fair, first=self._first)
         verdict = candidate.run(ask, until)
+        if self._voters.warning and not self._warned:
+            self._warned = True
+            self._say.always(self._voters.warning)
         if verdict.reached or verdict.wait:
             self._fair = self._first = False
         if verdict.kind == REFUSED:

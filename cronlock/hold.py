@@ -212,7 +212,7 @@ class Work:
         self.voters = voters
         self.clock = voters.clock
         self.holder = holder
-        self.guard = Guard(loop, self.clock, plan.kill_after)
+        self.guard = Guard(loop, self.clock, plan.kill_after, voters.witness)
         self.forwarded: set[int] = set()  # signals that reached the command through this process
         self.too_late_for: set[int] = set()  # signals that came when it had ended
         self.typed = 0  # the signal of a key that ended the command

@@ -203,6 +203,11 @@ class Plan:
         }
 
 
+def denied(tick: int, time: int) -> bool:
+    """Whether a tick is further ahead of a clock, in ms, than any node may name it."""
+    return tick * 1000 > time + FUTURE * 1000
+
+
 def lease_length(next_tick: int | None, voter_now_ms: int, ttl_ms: int | None) -> int:
     """The length of a lease that is taken or extended now, by the voters' clocks.
 

@@ -11,7 +11,7 @@ from cronlock.contender import Contender
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
 from cronlock.lock import terms, voters_for
 from cronlock.lock.quorum import Verdict
-from cronlock.plan import Plan
+from cronlock.plan import Plan, denied
 from cronlock.say import ELSEWHERE, IN_ARGV, Say, gave_up, outcome
 from cronlock.system import Loop
 
@@ -92,6 +92,9 @@ class Run:
             return self.settings.conflict_exit_code if then == "skip" else self._start(None)
         if not isinstance(got, Verdict):
             return self._start(got)
+        tick = got.answer["tick"] if got.kind == terms.DONE else 0
+        if tick > self.plan.tick and denied(tick, got.answer["time"]):
+            raise Refused(self._of_a_future(tick, got.answer["time"]))
         line = outcome(got.kind, got.answer, self.plan.tick)
         if got.kind == terms.HELD and contender.waited_in_vain:
             self.say.always(f"waited in vain: {line}")
@@ -105,6 +108,13 @@ class Run:
         else:
             self.say.told(line)
         return self.settings.conflict_exit_code
+
+    def _of_a_future(self, tick: int, time: int) -> str:
+        """Why a tick that the voters' own clock denies must not send this node home quietly."""
+        from cronlock.lock.future import distance
+
+        why = f"a run of {distance(tick, time)} of the voters' clock, makes all ticks until then done"
+        return f"{why}: set the clock that is wrong, then cronlock forget {self.plan.key}"
 
     def _start(self, holder: "Holder | None") -> int:
         self.work = _importing_the_rest()(

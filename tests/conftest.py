@@ -264,4 +264,5 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     for file in Path(state_directory()).glob("*.json"):
         if json.loads(file.read_text())["name"].startswith(prefix):
             file.unlink()
-            file.with_name(file.name + ".lock").unlink()
+            for more in (".lock", ".run"):
+                file.with_name(file.name + more).unlink(missing_ok=True)

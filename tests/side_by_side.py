@@ -294,12 +294,15 @@ class Pair:
         for before, told, after in zip((now, wall), (answer["now"], answer["time"]), self.voter.clocks(), strict=True):
             assert before <= told <= after
         assert answer["run_id"] == self.voter.run_id
-        pure = OPERATIONS[operation](self.pure, ask, answer["now"], answer["time"], self.voter.run_id)
-        assert answer == pure, operation
+        assert answer == self.done(operation, ask, answer["now"], answer["time"]), operation
         assert self.voter.look() == (self.pure.record, self.pure.nodes, self.pure.history), operation
         assert abs(self.voter.expires() - self.pure.expires) <= self.voter.lag, operation
         self.met[operation, answer["answer"]] += 1
         return answer
+
+    def done(self, operation: str, ask: Fields, now: int, time: int) -> Fields:
+        """The answer of the pure record."""
+        return OPERATIONS[operation](self.pure, ask, now, time, self.voter.run_id)
 
     def come_to(self, field: str, distance: int) -> None:
         """The time at which that one is so many ms away."""

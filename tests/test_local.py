@@ -19,10 +19,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.errors import Refused
-from cronlock.lock.local import LocalVoters, boot_id, state_directory
-from cronlock.lock.quorum import Failure
+from cronlock.lock.future import CLAIM, Denial
+from cronlock.lock.local import LocalVoters, state_directory
+from cronlock.lock.localcopy import load
+from cronlock.lock.quorum import Failure, claim
 from cronlock.lock.record import Copy
 from cronlock.lock.terms import RETENTION
+from cronlock.lock.witness import UNKNOWN, lives, this_clock
+from cronlock.plan import denied
 from cronlock.system import Loop
 from tests.commands import environment, wait_until
 from tests.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
@@ -30,13 +34,16 @@ from tests.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side,
 Fields = dict[str, Any]
 TICK = 1_700_000_000
 KEY = "a job/ü"
+LATER = 7_200  # s
 
 
 class Voter:
     """The voter of one key in a directory."""
 
+    made = LocalVoters
+
     def __init__(self, directory: Path, key: str = KEY, node: str = "", prefix: str = "cronlock") -> None:
-        self.voters = LocalVoters(Loop(), str(directory), prefix, key, node)
+        self.voters = self.made(Loop(), str(directory), prefix, key, node)
         self.voters.find(0)
         self.path = Path(self.voters.label(0))
 
@@ -71,22 +78,45 @@ class Voter:
     def change(self, **more: Any) -> None:
         self.path.write_text(json.dumps(self.stored | more))
 
+    def put_record(self, **more: Any) -> None:
+        self.change(record=self.stored["record"] | more)
+
+    @property
+    def clock(self) -> tuple[str, str]:
+        """The one that the lease is stored by."""
+        return self.stored["boot"], self.stored["time"]
+
+    def from_elsewhere(self, clock: tuple[str, str]) -> "Voter":
+        """Another process's voter of the same file, by another clock."""
+        other = Voter(self.path.parent)
+        other.voters._clock = clock
+        return other
+
+
+class Later(LocalVoters):
+    """Most of the steps' ticks are past for it."""
+
+    wall_clock = staticmethod(lambda: time.time() + LATER)
+
 
 class Stored(Voter):
     """As a side of the same steps."""
 
+    made = Later
     run_id = ""
     lag = 0
     parts = ("record", "nodes", "history")
 
     def clocks(self) -> tuple[int, int]:
-        return now(), wall()
+        return now(), wall() + LATER * 1000
 
     def call(self, operation: str, ask: Fields) -> Fields:
         return self.ask(operation, **ask)
 
     def look(self) -> State:
         self.seen = self.stored
+        if self.clock != this_clock() and self.seen["record"].get("holder"):  # kept for those who have that clock
+            self.seen["record"] |= {"holder": "", "kind": "", "lease_end": 0}
         return self.seen["record"], self.seen["nodes"], self.seen["history"]
 
     def expires(self) -> int:
@@ -94,9 +124,8 @@ class Stored(Voter):
 
     def put(self, part: int, values: Fields) -> None:
         if not self.path.exists():
-            self.path.write_text(
-                json.dumps({"boot": boot_id(), "expires": 0, "record": {}, "nodes": {}, "history": []})
-            )
+            clock = dict(zip(("boot", "time"), this_clock(), strict=True))
+            self.path.write_text(json.dumps({**clock, "expires": 0, "record": {}, "nodes": {}, "history": []}))
         self.change(**{self.parts[part]: self.stored[self.parts[part]] | values})
 
     def forget(self, parts: set[int]) -> None:
@@ -148,16 +177,28 @@ class InFile(Pair):
         self.stored = Stored(directory)
         super().__init__(self.stored, met)
 
+    def done(self, operation: str, ask: Fields, now: int, time: int) -> Fields:
+        """Ticks that the clock denies do not count."""
+        asks = operation in ("prepare", "commit")
+        denial = Denial(self.pure, time) if asks and denied(self.pure.get("tick"), time) else None
+        answer = super().done(operation, ask, now, time)
+        if denial and (operation, answer["answer"]) != ("commit", "ok"):
+            denial.undo(self.pure)
+        return answer
+
     def start_anew(self) -> None:
-        """The machine."""
+        """The machine, and with it all that ran."""
+        self.stored.voters.close()
         if self.stored.path.exists():
             self.stored.change(boot="another")
-            self.pure.clear_holder()
+            if self.pure.get("holder"):
+                self.pure.clear_holder()
             self.ask("release", "nobody", {})
 
     def be_over(self) -> None:
-        """The time of the whole record."""
+        """The time of the whole record, whose lease has ended."""
         if self.stored.path.exists():
+            self.stored.put_record(holder="")
             self.stored.change(expires=wall())
             self.pure = Copy()
             self.ask("release", "nobody", {})
@@ -173,7 +214,10 @@ def test_the_file_and_the_pure_record_go_the_same_way(tmp_path: Path) -> None:
     def walk(steps: list[Any]) -> None:
         both = InFile(tmp_path, met)
         both.stored.path.unlink(missing_ok=True)
-        both.go(steps)
+        try:
+            both.go(steps)
+        finally:
+            both.stored.voters.close()
 
     walk()
     assert not missing(met), met
@@ -191,30 +235,273 @@ def test_its_clock_stands_still_while_the_machine_sleeps(voter: Voter) -> None:
 def test_a_record_that_is_over_its_time_is_gone(voter: Voter) -> None:
     """As on a server: a blank one after a minute, a run after its retention."""
     voter.prepare("h1", lease=3_000_000)
-    assert voter.prepare("h2")["answer"] == "busy"
-    voter.change(expires=wall() - 1)
-    assert voter.prepare("h2")["answer"] == "ok"
-    voter.ask("commit", **run_of("h2"))
+    voter.ask("release", holder="h1")
+    voter.run("h2")
     assert voter.stored["expires"] > wall() + RETENTION - 60_000
+    voter.ask("finish", **finish_of("h2"))
+    assert voter.prepare("h3")["answer"] == "done"
+    voter.change(expires=wall() - 1)
+    assert voter.prepare("h3")["answer"] == "ok"
+    assert voter.stored["record"].get("token") is None
+
+
+def test_a_record_does_not_expire_under_a_live_lease(voter: Voter) -> None:
+    """A clock that people set forward while somebody holds it ends no lease, and people see it too."""
+    voter.run()
+    voter.change(expires=wall() - 1)
+    assert voter.prepare("h2", tick=TICK + 60)["answer"] == "held"
+    seen = load(str(voter.path))
+    assert seen
+    assert seen.get("holder") == "h1"
+    voter.put_record(lease_end=now())
+    assert voter.prepare("h2", tick=TICK + 60)["token"] == 0
+    voter.put_record(lease_end=now() + 60_000)
+    voter.change(expires=wall() - 1)
+    assert voter.prepare("h3")["answer"] == "busy"
+
+
+# -- clocks that differ ------------------------------------------------------------------------------------------------
+
+BOOT, NAMESPACE = this_clock()
+OTHERS = {"boot": ("another", NAMESPACE), "namespace": (BOOT, "time:[1]"), "both": ("another", "time:[1]")}
+HIDDEN = {"no boot": (UNKNOWN, NAMESPACE), "nothing": (UNKNOWN, UNKNOWN), "no namespace": (BOOT, UNKNOWN)}
+
+
+def clocks(named: dict[str, tuple[str, str]]) -> "pytest.MarkDecorator":
+    """Each of these as `clock`."""
+    return pytest.mark.parametrize("clock", named.values(), ids=named)
 
 
 def test_a_start_of_the_machine_ends_leases_but_not_ticks(voter: Voter) -> None:
-    """The clock of leases begins anew with it; what ran has run."""
+    """The clock of leases begins anew with it, and nobody is left who ran; what ran has run."""
     voter.run()
     assert voter.prepare("h2")["answer"] == "held"
-    assert voter.stored["boot"] == boot_id()
+    assert voter.clock == this_clock()
+    voter.voters.close()
     voter.change(boot="another")
     answer = voter.prepare("h2")
     assert (answer["answer"], answer["token"], answer["tick"], answer["left"]) == ("done", 7, TICK, 0)
-    assert voter.stored["boot"] == boot_id()
+    assert voter.prepare("h2", tick=TICK + 60)["answer"] == "ok"
+    assert voter.clock == this_clock()
+
+
+@clocks(OTHERS | HIDDEN)
+def test_a_run_that_lives_is_live_by_every_clock(voter: Voter, clock: tuple[str, str]) -> None:
+    """Its whole lease may be left, for who can't read the clock that it ends by; people see the same."""
+    voter.run()
+    lease_end = voter.stored["record"]["lease_end"]
+    other = voter.from_elsewhere(clock)
+    voter.put_record(lease_end=1)  # which says nothing, by another clock
+    answer = other.prepare("h2", tick=TICK + 60)
+    assert answer["answer"] == "held"
+    assert 59_000 < answer["left"] <= 60_000
+    assert other.ask("forget", node="", retention=1)["answer"] == "held"
+    assert voter.clock == this_clock()
+    assert voter.stored["record"]["lease_end"] == 1
+    voter.put_record(lease_end=lease_end)
+    assert voter.prepare("h3", tick=TICK + 60)["answer"] == "held"
+    voter.change(boot=clock[0], time=clock[1])
+    seen = load(str(voter.path))
+    assert seen
+    assert seen.live(now())
+    assert other.ask("unlock", token=7)["answer"] == "ok"
+    assert other.prepare("h2", tick=TICK + 60)["answer"] == "ok"
+
+
+@clocks(OTHERS | HIDDEN)
+def test_a_run_that_ends_ends_by_every_clock(voter: Voter, clock: tuple[str, str]) -> None:
+    """finish is done by a clock that others have written nothing with."""
+    voter.run()
+    other = voter.from_elsewhere(clock)
+    assert other.prepare("h2", tick=TICK + 60)["answer"] == "held"
+    assert voter.ask("finish", **finish_of())["answer"] == "ok"
+    assert not lives(str(voter.path))
+    assert other.prepare("h2", tick=TICK + 60)["answer"] == "ok"
+    assert other.ask("commit", **run_of("h2", token=8, tick=TICK + 60))["answer"] == "ok"
+    assert other.clock == clock
+    assert voter.prepare("h3", tick=TICK + 120)["answer"] == "held"
+
+
+def test_a_run_whose_processes_are_gone_is_over_by_another_clock_and_not_by_its_own(voter: Voter) -> None:
+    """And who found it over, and took nothing, leaves the lease to those who can read it."""
+    voter.run()
+    voter.voters.close()
+    other = voter.from_elsewhere(("another", NAMESPACE))
+    assert other.prepare("h2")["answer"] == "done"
+    assert other.ask("finish", **finish_of("h2"))["answer"] == "other"
+    assert other.ask("pause", node="a", until=0, reason="", retention=RETENTION)["left"] == 0
+    assert voter.prepare("h3", tick=TICK + 60)["answer"] == "held"
+    assert other.ask("forget", node="", retention=RETENTION)["answer"] == "ok"
+    assert voter.prepare("h3", tick=TICK + 60)["answer"] == "ok"
+
+
+@clocks(HIDDEN)
+def test_what_can_not_be_proven_over_is_not(voter: Voter, clock: tuple[str, str]) -> None:
+    """Where a clock is hidden the end of the lease is believed, and nothing else."""
+    voter.run()
+    voter.voters.close()
+    other = voter.from_elsewhere(clock)
+    assert other.prepare("h2", tick=TICK + 60)["answer"] == "held"
+    voter.put_record(lease_end=now())
+    assert other.prepare("h2", tick=TICK + 60)["answer"] == "ok"
+
+
+@clocks(OTHERS | HIDDEN)
+def test_a_candidates_lease_by_another_clock_blocks_for_its_length_at_most(
+    voter: Voter, clock: tuple[str, str]
+) -> None:
+    """Its own process finds it, whatever is hidden from it, and its commit is strict."""
+    other = voter.from_elsewhere(clock)
+    other.prepare("h1")
+    voter.put_record(lease_end=now() + 1_000_000)
+    assert voter.prepare("h2")["answer"] == "ok"
+    assert other.ask("commit", **run_of("h1"))["answer"] == "other"
+    assert not lives(str(voter.path))
+    voter.ask("release", holder="h2")
+    other.prepare("h1")
+    assert other.ask("commit", **run_of("h1"))["answer"] == "ok"
+
+
+@clocks(HIDDEN)
+def test_a_holder_whose_clock_is_hidden_extends_its_lease(voter: Voter, clock: tuple[str, str]) -> None:
+    """What it writes stands, though it can't tell whether the clock of the record is its own."""
+    other = voter.from_elsewhere(clock)
+    other.run()
+    other.put_record(lease_end=now() + 10)
+    answer = other.ask("extend", **run_of())
+    assert (answer["answer"], answer["left"]) == ("ok", 60_000)
+    assert other.stored["record"]["lease_end"] == answer["now"] + 60_000
+
+
+def test_a_commit_that_is_refused_leaves_no_witness(voter: Voter) -> None:
+    """Nor does a release, nor a process that ends; a commit that comes twice keeps it."""
+    voter.prepare()
+    assert voter.ask("commit", **run_of(not_after=now() - 1))["answer"] == "expired"
+    assert not lives(str(voter.path))
+    assert voter.ask("commit", **run_of())["answer"] == "ok"
+    assert voter.ask("commit", **run_of(not_after=now() - 1))["answer"] == "expired"
+    assert lives(str(voter.path))
+    voter.ask("release", holder="h1")
+    assert not lives(str(voter.path))
+    voter.prepare("h2", tick=TICK + 60)
+    assert voter.ask("extend", **run_of())["answer"] == "busy"
+    assert not lives(str(voter.path))
+
+
+def test_an_older_cronlocks_record_is_judged_by_its_boot(voter: Voter) -> None:
+    """It names no time namespace, and its holder has no witness."""
+    voter.run()
+    voter.voters.close()
+    old = voter.stored
+    del old["time"]
+    voter.path.write_text(json.dumps(old))
+    assert voter.prepare("h2", tick=TICK + 60)["answer"] == "held"
+    voter.path.write_text(json.dumps(old | {"boot": "another"}))
     assert voter.prepare("h2", tick=TICK + 60)["answer"] == "ok"
 
 
-def test_boot_id_is_the_same_until_the_next_start() -> None:
-    """In every process."""
-    code = "from cronlock.lock.local import boot_id; print(boot_id())"
+def test_those_who_wait_are_not_told_of_an_end_that_nobody_can_prove(voter: Voter) -> None:
+    """By another clock: not while the holder lives, and as soon as it has ended."""
+    voter.run()
+    voter.put_record(lease_end=1)
+    other = voter.from_elsewhere(("another", NAMESPACE))
+    heard: list[int] = []
+    other.voters.listen(lambda _voter, token: heard.append(token))
+    other.voters.step(0)
+    assert heard == []
+    voter.ask("finish", **finish_of())
+    other.voters.step(0)
+    assert heard == [7]
+
+
+def test_the_clock_is_the_same_in_every_process() -> None:
+    """Until the next start."""
+    code = "from cronlock.lock.witness import this_clock; print(*this_clock())"
     told = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == boot_id() != ""
+    assert told.stdout.split() == [*this_clock()]
+    assert UNKNOWN not in this_clock()
+
+
+# -- a clock that was ahead once ---------------------------------------------------------------------------------------
+
+FAR = TICK + 200_000_000  # s: some years ahead of any clock here
+NEAR = 60 * (wall() // 60_000)
+
+
+def ran(voter: Voter, *ticks: int) -> None:
+    """Runs of a machine whose clock said so."""
+    for number, tick in enumerate(ticks):
+        voter.prepare("h1", tick=0)
+        run = run_of(token=7 + number, tick=tick, run_tick=tick)
+        voter.ask("commit", **run)
+        voter.ask("finish", **finish_of(token=7 + number))
+    voter.change(nodes=voter.stored["nodes"] | {"seen:web-1": ticks[-1], "seen:web-2": ticks[0]})
+
+
+@pytest.mark.parametrize(
+    ("ticks", "left"),
+    [
+        ((FAR,), [0, 0, 0]),
+        ((NEAR - 60, FAR), [NEAR - 60, 0, 0]),
+        ((NEAR - 60, FAR, FAR + 60), [NEAR - 60, 0, 0]),
+        ((FAR, FAR + 60, FAR + 120), [0, 0, 0]),
+        ((NEAR - 120, NEAR - 60, FAR), [NEAR - 60, NEAR - 120, 0]),
+    ],
+)
+def test_a_tick_from_a_future_that_the_clock_denies_does_not_count(
+    voter: Voter, ticks: tuple[int, ...], left: list[int]
+) -> None:
+    """The newest tick before it counts, what it told of nodes does not, and the operator is told."""
+    ran(voter, *ticks)
+    before = voter.stored
+    answer = voter.prepare("h2", tick=NEAR, fair=1)
+    assert (answer["answer"], answer["tick"]) == ("ok", left[0])
+    assert "years ahead of this clock: it does not count" in voter.voters.warning
+    voter.ask("release", holder="h2")
+    for name in CLAIM:  # this clock may be the wrong one
+        assert voter.stored["record"].get(name, 0) == before["record"].get(name, 0)
+    assert voter.stored["nodes"].items() >= before["nodes"].items() - {("seen:web-1", ticks[-1])}
+    if left[0]:
+        assert voter.prepare("h2", tick=left[0])["answer"] == "done"
+    answer = voter.prepare("h2", tick=NEAR)
+    claimed = claim([answer], NEAR, again=False)
+    voter.ask("commit", **run_of("h2", **claimed))
+    record = voter.stored["record"]
+    assert [record.get(name, 0) for name in ("tick", "tick1", "tick2")] == [NEAR, *left[:2]]
+    assert (record["state"], record["attempt"]) == ("running", 1)
+    assert voter.stored["nodes"]["last:web-1"] == NEAR
+    assert "seen:web-1" not in voter.stored["nodes"] or voter.stored["nodes"]["seen:web-1"] <= NEAR
+    fresh = Voter(voter.path.parent)
+    assert fresh.prepare("h3", tick=NEAR + 60)["answer"] == "held"
+    assert fresh.voters.warning == ""
+
+
+@pytest.mark.parametrize(("ahead", "counts"), [(63, True), (67, False)])
+def test_a_tick_that_cron_may_name_early_counts(voter: Voter, ahead: int, counts: bool) -> None:
+    """Five seconds for cron, and sixty by which clocks may differ."""
+    tick = wall() // 1000 + ahead
+    ran(voter, tick)
+    assert voter.prepare("h2", tick=NEAR)["answer"] == ("done" if counts else "ok")
+    assert bool(voter.voters.warning) != counts
+
+
+def test_the_end_of_a_run_with_a_tick_from_the_future_is_written_down(voter: Voter) -> None:
+    """The clock was set right while it ran; others are held meanwhile."""
+    voter.prepare(tick=0)
+    voter.ask("commit", **run_of(tick=FAR, run_tick=FAR))
+    assert voter.prepare("h2", tick=NEAR)["answer"] == "held"
+    assert voter.stored["record"]["missed_tick"] == NEAR
+    assert voter.ask("extend", **run_of(tick=FAR, run_tick=FAR))["answer"] == "ok"
+    assert voter.ask("finish", **finish_of())["answer"] == "ok"
+    assert [voter.stored["record"][name] for name in ("tick", "state")] == [FAR, "done"]
+
+
+def test_a_tick_that_no_calendar_has_is_no_traceback(voter: Voter) -> None:
+    """A hand wrote it."""
+    ran(voter, TICK)
+    voter.put_record(tick=10**30)
+    assert voter.prepare("h2", tick=NEAR)["answer"] == "ok"
+    assert "it does not count" in voter.voters.warning
 
 
 # -- where it lies -----------------------------------------------------------------------------------------------------
@@ -270,11 +557,12 @@ def test_no_link_is_written_through(voter: Voter, tmp_path: Path) -> None:
     """Nor is a lock taken through one: somebody may have put it there while the directory was open to all."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    for name in (".new", ".lock"):
+    voter.prepare()
+    for name in (".run", ".new", ".lock"):
         link = Path(f"{voter.path}{name}")
         link.unlink(missing_ok=True)
         link.symlink_to(victim)
-        assert voter.fail().final
+        assert voter.fail("commit", **run_of()).final
         link.unlink()
     assert victim.read_text() == "precious"
 
@@ -285,6 +573,8 @@ def test_what_was_made_readable_is_its_users_alone_again(voter: Voter) -> None:
     for path in voter.path.parent.iterdir():
         path.chmod(0o644)
     voter.ask("finish", **finish_of())
+    voter.prepare("h2", tick=TICK + 60)
+    voter.ask("commit", **run_of("h2"))
     assert {stat.S_IMODE(path.stat().st_mode) for path in voter.path.parent.iterdir()} == {0o600}
 
 
@@ -407,8 +697,10 @@ def test_what_a_killed_process_left_half_written_is_in_nobodys_way(voter: Voter)
 
 CHILD = """
 import sys, time
+from cronlock.lock.future import CLAIM, Denial
 from cronlock.lock.local import LocalVoters
 from cronlock.lock.quorum import Failure
+from cronlock.plan import denied
 from cronlock.system import Loop
 directory, holder = sys.argv[1:]
 voters = LocalVoters(Loop(), directory, "cronlock", "job")

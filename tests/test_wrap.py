@@ -335,7 +335,8 @@ def local() -> Iterator[dict[str, str]]:
         with suppress(FileNotFoundError):
             if json.loads(file.read_text())["name"].startswith(prefix):
                 file.unlink()
-                file.with_name(file.name + ".lock").unlink()
+                for more in (".lock", ".run"):
+                    file.with_name(file.name + more).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("command", EXECUTED)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 NAME = b"cronlock-guard"  # what ps calls it: at most 15 bytes
 NEVER = 1 << 62  # ms
-PIPE = 3  # the guard's only file descriptor beyond the standard three
+PIPE = 3  # the guard's only file descriptor beyond the standard three, with --local but one:
+WITNESS = PIPE + 1  # what shows to others that the run lives (lock/witness.py)
+NO_WITNESS = -1
+STDERR = 2
 NUMBER = 8  # bytes of a number in an order
 ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
 ORDERS = 65_536 // ORDER * ORDER  # all that a pipe holds
@@ -35,16 +38,17 @@ class Guard:
     """This process's end of it. Times are ms on `clock`.
 
     At `begin_at` the guard sends SIGTERM, and SIGKILL at `kill_at`, unless later times were announced until then. When
-    this process dies it begins at once, and takes `kill_after` at most.
+    this process dies it begins at once, and takes `kill_after` at most. It keeps the file `witness` open until it ends.
     """
 
-    def __init__(self, loop: "Loop", clock: "Callable[[], int]", kill_after: int) -> None:
+    def __init__(self, loop: "Loop", clock: "Callable[[], int]", kill_after: int, witness: int = NO_WITNESS) -> None:
         self.group = Group(0)
         self.begin_at = 0
         self._kill_at = 0
         self._loop = loop
         self._clock = clock
         self._kill_after = kill_after
+        self._witness = witness
         self._pid = 0
         self._gone: list[int] = []
         self._pipe = -1
@@ -181,7 +185,7 @@ class Guard:
             os.setpgid(0, group)
             self.group.number = os.getpgrp()
             self._pid = os.getpid()
-            _strip(pipe)
+            _strip(pipe, self._witness)
             self._watch()
             self._ask()
         except BaseException:  # no memory, perhaps, or no file to be had
@@ -243,8 +247,14 @@ def _packed(order: "Order") -> bytes:
     return b"".join(number.to_bytes(NUMBER, "big") for number in order)
 
 
-def _strip(pipe: int) -> None:
-    """Keep nothing of the wrapper's but the pipe: whoever reads from its files must see their end."""
+def _strip(pipe: int, witness: int) -> None:
+    """Keep nothing of the wrapper's but the pipe and the witness: whoever reads from its files must see their end."""
+    if witness != NO_WITNESS:
+        os.dup2(witness, STDERR)  # out of the way: each of the two may have the other's number
+    if pipe != PIPE:
+        os.dup2(pipe, PIPE)
+    if witness != NO_WITNESS:
+        os.dup2(STDERR, WITNESS)
     for name in ("/proc/self/comm", "/dev/null"):
         try:
             fd = os.open(name, os.O_RDWR)
@@ -255,7 +265,6 @@ def _strip(pipe: int) -> None:
                 os.dup2(fd, standard)
         else:
             os.write(fd, NAME)
-    if pipe != PIPE:
-        os.dup2(pipe, PIPE)
-    os.closerange(PIPE + 1, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
+    last = PIPE if witness == NO_WITNESS else WITNESS
+    os.closerange(last + 1, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
     os.chdir("/")

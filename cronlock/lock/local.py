@@ -7,10 +7,13 @@ import os
 import time
 
 from cronlock.errors import Refused
-from cronlock.lock import memory, person, record, terms
+from cronlock.lock import person, record, terms
 from cronlock.lock.candidate import STANDS
+from cronlock.lock.localcopy import look
 from cronlock.lock.quorum import Failure
 from cronlock.lock.slots import MAIN
+from cronlock.lock.witness import Witness, lock, private, this_clock
+from cronlock.plan import denied
 from cronlock.system import monotonic, sha1
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -18,43 +21,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from cronlock.lock.localcopy import View
+    from cronlock.lock.witness import Clock
     from cronlock.system import Loop
 
     Fields = dict[str, Any]
     Answered = Callable[[Fields | Failure], None]
 
 OPERATIONS = record.OPERATIONS | person.OPERATIONS
-BUSY_WAIT = 1.0  # s for another process to let go of the file: each holds it for one operation
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 LOOK = 20  # ms between two looks at the file by those who wait for the end of a run
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
+TAKE = ("prepare", "commit", "extend")  # what writes a lease, when it is answered with ok
+RUN = ("commit", "extend")  # what makes a record say that a run goes on
+END = ("release", "finish")  # what ends it
+CLAIM = ("prepare", "commit")  # what asks for a tick
+HOME_MISSING = (
+    "--local does not know where this user's locks are: set HOME, or XDG_STATE_HOME, to a folder from / on that all "
+    "runs share"
+)
 
 
 def state_directory() -> str:
-    """Where local records live: /var/lib/cronlock for root, else the user's state directory (XDG)."""
+    """Return where local records live: /var/lib/cronlock for root, else the user's state directory (XDG).
+
+    Raises Refused where nothing names it: in the working directory two runs would find two locks.
+    """
     if os.geteuid() == 0:
         return "/var/lib/cronlock"
     state = os.environ.get("XDG_STATE_HOME") or ""
-    return os.path.join(state if state.startswith("/") else os.path.expanduser("~/.local/state"), "cronlock")
-
-
-def boot_id() -> str:
-    """What changes with every start of the machine: leases do not outlive it, for their clock starts anew."""
-    try:
-        with open(BOOT_ID, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:  # not Linux: a lease of before the start may then block for up to an hour, but none ends early
-        return "unknown"
+    if not state.startswith("/"):
+        state = os.path.expanduser("~/.local/state")
+    if not state.startswith("/"):
+        raise Refused(HOME_MISSING)
+    return os.path.join(state, "cronlock")
 
 
 class LocalVoters:
     """One voter, asked and answered at once."""
 
+    wall_clock = staticmethod(time.time)
     clock = staticmethod(monotonic)  # a lid that closes ends no job: the machine's only nodes sleep as well
     count = 1
     conflict = ""
     distinct = False
     settings = "1 local"
+    warning = ""  # what the operator must be told of the record, whatever the outcome
 
     def __init__(self, loop: "Loop", directory: str, prefix: str, key: str, node: str = "") -> None:
         self.key, self.node = key, node
@@ -66,6 +77,13 @@ class LocalVoters:
         self._main = os.path.join(directory, file_name(main, key)) if node else ""
         self._rung: Callable[[int, int], None] | None = None
         self._seen: os.stat_result | None = None
+        self._clock: Clock | None = None
+        self._witness = Witness(self._path)
+
+    @property
+    def witness(self) -> int:
+        """The file descriptor that shows to others that the run lives; -1 while there is none."""
+        return self._witness.fd
 
     def label(self, _voter: int) -> str:
         return self._path
@@ -97,45 +115,59 @@ class LocalVoters:
         answered(reply)
 
     def _locked(self, operation: str, ask: "Fields") -> "Fields | Failure":
-        fd = _private(self._path + ".lock", os.O_RDWR | os.O_CREAT)
+        fd = private(self._path + ".lock", os.O_RDWR | os.O_CREAT)
         try:
-            self._wait_for_lock(fd)
-            copy = load(self._path)
-            if copy is None:
-                return Failure(f"{self._path}: it is damaged: remove it to begin anew", final=True)
+            lock(fd, fcntl.LOCK_EX)
+            own = self._clock = self._clock or this_clock()  # once: later there may be no file to be had
+            wall = self._wall()
+            view = look(self._path, own, wall)
+            if view is None:
+                return _damaged(self._path)
             if self._main:
-                main = load(self._main)
+                main = look(self._main, own, wall)
                 if main is None:
-                    return Failure(f"{self._main}: it is damaged: remove it to begin anew", final=True)
-                copy.main = main.record
-            answer = OPERATIONS[operation](copy, ask, monotonic(), int(time.time() * 1000), "")
-            self._store(copy)
-            return answer
+                    return _damaged(self._main)
+                view.copy.main = main.copy.record
+            return self._done(operation, ask, view, wall)
         finally:
             os.close(fd)
 
-    def _wait_for_lock(self, fd: int) -> None:
-        until = time.monotonic() + BUSY_WAIT
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.002)
+    def _wall(self) -> int:
+        return int(self.wall_clock() * 1000)
 
-    def _store(self, copy: record.Copy) -> None:
+    def _done(self, operation: str, ask: "Fields", view: "View", wall: int) -> "Fields":
+        """Do the operation on what is seen, and store what has become of it."""
+        copy, denial = view.copy, None
+        if operation in CLAIM and denied(copy.get("tick"), wall):
+            from cronlock.lock.future import Denial  # rare: no other run pays for it
+
+            denial = Denial(copy, wall)
+            self.warning = denial.warning
+        if operation in RUN:
+            self._witness.take()
+        answer = OPERATIONS[operation](copy, ask, monotonic(), wall, "")
+        good = answer["answer"] == terms.OK
+        runs = copy.get("kind") == "run" and copy.get("holder") == ask.get("holder")
+        if denial and not (good and operation == "commit"):
+            denial.undo(copy)
+        self._store(copy, view.settle(new_lease=good and operation in TAKE))
+        if operation in END or (operation in RUN and not runs):  # the record is no longer of what this process runs
+            self._witness.let_go()
+        return answer
+
+    def _store(self, copy: record.Copy, clock: "Clock") -> None:
+        boot, namespace = clock
         stored = {
             "name": self._name,
-            "boot": boot_id(),
+            "boot": boot,
+            "time": namespace,
             "expires": copy.expires,
             "record": copy.record,
             "nodes": copy.nodes,
             "history": copy.history,
         }
         new = self._path + ".new"
-        with open(new, "w", encoding="utf-8", errors="surrogateescape", opener=_private) as file:
+        with open(new, "w", encoding="utf-8", errors="surrogateescape", opener=private) as file:
             json.dump(stored, file)
             file.flush()
             os.fsync(file.fileno())
@@ -154,7 +186,8 @@ class LocalVoters:
         return 0
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Let go of the witness: what this process ran has ended, or never began."""
+        self._witness.let_go()
 
     def listen(self, rung: "Callable[[int, int], None]") -> None:
         """Be told of the end of a run, by its token, from now on."""
@@ -180,47 +213,23 @@ class LocalVoters:
             return
         if self._seen and (seen.st_ino, seen.st_mtime_ns) == (self._seen.st_ino, self._seen.st_mtime_ns):
             return
+        try:
+            view = look(self._path, self._clock or this_clock(), self._wall())
+        except OSError:  # no file to be had: at the next look
+            return
         self._seen = seen
-        copy = load(self._path)
-        if copy and not copy.live(monotonic()):
-            rung(0, copy.get("token"))
+        if view and not view.copy.live(monotonic()):
+            rung(0, view.copy.get("token"))
 
 
-def load(path: str) -> "record.Copy | None":
-    """The copy in a file; blank when there is none, None for one that is damaged."""
-    copy = record.Copy()
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            stored = json.load(file)
-        if 0 < stored["expires"] <= time.time() * 1000:
-            return copy
-        copy.record = dict(stored["record"])
-        copy.nodes = dict(stored["nodes"])
-        copy.history = list(stored["history"])
-        copy.expires = stored["expires"]
-        if stored["boot"] != boot_id():
-            copy.clear_holder()
-    except FileNotFoundError:
-        pass
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return copy if _whole(copy) else None
+def _damaged(path: str) -> Failure:
+    return Failure(f"{path}: it is damaged: remove it to begin anew", final=True)
 
 
 def file_name(name: str, key: str) -> str:
     """The file of a record: to be recognized by a person, and one for each name."""
     readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in key)[:100]
     return f"{readable}-{sha1(name.encode('utf-8', 'surrogateescape'))[:16]}.json"
-
-
-def _whole(copy: record.Copy) -> bool:
-    """Whether everything is of its type: what a hand or a broken disk changed is JSON all the same."""
-    return (
-        all(isinstance(value, int if name in terms.NUMBERS else str) for name, value in copy.record.items())
-        and isinstance(copy.expires, int)
-        and all(isinstance(value, str if name.startswith(memory.TEXTS) else int) for name, value in copy.nodes.items())
-        and all(isinstance(line, str) for line in copy.history)
-    )
 
 
 def distrust(directory: str) -> str:
@@ -234,10 +243,3 @@ def distrust(directory: str) -> str:
     if status.st_mode & 0o022:
         return f"others may write to {directory}: look into it, then chmod go-w {directory}"
     return ""
-
-
-def _private(path: str, flags: int) -> int:
-    """A file that is open, and its user's alone, whatever the umask and whoever made it."""
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    os.fchmod(fd, 0o600)
-    return fd

@@ -111,6 +111,8 @@ class RedisVoters:
     """The voters behind some addresses. `find` learns what they are; `send` asks one of them."""
 
     clock = staticmethod(boottime)
+    warning = ""  # only of a local file: servers refuse a node whose clock is off
+    witness = -1  # nor have they a lock that a living process holds
 
     def __init__(self, loop: "Loop", addresses: "Sequence[Address]", prefix: str, key: str, node: str = "") -> None:
         labels = [address.label for address in addresses]

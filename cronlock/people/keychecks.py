@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from cronlock.config import Settings
 from cronlock.errors import CronlockError
+from cronlock.lock.future import distance
 from cronlock.people.findings import GREEN, KEYS, RED, YELLOW, Finding
 from cronlock.people.report import KeyStatus, newest, statuses
 from cronlock.people.survey import Survey
+from cronlock.plan import denied
 
 SAME_LINE = "give all nodes the same line"
 OTHER_VOTERS = "mend --redis, or when it is the new list, and other nodes have it: cronlock adopt --all"
@@ -52,6 +54,7 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
         return [Finding(KEYS, YELLOW, "keys", text, todo)]
     findings = []
     for one in known.found:
+        findings += _of_a_future(known.survey, one)
         findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differ]
         if one.foreign:
             findings.append(Finding(KEYS, RED, one.name, one.foreign, OTHER_VOTERS))
@@ -67,3 +70,12 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
         text = f"{count} known: their nodes agree on schedules and commands" if count else "none is known yet"
         findings.append(Finding(KEYS, GREEN, "keys", text))
     return findings
+
+
+def _of_a_future(survey: Survey, one: KeyStatus) -> list[Finding]:
+    """Red where the newest tick is further ahead of the voter's clock than any node may name it."""
+    seen = newest(survey.records[one.key, one.each])
+    if not denied(seen.get("tick"), seen.time):
+        return []
+    text = f"its newest tick is {distance(seen.get('tick'), seen.time)} of the voter's clock: a clock was wrong, or is"
+    return [Finding(KEYS, RED, one.name, text, f"set the clock that is wrong, then cronlock forget {one.key}")]

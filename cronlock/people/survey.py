@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cronlock.config import Settings
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.local import file_name, load, state_directory
+from cronlock.lock.local import file_name, state_directory
+from cronlock.lock.localcopy import load
 from cronlock.lock.quorum import quorum
 from cronlock.lock.slots import COPIES, copies
 from cronlock.lock.topology import agreed

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from cronlock.config import Settings
+from cronlock.errors import Refused
 from cronlock.lock.address import WORDS
 from cronlock.lock.local import distrust, state_directory
 from cronlock.lock.record import CLOCK_LIMIT
@@ -289,7 +290,11 @@ def coverage(found: Servers, all_told: Sequence[Told]) -> list[Finding]:
 
 def local() -> Finding:
     """The voter in a file: whether its folder can be written to."""
-    folder = state_directory()
+    try:
+        folder = state_directory()
+    except Refused as error:
+        text, _, todo = str(error).removeprefix("--local ").rpartition(": ")
+        return Finding(VOTERS, RED, "--local", text, todo)
     there = folder
     while not os.path.exists(there):
         there = os.path.dirname(there)
