@@ -62,7 +62,7 @@ WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
     "holder lease token tick state attempt settings node pid start run_tick run_attempt command schedule zone next"
 ).split()
 REPORTED = (  # what every answer tells of the record
-    "token tick state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
+    "token tick tick1 tick2 state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
 ).split()
 PAUSE = ("paused_until", "pause_reason")  # reported too
 

@@ -10,8 +10,8 @@ ADOPTED = "adopted"  # the outcome that an adoption leaves
 
 LARGEST = 2**53  # what Lua's numbers hold exactly, and more than any time or tick
 ANSWERED = frozenset(  # what every answer has
-    "answer now time run_id reborn left token tick state attempt kind node pid start run_tick run_attempt outcome"
-    " settings settings_by paused_until pause_reason".split()
+    "answer now time run_id reborn left token tick tick1 tick2 state attempt kind node pid start run_tick run_attempt"
+    " outcome settings settings_by paused_until pause_reason".split()
 )
 NUMBERS = frozenset(
     "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"

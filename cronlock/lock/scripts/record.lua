@@ -18,7 +18,7 @@ local HISTORY_LENGTH = 100
 local SWEPT, SHARE = 100, 30 -- fields of nodes that a finish looks at: so many, or this part of them
 local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'settings', 'node', 'pid', 'start', 'run_tick',
   'run_attempt', 'command', 'schedule', 'zone', 'next'}
-local NUMBERS_REPORTED = {'token', 'tick', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt'}
+local NUMBERS_REPORTED = {'token', 'tick', 'tick1', 'tick2', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt'}
 local TEXTS_REPORTED = {'state', 'kind', 'node', 'outcome', 'settings', 'settings_by'}
 local LEFT = {'token', 'settings', 'settings_by', 'run_id'}
 local ENTRY = {'token', 'run_tick', 'run_attempt', 'node', 'pid', 'start', 'end', 'outcome', 'status'}
