@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.candidate import Fields, Voters
     from cronlock.plan import Plan
     from cronlock.say import Say
     from cronlock.stay import Stay
@@ -70,6 +70,7 @@ class Contender:
     """This node, asking for the lock on behalf of a command.
 
     `meanwhile` is done while the voters write a won claim down. `waited_in_vain`: the time that --wait gives is over.
+    `answers` are those of the last attempt.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Contender:
         meanwhile: "Callable[[], object]" = lambda: None,
     ) -> None:
         self.waited_in_vain = False
+        self.answers: Sequence[Fields] = ()
         self._meanwhile = meanwhile
         self._plan = plan
         self._voters = voters
@@ -115,6 +117,7 @@ class Contender:
                 raise
             if isinstance(got, Holder):
                 return got
+            self.answers = candidate.answers
             if got.kind == terms.HELD:
                 if not self._stays(got, candidate):
                     return got
