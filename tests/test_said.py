@@ -1,13 +1,15 @@
 """What run says, situation by situation: the right culprit, the right number, the right cure; and quiet turns."""
 
 import time
+from collections.abc import Callable
 from subprocess import CompletedProcess
 
 import pytest
 
+from cronlock.hold import disowned
 from cronlock.say import instant, nobody_ran
-from tests.commands import cronlock, faked_clock, wait_until
-from tests.persons import Place, at, run
+from tests.commands import cronlock, faked_clock, home, start_cronlock, wait_until
+from tests.persons import PLAIN, Place, at, person, run
 from tests.servers import Server
 
 MINUTELY = ("--schedule", "* * * * *", "--tz", "UTC", "--outage-wait", "0")
@@ -108,3 +110,78 @@ def test_only_a_tick_that_no_voter_knows_and_all_would_know_is_told(
     assert not nobody_ran(answers, 8, len(known) + 1), "a quorum has to know"
     forgot = [answer | {"reborn": 1} for answer in answers]
     assert not nobody_ran([*forgot[:1], *answers[1:]], 8, len(known) or 1), "and who may have gone back does not"
+
+
+# The end of a run that the voters do not know any more
+
+
+def flush(_place: Place, servers: list[Server]) -> None:
+    for server in servers:
+        server.redis.flushall()
+
+
+def unlock(place: Place, _servers: list[Server]) -> None:
+    assert person(place, "unlock", "--yes", "job").returncode == 0
+
+
+def forget(place: Place, servers: list[Server]) -> None:
+    unlock(place, servers)
+    assert person(place, "forget", "--yes", "job").returncode == 0
+
+
+def take_over(place: Place, servers: list[Server]) -> None:
+    unlock(place, servers)
+    assert run(place, *PLAIN, "--node", "web-2", "--", "true").returncode == 0
+
+
+def flush_and_take_over(place: Place, servers: list[Server]) -> None:
+    flush(place, servers)
+    assert run(place, *PLAIN, "--node", "web-2", "--", "true").returncode == 0
+
+
+def adopt(place: Place, servers: list[Server]) -> None:
+    unlock(place, servers)
+    servers[2].redis.flushall()
+    assert person(place, "adopt", "--yes", "--node", "admin", "job").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("happens", "why"),
+    [
+        (flush, "the voters forgot its record: they were emptied, or restarted without their data"),
+        (unlock, "its lease had been ended before, by cronlock unlock"),
+        (forget, "its record had been erased before, by cronlock forget"),
+        (take_over, "another run took the key before, on web-2"),
+        (flush_and_take_over, "another run took the key before, on web-2"),
+        (adopt, "its record had been replaced before, by cronlock adopt on admin"),
+    ],
+)
+def test_a_run_that_the_voters_disown_says_why(
+    servers: list[Server], happens: Callable[[Place, list[Server]], None], why: str
+) -> None:
+    """An operator who looks for whoever typed unlock, when a server was emptied, looks in vain."""
+    place = at(*servers)
+    script = "touch ready; while ! [ -e end ]; do sleep 0.05; done"
+    words = ("--key", "job", "--node", "web-1", *PLAIN, "--", "sh", "-c", script)
+    process = start_cronlock("run", *place, *words)
+    wait_until((home() / "ready").exists, message="the command")
+    happens(place, servers)
+    (home() / "end").touch()
+    err = process.communicate(timeout=20)[1]
+    assert (process.returncode, err) == (0, f"cronlock: job: ended with status 0, but {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ([(7, "unlocked"), (0, "")], "its lease had been ended before, by cronlock unlock"),
+        ([(0, ""), (9, "")], "another run took the key before, on web-2"),
+        ([(7, "unlocked"), (9, "ran")], "another run took the key before, on web-2"),
+        ([(0, ""), (5, "ran")], "the voters went back to older data: they were restarted, or a replica was promoted"),
+    ],
+    ids=str,
+)
+def test_the_newest_answer_to_the_end_says_why_a_run_is_disowned(known: list[tuple[int, str]], why: str) -> None:
+    """Whatever an emptied voter does not know any more."""
+    answers = [{"token": token, "outcome": outcome, "node": "web-2"} for token, outcome in known]
+    assert disowned(answers, 7) == why
