@@ -177,7 +177,8 @@ class Contender:
         if verdict.reached or verdict.wait:
             self._fair = self._first = False
         if verdict.kind == REFUSED:
-            raise Refused(refusal(verdict, self._voters.settings, self._plan.key, each=bool(self._plan.each_node)))
+            each, alone = bool(self._plan.each_node), self._voters.count == 1
+            raise Refused(refusal(verdict, self._voters.settings, self._plan.key, each=each, alone=alone))
         if verdict.kind != WON or not candidate.seats:
             return verdict
         holder = Holder(
@@ -193,6 +194,7 @@ class Contender:
 
     def _unreachable(self, verdict: Verdict, waited: int) -> str:
         count = self._voters.count
-        voters = f"no quorum of {count} voters" if count > 1 else "no answer"
-        why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
-        return f"{voters} in {round(waited / 1000)} s{why}"
+        voters = f"no quorum of {count} voters" if count > 1 else "no lock" if verdict.reached else "no answer"
+        others = "other runs of this node" if self._plan.each_node else "other runs"
+        why = verdict.text or f"{others} kept asking at the same time"
+        return f"{voters} in {round(waited / 1000)} s ({why})"

@@ -105,13 +105,17 @@ class Say:
             self.always(text)
 
 
-def refusal(verdict: "Verdict", settings: str, key: str, *, each: bool = False) -> str:
-    """What to do about voters that refused; `settings` are this node's, `each` says that it has a record of its own."""
+def refusal(verdict: "Verdict", settings: str, key: str, *, each: bool = False, alone: bool = False) -> str:
+    """What to do about voters that refused; `settings` are this node's, `each` says that it has a record of its own.
+
+    `alone`: one voter, whose clock may be the wrong one.
+    """
     answer = verdict.answer
     if verdict.text == "clock":
         ahead = round(time.time() - answer["time"] / 1000)
         where = "ahead of" if ahead > 0 else "behind"
-        return f"this node's clock is {abs(ahead)} s {where} the voters': set it; at most 60 s are tolerated"
+        what = "server's: set the one that is wrong" if alone else "voters': set it"
+        return f"this node's clock is {abs(ahead)} s {where} the {what}; at most 60 s are tolerated"
     if verdict.text == "settings":
         from cronlock.lock.adoption import other_voters
 

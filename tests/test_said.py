@@ -1,16 +1,22 @@
 """What run says, situation by situation: the right culprit, the right number, the right cure; and quiet turns."""
 
+import re
 import time
 from collections.abc import Callable
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
 from cronlock.hold import disowned
-from cronlock.say import instant, nobody_ran
+from cronlock.lock.quorum import AGAIN, REFUSED, Failure, judge, judge_adoption, undecided
+from cronlock.lock.slots import copies
+from cronlock.say import instant, nobody_ran, refusal
 from tests.commands import cronlock, faked_clock, home, start_cronlock, wait_until
-from tests.persons import PLAIN, Place, at, person, run
+from tests.persons import NEXT, PLAIN, TICK, Place, at, person, run
+from tests.servers import Place as Where
 from tests.servers import Server
+from tests.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, reborn, said
 
 MINUTELY = ("--schedule", "* * * * *", "--tz", "UTC", "--outage-wait", "0")
 MIDDLE = 45  # s of a minute that leave time for three runs before the next tick
@@ -185,3 +191,128 @@ def test_the_newest_answer_to_the_end_says_why_a_run_is_disowned(known: list[tup
     """Whatever an emptied voter does not know any more."""
     answers = [{"token": token, "outcome": outcome, "node": "web-2"} for token, outcome in known]
     assert disowned(answers, 7) == why
+
+
+# No quorum
+
+
+def label(server: Server) -> str:
+    return server.url.removeprefix("redis://")
+
+
+@pytest.fixture
+def odd(fresh_servers: Callable[..., list[Server]]) -> Server:
+    """A server whose clock is 300 s ahead of all others'."""
+    [server] = fresh_servers(1, places=[Where(env=tuple(faked_clock(FAKETIME="+300s").items()))])
+    return server
+
+
+def why_not(place: Place, *words: str) -> str:
+    """What run says when no quorum agrees, without its numbers of seconds."""
+    done = run(place, *words, "--", "true")
+    assert done.returncode == 122
+    return re.sub(r"in \d+ s ", "", done.stderr.removeprefix("cronlock: job: unreachable: ").rstrip())
+
+
+@pytest.mark.debian
+def test_a_voter_whose_clock_is_off_is_named_where_a_new_key_needs_it(servers: list[Server], odd: Server) -> None:
+    """It answers, so nothing else shows which of three keeps the key from its first run, and why."""
+    assert why_not(at(*servers[:2], odd), *TICK) == (
+        "no quorum of 3 voters (2 of 3 voters do not know this key, as if it were new; a new key's first run needs all "
+        f"of them: {label(odd)}: its clock is 300 s ahead of this node's: beyond 60 s a voter does not vote)"
+    )
+
+
+@pytest.mark.debian
+def test_a_clock_that_is_off_and_a_dead_voter_are_an_outage(servers: list[Server], odd: Server) -> None:
+    """Nobody else asks for the key; both are named, and --on-outage has its way."""
+    place = at(*servers[:2], odd)
+    servers[1].kill()
+    text = why_not(place, *TICK)
+    assert f"{label(servers[1])}: connection refused; {label(odd)}: its clock is 300 s ahead of this node's" in text
+    assert run(place, *TICK, "--on-outage", "skip", "--", "true").returncode == 0
+
+
+def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_servers: Callable[..., list[Server]]) -> None:
+    """The key is known, and it is not the first run that fails."""
+    servers = fresh_servers(3, appendonly="yes", appendfsync="always")
+    run(at(*servers), *TICK, "--", "sleep", "0.5")
+    servers[1].restart()
+    servers[2].kill()
+    assert why_not(at(*servers), *NEXT) == (
+        "no quorum of 3 voters (1 of 3 voters counts for this key, 1 was restarted; all count again after a run that "
+        f"all of them answer; cronlock check tells what to do: {label(servers[2])}: connection refused)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "who"), [(("--once",), "other runs"), (("--each", "--node", "web-1"), "other runs of this node")]
+)
+def test_a_crowd_is_told_as_what_it_is(server: Server, mode: tuple[str, ...], who: str) -> None:
+    """With --each no other node asks for this record; and a single server has answered."""
+    node = "web-1" if "--each" in mode else ""
+    name = copies("cronlock", "job", node, count=1)[0].keys[0]
+    lease = {"holder": "dead", "kind": "prepare", "lease_end": int(time.time() + 60) * 1000}
+    server.redis.hset(name, mapping=lease)
+    assert why_not(at(server), *mode, *PLAIN) == f"no lock ({who} kept asking at the same time)"
+
+
+def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
+    side = "ahead of" if seconds > 0 else "behind"
+    text = f"{where}: its clock is {abs(seconds)} s {side} this node's: beyond 60 s a voter does not vote"
+    return {**CLOCK, "time": CLOCK["time"] + 1000 * seconds, "off": text}
+
+
+def test_answers_that_split_tell_the_reason() -> None:
+    """By situation: restarted, emptied, new, a clock, and what will not pass."""
+    table = [
+        ([OK, reborn(), DOWN], "1 of 3 voters counts for this key, 1 was restarted; all count"),
+        ([OK, forgot(), DOWN], "1 of 3 voters counts for this key, 1 knows nothing of it; all count"),
+        ([reborn(), reborn(), DOWN], "0 of 3 voters count for this key, 2 were restarted; all count"),
+        (
+            [reborn(), forgot(), forgot(), DOWN, DOWN],
+            "0 of 5 voters count for this key, 1 was restarted, 2 know nothing of it; all",
+        ),
+        ([forgot(), forgot(), DOWN], "2 of 3 voters do not know this key, as if it were new; a new key's"),
+        ([OK, DOWN, off(300)], f"{DOWN.text}; {off(300)['off']}"),
+        ([OK, DOWN, DOWN, DOWN, Failure("b"), Failure("c")], f"{DOWN.text}; b; c"),
+    ]
+    for replies, text in table:
+        verdict = undecided(replies)
+        assert (verdict.kind, verdict.reached) == (AGAIN, False)
+        assert verdict.text.startswith(text), verdict.text
+    final = undecided([OK, reborn(), SHUT])
+    assert (final.kind, final.text.partition(" (1 of 3 voters counts")[0]) == (REFUSED, SHUT.text)
+    assert undecided([OK, BUSY, off(300)]).reached, "other runs ask, and that passes"
+
+
+def test_clocks_that_differ_are_named_and_this_nodes_is_not_blamed() -> None:
+    """A quorum of voters can't be right about this node when they do not agree among themselves."""
+    apart = judge([off(300, "a"), off(-300, "b"), None], [True] * 3, 0)
+    assert apart is not None
+    assert (apart.kind, apart.text) == (REFUSED, f"{off(300, 'a')['off']}; {off(-300, 'b')['off']}")
+    alike = judge([off(300, "a"), off(301, "b"), None], [True] * 3, 0)
+    assert alike is not None
+    assert (alike.kind, alike.text) == (REFUSED, "clock")
+    one = judge_adoption([OK, OK, off(300)], [True] * 3, 0)
+    assert one is not None
+    assert (one.kind, one.text) == (REFUSED, off(300)["off"])
+
+
+def test_a_clock_against_a_single_servers_may_be_either() -> None:
+    """Nobody else is there to say whose is wrong."""
+    verdict = judge([said("clock", time=int((time.time() - 300) * 1000))], [True], 0)
+    assert verdict is not None
+    assert refusal(verdict, "1 1", "job", alone=True) == (
+        "this node's clock is 300 s ahead of the server's: set the one that is wrong; at most 60 s are tolerated"
+    )
+    assert "300 s ahead of the voters': set it;" in refusal(verdict, "1 3 a,b,c", "job")
+
+
+def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: list[Server]) -> None:
+    """The record is this node's own: the new list is adopted without a look at other nodes."""
+    each = ("--each", "--node", "web-1", *PLAIN)
+    run(at(server), *each, "--", "true")
+    refused = run(at(*servers), *each, "--", "true").stderr
+    assert "web-1 ran this key with other voters: a single server; here " in refused
+    assert refused.endswith("mend --redis here; if it is the new one: cronlock adopt --each job\n")
