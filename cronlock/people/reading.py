@@ -66,6 +66,12 @@ def records(server: Server, names: list[bytes], told: dict[str, Any], heads: boo
     return found
 
 
+def clock_of(server: Server) -> float:
+    """The server's wall clock in s."""
+    [clock] = pipelined(server, [("TIME",)])
+    return _in_ms(clock) / 1000
+
+
 def _in_ms(clock: tuple[int, int]) -> int:
     return clock[0] * 1000 + clock[1] // 1000
 
