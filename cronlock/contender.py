@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.candidate import Fields, Voters
     from cronlock.plan import Plan
     from cronlock.say import Say
     from cronlock.stay import Stay
@@ -70,6 +70,7 @@ class Contender:
     """This node, asking for the lock on behalf of a command.
 
     `meanwhile` is done while the voters write a won claim down. `waited_in_vain`: the time that --wait gives is over.
+    `answers` are those of the last attempt.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Contender:
         meanwhile: "Callable[[], object]" = lambda: None,
     ) -> None:
         self.waited_in_vain = False
+        self.answers: Sequence[Fields] = ()
         self._meanwhile = meanwhile
         self._plan = plan
         self._voters = voters
@@ -116,6 +118,7 @@ class Contender:
                 raise
             if isinstance(got, Holder):
                 return got
+            self.answers = candidate.answers
             if got.kind == terms.HELD:
                 if not self._stays(got, candidate):
                     return got
@@ -178,7 +181,8 @@ class Contender:
         if verdict.reached or verdict.wait:
             self._fair = self._first = False
         if verdict.kind == REFUSED:
-            raise Refused(refusal(verdict, self._voters.settings, self._plan.key, each=bool(self._plan.each_node)))
+            each, alone = bool(self._plan.each_node), self._voters.count == 1
+            raise Refused(refusal(verdict, self._voters.settings, self._plan.key, each=each, alone=alone))
         if verdict.kind != WON or not candidate.seats:
             return verdict
         holder = Holder(
@@ -194,6 +198,7 @@ class Contender:
 
     def _unreachable(self, verdict: Verdict, waited: int) -> str:
         count = self._voters.count
-        voters = f"no quorum of {count} voters" if count > 1 else "no answer"
-        why = f" ({verdict.text})" if verdict.text else " (other nodes kept asking at the same time)"
-        return f"{voters} in {round(waited / 1000)} s{why}"
+        voters = f"no quorum of {count} voters" if count > 1 else "no lock" if verdict.reached else "no answer"
+        others = "other runs of this node" if self._plan.each_node else "other runs"
+        why = verdict.text or f"{others} kept asking at the same time"
+        return f"{voters} in {round(waited / 1000)} s ({why})"

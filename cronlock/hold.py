@@ -7,6 +7,7 @@ from cronlock.child.command import SIGNALLED, CannotStartError, Command, control
 from cronlock.child.guard import NEVER, Guard
 from cronlock.child.signals import ignore
 from cronlock.errors import Refused, Unreachable
+from cronlock.lock.terms import ADOPTED
 from cronlock.options import OPTIONS, spell
 from cronlock.plan import STOP_MARGIN
 from cronlock.say import instant, since
@@ -53,6 +54,22 @@ def ending(plan: "Plan", status: int, cause: int, *, broken_off: bool = False) -
         return "back", "given back"
     failed = (cause == LOST and plan.failover) or (plan.retry_failed and bool(cause or status))
     return "failed" if failed else "done", STOPPED.get(cause, "ran")
+
+
+def disowned(answers: "Sequence[dict[str, Any]]", token: int) -> str:
+    """Why a quorum does not know the run with this token any more, as the newest of its answers to the end tells."""
+    newest = max(answers, key=lambda answer: answer["token"])
+    if newest["outcome"] == ADOPTED:
+        return f"its record had been replaced before, by cronlock adopt on {newest['settings_by']}"
+    if newest["token"] > token:
+        return f"another run took the key before, on {newest['node']}"
+    if not newest["token"]:
+        return "the voters forgot its record: they were emptied, or restarted without their data"
+    if newest["token"] < token:
+        return "the voters went back to older data: they were restarted, or a replica was promoted"
+    if newest["outcome"] == "forgotten":
+        return "its record had been erased before, by cronlock forget"
+    return "its lease had been ended before, by cronlock unlock"
 
 
 class Hold:
@@ -296,7 +313,7 @@ class Work:
             if not holder.finish(*end, result) and cause != LOST:
                 why = "no quorum heard of it: the lease runs out by itself"
                 if holder.disowned:
-                    why = "its lease had been ended before, by cronlock unlock"
+                    why = disowned(holder.disowned, holder.token)
                 self.say.always(f"ended with status {result}, but {why}")
             for text in holder.missing:
                 self.say.told(f"a voter is missing: {text}")

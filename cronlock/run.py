@@ -10,9 +10,9 @@ from cronlock.config import has_password, load
 from cronlock.contender import Contender
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
 from cronlock.lock import terms, voters_for
-from cronlock.lock.quorum import Verdict
+from cronlock.lock.quorum import Verdict, quorum
 from cronlock.plan import Plan, denied
-from cronlock.say import ELSEWHERE, IN_ARGV, Say, gave_up, outcome
+from cronlock.say import ELSEWHERE, IN_ARGV, Say, gave_up, instant, nobody_ran, outcome
 from cronlock.system import Loop
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -103,7 +103,10 @@ class Run:
         if got.kind == terms.DONE and self.plan.failover and gave_up(got.answer, self.plan.tick):
             self.say.always(f"failed: {line}")
             return GAVE_UP
-        if got.kind == terms.LATE:
+        if got.kind == terms.DONE and nobody_ran(contender.answers, self.plan.tick, quorum(self.voters.count)):
+            who = "this node did not run" if self.plan.each_node else "nobody ran"
+            self.say.always(f"{line}: {who} the tick of {instant(self.plan.tick)}")
+        elif got.kind == terms.LATE:
             self.say.always(line)
         else:
             self.say.told(line)

@@ -7,6 +7,7 @@ import time
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from cronlock.errors import CronlockError
@@ -106,13 +107,17 @@ class Say:
             self.always(text)
 
 
-def refusal(verdict: "Verdict", settings: str, key: str, *, each: bool = False) -> str:
-    """What to do about voters that refused; `settings` are this node's, `each` says that it has a record of its own."""
+def refusal(verdict: "Verdict", settings: str, key: str, *, each: bool = False, alone: bool = False) -> str:
+    """What to do about voters that refused; `settings` are this node's, `each` says that it has a record of its own.
+
+    `alone`: one voter, whose clock may be the wrong one.
+    """
     answer = verdict.answer
     if verdict.text == "clock":
         ahead = round(time.time() - answer["time"] / 1000)
         where = "ahead of" if ahead > 0 else "behind"
-        return f"this node's clock is {abs(ahead)} s {where} the voters': set it; at most 60 s are tolerated"
+        what = "server's: set the one that is wrong" if alone else "voters': set it"
+        return f"this node's clock is {abs(ahead)} s {where} the {what}; at most 60 s are tolerated"
     if verdict.text == "settings":
         from cronlock.lock.adoption import other_voters
 
@@ -130,6 +135,18 @@ def _writable() -> bool:
 def gave_up(answer: "dict[str, Any]", tick: int) -> bool:
     """Whether a tick is done only because there were several attempts, and the last one came to nothing."""
     return bool(answer["tick"] == tick != 0 and answer["attempt"] > 1 and answer["state"] in ("running", "failed"))
+
+
+def nobody_ran(answers: "Sequence[dict[str, Any]]", tick: int, enough: int) -> bool:
+    """Whether a tick that is older than the record's ran nowhere, as `enough` voters know, and none knows better.
+
+    A voter tells its newest three ticks. One may have missed a run, so no voter may know the tick; and a tick that is
+    older than the oldest that a voter knows may have run and have been forgotten.
+    """
+    known = [[answer[name] for name in ("tick", "tick1", "tick2")] for answer in answers]
+    sure = sum(bool(answer["token"]) and not answer["reborn"] for answer in answers) >= enough
+    oldest = max((min(filter(None, ticks), default=tick) for ticks in known), default=tick)
+    return sure and all(tick not in ticks for ticks in known) and oldest < tick < max(map(max, known), default=0)
 
 
 def outcome(kind: str, answer: "dict[str, Any]", tick: int) -> str:

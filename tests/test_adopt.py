@@ -69,7 +69,7 @@ def test_nothing_is_adopted_while_a_node_asks(servers):
     servers[2].redis.hset(record, mapping={"holder": "h1", "kind": "prepare", "lease_end": end})
     done = cronlock("adopt", *where(servers), "--yes", "job")
     assert done.returncode == 125
-    assert done.stderr.startswith("cronlock: job: refused: another node asks for it at this moment: ")
+    assert done.stderr.startswith("cronlock: job: refused: another run asks for it at this moment: ")
     assert servers[0].redis.hget(record, "node") == servers[2].redis.hget(record, "node")
     servers[2].redis.hset(record, "lease_end", 0)
     assert cronlock("adopt", *where(servers), "--yes", "job").returncode == 0

@@ -51,8 +51,11 @@ def test_keys_are_not_judged_while_a_voter_is_missing(servers: list[Server]) -> 
 
 def test_what_may_be_lost_is_less_while_servers_are_missing() -> None:
     assert [(found.level, found.text) for count in (1, 2, 3) for found in of_servers(5, count)] == [
-        (YELLOW, "1 of 5 servers are missing: 1 more may be lost"),
-        (YELLOW, "2 of 5 servers are missing: the loss of another one stops every run"),
+        (YELLOW, "1 of 5 servers is missing: 1 more may be lost, and no key can have its first run"),
+        (
+            YELLOW,
+            "2 of 5 servers are missing: the loss of another one stops every run, and no key can have its first run",
+        ),
         (RED, "3 of 5 servers are missing: no quorum is left, no run starts"),
     ]
 

@@ -46,8 +46,8 @@ def test_a_node_five_minutes_off_is_refused(server, offset, said):
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (125, "")
     assert (
-        err
-        == f"cronlock: clocks: refused: this node's clock is {said} the voters': set it; at most 60 s are tolerated\n"
+        err == f"cronlock: clocks: refused: this node's clock is {said} the server's: set the one that is wrong; "
+        "at most 60 s are tolerated\n"
     )
     assert not Path(home(), "runs").exists()
     exact = start(server, "exact", 0)

@@ -26,6 +26,7 @@ Fields = dict[str, Any]
 
 ENDED = " ended"  # behind settings that no node has any more
 IMPOSSIBLE = "impossible token"  # a field of answers here, and of no voter
+NEW_LIST = "it is the new one, and other nodes have it"
 LEASE = 10_000  # ms: nothing runs under it
 KEPT = "node pid start run_tick run_attempt command schedule zone next".split()  # of the last run
 RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the schedule is
@@ -93,18 +94,19 @@ def hindrance(answers: Sequence[tuple[str, Fields]], mine: str, voters: int) -> 
 
 
 def other_voters(answer: Fields, mine: str, key: str, *, each: bool = False) -> str:
-    """Why a node is refused that has other settings than the record, and what to do."""
+    """Why a node is refused that has other settings than the record, and what to do.
+
+    `each`: no other node has this record, so none has to have the same list for it.
+    """
     there, by = answer["settings"], answer["settings_by"]
+    nobody, new = ("this node does not run", "it is the new one") if each else ("no node runs", NEW_LIST)
     adopt = f"cronlock adopt {'--each ' if each else ''}{shlex.quote(key)}"
     if there.endswith(ENDED):
-        return f"{by} has begun to adopt other voters, and it was not finished: no node runs this key: {adopt}"
+        return f"{by} has begun to adopt other voters, and it was not finished: {nobody} this key: {adopt}"
     has = f"{spelled(there)}; here {spelled(mine)}"
     if answer["outcome"] == ADOPTED:
         return f"{by} adopted other voters for this key: {has}: give this node that list, or adopt this one: {adopt}"
-    return (
-        f"{by} ran this key with other voters: {has}: if this list is wrong, mend --redis here; "
-        f"if it is the new one, and other nodes have it: {adopt}"
-    )
+    return f"{by} ran this key with other voters: {has}: if this list is wrong, mend --redis here; if {new}: {adopt}"
 
 
 def foreign(answers: Iterable[Fields], mine: str) -> list[str]:

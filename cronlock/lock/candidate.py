@@ -272,10 +272,20 @@ class Candidate:
 
     def _answered(self, seat: Seat, reply: "Reply", _request: "Request") -> None:
         seat.reply = reply
-        if not isinstance(reply, Failure) and reply["answer"] == terms.OK:
+        if isinstance(reply, Failure):
+            return
+        if reply["answer"] == terms.CLOCK:
+            reply["off"] = self._clock_off(seat, reply)
+        elif reply["answer"] == terms.OK:
             seat.prepared = True
             if self.late_ok:
                 self.late_ok(seat)
+
+    def _clock_off(self, seat: Seat, answer: "Fields") -> str:
+        """Which voter it is, for the message: how far its clock is from this node's."""
+        ahead = round((answer["time"] - self._ask["time"] - (self._clock() - self._asked_at)) / 1000)
+        front = f"{self._voters.label(seat.voter)}: its clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'}"
+        return f"{front} this node's: beyond 60 s a voter does not vote"
 
     def _twins(self) -> Verdict | None:
         """The same server under two names: its run_id tells."""

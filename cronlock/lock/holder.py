@@ -57,7 +57,7 @@ class Holder:
         self.unended = unended(answers)  # the run before, when nobody heard of its end
         self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
         self.missing: list[str] = []  # what kept voters from hearing of the end
-        self.disowned = False  # by a quorum, when it told of the end
+        self.disowned: list[Fields] = []  # what a quorum answered that did not know the run any more at its end
         self._begun = False
         self._prepared_until = min(seat.prepared_until for seat in seats.all if seat.prepared)
         self._candidate = candidate
@@ -250,7 +250,7 @@ class Holder:
             if not ending.over(self._clock(), self._enough):
                 self._voters.step(min(start + FINISH_WAIT, ending.next(now)) - now)
             self._look_again(ending)
-        self.disowned = len(ending.answered) - ending.heard >= self._enough
+        self.disowned = ending.refusals if len(ending.refusals) >= self._enough else []
         unheard = [seat.voter for seat in self._seats.all if seat.voter not in ending.answered]
         self.missing = [ending.texts.get(voter, f"{self._voters.label(voter)}: no answer") for voter in unheard]
         return ending.heard >= self._enough
@@ -281,7 +281,7 @@ def _may_say_ok(reply: "Reply | None") -> bool:
 class Ending:
     """Who has heard of the end."""
 
-    __slots__ = ("answered", "enough_at", "failed", "heard", "texts", "under_way", "voters")
+    __slots__ = ("answered", "enough_at", "failed", "heard", "refusals", "texts", "under_way", "voters")
 
     def __init__(self, voters: int) -> None:
         self.voters = voters
@@ -289,6 +289,7 @@ class Ending:
         self.answered: set[int] = set()
         self.texts: dict[int, str] = {}
         self.heard = 0
+        self.refusals: list[Fields] = []
         self.enough_at = 0
         self.failed = False
 
@@ -301,7 +302,10 @@ class Ending:
             return
         self.answered.add(seat.voter)
         self.texts.pop(seat.voter, None)
-        self.heard += reply["answer"] == terms.OK
+        if reply["answer"] == terms.OK:
+            self.heard += 1
+        else:
+            self.refusals.append(reply)
 
     def lacks(self, voter: int) -> bool:
         """Whether this voter is to be told, or told again."""

@@ -49,7 +49,7 @@ class View:
         self._kept = {name: copy.get(name) for name in LEASE}
         now, lease = monotonic(), copy.get("lease")
         if copy.get("kind") == "run" and witness.lives(path):
-            copy.record["lease_end"] = now + max(1, min(lease, record.LEASE_MAX))
+            copy.record["lease_end"] = now + max(1, min(lease, terms.LEASE_MAX))
         elif same == witness.OTHER or (copy.get("kind") != "run" and copy.get("lease_end") > now + lease):
             copy.clear_holder()  # the machine has started since; or a candidate's, whose commit is strict about it
         self._holder = copy.get("holder")

@@ -20,6 +20,7 @@ WON, AGAIN, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
 QUIET = (terms.HELD, terms.DONE, terms.PAUSED)
 SHOWN = 3  # failures named in a message: more do not make it clearer
 TOKEN_AHEAD = 86_400_000  # ms: a token is a time, or the last one plus one; further ahead of the clock none can come
+AGREE = 10_000  # ms by which voters' clocks may differ and still show that it is this node's that is wrong
 DRIFT_PERCENT, DRIFT_MS = 1, 2  # the Redlock page's allowance for clocks that do not run at quite the same rate
 
 
@@ -114,10 +115,13 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
         return Verdict(terms.DONE, ended)
     if votes(replies, fresh) >= enough:
         return Verdict(WON)
-    for kind, speaks in ((terms.CLOCK, REFUSED), (terms.PAUSED, terms.PAUSED), (terms.LATE, terms.LATE)):
+    clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
+    if len(clocks) >= enough:
+        return _clocks_off(clocks, enough)
+    for kind in (terms.PAUSED, terms.LATE):
         same = [answer for answer in answers if answer["answer"] == kind]
         if len(same) >= enough:
-            return Verdict(speaks, same[0], kind)
+            return Verdict(kind, same[0], kind)
     quiet = [answer for answer in answers if _sends_home(answer)]
     if len(quiet) >= enough and _of_one_run(quiet, enough, tick):
         loudest = _loudest(quiet)
@@ -142,7 +146,7 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
             return Verdict(answer["answer"], answer)
     clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
     if clocks:
-        return Verdict(REFUSED, clocks[0], terms.CLOCK)
+        return _clocks_off(clocks, quorum(len(replies)))
     others = [answer for answer in answers if answer["answer"] != terms.OK]
     if others:
         return Verdict(terms.BUSY, others[0])
@@ -154,24 +158,44 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     wait = max((answer.get("wait", 0) for answer in answers), default=0)
-    text = "; ".join(dict.fromkeys(failure.text for failure in failures[:SHOWN]))
+    clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
+    hindered = dict.fromkeys([*(failure.text for failure in failures), *(answer["off"] for answer in clocks)])
+    text = "; ".join(list(hindered)[:SHOWN])
     enough = quorum(len(replies))
-    forgot = sum(answer["answer"] == terms.OK and blank(answer) for answer in answers)
+    oks = [answer for answer in answers if answer["answer"] == terms.OK]
     split = any(answer["answer"] in (terms.BUSY, terms.YIELD) for answer in answers)
-    if forgot and not split and sum(answer["answer"] == terms.OK for answer in answers) >= enough:
+    if any(map(blank, oks)) and not split and len(oks) >= enough:
+        few = _too_few_count(oks, len(replies))
         final = [failure for failure in failures if failure.final]
         if final:
-            return Verdict(REFUSED, text=f"{final[0].text} (a first run needs all {len(replies)} voters)")
-        missing = f": {text}" if text else ""
-        count = f"{forgot} of {len(replies)} voters"
-        text = f"{count} do not know this key, as if it were new; a new key's first run needs all of them{missing}"
-        if any(answer["reborn"] and answer["token"] for answer in answers):
-            text = f"{count} were restarted, and do not count until a run that all of them answer{missing}"
-        return Verdict(AGAIN, text=text, reached=False)
+            return Verdict(REFUSED, text=f"{final[0].text} ({few})")
+        return Verdict(AGAIN, text=f"{few}: {text}" if text else few, reached=False)
     ghost = next((answer for answer in answers if answer["answer"] == terms.HELD and blank(answer)), None)
     if ghost and not text:
         text = f"the server was restarted during a run on {ghost['node']}, and the lease of that still runs"
-    return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) >= enough)
+    return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
+
+
+def _too_few_count(oks: "Sequence[Fields]", voters: int) -> str:
+    """Why the oks of a quorum are not enough: the key is new, or voters forgot it or may have gone back."""
+    forgot = sum(not answer["token"] for answer in oks)
+    if forgot == len(oks):
+        count = f"{forgot} of {voters} voters do not know this key"
+        return f"{count}, as if it were new; a new key's first run needs all of them"
+    restarted = sum(bool(answer["token"] and answer["reborn"]) for answer in oks)
+    good = len(oks) - forgot - restarted
+    text = f"{good} of {voters} voters count{'s' * (good == 1)} for this key"
+    text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted" if restarted else ""
+    text += f", {forgot} know{'s' * (forgot == 1)} nothing of it" if forgot else ""
+    return f"{text}; all count again after a run that all of them answer; cronlock check tells what to do"
+
+
+def _clocks_off(clocks: "Sequence[Fields]", enough: int) -> Verdict:
+    """The verdict over clocks: this node's is wrong where a quorum agrees on that, else the voters are named."""
+    times = [answer["time"] for answer in clocks]
+    if len(clocks) >= enough and max(times) - min(times) <= AGREE:
+        return Verdict(REFUSED, clocks[0], terms.CLOCK)
+    return Verdict(REFUSED, text="; ".join(list(dict.fromkeys(answer["off"] for answer in clocks))[:SHOWN]))
 
 
 def _sends_home(answer: "Fields") -> bool:

@@ -38,7 +38,7 @@ def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
         tell(name, f"nothing to adopt: {'no voter knows it' if adoption.new else 'all voters have it as here'}")
         return 0
     try:
-        _insist_on_leave(adoption, settings)
+        _insist_on_leave(adoption, settings, voters)
         for line in _seen(adoption, voters):
             tell(name, line)
         _insist_on_all(adoption, voters, leave_out=leave_out)
@@ -49,7 +49,7 @@ def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
     last = _last_run(settings)  # before the key is asked for: that lease is short
     adoption = _ask(settings, voters)
     try:
-        _insist_on_leave(adoption, settings)
+        _insist_on_leave(adoption, settings, voters)
         _insist_on_all(adoption, voters, leave_out=leave_out)
     except BaseException:
         adoption.release()
@@ -77,15 +77,15 @@ def _last_run(settings: Settings) -> dict[str, Any]:
     return copy.record if copy.get("node") else {}
 
 
-def _insist_on_leave(adoption: Adoption, settings: Settings) -> None:
+def _insist_on_leave(adoption: Adoption, settings: Settings, voters: Voters) -> None:
     """Nobody holds the key, and nobody asks for it."""
     verdict = adoption.verdict
     if verdict.kind == WON:
         return
     if verdict.kind == REFUSED:
-        raise Refused(refusal(verdict, "", settings.key or ""))
+        raise Refused(refusal(verdict, "", settings.key or "", alone=voters.count == 1))
     if verdict.kind == BUSY:
-        raise Refused("another node asks for it at this moment: nothing is adopted meanwhile: try again")
+        raise Refused("another run asks for it at this moment: nothing is adopted meanwhile: try again")
     if verdict.answer:
         raise Refused(f"{outcome(verdict.kind, verdict.answer, 0)}: nothing is adopted meanwhile")
     raise Unreachable(f"no quorum of the voters{': ' + verdict.text if verdict.text else ''}")

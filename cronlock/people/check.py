@@ -21,6 +21,7 @@ from cronlock.people.call import Call
 from cronlock.people.cronpath import path_of_cron
 from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
 from cronlock.people.servers import Server, Servers, find
+from cronlock.people.standing import off
 from cronlock.people.voterchecks import Told
 from cronlock.say import ELSEWHERE, IN_ARGV
 
@@ -53,22 +54,26 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
         return [Finding(VOTERS, RED, "none", "nobody says where Redis is", advice)], set()
     found = find(settings, twice=True)
     failures, all_told = _ask(settings, found)
-    known = None if failures else keychecks.known(settings)
-    counts = countchecks.count(known.survey, found) if known else countchecks.Counts()
+    clocks = {told.label: told.ahead for told in all_told if told.ahead is not None}
+    twice = _named_twice(settings)
+    known = None if twice else keychecks.known(settings, Servers(found.cluster, found.all, found.failures | failures))
+    counts = countchecks.count(known.survey) if known else countchecks.Counts()
     alone = len(settings.redis) == 1 and not found.cluster
     findings = [finding for told in all_told for finding in voterchecks.judge(told, alone)]
     findings += [_silent(label, error, found) for label, error in failures.items()]
-    findings += voterchecks.clocks({told.label: told.ahead for told in all_told if told.ahead is not None})
-    findings += _named_twice(settings) + voterchecks.twins(all_told) + countchecks.look(counts)
+    findings += voterchecks.clocks(clocks)
+    findings += twice + voterchecks.twins(all_told) + countchecks.look(counts)
     if found.cluster:
         findings += voterchecks.coverage(found, all_told)
-        findings += placement.of_cluster(found.all, known.keys if known else None, counts.stops)
+        keys = known.keys if known and known.sure else None
+        findings += placement.of_cluster(found.all, keys, counts.stops, counts.todo)
     else:
         findings += namechecks.look(settings.redis)
         served = [address for address in settings.redis if address.sentinels]
         findings += [finding for address in served for finding in sentinelchecks.look(address, all_told)]
         if not (alone and served):  # of one service its sentinels' line tells
-            findings += placement.of_servers(len(settings.redis), len(failures), counts.weak)
+            findings += placement.of_servers(len(settings.redis), len(failures), len(off(clocks)), counts.weak)
+    findings += counts.stuck
     findings += keychecks.look(known, barred=any("scan" in told.rights.commands for told in all_told))
     return findings, voterchecks.named(settings, found)
 

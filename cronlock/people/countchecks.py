@@ -2,76 +2,71 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cronlock.lock.quorum import quorum
-from cronlock.lock.slots import OFFSETS, SLOTS, slot_of
-from cronlock.people.findings import VOTERS, YELLOW, Finding
+from cronlock.people.findings import KEYS, RED, VOTERS, YELLOW, Finding
 from cronlock.people.placement import NEXT_RUNS
-from cronlock.people.report import newest
-from cronlock.people.seen import Seen
-from cronlock.people.servers import Servers
-from cronlock.people.survey import Record, Survey
+from cronlock.people.standing import Standing, named, standings
+from cronlock.people.survey import Survey
 
 
 @dataclass
 class Counts:
     """By label: for which keys each server does not count, and which keys would stop with the loss of it alone.
 
-    `weak` are the keys of which no further voter may be lost, though enough of them would be there.
+    `weak` are the keys of which no further voter may be lost, though enough of them would be there; `stuck` says of
+    which no run can start as it is; `todo` is what makes copies count that do not.
     """
 
     blank: dict[str, list[str]] = field(default_factory=dict)
     stops: dict[str, list[str]] = field(default_factory=dict)
+    stuck: list[Finding] = field(default_factory=list)
+    todo: str = NEXT_RUNS
 
     @property
     def weak(self) -> list[str]:
         return sorted({key for keys in self.stops.values() for key in keys})
 
 
-def count(survey: Survey, found: Servers) -> Counts:
-    """What the voters' copies amount to; of keys that never ran, and of those with other voters, nothing."""
+def count(survey: Survey) -> Counts:
+    """What the voters' copies amount to; of keys with other voters nothing, of those that never ran who is stuck."""
     counts = Counts()
-    if survey.voters == 1:
-        return counts
-    for record, seen in survey.records.items():
-        last = newest(seen)
-        if not last.newness[0] or last.get("settings") not in ("", survey.settings):
-            continue
-        good = {(one.voter, slot_of(one.name)) for one in seen if _remembers(one)}
-        places = list(_places(record, found))
-        if good.issuperset(places):
-            continue
-        by_label = Counter(label for label, slot in places if (label, slot) in good)
-        for label in {label for label, _ in places}:
-            if any(one == label and (one, slot) not in good for one, slot in places):
-                _add(counts.blank, label, record)
-            if by_label.total() - by_label[label] < quorum(survey.voters):
-                _add(counts.stops, label, record)
+    stuck = []
+    for standing in standings(survey):
+        if standing.stuck:
+            stuck.append(standing)
+        elif not standing.never and (standing.blank or standing.gone):
+            key = standing.record[0]
+            counts.todo = standing.cure or counts.todo
+            for label in standing.blank:
+                _add(counts.blank, label, key)
+            for label in {*standing.blank, *standing.good}:
+                if standing.good.total() - standing.good[label] < quorum(standing.voters):
+                    _add(counts.stops, label, key)
+    counts.stuck = list(_stuck(stuck))
     return counts
 
 
-def _remembers(seen: Seen) -> bool:
-    """As a run's verdict has it."""
-    return bool(seen.newness[0]) and not seen.reborn
-
-
-def _places(record: Record, found: Servers) -> Iterator[tuple[str, int]]:
-    """Where copies belong: a server's label, and the slot that tells them apart there."""
-    first = slot_of(record[0].encode("utf-8", "surrogateescape"))
-    for offset in OFFSETS if found.cluster else OFFSETS[:1]:
-        slot = (first + offset) % SLOTS
-        for server in found.all:
-            if not found.cluster or any(slot in part for part in server.slots):
-                yield server.label, slot
-
-
-def _add(to: dict[str, list[str]], label: str, record: Record) -> None:
+def _add(to: dict[str, list[str]], label: str, key: str) -> None:
     keys = to.setdefault(label, [])
-    if record[0] not in keys[-1:]:
-        keys.append(record[0])
+    if key not in keys[-1:]:
+        keys.append(key)
+
+
+def _stuck(found: Iterable[Standing]) -> Iterable[Finding]:
+    """A line for each reason, whatever the number of keys."""
+    by_reason: dict[str, list[Standing]] = {}
+    for standing in found:
+        by_reason.setdefault(standing.reason, []).append(standing)
+    for reason, some in by_reason.items():
+        names = named([standing.record for standing in some])
+        if len(some) == 1:
+            yield Finding(KEYS, RED, names, f"no run of it can start: {reason}", some[0].todo())
+        else:
+            text = f"no run of them can start ({names}): {reason}"
+            yield Finding(KEYS, RED, f"{len(some)} keys", text, some[0].todo("--all"))
 
 
 def look(counts: Counts) -> list[Finding]:

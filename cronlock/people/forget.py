@@ -28,7 +28,7 @@ def forget(call: Call) -> int:
         done = Poll(voters, "forget", {"node": settings.node, "retention": RETENTION})
         _refuse_if_held(done)
         if any(answer["answer"] != OK for answer in done.answers.values()):
-            raise Refused("another node asks for it at this moment: try again")
+            raise Refused("another run asks for it at this moment: try again")
         tell(settings.key, f"forgotten{done.everywhere}")
         return Unreachable.status if done.missing else 0
 

@@ -10,6 +10,7 @@ from cronlock.errors import CronlockError
 from cronlock.lock.future import distance
 from cronlock.people.findings import GREEN, KEYS, RED, YELLOW, Finding
 from cronlock.people.report import KeyStatus, newest, statuses
+from cronlock.people.servers import Servers
 from cronlock.people.survey import Survey
 from cronlock.plan import denied
 
@@ -25,18 +26,23 @@ class Known:
     found: list[KeyStatus]
 
     @property
+    def sure(self) -> bool:
+        """Whether all voters told: what one that is missing knows may be what makes the difference."""
+        return not self.survey.missing
+
+    @property
     def keys(self) -> list[str]:
         return sorted({one.key for one in self.found})
 
 
-def known(settings: Settings) -> Known | None:
-    """None when the voters could not tell."""
+def known(settings: Settings, servers: Servers | None = None) -> Known | None:
+    """None when too few voters could tell. `servers`: those to ask, where they are known."""
     try:
-        survey = Survey(settings, heads=True)
+        survey = Survey(settings, heads=True, found=servers)
         survey.read_newest(newest)
     except CronlockError:
         return None
-    return None if survey.missing else Known(survey, statuses(survey))
+    return Known(survey, statuses(survey))
 
 
 def adopt(one: KeyStatus) -> str:
@@ -47,7 +53,7 @@ def adopt(one: KeyStatus) -> str:
 
 def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
     """The findings about these keys. `barred`: the user may not ask for their names."""
-    if known is None:
+    if known is None or not known.sure:
         while_ = "this user lacks +scan" if barred else "a voter is missing"
         text = f"which keys there are can't be told while {while_}"
         todo = "the line above tells how to give it" if barred else "cronlock status shows what the others know"

@@ -35,13 +35,16 @@ def cost(slots: Sequence[range], keys: Sequence[str]) -> Cost:
 
 
 def of_cluster(
-    masters: Sequence[Server], keys: Sequence[str] | None, stops: Mapping[str, Sequence[str]] = MappingProxyType({})
+    masters: Sequence[Server],
+    keys: Sequence[str] | None,
+    stops: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    todo: str = NEXT_RUNS,
 ) -> list[Finding]:
     """A line for each master; `keys` are those that the voters know, None when they could not tell.
 
-    `stops`: by label, those which its loss stops as long as copies elsewhere do not count.
+    `stops`: by label, those which its loss stops as long as copies elsewhere do not count; `todo` makes them count.
     """
-    findings = [_of_master(master, keys, stops.get(master.label, ())) for master in masters]
+    findings = [_of_master(master, keys, stops.get(master.label, ()), todo) for master in masters]
     free = SLOTS - sum(len(part) for master in masters for part in master.slots)
     if free:
         text = f"{free} of {SLOTS} slots are served by nobody: copies that lie there do not answer"
@@ -49,13 +52,13 @@ def of_cluster(
     return findings
 
 
-def _of_master(master: Server, keys: Sequence[str] | None, stops: Sequence[str]) -> Finding:
+def _of_master(master: Server, keys: Sequence[str] | None, stops: Sequence[str], todo: str) -> Finding:
     costs = cost(master.slots, keys or ())
     replicas = f"replica {', '.join(master.replicas)}" if master.replicas else "no replica"
     front = f"{_percent(costs.share)} of the slots, {replicas}; its loss"
     if stops and not costs.percent:
-        text = f"{front} stops {_first(stops)} as long as copies elsewhere do not count"
-        return Finding(PLACEMENT, YELLOW, master.label, text, NEXT_RUNS)
+        text = f"{front} stops {first(stops)} as long as copies elsewhere do not count"
+        return Finding(PLACEMENT, YELLOW, master.label, text, todo)
     if not costs.percent:
         return Finding(PLACEMENT, GREEN, master.label, f"{front} costs no key its quorum")
     known = "" if keys is None else f", {_names(costs.keys, len(keys))}"
@@ -75,23 +78,38 @@ def _percent(value: float) -> str:
 def _names(lost: Sequence[str], known: int) -> str:
     if not lost:
         return f"of the {known} known ones none"
-    return f"of the {known} known ones {len(lost)}: {_first(lost)}"
+    return f"of the {known} known ones {len(lost)}: {first(lost)}"
 
 
-def _first(keys: Sequence[str]) -> str:
+def first(keys: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
     return f"{', '.join(keys[:NAMED])}{more}"
 
 
-def of_servers(count: int, missing: int = 0, weak: Sequence[str] = ()) -> list[Finding]:
-    """One line for so many independent servers, of which some are missing; `weak` are keys that stop with one more."""
+def _of_fewer(count: int, missing: int, off: int, weak: Sequence[str]) -> Finding:
+    spare = count - quorum(count) - missing - off
+    some = [f"{missing} of {count} servers {'is' if missing == 1 else 'are'} missing"] if missing else []
+    some += [f"{off}{'' if missing else f' of {count} servers'} {'does' if off == 1 else 'do'} not vote"] if off else []
+    ways = [f"bring {'it' if missing == 1 else 'them'} back"] if missing else []
+    ways += [f"set {'its clock' if off == 1 else 'their clocks'}"] if off else []
+    front, todo = ", ".join(some), " and ".join(ways)
+    if spare < 0:
+        return Finding(PLACEMENT, RED, "servers", f"{front}: no quorum is left, no run starts", todo)
+    more = f": {spare} more may be lost" if spare else ": the loss of another one stops every run"
+    if spare and weak:
+        more = f", and not all others count: the loss of another one stops {first(weak)}"
+    text = f"{front}{more}, and no key can have its first run"
+    return Finding(PLACEMENT, YELLOW, "servers", text, todo)
+
+
+def of_servers(count: int, missing: int = 0, off: int = 0, weak: Sequence[str] = ()) -> list[Finding]:
+    """One line for so many independent servers, of which some are missing, and some do not vote because their clocks
+    are `off`; `weak` are keys that stop with one more.
+    """
     spare = count - quorum(count)
-    if missing and count > 1:
-        front = f"{missing} of {count} servers are missing: "
-        if missing > spare:
-            return [Finding(PLACEMENT, RED, "servers", f"{front}no quorum is left, no run starts", "bring them back")]
-        more = f"{spare - missing} more may be lost" if missing < spare else "the loss of another one stops every run"
-        return [Finding(PLACEMENT, YELLOW, "servers", front + more, "bring them back")]
+    if missing + off and count > 1:
+        return [_of_fewer(count, missing, off, weak)]
     if count == 1:
         text = "one server: its loss stops every run"
         return [Finding(PLACEMENT, YELLOW, "servers", text, "name three, if that is not meant")]
@@ -99,6 +117,6 @@ def of_servers(count: int, missing: int = 0, weak: Sequence[str] = ()) -> list[F
         text = f"{count} servers: the loss of either stops every run"
         return [Finding(PLACEMENT, YELLOW, "servers", text, "name three")]
     if weak:
-        text = f"one does not count everywhere: the loss of another one stops {_first(weak)}"
+        text = f"one does not count everywhere: the loss of another one stops {first(weak)}"
         return [Finding(PLACEMENT, YELLOW, "servers", text, NEXT_RUNS)]
     return [Finding(PLACEMENT, GREEN, "servers", f"any {spare} of {count} may be lost")]

@@ -72,6 +72,12 @@ def stamp(told: dict[str, Any]) -> str:
     return run_id and f"{run_id}/{told.get('master_replid', '')}"
 
 
+def clock_of(server: Server) -> float:
+    """The server's wall clock in s."""
+    [clock] = pipelined(server, [("TIME",)])
+    return _in_ms(clock) / 1000
+
+
 def _in_ms(clock: tuple[int, int]) -> int:
     return clock[0] * 1000 + clock[1] // 1000
 

@@ -20,6 +20,7 @@ from cronlock.people.metrics import metrics
 from cronlock.people.report import DIED, RUNNING, KeyStatus, NodeStatus, differing, newest, statuses
 from cronlock.people.report import UNKNOWN as MAYBE
 from cronlock.people.seen import Seen
+from cronlock.people.standing import note_stuck
 from cronlock.people.survey import Survey
 from cronlock.people.table import Cell, Printer, length
 from cronlock.say import Say, instant, printable, since
@@ -42,6 +43,7 @@ def status(call: Call) -> int:
         else:
             survey.read_newest(newest)
     found = statuses(survey)
+    note_stuck(found, survey)
     printer = Printer()
     if how == "prometheus":
         printer.write(metrics(found), "utf-8")

@@ -6,14 +6,15 @@ No script is called: thousands of keys are read by some hundred pipelines.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from cronlock.config import Settings
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.local import file_name, state_directory
 from cronlock.lock.localcopy import load
 from cronlock.lock.quorum import quorum
-from cronlock.lock.slots import COPIES, copies
+from cronlock.lock.slots import COPIES, OFFSETS, SLOTS, copies, slot_of
 from cronlock.lock.topology import agreed
 from cronlock.people import reading, servers
 from cronlock.people.keys import FINAL, local_names, record_of
@@ -25,7 +26,10 @@ Record = tuple[str, str]  # a key, and with --each its node, else ""
 
 
 class Survey:
-    """The copies by record. `voters` are as many as a record has, `missing` says why some servers did not tell."""
+    """The copies by record. `voters` are as many as a record has, `missing` says why some servers did not tell.
+
+    `ahead`: by how many seconds the servers' clocks are ahead of this machine's.
+    """
 
     def __init__(
         self,
@@ -33,21 +37,25 @@ class Survey:
         keys: Sequence[str] = (),
         progress: Progress = lambda _done, _of: None,
         heads: bool = False,
+        found: servers.Servers | None = None,
     ) -> None:
         """Of these keys, or of all. Raises Unreachable when no quorum of the servers tells.
 
         `heads`: of most copies it is enough to know how new they are; `read_newest` reads the rest of one for each.
+        `found`: the servers, where they are known already; those of its failures are not asked.
         """
         self.records: dict[Record, list[Seen]] = {}
         self.missing: dict[str, str] = {}
+        self.ahead: dict[str, float] = {}
         self.voters = 1
         self.settings = ""  # as a node here has them; empty for local files, which are nobody else's
         self._prefix, self._heads = settings.prefix, heads and not keys
-        self._servers: servers.Servers | None = None
+        self._servers: servers.Servers | None = None  # all that were named or found
+        self._telling = servers.Servers(False, [], {})  # those that answered so far
         if settings.local:
             self._read_files(keys)
         else:
-            self._read_servers(settings, keys, progress)
+            self._read_servers(settings, keys, progress, found)
 
     def _read_files(self, keys: Sequence[str]) -> None:
         for name in local_names():
@@ -60,24 +68,47 @@ class Survey:
                 elif copy.record:  # else it has expired
                     self.records[found] = [Seen.of_file(path, copy)]
 
-    def _read_servers(self, settings: Settings, keys: Sequence[str], progress: Progress) -> None:
-        self._servers = servers.find(settings)
+    def _read_servers(
+        self, settings: Settings, keys: Sequence[str], progress: Progress, found: servers.Servers | None
+    ) -> None:
+        self._servers = found or servers.find(settings)
         self.voters = COPIES if self._servers.cluster else len(settings.redis)
         self.settings = agreed([address.label for address in settings.redis], self._servers.cluster)
 
         def read(server: Server) -> list[Seen]:
             if keys:
-                return self._read_some(server, keys)
-            return reading.scanned(server, self._prefix, self._heads, progress)
+                told = self._read_some(server, keys)
+            else:
+                told = reading.scanned(server, self._prefix, self._heads, progress)
+            clock = told[-1].time / 1000 if told else reading.clock_of(server)
+            self.ahead[server.label] = clock - time.time()
+            return told
 
-        answers = self._servers.ask(read)
+        answers = self._asking(self._servers.failures).ask(read)
         for answer in answers.values():
             for seen in () if isinstance(answer, Exception) else answer:
                 record = record_of(text(seen.name), self._prefix)
                 if record:
                     self.records.setdefault(record, []).append(seen)
         failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
+        self._telling = self._asking(self._servers.failures | failures)
         self._note(self._servers.failures | failures, len(answers) - len(failures))
+
+    def _asking(self, failures: Container[str]) -> servers.Servers:
+        """All servers but these."""
+        there = self._servers or self._telling
+        return servers.Servers(there.cluster, [server for server in there.all if server.label not in failures], {})
+
+    def places(self, record: Record) -> Iterator[tuple[str, int]]:
+        """Where copies of a record belong: a server's label, and the slot that tells them apart there."""
+        there = self._servers or self._telling
+        first = slot_of(record[0].encode("utf-8", "surrogateescape"))
+        if not there.cluster:
+            for label in dict.fromkeys([*(server.label for server in there.all), *there.failures]):
+                yield label, first
+            return
+        for slot in [(first + offset) % SLOTS for offset in OFFSETS]:
+            yield from ((server.label, slot) for server in there.all if any(slot in part for part in server.slots))
 
     def _read_some(self, server: Server, keys: Sequence[str]) -> list[Seen]:
         """Of each key the main record, and those of all nodes that it is known to run on."""
@@ -122,10 +153,10 @@ class Survey:
         for seen in chosen:
             if seen.server:
                 by_server.setdefault(seen.server, []).append(seen)
-        if not by_server or self._servers is None:
+        if not by_server:
             return set()
         prefix, heads = self._prefix, self._heads
-        answers = self._servers.ask(
+        answers = self._telling.ask(
             lambda server: reading.complete(server, by_server.get(server.label, ()), prefix, heads, history)
         )
         failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}

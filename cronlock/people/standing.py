@@ -1,0 +1,145 @@
+"""Whether a run of a key can start: which of its voters answer, vote, and remember it, and what to do if too few do."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cronlock.lock.quorum import quorum
+from cronlock.lock.record import CLOCK_LIMIT
+from cronlock.lock.slots import slot_of
+from cronlock.people.placement import first
+from cronlock.people.report import KeyStatus, newest
+from cronlock.people.seen import Seen
+from cronlock.people.survey import Record, Survey
+
+
+def off(ahead: Mapping[str, float]) -> dict[str, float]:
+    """The servers, by label, that do not vote because their clocks are so many seconds ahead of this machine's.
+
+    None where most are: then it is this machine's clock that is wrong.
+    """
+    found = {label: seconds for label, seconds in ahead.items() if abs(seconds) * 1000 > CLOCK_LIMIT}
+    return {} if 2 * len(found) > len(ahead) else found
+
+
+def away(survey: Survey) -> dict[str, str]:
+    """The servers that do not vote, by label, and why not."""
+    texts = dict(survey.missing)
+    for label, seconds in off(survey.ahead).items():
+        side = "ahead" if seconds > 0 else "behind"
+        texts.setdefault(label, f"{label}: its clock is {abs(seconds):.0f} s {side}, and it does not vote")
+    return texts
+
+
+@dataclass
+class Standing:
+    """What the copies of a record amount to. All lists are labels of servers, one for each copy.
+
+    `why` says, by label, why a server's copies do not count; `cure` is what brings back those that do not vote.
+    `adoptable`: cronlock adopt can leave those out. `never`: no voter that was read knows of a run.
+    """
+
+    record: Record
+    voters: int
+    good: Counter[str]
+    blank: Counter[str]
+    gone: Counter[str]
+    why: dict[str, str]
+    cure: str
+    adoptable: bool
+    never: bool
+
+    @classmethod
+    def of(cls, record: Record, copies: Sequence[Seen], survey: Survey, gone: Mapping[str, str]) -> Standing:
+        """Of the copies that were read; `gone` are the servers that do not vote (see away)."""
+        found = {(seen.voter, slot_of(seen.name)): seen for seen in copies}
+        good, blank, lost, why = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
+        for label, slot in survey.places(record):
+            seen = found.get((label, slot))
+            if label in gone:
+                lost[label] += 1
+                why[label] = gone[label]
+            elif seen and _remembers(seen):
+                good[label] += 1
+            else:
+                blank[label] += 1
+                forgot = not seen or not seen.newness[0]
+                why.setdefault(label, f"{label} {'knows nothing of it' if forgot else 'was restarted'}")
+        answering = good.total() + blank.total()
+        unset = [label for label in lost if label not in survey.missing]
+        return cls(
+            record,
+            survey.voters,
+            good,
+            blank,
+            lost,
+            why,
+            _cure([label for label in lost if label in survey.missing], unset),
+            answering >= quorum(survey.voters) and not unset,
+            not any(seen.newness[0] for seen in copies),
+        )
+
+    @property
+    def stuck(self) -> bool:
+        """Whether no run can start. Where all voters answer one can, and that makes all count again."""
+        return self.good.total() < quorum(self.voters) and bool(self.gone)
+
+    @property
+    def reason(self) -> str:
+        """Why it is stuck; the same for keys that are so for the same reason."""
+        names = [*self.gone, *(label for label in self.blank if not self.never)]
+        why = "; ".join(self.why[label] for label in names)
+        if self.never:
+            return f"it never ran, and a first run needs all {self.voters} voters: {why}"
+        count = self.good.total()
+        return f"{count} of {self.voters} voters count{'s' * (count == 1)}: {why}"
+
+    def todo(self, keys: str = "") -> str:
+        """What to do; `keys` are what adopt takes, this one's when not given."""
+        if not self.adoptable:
+            return self.cure
+        key, node = self.record
+        keys = keys or (f"--each --node {shlex.quote(node)} {shlex.quote(key)}" if node else shlex.quote(key))
+        more = "" if self.never else ", and a run that all answer makes all count"
+        return f"{self.cure}{more}; or do without: cronlock adopt --leave-out {keys}"
+
+
+def _remembers(seen: Seen) -> bool:
+    """As a run's verdict has it."""
+    return bool(seen.newness[0]) and not seen.reborn
+
+
+def _cure(missing: Sequence[str], unset: Sequence[str]) -> str:
+    ways = [f"bring {', '.join(missing)} back"] if missing else []
+    ways += [f"set the clock of {', '.join(unset)}, by NTP"] if unset else []
+    return " and ".join(ways)
+
+
+def standings(survey: Survey) -> list[Standing]:
+    """Of all records that several voters have, but for those of nodes with other voters."""
+    if survey.voters == 1:
+        return []
+    gone = away(survey)
+    return [
+        Standing.of(record, copies, survey, gone)
+        for record, copies in sorted(survey.records.items())
+        if newest(copies).get("settings") in ("", survey.settings)
+    ]
+
+
+def note_stuck(found: Sequence[KeyStatus], survey: Survey) -> None:
+    """Add to each key's faults that no run of it can start."""
+    if not away(survey):
+        return
+    stuck = {standing.record: standing for standing in standings(survey) if standing.stuck}
+    for one in found:
+        if standing := stuck.get((one.key, one.each)):
+            one.wrong.append(f"no run of it can start: {standing.reason}: {standing.todo()}")
+
+
+def named(records: Sequence[Record]) -> str:
+    """Some of these keys, for one line."""
+    return first([f"{key} on {node}" if node else key for key, node in records])

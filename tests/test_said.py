@@ -1,0 +1,318 @@
+"""What run says, situation by situation: the right culprit, the right number, the right cure; and quiet turns."""
+
+import re
+import time
+from collections.abc import Callable
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from cronlock.hold import disowned
+from cronlock.lock.quorum import AGAIN, REFUSED, Failure, judge, judge_adoption, undecided
+from cronlock.lock.slots import copies
+from cronlock.say import instant, nobody_ran, refusal
+from tests.commands import cronlock, faked_clock, home, start_cronlock, wait_until
+from tests.persons import NEXT, PLAIN, TICK, Place, at, person, run
+from tests.servers import Place as Where
+from tests.servers import Server
+from tests.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, reborn, said
+
+MINUTELY = ("--schedule", "* * * * *", "--tz", "UTC", "--outage-wait", "0")
+MIDDLE = 45  # s of a minute that leave time for three runs before the next tick
+
+
+# A tick that nobody ran
+
+
+def this_tick() -> int:
+    """The tick of this minute, once enough of the minute is left."""
+    wait_until(lambda: time.time() % 60 < MIDDLE, timeout=60 - MIDDLE + 1)
+    return int(time.time()) // 60 * 60
+
+
+def minute(place: Place, node: str, ahead: float = 0, *words: str) -> "CompletedProcess[str]":
+    """One minutely run of a node whose clock is so many seconds ahead."""
+    env = faked_clock(FAKETIME=f"{ahead:+.0f}s") if ahead else {}
+    return cronlock("run", *place, "--key", "job", "--node", node, *MINUTELY, *words, "--", "true", env=env)
+
+
+def before(place: Place, tick: int, *words: str) -> None:
+    """A run of an earlier tick, so that the voters' memory reaches further back than the tick in question."""
+    assert run(place, "--tick", str(tick), "--node", "web-0", *words, "--", "true").returncode == 0
+
+
+def newer(place: Place, tick: int, *words: str) -> None:
+    """The next minute's run, by a node whose clock is fast."""
+    done = minute(place, words[-1] if words else "web-1", tick + 57 - time.time(), *words)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.debian
+def test_a_tick_that_nobody_ran_is_told_by_the_node_that_comes_too_late(servers: list[Server]) -> None:
+    """An outage over the minute, and a node 50 s ahead: what is lost is said, and the status is that of done."""
+    place = at(*servers)
+    tick = this_tick()
+    before(place, tick - 60)
+    newer(place, tick)
+    late = minute(place, "web-2")
+    said = f"done: the newer tick of {instant(tick + 60)} was on web-1: nobody ran the tick of {instant(tick)}"
+    assert (late.returncode, late.stderr) == (0, f"cronlock: job: {said}\n")
+    assert minute(place, "web-2", 0, "-E", "9").returncode == 9
+    assert minute(place, "web-2", 0, "-q").stderr == ""
+
+
+@pytest.mark.debian
+def test_a_tick_that_another_node_ran_is_passed_over_quietly(servers: list[Server]) -> None:
+    """Turns as they always are: not one byte, though one of the voters missed that run."""
+    place = at(*servers)
+    tick = this_tick()
+    before(place, tick - 60)
+    servers[2].stop_process()
+    assert minute(place, "web-3").returncode == 0
+    servers[2].continue_process()
+    newer(place, tick)
+    late = minute(place, "web-2")
+    assert (late.returncode, late.stdout, late.stderr) == (0, "", "")
+
+
+@pytest.mark.debian
+def test_a_tick_of_each_that_this_node_did_not_run_is_told_of_this_node(servers: list[Server]) -> None:
+    """Its record is its own: what other nodes ran is not known there."""
+    place = at(*servers)
+    each = ("--each", "--node", "web-1")
+    tick = this_tick()
+    before(place, tick - 60, *each)
+    newer(place, tick, *each)
+    late = minute(place, "web-1", 0, "--each")
+    said = f"the newer tick of {instant(tick + 60)} was on web-1: this node did not run the tick of {instant(tick)}"
+    assert (late.returncode, late.stderr) == (0, f"cronlock: job: done: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("known", "aloud"),
+    [
+        ([(9, 7, 6), (9, 7, 6)], True),
+        ([(9, 7, 0)], True),
+        ([(9, 7, 6), (5, 4, 3)], True),
+        ([(9, 7, 6), (9, 8, 7)], False),
+        ([(9, 8, 7), (9, 7, 6)], False),
+        ([(8, 7, 6)], False),
+        ([(11, 10, 9)], False),
+        ([(9, 7, 6), (11, 10, 9)], False),
+        ([(9, 0, 0)], False),
+        ([(0, 0, 0)], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_only_a_tick_that_no_voter_knows_and_all_would_know_is_told(
+    known: list[tuple[int, int, int]], aloud: bool
+) -> None:
+    """One voter may have missed its run; and what is older than the oldest that a voter knows may have run."""
+    answers = [dict(zip(("tick", "tick1", "tick2"), ticks, strict=True), token=7, reborn=0) for ticks in known]
+    assert nobody_ran(answers, 8, len(known)) is aloud
+    assert not nobody_ran(answers, 0, len(known))
+    assert not nobody_ran(answers, 8, len(known) + 1), "a quorum has to know"
+    forgot = [answer | {"reborn": 1} for answer in answers]
+    assert not nobody_ran([*forgot[:1], *answers[1:]], 8, len(known) or 1), "and who may have gone back does not"
+
+
+# The end of a run that the voters do not know any more
+
+
+def flush(_place: Place, servers: list[Server]) -> None:
+    for server in servers:
+        server.redis.flushall()
+
+
+def unlock(place: Place, _servers: list[Server]) -> None:
+    assert person(place, "unlock", "--yes", "job").returncode == 0
+
+
+def forget(place: Place, servers: list[Server]) -> None:
+    unlock(place, servers)
+    assert person(place, "forget", "--yes", "job").returncode == 0
+
+
+def take_over(place: Place, servers: list[Server]) -> None:
+    unlock(place, servers)
+    assert run(place, *PLAIN, "--node", "web-2", "--", "true").returncode == 0
+
+
+def flush_and_take_over(place: Place, servers: list[Server]) -> None:
+    flush(place, servers)
+    assert run(place, *PLAIN, "--node", "web-2", "--", "true").returncode == 0
+
+
+def adopt(place: Place, servers: list[Server]) -> None:
+    unlock(place, servers)
+    servers[2].redis.flushall()
+    assert person(place, "adopt", "--yes", "--node", "admin", "job").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("happens", "why"),
+    [
+        (flush, "the voters forgot its record: they were emptied, or restarted without their data"),
+        (unlock, "its lease had been ended before, by cronlock unlock"),
+        (forget, "its record had been erased before, by cronlock forget"),
+        (take_over, "another run took the key before, on web-2"),
+        (flush_and_take_over, "another run took the key before, on web-2"),
+        (adopt, "its record had been replaced before, by cronlock adopt on admin"),
+    ],
+)
+def test_a_run_that_the_voters_disown_says_why(
+    servers: list[Server], happens: Callable[[Place, list[Server]], None], why: str
+) -> None:
+    """An operator who looks for whoever typed unlock, when a server was emptied, looks in vain."""
+    place = at(*servers)
+    script = "touch ready; while ! [ -e end ]; do sleep 0.05; done"
+    words = ("--key", "job", "--node", "web-1", *PLAIN, "--", "sh", "-c", script)
+    process = start_cronlock("run", *place, *words)
+    wait_until((home() / "ready").exists, message="the command")
+    happens(place, servers)
+    (home() / "end").touch()
+    err = process.communicate(timeout=20)[1]
+    assert (process.returncode, err) == (0, f"cronlock: job: ended with status 0, but {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ([(7, "unlocked"), (0, "")], "its lease had been ended before, by cronlock unlock"),
+        ([(0, ""), (9, "")], "another run took the key before, on web-2"),
+        ([(7, "unlocked"), (9, "ran")], "another run took the key before, on web-2"),
+        ([(0, ""), (5, "ran")], "the voters went back to older data: they were restarted, or a replica was promoted"),
+    ],
+    ids=str,
+)
+def test_the_newest_answer_to_the_end_says_why_a_run_is_disowned(known: list[tuple[int, str]], why: str) -> None:
+    """Whatever an emptied voter does not know any more."""
+    answers = [{"token": token, "outcome": outcome, "node": "web-2"} for token, outcome in known]
+    assert disowned(answers, 7) == why
+
+
+# No quorum
+
+
+def label(server: Server) -> str:
+    return server.url.removeprefix("redis://")
+
+
+@pytest.fixture
+def odd(fresh_servers: Callable[..., list[Server]]) -> Server:
+    """A server whose clock is 300 s ahead of all others'."""
+    [server] = fresh_servers(1, places=[Where(env=tuple(faked_clock(FAKETIME="+300s").items()))])
+    return server
+
+
+def why_not(place: Place, *words: str) -> str:
+    """What run says when no quorum agrees, without its numbers of seconds."""
+    done = run(place, *words, "--", "true")
+    assert done.returncode == 122
+    return re.sub(r"in \d+ s ", "", done.stderr.removeprefix("cronlock: job: unreachable: ").rstrip())
+
+
+@pytest.mark.debian
+def test_a_voter_whose_clock_is_off_is_named_where_a_new_key_needs_it(servers: list[Server], odd: Server) -> None:
+    """It answers, so nothing else shows which of three keeps the key from its first run, and why."""
+    assert why_not(at(*servers[:2], odd), *TICK) == (
+        "no quorum of 3 voters (2 of 3 voters do not know this key, as if it were new; a new key's first run needs all "
+        f"of them: {label(odd)}: its clock is 300 s ahead of this node's: beyond 60 s a voter does not vote)"
+    )
+
+
+@pytest.mark.debian
+def test_a_clock_that_is_off_and_a_dead_voter_are_an_outage(servers: list[Server], odd: Server) -> None:
+    """Nobody else asks for the key; both are named, and --on-outage has its way."""
+    place = at(*servers[:2], odd)
+    servers[1].kill()
+    text = why_not(place, *TICK)
+    assert f"{label(servers[1])}: connection refused; {label(odd)}: its clock is 300 s ahead of this node's" in text
+    assert run(place, *TICK, "--on-outage", "skip", "--", "true").returncode == 0
+
+
+def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_servers: Callable[..., list[Server]]) -> None:
+    """The key is known, and it is not the first run that fails."""
+    servers = fresh_servers(3, appendonly="yes", appendfsync="always")
+    run(at(*servers), *TICK, "--", "sleep", "0.5")
+    servers[1].restart()
+    servers[2].kill()
+    assert why_not(at(*servers), *NEXT) == (
+        "no quorum of 3 voters (1 of 3 voters counts for this key, 1 was restarted; all count again after a run that "
+        f"all of them answer; cronlock check tells what to do: {label(servers[2])}: connection refused)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "who"), [(("--once",), "other runs"), (("--each", "--node", "web-1"), "other runs of this node")]
+)
+def test_a_crowd_is_told_as_what_it_is(server: Server, mode: tuple[str, ...], who: str) -> None:
+    """With --each no other node asks for this record; and a single server has answered."""
+    node = "web-1" if "--each" in mode else ""
+    name = copies("cronlock", "job", node, count=1)[0].keys[0]
+    lease = {"holder": "dead", "kind": "prepare", "lease_end": int(time.time() + 60) * 1000}
+    server.redis.hset(name, mapping=lease)
+    assert why_not(at(server), *mode, *PLAIN) == f"no lock ({who} kept asking at the same time)"
+
+
+def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
+    side = "ahead of" if seconds > 0 else "behind"
+    text = f"{where}: its clock is {abs(seconds)} s {side} this node's: beyond 60 s a voter does not vote"
+    return {**CLOCK, "time": CLOCK["time"] + 1000 * seconds, "off": text}
+
+
+def test_answers_that_split_tell_the_reason() -> None:
+    """By situation: restarted, emptied, new, a clock, and what will not pass."""
+    table = [
+        ([OK, reborn(), DOWN], "1 of 3 voters counts for this key, 1 was restarted; all count"),
+        ([OK, forgot(), DOWN], "1 of 3 voters counts for this key, 1 knows nothing of it; all count"),
+        ([reborn(), reborn(), DOWN], "0 of 3 voters count for this key, 2 were restarted; all count"),
+        (
+            [reborn(), forgot(), forgot(), DOWN, DOWN],
+            "0 of 5 voters count for this key, 1 was restarted, 2 know nothing of it; all",
+        ),
+        ([forgot(), forgot(), DOWN], "2 of 3 voters do not know this key, as if it were new; a new key's"),
+        ([OK, DOWN, off(300)], f"{DOWN.text}; {off(300)['off']}"),
+        ([OK, DOWN, DOWN, DOWN, Failure("b"), Failure("c")], f"{DOWN.text}; b; c"),
+    ]
+    for replies, text in table:
+        verdict = undecided(replies)
+        assert (verdict.kind, verdict.reached) == (AGAIN, False)
+        assert verdict.text.startswith(text), verdict.text
+    final = undecided([OK, reborn(), SHUT])
+    assert (final.kind, final.text.partition(" (1 of 3 voters counts")[0]) == (REFUSED, SHUT.text)
+    assert undecided([OK, BUSY, off(300)]).reached, "other runs ask, and that passes"
+
+
+def test_clocks_that_differ_are_named_and_this_nodes_is_not_blamed() -> None:
+    """A quorum of voters can't be right about this node when they do not agree among themselves."""
+    apart = judge([off(300, "a"), off(-300, "b"), None], [True] * 3, 0)
+    assert apart is not None
+    assert (apart.kind, apart.text) == (REFUSED, f"{off(300, 'a')['off']}; {off(-300, 'b')['off']}")
+    alike = judge([off(300, "a"), off(301, "b"), None], [True] * 3, 0)
+    assert alike is not None
+    assert (alike.kind, alike.text) == (REFUSED, "clock")
+    one = judge_adoption([OK, OK, off(300)], [True] * 3, 0)
+    assert one is not None
+    assert (one.kind, one.text) == (REFUSED, off(300)["off"])
+
+
+def test_a_clock_against_a_single_servers_may_be_either() -> None:
+    """Nobody else is there to say whose is wrong."""
+    verdict = judge([said("clock", time=int((time.time() - 300) * 1000))], [True], 0)
+    assert verdict is not None
+    assert refusal(verdict, "1 1", "job", alone=True) == (
+        "this node's clock is 300 s ahead of the server's: set the one that is wrong; at most 60 s are tolerated"
+    )
+    assert "300 s ahead of the voters': set it;" in refusal(verdict, "1 3 a,b,c", "job")
+
+
+def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: list[Server]) -> None:
+    """The record is this node's own: the new list is adopted without a look at other nodes."""
+    each = ("--each", "--node", "web-1", *PLAIN)
+    run(at(server), *each, "--", "true")
+    refused = run(at(*servers), *each, "--", "true").stderr
+    assert "web-1 ran this key with other voters: a single server; here " in refused
+    assert refused.endswith("mend --redis here; if it is the new one: cronlock adopt --each job\n")
