@@ -244,7 +244,7 @@ class Work:
             if holder and holder.stop_at <= self.clock():
                 raise too_late
             self.signals.catch_job_control()  # from here on the job is the command
-            return Command(self.argv, env, self.signals.mask, self.guard, terminal)
+            return Command(self.argv, env, self.signals.mask, self.guard, terminal, self.signals.ignored)
         except CannotStartError:
             if holder and self.clock() >= self.guard.begin_at:  # stopped in between: the group was closed
                 raise too_late from None

@@ -25,7 +25,6 @@ OPEN = 200  # a file descriptor that nobody else uses
 SIZE = 20_000_000  # bytes: many times what pipes hold
 STREAMS = ("stdin", "stdout", "stderr")
 PYTHONS = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1  # the probe is Python, which ignores these two at its start
-CHLD = 1 << signal.SIGCHLD - 1
 FREE = set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # those that a process may ignore and block
 PROBE = r"""
 import ctypes, json, os, sys
@@ -167,7 +166,7 @@ INHERITED = {
     "some blocked signals": blocking(signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD),
     "all blocked signals": blocking(*FREE),
     "some ignored signals": ignoring(signal.SIGHUP, signal.SIGINT, signal.SIGTSTP),
-    "all ignored signals": ignoring(*FREE - {signal.SIGCHLD}),
+    "all ignored signals": ignoring(*FREE),
     "one more open file": lambda: os.dup2(0, OPEN),
     "no stdin": closing(0),
     "no stdout": closing(1),
@@ -202,10 +201,18 @@ def test_the_probe_sees_every_setting():
     assert unseen == {"nothing special"}
 
 
-def test_an_ignored_sigchld_is_the_default_for_the_command(server):
-    """cronlock needs it itself, and Python has overwritten what it was."""
-    usual, found = both(server, ignoring(signal.SIGCHLD))
-    assert usual["SigIgn"] & ~CHLD == found["SigIgn"] != usual["SigIgn"]
+@pytest.mark.parametrize(("number", "kept"), [("CHLD", True), ("HUP", True), ("PIPE", False), ("XFSZ", False)])
+def test_what_was_ignored_is_ignored_in_the_command_but_for_what_python_overwrites(local, number, kept):
+    """SIGPIPE and SIGXFSZ are ignored by Python before any code of ours runs; env(1) behind cronlock ignores them."""
+    bit = 1 << signal.Signals[f"SIG{number}"] - 1
+    show = ("grep", "SigIgn", "/proc/self/status")
+    started = ignoring(signal.Signals[f"SIG{number}"])
+
+    def ignored(*words):
+        return bool(int(cronlock(*local, *words, preexec_fn=started).stdout.split()[1], 16) & bit)
+
+    assert ignored(*show) == kept
+    assert ignored("env", f"--ignore-signal={number}", *show)
 
 
 def test_a_broken_pipe_ends_the_command_as_ever(local):
