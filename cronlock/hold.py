@@ -10,7 +10,7 @@ from cronlock.errors import Refused, Unreachable
 from cronlock.options import OPTIONS, spell
 from cronlock.plan import STOP_MARGIN
 from cronlock.say import instant, since
-from cronlock.system import let_go_of_standard_streams, signal
+from cronlock.system import let_go_of_standard_streams, let_go_of_what_is_the_commands, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Work:
             raise
         hold = Hold(command, self.guard, self.voters, holder, self.plan.kill_after, self.settings.max_runtime)
         self.signals.receiver = lambda number: self._forward(hold, number)
-        let_go_of_standard_streams()
+        let_go_of_what_is_the_commands(stderr=self.say.elsewhere)
         status = hold.wait()
         self.signals.receiver = self.too_late_for.add  # there is nobody left to forward to
         if not hold.cause and command.killed_by in GIVE_BACK - self.forwarded:
@@ -230,6 +230,8 @@ class Work:
             self.typed = command.killed_by
         if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
             self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
+        if hold.cause == LOST and not self.say.tells:  # all is said, and voters that do not answer take 3 s
+            let_go_of_standard_streams((2,))
         return self._tell(status, hold.cause)
 
     def _launch(self, terminal: "Terminal | NoTerminal") -> Command:

@@ -397,7 +397,7 @@ TABLE = [
         runs(*HANGS_UP, front=NOHUP), {"cronlock": 5, "timeout": -1, "dumb-init": 129},
         meant="nohup keeps its promise"),
 
-    Row("ignored-children", "SIGCHLD is no exception; timeout and dumb-init need it, and so does tini, which then hangs",
+    Row("ignored-children", "SIGCHLD is no exception; timeout and dumb-init reset it, and tini hangs",
         ignores("CHLD"), {"cronlock": [True], **alike([False], "timeout", "dumb-init")},
         meant="the command gets what cronlock got, also where cronlock needs the signal itself"),
     Row("ignored-pipe", "SIGPIPE, which systemd ignores for its services, and SIGXFSZ stay ignored",
