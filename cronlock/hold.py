@@ -11,7 +11,7 @@ from cronlock.lock.terms import ADOPTED
 from cronlock.options import OPTIONS, spell
 from cronlock.plan import STOP_MARGIN
 from cronlock.say import instant, since
-from cronlock.system import let_go_of_standard_streams, signal
+from cronlock.system import let_go_of_standard_streams, let_go_of_what_is_the_commands, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Work:
         kill_after, max_runtime = self.plan.kill_after, self.settings.max_runtime
         hold = Hold(command, self.guard, self.voters, holder, kill_after, max_runtime, self.plan.wall_clock)
         self.signals.receiver = lambda number: self._forward(hold, number)
-        let_go_of_standard_streams()
+        let_go_of_what_is_the_commands(stderr=self.say.elsewhere)
         status = hold.wait()
         self.signals.receiver = self.too_late_for.add  # there is nobody left to forward to
         if not hold.cause and command.killed_by in GIVE_BACK - self.forwarded:
@@ -266,6 +266,8 @@ class Work:
             self.typed = command.killed_by
         if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
             self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
+        if hold.cause == LOST and not self.say.tells:  # all is said, and voters that do not answer take 3 s
+            let_go_of_standard_streams((2,))
         return self._tell(status, hold.cause)
 
     def _launch(self, terminal: "Terminal | NoTerminal") -> Command:
@@ -280,7 +282,7 @@ class Work:
             if holder and holder.stop_at <= self.clock():
                 raise too_late
             self.signals.catch_job_control()  # from here on the job is the command
-            return Command(self.argv, env, self.signals.mask, self.guard, terminal)
+            return Command(self.argv, env, self.signals.mask, self.guard, terminal, self.signals.ignored)
         except CannotStartError:
             if holder and self.clock() >= self.guard.begin_at:  # stopped in between: the group was closed
                 raise too_late from None

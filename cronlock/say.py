@@ -70,14 +70,18 @@ def since(ms: int) -> str:
 
 
 class Say:
-    """Speaks of one key. `told` is for what -v or a terminal asks for; `always` for what a person must hear."""
+    """Speaks of one key. `told` is for what -v or a terminal asks for; `always` for what a person must hear.
+
+    `tells` says whether `told` is heard, `elsewhere` that standard error gets nothing.
+    """
 
     def __init__(self, key: str = "", verbose: bool = False, quiet: bool = False, syslog: bool = False) -> None:
         self._front = f"{printable(key)}: " if key else ""
         self._quiet = quiet
         self._syslog = syslog
+        self.elsewhere = quiet or syslog  # nothing of it goes to standard error
         self.at_terminal = not quiet and not syslog and os.isatty(STDERR)
-        self._verbose = verbose or self.at_terminal
+        self.tells = verbose or self.at_terminal
 
     def always(self, text: str) -> None:
         """A line unless -q."""
@@ -103,7 +107,7 @@ class Say:
 
     def told(self, text: str) -> None:
         """A line with -v or at a terminal."""
-        if self._verbose:
+        if self.tells:
             self.always(text)
 
 

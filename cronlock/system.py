@@ -12,12 +12,14 @@ import time
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["CHILDREN", "POLL_MAX", "READ", "WRITE", "Loop", "boottime", "monotonic", "sha1", "signal", "socket"]
 
 READ, WRITE = select.POLLIN, select.POLLOUT
 POLL_MAX = 1_000  # ms: poll's timeout does not count a suspend, so no sleep is longer
+OPEN_FILES = "/proc/self/fd"
+FILES_LOOKED_AT = 1024  # where there is no list of them: the usual limit
 
 CHILDREN: set[int] = set()  # whom somebody here waits for: as PID 1 cronlock reaps all others
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine is suspended
@@ -148,13 +150,59 @@ def occupy_standard_streams() -> None:
         pass
 
 
-def let_go_of_standard_streams() -> None:
-    """Keep open no input and no output but a terminal: when the command closes its own, the other end is to see it."""
+def let_go_of_what_is_the_commands(*, stderr: bool) -> None:
+    """Keep open no input, no output and nothing from 3 on: when the command closes its own, the other end is to see it.
+
+    A terminal stays; so does stderr unless it is given too.
+    """
+    let_go_of_standard_streams((0, 1, 2) if stderr else (0, 1))
+    inherited = [fd for fd in _open_files() if fd > 2 and _is_inherited(fd)]
+    locked = {_file(fd) for fd in inherited if _has_record_lock(fd)}
+    for fd in inherited:
+        if not locked or _file(fd) not in locked:  # to close one of a file gives up all locks that we have on it
+            try:
+                os.close(fd)
+            except OSError:  # a disk that is full: it is closed all the same
+                pass
+
+
+def _open_files() -> "Iterable[int]":
+    """File descriptors, some of which may be closed by now."""
+    try:
+        return map(int, os.listdir(OPEN_FILES))
+    except OSError:  # not Linux, or none to be had
+        return range(FILES_LOOKED_AT)
+
+
+def _is_inherited(fd: int) -> bool:
+    """Whether it was open when this program started: what Python opens closes on exec (PEP 446)."""
+    try:
+        return os.get_inheritable(fd)
+    except OSError:
+        return False
+
+
+def _file(fd: int) -> tuple[int, int]:
+    stat = os.fstat(fd)
+    return stat.st_dev, stat.st_ino
+
+
+def _has_record_lock(fd: int) -> bool:
+    """Whether this process has a lock of fcntl(2), which is its own and not the command's, by this descriptor."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
+            return b" POSIX " in info.read()
+    except OSError:  # not Linux
+        return False
+
+
+def let_go_of_standard_streams(fds: "Iterable[int]") -> None:
+    """Put /dev/null in the place of these, terminals aside."""
     try:
         null = os.open(os.devnull, os.O_RDWR)
     except OSError:  # a place without /dev/null
         return
-    for fd in (0, 1):
+    for fd in fds:
         if not os.isatty(fd):
             os.dup2(null, fd, inheritable=False)
     os.close(null)

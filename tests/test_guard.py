@@ -110,6 +110,17 @@ def test_with_cronlock_stopped_the_command_ends_before_its_lease(start, servers,
     )
 
 
+def test_a_lost_run_has_said_all_when_it_begins_to_tell_voters_that_do_not_answer(start, fresh_servers):
+    """Whoever reads its stderr sees the end 3 s sooner than cronlock's."""
+    servers = fresh_servers(3)
+    process = start("exec sleep 61", *SHORT, at=servers)
+    for server in servers:
+        server.stop_process()
+    assert process.stderr.read().startswith("cronlock: job: lost: ")
+    assert process.poll() is None
+    assert process.wait(10) == 123
+
+
 def test_a_cronlock_that_was_stopped_for_less_goes_on(start):
     """It extends the lease when it wakes, and nobody noticed."""
     process = start("sleep 6", "--ttl", "10s", "--kill-after", "1s")

@@ -181,6 +181,20 @@ def has_no_interpreter_line(program):
     return program.run("./script", "run")
 
 
+def ignores(*names):
+    """Whether signals that are ignored when the wrapper starts are ignored in the command."""
+
+    def how(program):
+        found = []
+        for name in names:
+            front = ("env", f"--ignore-signal={name}")
+            out = program.run("grep", "SigIgn", "/proc/self/status", front=front)[1]
+            found.append(bool(int(out.split()[1], 16) >> signal.Signals[f"SIG{name}"] - 1 & 1))
+        return found
+
+    return how
+
+
 def reads_and_writes(program):
     path = Path(home(), "in")
     path.write_text("one\ntwo")
@@ -382,6 +396,14 @@ TABLE = [
     Row("nohup-undone", "timeout and dumb-init catch it, and exec(2) then resets it",
         runs(*HANGS_UP, front=NOHUP), {"cronlock": 5, "timeout": -1, "dumb-init": 129},
         meant="nohup keeps its promise"),
+
+    Row("ignored-children", "SIGCHLD is no exception; timeout and dumb-init reset it, and tini hangs",
+        ignores("CHLD"), {"cronlock": [True], **alike([False], "timeout", "dumb-init")},
+        meant="the command gets what cronlock got, also where cronlock needs the signal itself"),
+    Row("ignored-pipe", "SIGPIPE, which systemd ignores for its services, and SIGXFSZ stay ignored",
+        ignores("PIPE", "XFSZ"), {"cronlock": [False, False], **alike([True, True], "timeout", "tini")},
+        meant="Python overwrites them before cronlock's first line, and nothing tells what they were; "
+        "env --ignore-signal=PIPE behind cronlock ignores one of them"),
 
     Row("proxies", "signals to the wrapper are passed to the command",
         proxies(*ENDING), alike(names(*ENDING), *ALL)),

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.commands import PATIENCE, cronlock, end, environment, home, start_cronlock
+from tests.commands import PATIENCE, cronlock, end, environment, home, start_cronlock, wait_until
 
 LIBC = ctypes.CDLL(None)
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine, -2)  # system calls; ioprio_get is the next one
@@ -25,7 +26,6 @@ OPEN = 200  # a file descriptor that nobody else uses
 SIZE = 20_000_000  # bytes: many times what pipes hold
 STREAMS = ("stdin", "stdout", "stderr")
 PYTHONS = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1  # the probe is Python, which ignores these two at its start
-CHLD = 1 << signal.SIGCHLD - 1
 FREE = set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # those that a process may ignore and block
 PROBE = r"""
 import ctypes, json, os, sys
@@ -68,6 +68,14 @@ def array(words):
     return (ctypes.c_char_p * (len(words) + 1))(*words, None)
 words = [os.fsencode(word) for word in sys.argv[2:]]
 ctypes.CDLL(None).execve(words[0], array(words), array(ast.literal_eval(sys.argv[1])))
+"""
+TAKE_A_RECORD_LOCK = """
+import fcntl, os, sys
+files = [os.open(name, os.O_RDWR) for name in ("lock", "lock", "/dev/null")]
+for fd in files:
+    os.set_inheritable(fd, True)
+fcntl.lockf(files[0], fcntl.LOCK_EX)
+os.execv(sys.argv[1], sys.argv[1:])
 """
 EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -167,7 +175,7 @@ INHERITED = {
     "some blocked signals": blocking(signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD),
     "all blocked signals": blocking(*FREE),
     "some ignored signals": ignoring(signal.SIGHUP, signal.SIGINT, signal.SIGTSTP),
-    "all ignored signals": ignoring(*FREE - {signal.SIGCHLD}),
+    "all ignored signals": ignoring(*FREE),
     "one more open file": lambda: os.dup2(0, OPEN),
     "no stdin": closing(0),
     "no stdout": closing(1),
@@ -202,10 +210,18 @@ def test_the_probe_sees_every_setting():
     assert unseen == {"nothing special"}
 
 
-def test_an_ignored_sigchld_is_the_default_for_the_command(server):
-    """cronlock needs it itself, and Python has overwritten what it was."""
-    usual, found = both(server, ignoring(signal.SIGCHLD))
-    assert usual["SigIgn"] & ~CHLD == found["SigIgn"] != usual["SigIgn"]
+@pytest.mark.parametrize(("number", "kept"), [("CHLD", True), ("HUP", True), ("PIPE", False), ("XFSZ", False)])
+def test_what_was_ignored_is_ignored_in_the_command_but_for_what_python_overwrites(local, number, kept):
+    """SIGPIPE and SIGXFSZ are ignored by Python before any code of ours runs; env(1) behind cronlock ignores them."""
+    bit = 1 << signal.Signals[f"SIG{number}"] - 1
+    show = ("grep", "SigIgn", "/proc/self/status")
+    started = ignoring(signal.Signals[f"SIG{number}"])
+
+    def ignored(*words):
+        return bool(int(cronlock(*local, *words, preexec_fn=started).stdout.split()[1], 16) & bit)
+
+    assert ignored(*show) == kept
+    assert ignored("env", f"--ignore-signal={number}", *show)
 
 
 def test_a_broken_pipe_ends_the_command_as_ever(local):
@@ -417,6 +433,89 @@ def test_a_stream_that_the_command_closes_is_closed(local):
     assert is_cut_off(process.stdin)
     assert process.poll() is None
     end(process)  # before its file is removed
+
+
+@pytest.mark.parametrize("silent", ["-q", "--syslog"])
+def test_a_stderr_that_cronlock_does_not_write_to_is_closed_with_the_others(local, silent):
+    """With nothing to say, or another place to say it."""
+    words = (*local[:-1], silent, "--", "sh", "-c", "echo bye >&2; exec 2>&-; exec sleep 60")
+    process = start_cronlock(*words, text=False)
+    assert process.stderr.readline() == b"bye\n"
+    assert is_cut_off(process.stderr)
+    assert process.poll() is None
+    end(process)
+
+
+def test_a_stderr_that_cronlock_may_write_to_stays_open(local):
+    """Also when the command has closed its own: what ends it is said."""
+    words = (*local[:-1], "--max-runtime", "1s", "--", "sh", "-c", "exec 2>&-; exec sleep 60")
+    done = cronlock(*words)
+    assert (done.returncode, done.stderr.count("timed out: ")) == (124, 1)
+
+
+def test_an_open_file_that_the_command_closes_is_closed(local):
+    """Any that both inherit: its reader sees the end, while the command goes on."""
+    reader, writer = os.pipe()
+    script = f"echo bye >&{writer}; exec {writer}>&-; exec sleep 60"
+    process = start_cronlock(*local, "bash", "-c", script, pass_fds=[writer])
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        assert stream.readline() == b"bye\n"
+        assert is_cut_off(stream)
+    assert process.poll() is None
+    end(process)
+
+
+def test_a_lock_on_an_open_file_is_as_long_as_the_commands(local):
+    """flock(2) belongs to whoever has the file open: the command keeps it, and gives it up."""
+    path = home() / "lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fd = file.fileno()
+        script = f"touch up; until test -e go; do sleep 0.02; done; exec {fd}>&-; touch closed; exec sleep 60"
+        process = start_cronlock(*local, "bash", "-c", script, pass_fds=[fd])
+        wait_until((home() / "up").exists)
+    with path.open("w") as other:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (home() / "go").touch()
+        wait_until((home() / "closed").exists)
+        wait_until(lambda: got(fcntl.flock, other), message="the lock")
+    end(process)
+
+
+def got(lock, file):
+    """Whether this lock can be had."""
+    with contextlib.suppress(BlockingIOError):
+        lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def test_a_record_lock_of_whoever_became_cronlock_holds_during_the_run(local):
+    """fcntl(2) locks belong to the process, the command can't have them: to close the file would give them up."""
+    path = home() / "lock"
+    path.touch()
+    front = [sys.executable, "-c", TAKE_A_RECORD_LOCK]
+    script = "touch up; until test -e go; do sleep 0.02; done"
+    process = start_cronlock(*local, "sh", "-c", script, before=front)
+    wait_until((home() / "up").exists)
+    with path.open("w") as other:
+        wait_until(lambda: inherited(process.pid) == {str(path)}, message="the other file to be closed")
+        assert not got(fcntl.lockf, other)
+        (home() / "go").touch()
+        assert process.wait(PATIENCE) == 0
+        assert got(fcntl.lockf, other)
+
+
+def inherited(pid):
+    """What a process has open from 3 on that would not close on exec."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        flags = int(Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text().split("flags:")[1].split()[0], 8)
+        if int(fd.name) > 2 and not flags & os.O_CLOEXEC:
+            found.add(os.readlink(fd))
+    return found
 
 
 def is_cut_off(stream):

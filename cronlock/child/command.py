@@ -20,7 +20,7 @@ TERMINAL = "/dev/tty"
 NO_SUCH_FILE = 2  # ENOENT, without importing errno: what comes of an empty name
 CHUNK = 65_536
 SIGNALLED = 128  # plus the number of the signal
-PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs; the command gets the default back
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs, and nothing tells what they were
 
 
 class CannotStartError(Exception):
@@ -73,6 +73,7 @@ class Command:
         mask: "Iterable[int]",
         guard: "Guard",
         terminal: "Terminal | NoTerminal",
+        ignored: "Iterable[int]" = (),
     ) -> None:
         self.stopped_by = 0  # the signal, until `stop_with_it` has dealt with it
         self.told_to_stop = False  # by a SIGTSTP through this process
@@ -82,7 +83,7 @@ class Command:
         self._group = guard.group
         terminal.lend(guard.group.number)
         try:
-            self._child = Child(_start(argv, env, mask, guard))
+            self._child = Child(_start(argv, env, mask, guard, ignored))
         except BaseException:
             terminal.take_back()
             raise
@@ -146,7 +147,9 @@ class Command:
         self.had_terminal = self._terminal.take_back(sane=bool(self.killed_by))
 
 
-def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", guard: "Guard") -> int:
+def _start(
+    argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", guard: "Guard", ignored: "Iterable[int]"
+) -> int:
     """Fork and execute; the pid.
 
     No posix_spawn: the guard has to know the process before the command can leave the group.
@@ -157,7 +160,7 @@ def _start(argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[
         try:
             pid = os.fork()
             if not pid:
-                _become(argv, env, mask, guard, write)
+                _become(argv, env, mask, guard, ignored, write)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(write)
@@ -183,7 +186,12 @@ def _failure(read: int, pid: int) -> int:
 
 
 def _become(
-    argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", guard: "Guard", write: int
+    argv: "Sequence[str]",
+    env: "Mapping[bytes, bytes]",
+    mask: "Iterable[int]",
+    guard: "Guard",
+    ignored: "Iterable[int]",
+    write: int,
 ) -> None:
     """In the forked process: turn into the command."""
     try:
@@ -192,7 +200,7 @@ def _become(
             guard.expect(os.getpid())
             for number in signal.valid_signals():
                 if number in PYTHON_IGNORES or callable(signal.getsignal(number)):
-                    signal.signal(number, signal.SIG_DFL)
+                    signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             error = _execute([os.fsencode(word) for word in argv], env)
         except OSError as problem:

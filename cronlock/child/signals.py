@@ -18,7 +18,8 @@ JOB_CONTROL = (signal.SIGTSTP, signal.SIGCONT)
 class Signals:
     """Catches what ends a program, from the start on; `mask` is the signal mask that cronlock was started with.
 
-    What was ignored when cronlock started stays ignored. `receiver` gets the number of each signal, SIGCHLD aside.
+    What was ignored when cronlock started stays ignored; `ignored` is what the command alone can still ignore, since
+    cronlock needs it. `receiver` gets the number of each signal, SIGCHLD aside.
     """
 
     def __init__(self, loop: "Loop", receiver: "Callable[[int], None]") -> None:
@@ -29,7 +30,8 @@ class Signals:
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._catch(ENDING + OTHERS)
-        signal.signal(signal.SIGCHLD, _nothing)
+        before = signal.signal(signal.SIGCHLD, _nothing)
+        self.ignored = (signal.SIGCHLD,) if before == signal.SIG_IGN else ()
         self.mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # a blocked one never wakes the poll
         loop.watch(self._pipe, READ, self.deliver)
 
