@@ -11,6 +11,7 @@ from cronlock.errors import Refused
 from cronlock.lock.address import Address, parse
 from cronlock.options import BY_NAME, OPTIONS, Option, boolean, node
 from cronlock.say import PASSWORD
+from cronlock.system import FILE_TYPE, REGULAR, read_at_most, read_regular
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ USER_FILE = "~/.config/cronlock.toml"
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
 RIVALS = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # of two that are given the nearer wins
 READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o004, 0o002  # a file's mode; its group is one that somebody chose
-FILE_TYPE, REGULAR = 0o170000, 0o100000  # inode(7)
+FILE_MAX = 262_144  # bytes: a thousand keys with a table each take less, and tomllib reads so many in a second
+DOTS_MAX = 300  # in one line: tomllib takes minutes for a name of thousands of parts; seven URLs have fewer
 
 
 class Settings:
@@ -97,7 +99,7 @@ def load(
     ]
     path = given.get("config") or variables.get("config")
     paths = [path] if path else _usual(usual)
-    files = [(name, _read(name, owners, must_exist=bool(path))) for name in paths]
+    files = [(name, _read(name, owners, named=bool(path), own=user is None)) for name in paths]
     key = given.get("key") or variables.get("key") or next((top["key"] for _, (top, _) in files if "key" in top), None)
     layers += [(f"{name} [keys.{key}]", keys[key]) for name, (_, keys) in files if key in keys]
     layers += [(name, top) for name, (top, _) in files]
@@ -175,17 +177,33 @@ def _value(option: Option, text: str, source: str) -> "Any":
         raise Refused(f"{source}: {error}") from None
 
 
-def _read(path: str, owners: tuple[int, ...], must_exist: bool) -> "tuple[dict[str, Any], dict[str, dict[str, Any]]]":
-    """The top level of a file, and its tables by key. `owners` are those whose word counts."""
+def _bytes(path: str, pipes_of: tuple[int, ...]) -> tuple[bytes, os.stat_result]:
+    """The bytes of a file, or of a pipe or a device of one of these users, and its status. Raises OSError."""
+    status = os.stat(path) if pipes_of else None
+    if not status or status.st_mode & FILE_TYPE == REGULAR or status.st_uid not in pipes_of:
+        return read_regular(path, FILE_MAX)
+    fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        with open(path, "rb") as file:
-            data = file.read()
-            status = os.fstat(file.fileno())
-    except OSError as error:
-        if not must_exist and isinstance(error, FileNotFoundError | NotADirectoryError):
+        return read_at_most(fd, FILE_MAX), os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _read(
+    path: str, owners: tuple[int, ...], named: bool, own: bool
+) -> "tuple[dict[str, Any], dict[str, dict[str, Any]]]":
+    """The top level of a file, and its tables by key. `owners` are those whose word counts.
+
+    A file that is `named` must be there. A person may name a pipe or /dev/null for a call of their `own`; the file that
+    another user's line names could hang whoever reads it.
+    """
+    try:
+        data, status = _bytes(path, owners if named and own else ())
+    except (OSError, ValueError) as error:
+        if not named and isinstance(error, FileNotFoundError | NotADirectoryError):
             return {}, {}
-        raise Refused(f"can't read {path}: {(error.strerror or str(error)).lower()}") from None
-    if not must_exist and status.st_uid not in owners:  # nobody named it, and ssh and cron trust no such file either
+        raise Refused(f"can't read {path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
+    if not named and status.st_uid not in owners:  # nobody named it, and ssh and cron trust no such file either
         raise Refused(f"{path} belongs to user {status.st_uid}, who could lock elsewhere: chown it, or give --config")
     whose = status.st_mode if status.st_mode & FILE_TYPE == REGULAR else 0  # /dev/null, a pipe: nobody's
     if whose & WRITTEN_BY_OTHERS:
@@ -230,6 +248,8 @@ def _content(text: str) -> "dict[str, Any]":
     if content is None:
         import tomllib
 
+        if any(line.count(".") > DOTS_MAX for line in text.split("\n") if not line.lstrip().startswith("#")):
+            raise ValueError(f"a line has more than {DOTS_MAX} dots")
         content = tomllib.loads(text)
     return content
 

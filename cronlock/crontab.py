@@ -4,11 +4,11 @@ This module is on the path that cron starts.
 """
 
 import os
-import stat
 import sys
 
 from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, Line, lines_of
 from cronlock.errors import Refused
+from cronlock.system import NotRegularError, read_at_most, read_regular
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -24,11 +24,15 @@ BSD_SPOOLS = (
     "usr/lib/cron/tabs",  # macOS
     "var/cron/tabs",  # FreeBSD and others
 )
+CRONTAB_MAX = 1_048_576  # bytes of a crontab: Debian's cron takes 1000 lines of a user, and 998 bytes of a line
 LEFTOVERS = ("~", ".rpmsave", ".rpmorig", ".rpmnew")  # cronie, database.c: not_a_crontab
 
 
 def listing() -> str:
-    """What `crontab -l` prints; nothing when it fails or is not there: no crontab."""
+    """What `crontab -l` prints; nothing when it fails or is not there: no crontab.
+
+    Raises OSError when it prints more than CRONTAB_MAX bytes.
+    """
     reading, writing = os.pipe()
     try:
         pid = os.posix_spawnp(
@@ -46,29 +50,32 @@ def listing() -> str:
         return ""
     finally:
         os.close(writing)
-    with open(reading, "rb") as pipe:
-        text = pipe.read()
     try:
-        status = os.waitpid(pid, 0)[1]
-    except ChildProcessError:  # who started us ignores SIGCHLD: the kernel keeps no status
-        status = 0
+        text = read_at_most(reading, CRONTAB_MAX)
+    finally:
+        os.close(reading)  # which ends one that has more to print
+        try:
+            status = os.waitpid(pid, 0)[1]
+        except ChildProcessError:  # who started us ignores SIGCHLD: the kernel keeps no status
+            status = 0
     return decoded(text) if status == 0 else ""
 
 
 class Sources:
     """Where this machine's cron reads. `root` is the folder that all paths start from, `crontab` runs `crontab -l`.
 
-    `unreadable` is told path and reason of what is there and can't be read; without it that is refused. `caller` is who
-    has become root by sudo or doas.
+    `unreadable` is told path and reason of what is there and can't be read; without it that is refused. `wanted` says
+    whether to read the crontab of a user. `caller` is who has become root by sudo or doas.
     """
 
-    __slots__ = ("caller", "crontab", "root", "uid", "unreadable")
+    __slots__ = ("caller", "crontab", "root", "uid", "unreadable", "wanted")
 
     def __init__(self, root: str = "/", uid: int | None = None, crontab: "Callable[[], str]" = listing) -> None:
         self.root = root
         self.uid = os.geteuid() if uid is None else uid
         self.crontab = crontab
         self.unreadable: Callable[[str, str], None] = _refuse
+        self.wanted: Callable[[str], bool] = bool
         self.caller = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER", "")
 
     @property
@@ -90,10 +97,10 @@ class Sources:
         cron = self.cron
         seen: set[tuple[int, int]] = set()  # on Alpine one spool is a link to the other
         if self.uid:
-            yield "crontab -l", self.crontab(), ""
+            yield from self._listed()
         else:
             for folder in SPOOLS if sys.platform == "linux" else BSD_SPOOLS:
-                for name in self._names(folder):
+                for name in filter(self.wanted, self._names(folder)):
                     yield from self._file(f"{folder}/{name}", name, seen)
         yield from self._file("etc/crontab", None, seen)
         for name in self._names("etc/cron.d"):
@@ -117,21 +124,28 @@ class Sources:
         except OSError as error:
             return self._absent(path, error)
 
+    def _listed(self) -> "Iterator[tuple[str, str, str | None]]":
+        try:
+            text = self.crontab()
+        except OSError as error:
+            self._absent("crontab -l", error)
+        else:
+            yield "crontab -l", text, ""
+
     def _file(
         self, name: str, owner: str | None, seen: set[tuple[int, int]]
     ) -> "Iterator[tuple[str, str, str | None]]":
         path = self._path(name)
         try:
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode) or (status.st_dev, status.st_ino) in seen:
-                return
-            with open(path, "rb") as file:
-                text = file.read()
+            text, status = read_regular(path, CRONTAB_MAX)
+        except NotRegularError:  # cron does not read it either
+            return
         except OSError as error:
             self._absent(path, error)
             return
-        seen.add((status.st_dev, status.st_ino))
-        yield path, decoded(text), owner
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            yield path, decoded(text), owner
 
     def _absent(self, path: str, error: OSError) -> list[str]:
         """Nothing, for what is not there."""
@@ -174,10 +188,9 @@ def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode:
     """
     sources = sources or Sources()
     cron = sources.cron
+    sources.wanted = sources.heeds  # nobody's crontab that is too long has a run of another user refused
     found: list[Line] = []
     for path, text, owner in sources:
-        if not sources.heeds(owner):
-            continue
         lines = lines_of(text, path, key, mode, system=owner is None, cron=cron, default_mode=default_mode)
         for line in lines if owner else ():
             line.user = owner or ""

@@ -32,7 +32,7 @@ def printable(text: str) -> str:
     text = masked(text)
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def masked(text: str) -> str:
@@ -42,8 +42,10 @@ def masked(text: str) -> str:
     """
     if "://" not in text and PASSWORD not in text.lower():
         return text
-    import re  # rare: no run whose key and command hold no URL pays for it
-
+    try:
+        import re  # rare: no run whose key and command hold no URL pays for it
+    except Exception:  # an upgrade during the run took it away, and here the run ends
+        return text[: min(at for at in (text.find("://"), text.lower().find(PASSWORD)) if at >= 0)] + HIDDEN
     text = re.sub(LENIENT, rf"\1:{HIDDEN}@", text)
     text = re.sub(GREEDY, rf"\1:{HIDDEN}@", text)
     text = re.sub(LOGIN, rf"\1:{HIDDEN}@", text)
@@ -82,6 +84,10 @@ class Say:
         self.elsewhere = quiet or syslog  # nothing of it goes to standard error
         self.at_terminal = not quiet and not syslog and os.isatty(STDERR)
         self.tells = verbose or self.at_terminal
+        if syslog:
+            import syslog as log  # now: at the end of a run an upgrade may have replaced it
+
+            self._log = log
 
     def always(self, text: str) -> None:
         """A line unless -q."""
@@ -90,10 +96,8 @@ class Say:
         line = printable(self._front + text)
         line = line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]}..."
         if self._syslog:
-            import syslog
-
-            syslog.openlog("cronlock", syslog.LOG_PID, syslog.LOG_CRON)
-            syslog.syslog(syslog.LOG_NOTICE, line)
+            self._log.openlog("cronlock", self._log.LOG_PID, self._log.LOG_CRON)
+            self._log.syslog(self._log.LOG_NOTICE, line)
             return
         try:
             if _writable():

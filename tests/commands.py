@@ -192,7 +192,11 @@ def start_cronlock(*args: object, env: Mapping[str, str | None] | None = None, *
 
     `kw` goes to subprocess.Popen, but for `before`: words in front of cronlock's, which must not fork.
     """
-    words = [*kw.pop("before", ()), *_words(args)]
+    return start_words([*kw.pop("before", ()), *_words(args)], env, **kw)
+
+
+def start_words(words: list[str], env: Mapping[str, str | None] | None = None, **kw: Any) -> subprocess.Popen[str]:
+    """Starts a program as `start_cronlock` does."""
     options: dict[str, Any] = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,

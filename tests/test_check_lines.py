@@ -267,12 +267,13 @@ def test_a_command_that_is_not_found_is_yellow(machine: Machine, command: str) -
     assert found.text.endswith("status 127")
 
 
-def cron_process(proc: Path, words: list[str], path: str) -> None:
+def cron_process(proc: Path, words: list[str], path: str, uid: int = 0) -> None:
     folder = proc / "7"
     (folder / "ns").mkdir(parents=True)
     (folder / "ns" / "mnt").symlink_to(os.readlink("/proc/self/ns/mnt"))
     (folder / "comm").write_text(f"{os.path.basename(words[0])}\n")
     (folder / "cmdline").write_text("\0".join(words) + "\0")
+    (folder / "status").write_text(f"Uid:\t{uid}\t0\t0\t0\n")
     (folder / "environ").write_text(f"LANG=C\0PATH={path}\0")
 
 

@@ -3,7 +3,7 @@
 import os
 import select
 
-from cronlock.system import CHILDREN, EXITED, KILLED, STOPPED, Child, go_on, signal
+from cronlock.system import CHILDREN, EXITED, KILLED, STOPPED, Child, go_on, signal, whole
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ CANNOT_EXECUTE, NOT_FOUND = 126, 127  # as the shell and env(1)
 ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # what stops a group that wants the foreground and has it not
 TERMINAL = "/dev/tty"
 NO_SUCH_FILE = 2  # ENOENT, without importing errno: what comes of an empty name
-CHUNK = 65_536
 SIGNALLED = 128  # plus the number of the signal
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs, and nothing tells what they were
 
@@ -246,7 +245,7 @@ def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[by
     for name in removed:
         env.pop(name.encode(), None)
     try:
-        given = _whole("/proc/self/environ").split(b"\0")
+        given = whole("/proc/self/environ").split(b"\0")
         env.pop(b"LC_CTYPE", None)
         for entry in reversed(given):  # of several the first counts
             if entry.startswith(b"LC_CTYPE="):
@@ -254,15 +253,3 @@ def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[by
     except OSError:  # not Linux
         pass
     return env | {os.fsencode(name): os.fsencode(value) for name, value in extra.items()}
-
-
-def _whole(path: str) -> bytes:
-    """A file's bytes, without the calls that a file object makes beside."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts = [b"", os.read(fd, CHUNK)]
-        while parts[-1]:
-            parts.append(os.read(fd, CHUNK))
-    finally:
-        os.close(fd)
-    return b"".join(parts)

@@ -10,7 +10,7 @@ import select
 import time
 
 from cronlock.child.group import Group
-from cronlock.system import CHILDREN, POLL_MAX, go_on, signal
+from cronlock.system import CHILDREN, POLL_MAX, go_on, signal, whole
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class Guard:
     def got(self, number: int) -> bool:
         """Whether a signal came to the whole group, as those that are typed do: it waits at the guard."""
         try:
-            with open(f"/proc/{self._pid}/status", encoding="ascii", errors="replace") as file:
-                pending = [int(line.split()[1], 16) for line in file if line.startswith("ShdPnd:")]
+            lines = whole(f"/proc/{self._pid}/status").split(b"\n")
+            pending = [int(line.split()[1], 16) for line in lines if line.startswith(b"ShdPnd:")]
         except OSError:  # not Linux: nobody can tell
             return True
         return bool(pending and pending[0] >> number - 1 & 1)

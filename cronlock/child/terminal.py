@@ -5,6 +5,7 @@ shell's job that the shell does not know.
 """
 
 import os
+import termios  # only where there is a terminal; later an upgrade may have replaced it
 
 from cronlock.system import signal
 
@@ -93,8 +94,6 @@ class Terminal:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _keep_modes(self) -> None:
-        import termios
-
         if self._modes is None:
             try:
                 self._modes = termios.tcgetattr(self._fd)
@@ -102,8 +101,6 @@ class Terminal:
                 pass
 
     def _put_modes_back(self) -> None:
-        import termios
-
         try:
             if self._modes:
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._modes)  # type: ignore[arg-type]

@@ -25,6 +25,11 @@ class Resolution:
         self._loop = loop
         self._done = done
         self._text = b""
+        if not address.host.isascii():
+            try:  # which brings the codec here: after an upgrade the child of a later look-up would find none
+                address.host.encode("idna")
+            except UnicodeError:  # the child says so
+                pass
         self._fd, other = os.pipe()
         try:
             self._pid = os.fork()

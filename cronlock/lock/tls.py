@@ -13,6 +13,7 @@ CHUNK = 16_384  # bytes: a TLS record
 CONTEXTS: dict[object, ssl.SSLContext] = {}  # by parameters and the state of files: reading the CAs takes 10 ms
 GIVE_CERTIFICATE = "give ssl_certfile and ssl_keyfile"
 FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+FILE_MAX = 16_777_216  # bytes: all CAs that Debian trusts are a quarter of a megabyte; OpenSSL reads a file to its end
 OTHER_HOST = (62, 64)  # X509_V_ERR of OpenSSL: the certificate has another name, another address
 UNKNOWN_ISSUER = (18, 19, 20, 21)  # X509_V_ERR of OpenSSL: who signed it is not known
 
@@ -124,15 +125,26 @@ def _state(path: str) -> object:
     return status.st_ino, status.st_mtime_ns
 
 
+def _require_file(name: str, path: str) -> None:
+    """Raises Unsafe, and OSError, for what OpenSSL could hang on: it opens any path, and reads to the end."""
+    if not os.path.isfile(path) and os.path.exists(path):
+        raise Unsafe(f"{name}: {path} is no file")  # a pipe could be read once only
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_size > FILE_MAX:
+            raise Unsafe(f"{name}: {path} is longer than {FILE_MAX} bytes")
+    finally:
+        os.close(fd)
+
+
 def _try_to_read(name: str, path: str) -> None:
     try:
-        if name == "ssl_ca_path":
-            os.listdir(path)
-        elif not os.path.isfile(path) and os.path.exists(path):
-            raise Unsafe(f"{name}: {path} is no file")  # a pipe could be read once only
-        else:
-            with open(path, "rb"):
-                pass
+        if name != "ssl_ca_path":
+            _require_file(name, path)
+            return
+        for entry in os.scandir(path):
+            if entry.name[8:9] == "." and os.path.exists(entry.path) and not os.path.isfile(entry.path):
+                raise Unsafe(f"{name}: {entry.path} is no file")  # a HASH.N that OpenSSL would open
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise Unsafe(f"{name}: can't read {path}: {reason}") from None

@@ -327,7 +327,7 @@ class RedisVoters:
         """Whether the script is the one that this code knows: an upgrade may have come between the two."""
         try:
             return sha1(self._script).encode() == DIGEST
-        except (ImportError, OSError):  # no file to be had, or no Python any more, after all this time
+        except Exception:  # no file to be had, no Python any more, or that of another version
             return True
 
     def listen(self, rung: "Callable[[int, int], None]") -> None:

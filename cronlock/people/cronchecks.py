@@ -7,6 +7,7 @@ import pwd
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from cronlock.cronlines import (
     BLANK,
@@ -18,13 +19,16 @@ from cronlock.cronlines import (
     columns,
     every_line,
 )
-from cronlock.crontab import LEFTOVERS, Sources, decoded, is_user, reads
+from cronlock.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads
 from cronlock.people import linechecks
 from cronlock.people.cronfields import bad_part
 from cronlock.people.findings import GREEN, LINES, RED, YELLOW, Finding
 from cronlock.people.wrap import LONGEST
+from cronlock.system import read_regular
 
 CRON_D = "etc/cron.d"
+LINES_MAX = 1000  # of one user, who could else fill root's output: Debian's cron takes no more
+ROW_MAX = 4096  # bytes of a user's line: four times what Debian's cron takes, and read in a moment whatever they are
 PUT_ASIDE = (*LEFTOVERS, ".bak", ".old", ".orig", ".disabled", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist")
 
 
@@ -36,6 +40,7 @@ class Crontab:
     text: str
     owner: str | None
     lines: list[Line] = field(default_factory=list)
+    cut: bool = False  # whether only a part of it was looked at
 
     @property
     def system(self) -> bool:
@@ -54,6 +59,9 @@ def look(sources: Sources, checked: set[str], path: str) -> list[Finding]:
     sources.unreadable = unreadable
     crontabs = list(_read(sources, cron, path))
     for crontab in crontabs:
+        if crontab.cut:
+            text = f"beyond {LINES_MAX} lines of a user, and {ROW_MAX} bytes of a line, nothing is checked"
+            findings.append(Finding(LINES, YELLOW, crontab.path, text, "let its user shorten it"))
         findings += _ignored(crontab, cron)
     findings += _unread(sources, cron)
     lines = [line for crontab in crontabs for line in crontab.lines]
@@ -68,12 +76,24 @@ def _read(sources: Sources, cron: str, path: str) -> Iterator[Crontab]:
     for name, text, owner in sources:
         if "cronlock" not in text or (owner and not is_user(owner)):
             continue
-        crontab = Crontab(name, text, owner)
-        crontab.lines = list(every_line(text, name, system=crontab.system, cron=cron, path=path))
+        crontab = _cut(Crontab(name, text, owner))
+        found = every_line(crontab.text, name, system=crontab.system, cron=cron, path=path)
+        crontab.lines = list(islice(found, LINES_MAX) if owner else found)
+        crontab.cut = crontab.cut or next(found, None) is not None
         for line in crontab.lines:
             line.owner = owner or ""
             line.user = owner or line.user
         yield crontab
+
+
+def _cut(crontab: Crontab) -> Crontab:
+    """Leave out what is too much of a user's crontab; rows keep their numbers, and its end is there."""
+    rows = crontab.text.split("\n")
+    if not crontab.owner or (len(rows) <= LINES_MAX + 1 and len(max(rows, key=len)) <= ROW_MAX):
+        return crontab
+    rows = [*rows[:LINES_MAX], rows[-1]]
+    text = "\n".join(row if len(row) <= ROW_MAX else "" for row in rows)
+    return Crontab(crontab.path, text, crontab.owner, cut=True)
 
 
 # What cron ignores: Debian's as tried on Debian 12 (cron 3.0pl1-162), cronie's by its database.c
@@ -177,8 +197,7 @@ def _unread(sources: Sources, cron: str) -> Iterator[Finding]:
         if reads(name, cron) or name[0] in ".#" or name.endswith(PUT_ASIDE) or not os.path.isfile(path):
             continue
         try:
-            with open(path, "rb") as file:
-                text = decoded(file.read())
+            text = decoded(read_regular(path, CRONTAB_MAX)[0])
         except OSError:
             continue
         if any(every_line(text, path, system=True, cron=cron)):

@@ -28,6 +28,8 @@ def path_of_cron(cron: str, proc: Path = Path("/proc")) -> str:
         try:
             if not folder.name.isdigit() or (folder / "comm").read_text().strip() not in ("cron", "crond"):
                 continue
+            if not _is_roots(folder):
+                continue
             words = (folder / "cmdline").read_text(errors="replace").split("\0")[1:]
             if cron != BUSYBOX and not any(word[:1] == "-" and "P" in word for word in words):
                 continue
@@ -38,6 +40,12 @@ def path_of_cron(cron: str, proc: Path = Path("/proc")) -> str:
         except OSError:  # gone, or another user's
             continue
     return own
+
+
+def _is_roots(folder: Path) -> bool:
+    """Whether root itself started the process: any user can call one cron, also one of a setuid program."""
+    lines = (folder / "status").read_text(errors="replace").splitlines()
+    return any(line.split()[1:] == ["0"] * 4 for line in lines if line.startswith("Uid:"))
 
 
 def judge(line: Line) -> list[Finding]:

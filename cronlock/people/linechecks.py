@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cronlock.config import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
 from cronlock.cronlines import Line, belongs
@@ -19,9 +20,13 @@ from cronlock.plan import NO_SCHEDULE, NONE, Plan, lease_length
 from cronlock.say import instant
 from cronlock.schedule import Schedule
 
+T = TypeVar("T")
+
 UPCOMING = 3
 LOCAL = "a local file"  # the label of the voter of --local
 WHERE = ("CRONLOCK_REDIS", "REDIS_")  # how the variables begin that may tell a password
+USER_TIME = 5.0  # s for the lines of one user, who could else keep root's check busy for hours
+REASON_MAX = 300  # characters of a reason: it may quote what another user wrote
 UNKNOWN_NODE = "node"  # in the place of a name that only a shell could tell
 
 
@@ -38,25 +43,48 @@ class Use:
         return _known(self.line.variables)
 
 
+class Patience:
+    """The time that each user's lines have had; a user's own and the system's lines have all the time they need."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = {}
+        self.ended: dict[str, Line] = {}  # at which line, by owner
+
+    def work(self, line: Line, job: Callable[..., list[T]], *words: object) -> list[T]:
+        """Return what the job does, and nothing for a line whose owner has had too much."""
+        if line.owner and self._spent.get(line.owner, 0.0) > USER_TIME:
+            self.ended.setdefault(line.owner, line)
+            return []
+        begun = time.monotonic()
+        try:
+            return job(*words)
+        finally:
+            self._spent[line.owner] = self._spent.get(line.owner, 0.0) + time.monotonic() - begun
+
+
 def look(lines: Sequence[Line], root: str, checked: set[str], now: float) -> list[Finding]:
     """The findings about all lines, in their order. `root` is the folder that /etc is in."""
     findings: list[Finding] = []
     uses: list[Use] = []
+    patience = Patience()
     for line in lines:
         try:
-            uses.append(_use(line, root))
+            uses += patience.work(line, _uses, line, root)
         except Refused as error:
             findings.append(_refused(line, error))
     for use in uses:
-        findings += _judge(use, lines, checked, now)
-        findings += cronpath.judge(use.line)
+        findings += patience.work(use.line, _judge, use, lines, checked, now)
+        findings += patience.work(use.line, cronpath.judge, use.line)
+    for line in patience.ended.values():
+        text = f"the lines of {line.owner} take too long to check: from here on not all were checked"
+        findings.append(Finding(LINES, YELLOW, line.place, text, "let their user check them: cronlock check"))
     findings += _both_modes(uses) + _shown_passwords(lines)
     places = {line.place: number for number, line in enumerate(lines)}
     return sorted(findings, key=lambda finding: places[finding.about])
 
 
-def _use(line: Line, root: str) -> Use:
-    """Raises Refused for what `cronlock run` refuses before it has a plan."""
+def _uses(line: Line, root: str) -> list[Use]:
+    """The one use of a line. Raises Refused for what `cronlock run` refuses before it has a plan."""
     if not line.command:
         raise Refused("cronlock can't understand this line: run its command by hand to see why")
     untold = {BY_NAME[name].flags[-1]: name for name, value in line.given.items() if value is None}
@@ -70,7 +98,8 @@ def _use(line: Line, root: str) -> Use:
     environ = _known(line.variables)
     own = os.path.join(environ.get("HOME") or _home(line.user), ".config/cronlock.toml")
     files = [own] if os.path.exists(own) else []  # it does not for who may not look into that home
-    return Use(line, load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")], _uid(line.user)), untold)
+    settings = load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")], _uid(line.user))
+    return [Use(line, settings, untold)]
 
 
 def _untold_variables(line: Line) -> dict[str, str]:
@@ -90,15 +119,17 @@ def _home(user: str) -> str:
         return os.path.expanduser("~")
 
 
-def _uid(user: str) -> int | None:
+def _uid(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
-    except (KeyError, ValueError):
-        return None
+    except (KeyError, ValueError):  # crontab -l
+        return os.geteuid()
 
 
 def _refused(line: Line, error: Refused) -> Finding:
-    return Finding(LINES, RED, line.place, f"it would be refused: {error}")
+    reason = str(error)
+    reason = reason if len(reason) <= REASON_MAX else f"{reason[:REASON_MAX]}..."
+    return Finding(LINES, RED, line.place, f"it would be refused: {reason}")
 
 
 def _judge(use: Use, lines: Sequence[Line], checked: set[str], now: float) -> list[Finding]:

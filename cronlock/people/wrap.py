@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronlock.cronlines import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
-from cronlock.crontab import Sources, is_user
+from cronlock.crontab import CRONTAB_MAX, Sources, is_user
 from cronlock.errors import CronlockError, Refused
 from cronlock.options import ONE_CALL, OPTIONS
 from cronlock.say import Say
 from cronlock.schedule import Schedule
 from cronlock.shellwords import commands
-from cronlock.system import sha1
+from cronlock.system import sha1, too_long
 
 if TYPE_CHECKING:
     from cronlock.cronlines import Row, Variables
@@ -177,10 +177,17 @@ def _path(words: Sequence[str]) -> str:
 
 def _read(path: str) -> str:
     try:
-        text = Path(path).read_bytes() if path else sys.stdin.buffer.read()
+        text = _front_of(Path(path)) if path else sys.stdin.buffer.read(CRONTAB_MAX + 1)
+        if len(text) > CRONTAB_MAX:
+            raise OSError(too_long(CRONTAB_MAX))
     except OSError as error:
-        raise Refused(f"can't read {path or 'standard input'}: {error.strerror}") from None
+        raise Refused(f"can't read {path or 'standard input'}: {error.strerror or error}") from None
     return text.decode("utf-8", "surrogateescape")
+
+
+def _front_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(CRONTAB_MAX + 1)
 
 
 def _write(crontab: str) -> None:
