@@ -170,3 +170,26 @@ def test_a_voter_that_dies_at_the_end_changes_no_status(fresh_servers, number):
     for server in servers:
         if number == signal.SIGSTOP:
             server.continue_process()
+
+
+def test_a_run_longer_than_its_record_is_kept_keeps_it(servers):
+    """All voters would forget it at the same moment, under its lease, and who waits would start beside it."""
+    words = ("run", *where(servers), "--key", "job", "--schedule", "none", "--ttl", "12s", "--kill-after", "1s")
+    runs = "echo begins >>log; while ! [ -e end ]; do sleep 0.1; done; echo ends >>log"
+    holder = start_cronlock(*words, "--", "sh", "-c", f"touch ready; {runs}")
+    marked()
+    voters = [(server.client(), name) for server in servers for name in records(server)]
+    for client, name in voters:  # extended after four seconds: a month, as it were, goes by in five
+        client.pexpire(name, 5_000)
+    wait_until(lambda: all(client.ttl(name) > 86_400 or not client.exists(name) for client, name in voters))
+    waiting = start_cronlock(*words, "--wait", "forever", "--node", "other", "--", "sh", "-c", runs)
+    log = Path(home(), "log")
+    clients = [server.client() for server in servers]
+    wait_until(
+        lambda: all(one.pubsub_channels() for one in clients) or log.read_text() != "begins\n",
+        message="the other one to wait",
+    )
+    assert log.read_text() == "begins\n"
+    Path(home(), "end").touch()
+    assert (holder.wait(20), waiting.wait(20)) == (0, 0)
+    assert log.read_text() == "begins\nends\n" * 2

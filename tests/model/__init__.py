@@ -31,5 +31,9 @@ What is left out, and why nothing is lost by it:
 - A person's unlock and forget reach voters one by one, and any of them never (`World.unlocks`, `World.erases`). The
   run that is unlocked has ended: that its node is dead is what the person vouches for. What ran before a forget may run
   again.
+- A month (`World.months`) is longer than a voter keeps a record that nobody renews. It goes by in one step, and only
+  during a run (months.py): what voters forget while nothing runs has been late for long.
+- A voter goes back to older data by a restart, or because its master was failed over from and failed back to
+  (`World.goes_back_by`): the one changes the run_id of the server, the other the replication id.
 - reduce.py says which states are taken for one.
 """

@@ -69,12 +69,23 @@ class Alone:
         if kind == quorum.WON:
             fresh = self._world.late_oks and not self._world.old_acks
             committing = client._replace(phase=COMMITTING, claim=claim, fresh=fresh)
-            after = self._model.becomes(state, c, committing, TO_COMMIT, self._won(state, c))
+            after = self._model.becomes(self._left_out(state, c), c, committing, TO_COMMIT, self._won(state, c))
             broken = wins_badly(self._world.nodes[c], views)
             found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after, broken))
         elif kind in quorum.QUIET and not (kind == record.HELD and self._world.stays):
             found.append(Step(f"c{c} says {kind} and exits 0", None, gone, self._sent_home(state, c, kind)))
         return found
+
+    def _left_out(self, state: State, c: int) -> State:
+        """No commit to a voter whose answer is not believed."""
+        columns = list(state[: self._model.voters])
+        if self._world.commits_to_odd:
+            return state
+        for voter, good in enumerate(self._moves.believed(self._model.views(state, c))):
+            if not good:
+                column = self._model.columns.values[columns[voter]]
+                columns[voter] = self._model.columns(saw(column, c, REJECTED))
+        return (*columns, *state[self._model.voters :])
 
     def _won(self, state: State, c: int) -> Past | None:
         past = self._model.past(state)

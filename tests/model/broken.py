@@ -108,6 +108,15 @@ def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: st
     return answer
 
 
+def extend_leaves_expiry(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """The expiry is what commit set, however long the run goes on."""
+    mine, expires = copy.mine(ask), copy.expires
+    answer = record.extend(copy, ask, now, time, run_id)
+    if mine:
+        copy.expires = expires
+    return answer
+
+
 def release_opens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """It makes the tick one that nobody tried, instead of taking one attempt back."""
     opens = copy.record["holder"] == ask["holder"] and copy.record["kind"] == "run"
@@ -146,6 +155,11 @@ def forget_under_a_lease(copy: Copy, ask: Fields, now: int, time: int, run_id: s
     """Whoever holds the key."""
     copy.clear_holder()
     return person.forget(copy, ask, now, time, run_id)
+
+
+def stamp_of_run_id(run_id: str, _replication_id: str) -> str:
+    """A copy says by its run_id alone which server wrote it."""
+    return run_id
 
 
 def end_lease_never(_copy: Copy) -> None:

@@ -57,7 +57,7 @@ class Fates:
         if past.forgets and copy != BLANK:
             becomes("%s FORGETS everything", BLANK, past._replace(forgets=past.forgets - 1))
         if past.backs and not world.middle and copy != world.start[0]:
-            older = world.start[0]._replace(stale=world.run_ids)
+            older = world.start[0]._replace(stale=world.tells)
             becomes("%s GOES BACK to what it had at first", older, past._replace(backs=past.backs - 1))
         if world.retries and copy.holder == DEAD and copy.kind == "run":
             becomes("LATE release under a dead id at %s", self._voter.do("release", copy, DEAD)[1], past)
@@ -74,9 +74,9 @@ class Fates:
             return [("%s's snapshot is taken", saved, self._pasts(past._replace(snapshots=0)))]
         if not past.backs or column.saved is None:
             return []
-        older = column.saved._replace(stale=self._world.run_ids and column.saved.token > 0)
+        older = column.saved._replace(stale=self._world.tells and column.saved.token > 0)
         then = self._pasts(past._replace(backs=past.backs - 1))
-        known = self._world.same_server and self._world.run_ids
+        known = self._world.same_server and self._world.tells
         asked = tuple(c for c, view in enumerate(column.views) if view != UNASKED) if known else ()
         return [
             (text, self._columns(column._replace(copy=copy, saved=None, earlier=asked)), then)

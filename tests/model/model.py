@@ -6,6 +6,7 @@ from typing import Any
 from cronlock.lock import quorum
 from tests.model.alone import Alone
 from tests.model.fates import Fates
+from tests.model.months import Months
 from tests.model.moves import ANSWERED, BEGIN, HEARD, JOINED, Move, Moves, said_ok, saw
 from tests.model.promises import begins_badly, loses_badly
 from tests.model.states import Numbers, State, Step
@@ -43,6 +44,7 @@ class Model:
         self._known: dict[tuple[int, int, int], list[Numbered]] = {}  # steps at one voter
         self._memo: dict[Hashable, Any] = {}
         self._alone = Alone(self, self._moves)
+        self._months = Months(self, self._voter)
         self._fates = Fates(world, self._voter, self.columns, self.clients, self.pasts)
 
     @property
@@ -50,7 +52,14 @@ class Model:
         """Nobody has asked yet."""
         count, world = len(self.world.nodes), self.world
         columns = tuple(self.columns(Column(copy, (UNASKED,) * count)) for copy in world.start)
-        past = Past(world.forget, world.back, world.late, snapshots=int(world.middle), recommits=world.recommits)
+        past = Past(
+            world.forget,
+            world.back,
+            world.late,
+            snapshots=int(world.middle),
+            recommits=world.recommits,
+            months=world.months,
+        )
         return (*columns, *(self.clients(Client()),) * count, self.pasts(past))
 
     def steps(self, state: State) -> list[Step]:
@@ -78,6 +87,8 @@ class Model:
             found += self._alone.steps(state, c)
         for voter in different:
             found += self._fates.steps(state, voter)
+        if self.past(state).months:
+            found += self._months.steps(state)
         return found
 
     # -- help with states ------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What a node may do at one voter, phase by phase; the record itself decides what comes of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from cronlock.lock import quorum, record
@@ -173,11 +173,18 @@ class Moves:
             if copy != column.copy:
                 yield Move(f"a person's unlock of c{c} reaches %s", column._replace(copy=copy), client)
 
+    def believed(self, views: tuple[View, ...]) -> Sequence[bool]:
+        """Which of the voters' answers count."""
+        replies = [view.fields() if isinstance(view, Answer) else None for view in views]
+        return self._world.rules.believed(replies)
+
     def verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
         """What node c makes of the answers: the kind of verdict, and what it commits when it won."""
         node, rules = self._world.nodes[c], self._world.rules
         silent = quorum.Failure("down") if node.adopt and self._world.adopts_without else None
         replies = [view.fields() if isinstance(view, Answer) else silent for view in views]
+        odd = quorum.Failure("not believed", final=True)
+        replies = [reply if good else odd for reply, good in zip(replies, self.believed(views), strict=True)]
         judge = rules.judge_adoption if node.adopt else rules.judge
         verdict = judge(replies, [True] * len(replies), node.tick)
         if not verdict or verdict.kind != quorum.WON:

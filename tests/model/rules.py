@@ -13,9 +13,19 @@ Judge = Callable[[Sequence[Reply], Sequence[bool], int], quorum.Verdict | None]
 Claim = Callable[[Sequence[Fields], int, bool], Fields]
 
 
+def stamp(run_id: str, replication_id: str) -> str:
+    """What a copy says of the server that wrote it, as scripts/record.lua makes it."""
+    return f"{run_id}/{replication_id}"
+
+
 def end_lease(copy: record.Copy) -> None:
     """The time of a lease is over: nothing else changes."""
     copy.record.update(lease_end=0)
+
+
+def believed(replies: Sequence[Reply]) -> Sequence[bool]:
+    """Which answers count, as candidate.py has it; time stands at 0."""
+    return [not beyond for beyond in quorum.overreaching(replies, 0)]
 
 
 @dataclass(frozen=True)
@@ -35,3 +45,5 @@ class Rules:
     claim: Claim = quorum.claim
     joins: Callable[[Fields, int], bool] = quorum.joins
     end_lease: Callable[[record.Copy], None] = end_lease
+    stamp: Callable[[str, str], str] = stamp
+    believed: Callable[[Sequence[Reply]], Sequence[bool]] = believed

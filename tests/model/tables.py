@@ -1,11 +1,11 @@
 """The rows: worlds in which every promise holds, and worlds in which a known-bad rule or habit must be found out.
 
-Those about persons, and those about ticks that are taken over, stand in tables of their own.
+Those about persons, about ticks that are taken over, and about months and failovers stand in tables of their own.
 """
 
 from dataclasses import replace
 
-from tests.model import broken, people, takeovers
+from tests.model import broken, people, takeovers, when
 from tests.model.rules import Rules
 from tests.model.world import NEW, ONE_BLANK, World, nodes
 from tests.model.worlds import (
@@ -210,8 +210,8 @@ LIMITS: dict[str, tuple[str, World]] = {
     ),
 }
 
-FAILS |= people.FAILS | takeovers.FAILS
-HOLDS |= people.HOLDS | takeovers.HOLDS
+FAILS |= people.FAILS | takeovers.FAILS | when.FAILS
+HOLDS |= people.HOLDS | takeovers.HOLDS | when.HOLDS
 LIMITS |= people.LIMITS
 
 # Rows too large to be tried to the end: clean up to so many states.
@@ -226,6 +226,7 @@ BOUNDED: dict[str, tuple[int, World]] = {
     ),
     "five voters, two nodes at once, forget 1": (BOUND, replace(FIVE, serial=False, forget=1)),
     "polite nodes that try again, forget 1": (BOUND, World(retries=True, yields=True, forget=1)),
+    **when.BOUNDED,
 }
 
 # Rows that take more than some seconds: `pytest -m long`.
@@ -257,6 +258,7 @@ LONG = frozenset(
         "a run whose node died is known to a quorum, one forgets it: the next node can only give up aloud",
         *people.LONG,
         *takeovers.LONG,
+        *when.LONG,
         *BOUNDED,
     )
 )

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from cronlock.lock.record import Copy
-from cronlock.lock.terms import PREPARE_LEASE
+from cronlock.lock.terms import PREPARE_LEASE, RETENTION
 from tests.model.rules import Fields, Operation, Rules
 
 NOW = 10_000_000  # ms: the moment at which everything happens
@@ -26,6 +26,7 @@ class Kept(NamedTuple):
     paused: bool = False
     stale: bool = False  # last written by a run under another run_id of this server
     settings: str = ""  # other ones than most nodes have
+    old: bool = False  # its expiry was not renewed in the month that is about to end
     mark: int = 0  # of known-bad rules that need a field of their own
 
 
@@ -54,6 +55,7 @@ BLANK = Kept()
 
 def thaw(kept: Kept) -> Copy:
     copy = Copy()
+    copy.expires = _expiry(kept)
     copy.record = {
         "holder": _name(kept.holder),
         "kind": kept.kind,
@@ -85,8 +87,16 @@ def freeze(copy: Copy) -> Kept:
         paused=bool(copy.get("paused_until")),
         stale=bool(copy.get("token")) and copy.get("run_id") == "earlier",
         settings="" if copy.get("settings") == USUAL else copy.get("settings"),
+        old=bool(copy.get("token")) and 0 < copy.expires < RETENTION,
         mark=copy.get("mark") or 0,
     )
+
+
+def _expiry(kept: Kept) -> int:
+    """As the record tells it, on a wall clock that stands at 0."""
+    if kept.paused or not kept.token:
+        return 0
+    return 1 if kept.old else RETENTION
 
 
 def _name(holder: int) -> str:
@@ -125,7 +135,7 @@ class Voter:
 def _request(holder: int, ask: tuple[tuple[str, Any], ...], in_time: bool) -> Fields:
     """A complete request; what has no bearing on the lock is the same in all of them."""
     texts = dict.fromkeys("command schedule zone job reason".split(), "")
-    numbers = dict.fromkeys("time fair late_at over_at counts pid start end next status retention".split(), 0)
+    numbers = dict.fromkeys("time fair late_at over_at counts pid start end next status".split(), 0)
     return {
         **texts,
         **numbers,
@@ -133,6 +143,7 @@ def _request(holder: int, ask: tuple[tuple[str, Any], ...], in_time: bool) -> Fi
         "node": f"node-{holder}",
         "settings": USUAL,
         "lease": PREPARE_LEASE,
+        "retention": RETENTION,
         "not_after": NOW if in_time else NOW - 1,
         "outcome": "ran",
         "until": -1,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from cronlock.lock import quorum
 from tests.model.rules import Rules
 from tests.model.voter import BLANK, NOBODY, Answer, Kept, Unheard
 
@@ -20,6 +21,10 @@ TO_COMMIT, BELIEVED, REJECTED = "to commit", "believed", "rejected"
 View = str | Answer | Unheard
 
 ONCE_DONE = Kept(token=1, tick=0, state="done", attempt=1)
+ODD = ONCE_DONE._replace(token=10 * quorum.TOKEN_AHEAD)  # far beyond every clock
+
+# how a voter comes to older data: the run_id and the replication id that its server has then
+RESTART, PROMOTION = ("another", "the same"), ("the same", "another")
 
 
 class Node(NamedTuple):
@@ -74,6 +79,7 @@ class Past(NamedTuple):
     paused: bool = False  # pause was said to be done
     snapshots: int = 0
     recommits: int = 0
+    months: int = 0
     won: tuple[int, ...] = ()  # ticks for which a node had its quorum of ok; for World.stays
     over: tuple[int, ...] = ()  # ticks of runs whose command ended well; for World.stays
 
@@ -103,7 +109,9 @@ class World:
         False  # beside one that came when the short leases were over, acknowledgements from before it count
     )
     twice: str = ""  # a late prepare may come where another was answered: under "the same id", or "another id"
-    run_ids: bool = True  # a server that was restarted is known by its run_id
+    run_ids: bool = True  # servers have one, and a replication id
+    goes_back_by: tuple[str, str] = RESTART  # or by a PROMOTION: failed over from, and failed back to
+    months: int = 0  # how often a month goes by during a run: copies that were not renewed in it are gone
     pause: int = 0  # 0: never, else how many voters have it when pause is said to be done
     lossless: bool = False  # bound: no answer is lost
     serial: bool = False  # bound: a node begins when those before it run or are done
@@ -128,7 +136,14 @@ class World:
     prompt: bool = True  # oks count only while the short lease stands
     prompt_acks: bool = True  # and a commit's only while its lease stands
     punctual: bool = True  # the command is stopped before its leases end
+    commits_to_odd: bool = False  # also a voter whose fencing token is not believed is sent the commit
     waits_for_writes: bool = True  # finish waits until a write-back that was not answered is void
+
+    @property
+    def tells(self) -> bool:
+        """Whether a server's stamp tells that it went back to older data."""
+        before = self.rules.stamp("the same", "the same")
+        return self.run_ids and self.rules.stamp(*self.goes_back_by) != before
 
     @property
     def voters(self) -> int:
@@ -137,3 +152,4 @@ class World:
 
 NEW = (BLANK,) * 3
 ONE_BLANK = (ONCE_DONE, ONCE_DONE, BLANK)
+ONE_ODD = (ONCE_DONE, ONCE_DONE, ODD)
