@@ -316,3 +316,10 @@ def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: l
     refused = run(at(*servers), *each, "--", "true").stderr
     assert "web-1 ran this key with other voters: a single server; here " in refused
     assert refused.endswith("mend --redis here; if it is the new one: cronlock adopt --each job\n")
+
+
+def test_a_restart_during_a_run_is_one_voters_of_several() -> None:
+    """Only a single one is the server."""
+    ghost = said("held", reborn=1)
+    assert undecided([ghost]).text.startswith("the server was restarted during a run on web-1")
+    assert undecided([ghost, OK, said("done", 9)]).text.startswith("a voter was restarted during a run on web-1")
