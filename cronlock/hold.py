@@ -156,7 +156,9 @@ class Hold:
         elif ended:
             return
         elif not self._lease_left:
-            self._stop(LOST, "no quorum extended the lease")
+            replaced = self._holder and not self._holder.stop_at
+            newer = "the voters have a newer run of this key, or other settings"
+            self._stop(LOST, newer if replaced else "no quorum extended the lease")
         elif now >= self._end_at:
             self._stop(TIMED_OUT, f"it ran for longer than {spell(self._max_runtime)}")
 

@@ -316,3 +316,22 @@ def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: l
     refused = run(at(*servers), *each, "--", "true").stderr
     assert "web-1 ran this key with other voters: a single server; here " in refused
     assert refused.endswith("mend --redis here; if it is the new one: cronlock adopt --each job\n")
+
+
+def test_a_restart_during_a_run_is_one_voters_of_several() -> None:
+    """Only a single one is the server."""
+    ghost = said("held", reborn=1)
+    assert undecided([ghost]).text.startswith("the server was restarted during a run on web-1")
+    assert undecided([ghost, OK, said("done", 9)]).text.startswith("a voter was restarted during a run on web-1")
+
+
+def test_a_run_that_another_one_has_replaced_is_told_so_when_it_is_stopped(servers: list[Server]) -> None:
+    """No voter is down: nobody has to look at the servers."""
+    place = at(*servers)
+    words = ("--key", "job", "--node", "web-1", *PLAIN, "--ttl", "7s", "--kill-after", "1s")
+    process = start_cronlock("run", *place, *words, "--", "sh", "-c", "touch ready; exec sleep 60")
+    wait_until((home() / "ready").exists, message="the command")
+    take_over(place, servers)
+    err = process.communicate(timeout=20)[1]
+    why = "the voters have a newer run of this key, or other settings"
+    assert (process.returncode, err) == (123, f"cronlock: job: lost: {why}: the command was stopped (status 123)\n")

@@ -9,6 +9,7 @@ import pytest
 
 from cronlock.people.findings import GREEN, RED, YELLOW
 from cronlock.people.placement import of_servers
+from cronlock.people.voterchecks import clocks
 from tests.commands import cronlock, faked_clock
 from tests.persons import NEXT, TICK, Place, at, person, run
 from tests.servers import Cluster, Server
@@ -134,8 +135,19 @@ def test_copies_on_a_cluster_are_counted_too(fresh_cluster: Callable[..., Cluste
     assert about == "job"
     count = re.match(r"no run of it can start: ([1-3]) of 7 voters counts?: ", text)
     assert count, text
+    assert ("masters", "1 of 3 masters is missing: no key can have its first run: bring it back") in findings(
+        place, "placement", YELLOW
+    )
     assert f"{label(cluster.nodes[1])} knows nothing of it: bring {label(cluster.nodes[2])} back, and" in text
     assert [said.startswith("job: no run of it can start") for said in wrong(place)] == [True]
+
+
+def test_a_node_that_a_quorum_of_clocks_refuses_is_told_so() -> None:
+    """Though one voter's clock agrees with this machine's."""
+    far = [finding.text for finding in clocks({"a": 300.0, "b": 301.0, "c": 0.0})]
+    assert far == [f"its clock is 30{n} s ahead of this machine's: beyond 60 s this node is refused" for n in (0, 1)]
+    [one] = clocks({"a": 300.0, "b": 0.0, "c": 0.0})
+    assert one.text == "its clock is 300 s ahead of this machine's: beyond 60 s such a voter does not vote"
 
 
 @pytest.mark.debian

@@ -172,7 +172,8 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
         return Verdict(AGAIN, text=f"{few}: {text}" if text else few, reached=False)
     ghost = next((answer for answer in answers if answer["answer"] == terms.HELD and blank(answer)), None)
     if ghost and not text:
-        text = f"the server was restarted during a run on {ghost['node']}, and the lease of that still runs"
+        which = "a voter" if len(replies) > 1 else "the server"
+        text = f"{which} was restarted during a run on {ghost['node']}, and the lease of that still runs"
     return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
 
 

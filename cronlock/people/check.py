@@ -67,6 +67,8 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
         findings += voterchecks.coverage(found, all_told)
         keys = known.keys if known and known.sure else None
         findings += placement.of_cluster(found.all, keys, counts.stops, counts.todo)
+        missing = sum(master.label in failures for master in found.all)
+        findings += placement.of_fewer_masters(len(found.all), missing, len(off(clocks)))
     else:
         findings += namechecks.look(settings.redis)
         served = [address for address in settings.redis if address.sentinels]

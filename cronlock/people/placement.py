@@ -87,13 +87,26 @@ def first(keys: Sequence[str]) -> str:
     return f"{', '.join(keys[:NAMED])}{more}"
 
 
-def _of_fewer(count: int, missing: int, off: int, weak: Sequence[str]) -> Finding:
-    spare = count - quorum(count) - missing - off
-    some = [f"{missing} of {count} servers {'is' if missing == 1 else 'are'} missing"] if missing else []
-    some += [f"{off}{'' if missing else f' of {count} servers'} {'does' if off == 1 else 'do'} not vote"] if off else []
+def _gone(of: str, missing: int, off: int) -> tuple[str, str]:
+    """That some `of` these are missing or do not vote, and what to do."""
+    some = [f"{missing} of {of} {'is' if missing == 1 else 'are'} missing"] if missing else []
+    some += [f"{off}{'' if missing else f' of {of}'} {'does' if off == 1 else 'do'} not vote"] if off else []
     ways = [f"bring {'it' if missing == 1 else 'them'} back"] if missing else []
     ways += [f"set {'its clock' if off == 1 else 'their clocks'}"] if off else []
-    front, todo = ", ".join(some), " and ".join(ways)
+    return ", ".join(some), " and ".join(ways)
+
+
+def of_fewer_masters(count: int, missing: int, off: int) -> list[Finding]:
+    """One line for masters of a cluster that are missing or do not vote; what they cost stands with the others."""
+    if not missing and not off:
+        return []
+    front, todo = _gone(f"{count} masters", missing, off)
+    return [Finding(PLACEMENT, YELLOW, "masters", f"{front}: no key can have its first run", todo)]
+
+
+def _of_fewer(count: int, missing: int, off: int, weak: Sequence[str]) -> Finding:
+    spare = count - quorum(count) - missing - off
+    front, todo = _gone(f"{count} servers", missing, off)
     if spare < 0:
         return Finding(PLACEMENT, RED, "servers", f"{front}: no quorum is left, no run starts", todo)
     more = f": {spare} more may be lost" if spare else ": the loss of another one stops every run"

@@ -15,6 +15,7 @@ from cronlock.config import Settings
 from cronlock.errors import Refused
 from cronlock.lock.address import WORDS
 from cronlock.lock.local import distrust, state_directory
+from cronlock.lock.quorum import quorum
 from cronlock.lock.record import CLOCK_LIMIT
 from cronlock.people import rights
 from cronlock.people.findings import GREEN, RED, VOTERS, YELLOW, Finding
@@ -227,7 +228,8 @@ def clocks(ahead: Mapping[str, float]) -> list[Finding]:
         seconds = -statistics.median(off.values())
         text = f"its clock is {_off(seconds)} all {len(ahead)} servers'{_beyond(seconds, 'this node is refused')}"
         return [Finding(VOTERS, _level(seconds), "this machine", text, "set it, by NTP")]
-    beyond = "such a voter does not vote" if several else "this node is refused"
+    refused = sum(_level(seconds) == RED for seconds in off.values()) >= quorum(len(ahead))
+    beyond = "such a voter does not vote" if several and not refused else "this node is refused"
     todo = "set it, by NTP" if several else "set the one that is wrong, by NTP"
     findings = []
     for label, seconds in off.items():
