@@ -283,7 +283,7 @@ class Candidate:
 
     def _clock_off(self, seat: Seat, answer: "Fields") -> str:
         """Which voter it is, for the message: how far its clock is from this node's."""
-        ahead = round((answer["time"] - self._ask["time"] - (self._clock() - self._asked_at)) / 1000)
+        ahead = round((answer["time"] - self._time()) / 1000)
         front = f"{self._voters.label(seat.voter)}: its clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'}"
         return f"{front} this node's: beyond 60 s a voter does not vote"
 
