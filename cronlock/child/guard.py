@@ -2,6 +2,10 @@
 
 It is forked and not executed, so it costs a millisecond and the few pages that it touches. It leads the command's
 process group: the group has a number before the command starts, and keeps it.
+
+When both are killed at the same moment the kernel ends the group. They share the tether, a pair of sockets that nobody
+else has and nobody writes to: the last of the two to die closes both, one of them first, and the kernel sends SIGKILL
+on behalf of the other, whose end has hung up (F_SETOWN and O_ASYNC, see fcntl(2)).
 """
 
 import gc
@@ -10,7 +14,7 @@ import select
 import time
 
 from cronlock.child.group import Group
-from cronlock.system import CHILDREN, POLL_MAX, go_on, signal
+from cronlock.system import CHILDREN, POLL_MAX, go_on, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 NAME = b"cronlock-guard"  # what ps calls it: at most 15 bytes
 NEVER = 1 << 62  # ms
-PIPE = 3  # the guard's only file descriptor beyond the standard three
+PIPE = 3  # the guard's file descriptor for orders
 NUMBER = 8  # bytes of a number in an order
 ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
 ORDERS = 65_536 // ORDER * ORDER  # all that a pipe holds
@@ -49,6 +53,8 @@ class Guard:
         self._gone: list[int] = []
         self._pipe = -1
         self._told: Order | None = None
+        self._tether: tuple[int, ...] = ()
+        self._tied = False
 
     def announce(self, begin_at: int, kill_at: int) -> None:
         """Say until when this process is to be trusted. The first time starts the guard: raises OSError if it can't."""
@@ -83,6 +89,30 @@ class Guard:
         self.group.admit(command)
         self._told = (self.begin_at, self._kill_at, command)
 
+    def tie(self) -> None:
+        """Have the kernel end the group when this process and the guard are both dead."""
+        try:
+            import fcntl  # only for commands that last
+
+            for end in self._tether:
+                fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGKILL)
+                fcntl.fcntl(end, fcntl.F_SETOWN, -self.group.number)
+                fcntl.fcntl(end, fcntl.F_SETFL, os.O_ASYNC)
+                self._tied = True
+        except (ImportError, AttributeError, OSError):  # not Linux, or no file to be had
+            pass
+
+    def _untie(self) -> None:
+        """For both processes: what the command left behind in the group stays."""
+        if self._tied:
+            import fcntl
+
+            for end in self._tether:
+                fcntl.fcntl(end, fcntl.F_SETFL, 0)
+        for end in self._tether:
+            os.close(end)
+        self._tether, self._tied = (), False
+
     def keep_awake(self) -> None:
         """Let it go on: who stops the group, as a shell does that suspends itself, has stopped it as well."""
         try:
@@ -106,6 +136,7 @@ class Guard:
 
     def let_go(self) -> None:
         """The farewell: the guard leaves, and what the command left behind in the group stays."""
+        self._untie()
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)  # our child, so the number is its own until we wait
             self._loop.forget(self._pipe)
@@ -149,6 +180,8 @@ class Guard:
         wrapper = os.getpid()
         read, write = os.pipe()
         os.set_blocking(write, False)
+        if not self._tether:
+            self._tether = _pair()
         gc.freeze()  # a collection would write to every object, and part each page that the two processes share
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -181,7 +214,7 @@ class Guard:
             os.setpgid(0, group)
             self.group.number = os.getpgrp()
             self._pid = os.getpid()
-            _strip(pipe)
+            _strip(pipe, self._tether)
             self._watch()
             self._ask()
         except BaseException:  # no memory, perhaps, or no file to be had
@@ -243,8 +276,20 @@ def _packed(order: "Order") -> bytes:
     return b"".join(number.to_bytes(NUMBER, "big") for number in order)
 
 
-def _strip(pipe: int) -> None:
-    """Keep nothing of the wrapper's but the pipe: whoever reads from its files must see their end."""
+def _pair() -> tuple[int, ...]:
+    """Two sockets, connected with each other. Nothing where none can be had."""
+    try:
+        one, other = socket.socketpair()
+    except OSError:
+        return ()
+    return one.detach(), other.detach()
+
+
+def _strip(pipe: int, tether: tuple[int, ...]) -> None:
+    """Keep nothing of the wrapper's but pipe and tether: whoever reads from its files must see their end.
+
+    The tether has no number that the pipe could get: it was made when a pipe had taken the lowest that were free.
+    """
     for name in ("/proc/self/comm", "/dev/null"):
         try:
             fd = os.open(name, os.O_RDWR)
@@ -257,5 +302,9 @@ def _strip(pipe: int) -> None:
             os.write(fd, NAME)
     if pipe != PIPE:
         os.dup2(pipe, PIPE)
-    os.closerange(PIPE + 1, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
+    first = PIPE + 1
+    for end in tether:
+        os.closerange(first, end)
+        first = end + 1
+    os.closerange(first, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
     os.chdir("/")
