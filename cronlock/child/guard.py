@@ -14,7 +14,7 @@ import select
 import time
 
 from cronlock.child.group import Group
-from cronlock.system import CHILDREN, POLL_MAX, go_on, signal, socket
+from cronlock.system import CHILDREN, POLL_MAX, go_on, keep_only, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ PIPE = 3  # the guard's file descriptor for orders
 NUMBER = 8  # bytes of a number in an order
 ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
 ORDERS = 65_536 // ORDER * ORDER  # all that a pipe holds
-FILES_MIN = 1024  # that may be open: a limit which was lowered after they were opened closes none
-FILES_MAX = 1 << 20  # Linux's own limit; where there is none a loop over all numbers takes minutes, and is no int
 LOOK_MIN, LOOK_MAX = 10, 200  # ms between two looks at whether the group has ended, doubling
 
 
@@ -302,9 +300,5 @@ def _strip(pipe: int, tether: tuple[int, ...]) -> None:
             os.write(fd, NAME)
     if pipe != PIPE:
         os.dup2(pipe, PIPE)
-    first = PIPE + 1
-    for end in tether:
-        os.closerange(first, end)
-        first = end + 1
-    os.closerange(first, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
+    keep_only(PIPE, *tether)
     os.chdir("/")
