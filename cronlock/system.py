@@ -19,7 +19,8 @@ __all__ = ["CHILDREN", "POLL_MAX", "READ", "WRITE", "Loop", "boottime", "monoton
 READ, WRITE = select.POLLIN, select.POLLOUT
 POLL_MAX = 1_000  # ms: poll's timeout does not count a suspend, so no sleep is longer
 OPEN_FILES = "/proc/self/fd"
-FILES_LOOKED_AT = 1024  # where there is no list of them: the usual limit
+FILES_MIN = 1024  # that may be open: a limit which was lowered after they were opened closes none
+FILES_MAX = 1 << 20  # Linux's own limit; where there is none a loop over all numbers takes minutes, and is no int
 
 FILE_TYPE, REGULAR, DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7)
 CHUNK = 65_536  # bytes that are read at once of what does not tell its size
@@ -212,6 +213,15 @@ def occupy_standard_streams() -> None:
         pass
 
 
+def keep_only(*kept: int) -> None:
+    """In a forked process: close all from 3 on but these, which whoever is at the other end would wait for."""
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = max(first, fd + 1)
+    os.closerange(first, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
+
+
 def let_go_of_what_is_the_commands(*, stderr: bool) -> None:
     """Keep open no input, no output and nothing from 3 on: when the command closes its own, the other end is to see it.
 
@@ -233,7 +243,7 @@ def _open_files() -> "Iterable[int]":
     try:
         return map(int, os.listdir(OPEN_FILES))
     except OSError:  # not Linux, or none to be had
-        return range(FILES_LOOKED_AT)
+        return range(FILES_MIN)
 
 
 def _is_inherited(fd: int) -> bool:

@@ -1,9 +1,12 @@
 """Host names that a silent resolver never answers for: waited for under a deadline that signals can end."""
 
+import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +20,8 @@ ip link set lo up 2>/dev/null || true
 mount --make-rprivate /
 echo nameserver 127.0.0.1 > resolv.conf
 mount --bind resolv.conf /etc/resolv.conf
-{python} -c 'import socket, time
+{python} -c 'import os, socket, time
+os.closerange(3, 100)
 silent = socket.socket(type=socket.SOCK_DGRAM); silent.bind(("127.0.0.1", 53)); time.sleep(60)' >/dev/null 2>&1 &
 exec "$@"
 """
@@ -28,15 +32,16 @@ def start():
     """cronlock in a network of its own whose name server never answers."""
     started = []
 
-    def run(*words):
+    def run(*words, argv=("true",), **how):
         house = HOUSE.format(python=sys.executable)
         command = [sys.executable, "-m", "cronlock", "run", "--redis", "redis://far.example", "--key", "job", *words]
         process = subprocess.Popen(
-            ["unshare", "--mount", "--net", "sh", "-c", house, "sh", *command, "--", "true"],
+            ["unshare", "--mount", "--net", "sh", "-c", house, "sh", *command, "--", *argv],
             cwd=home(),
             env=environment(),
             stderr=subprocess.PIPE,
             text=True,
+            **how,
         )
         heir().tell(f"+pid {process.pid}")
         started.append(process)
@@ -77,3 +82,16 @@ def test_a_signal_ends_a_look_up(start):
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 128 + signal.SIGTERM
     assert time.monotonic() - begun < 2
+
+
+def test_a_look_up_that_goes_on_keeps_nothing_of_the_commands_open(start):
+    """A run without a lock: the reader of what the command closes need not wait for the name server, nor its guard."""
+    reader, writer = os.pipe()
+    script = f"exec {writer}>&-; touch closed; exec sleep 30"
+    words = ("--schedule", "none", "--outage-wait", "500ms", "--on-outage", "run")
+    process = start(*words, argv=("bash", "-c", script), pass_fds=[writer])
+    os.close(writer)
+    wait_until(Path(home(), "closed").exists, message="the command")
+    assert select.select([reader], [], [], 3)[0] == [reader]
+    assert looks_up(process)
+    os.close(reader)

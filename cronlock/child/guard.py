@@ -2,6 +2,10 @@
 
 It is forked and not executed, so it costs a millisecond and the few pages that it touches. It leads the command's
 process group: the group has a number before the command starts, and keeps it.
+
+When both are killed at the same moment the kernel ends the group. They share the tether, a pair of sockets that nobody
+else has and nobody writes to: the last of the two to die closes both, one of them first, and the kernel sends SIGKILL
+on behalf of the other, whose end has hung up (F_SETOWN and O_ASYNC, see fcntl(2)).
 """
 
 import gc
@@ -10,7 +14,7 @@ import select
 import time
 
 from cronlock.child.group import Group
-from cronlock.system import CHILDREN, POLL_MAX, go_on, signal, whole
+from cronlock.system import CHILDREN, POLL_MAX, go_on, keep_only, signal, socket, whole
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -22,15 +26,13 @@ if TYPE_CHECKING:
 
 NAME = b"cronlock-guard"  # what ps calls it: at most 15 bytes
 NEVER = 1 << 62  # ms
-PIPE = 3  # the guard's only file descriptor beyond the standard three, with --local but one:
-WITNESS = PIPE + 1  # what shows to others that the run lives (lock/witness.py)
+PIPE = 3  # the guard's file descriptor for orders
+WITNESS = PIPE + 1  # with --local: what shows to others that the run lives (lock/witness.py)
 NO_WITNESS = -1
 STDERR = 2
 NUMBER = 8  # bytes of a number in an order
 ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
 ORDERS = 65_536 // ORDER * ORDER  # all that a pipe holds
-FILES_MIN = 1024  # that may be open: a limit which was lowered after they were opened closes none
-FILES_MAX = 1 << 20  # Linux's own limit; where there is none a loop over all numbers takes minutes, and is no int
 LOOK_MIN, LOOK_MAX = 10, 200  # ms between two looks at whether the group has ended, doubling
 
 
@@ -53,6 +55,8 @@ class Guard:
         self._gone: list[int] = []
         self._pipe = -1
         self._told: Order | None = None
+        self._tether: tuple[int, ...] = ()
+        self._tied = False
 
     def announce(self, begin_at: int, kill_at: int) -> None:
         """Say until when this process is to be trusted. The first time starts the guard: raises OSError if it can't."""
@@ -87,6 +91,30 @@ class Guard:
         self.group.admit(command)
         self._told = (self.begin_at, self._kill_at, command)
 
+    def tie(self) -> None:
+        """Have the kernel end the group when this process and the guard are both dead."""
+        try:
+            import fcntl  # only for commands that last
+
+            for end in self._tether:
+                fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGKILL)
+                fcntl.fcntl(end, fcntl.F_SETOWN, -self.group.number)
+                fcntl.fcntl(end, fcntl.F_SETFL, os.O_ASYNC)
+                self._tied = True
+        except (ImportError, AttributeError, OSError):  # not Linux, or no file to be had
+            pass
+
+    def _untie(self) -> None:
+        """For both processes: what the command left behind in the group stays."""
+        if self._tied:
+            import fcntl
+
+            for end in self._tether:
+                fcntl.fcntl(end, fcntl.F_SETFL, 0)
+        for end in self._tether:
+            os.close(end)
+        self._tether, self._tied = (), False
+
     def keep_awake(self) -> None:
         """Let it go on: who stops the group, as a shell does that suspends itself, has stopped it as well."""
         try:
@@ -110,6 +138,7 @@ class Guard:
 
     def let_go(self) -> None:
         """The farewell: the guard leaves, and what the command left behind in the group stays."""
+        self._untie()
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)  # our child, so the number is its own until we wait
             self._loop.forget(self._pipe)
@@ -153,6 +182,8 @@ class Guard:
         wrapper = os.getpid()
         read, write = os.pipe()
         os.set_blocking(write, False)
+        if not self._tether:
+            self._tether = _pair()
         gc.freeze()  # a collection would write to every object, and part each page that the two processes share
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -185,7 +216,7 @@ class Guard:
             os.setpgid(0, group)
             self.group.number = os.getpgrp()
             self._pid = os.getpid()
-            _strip(pipe, self._witness)
+            _strip(pipe, self._witness, self._tether)
             self._watch()
             self._ask()
         except BaseException:  # no memory, perhaps, or no file to be had
@@ -247,10 +278,22 @@ def _packed(order: "Order") -> bytes:
     return b"".join(number.to_bytes(NUMBER, "big") for number in order)
 
 
-def _strip(pipe: int, witness: int) -> None:
-    """Keep nothing of the wrapper's but the pipe and the witness: whoever reads from its files must see their end."""
+def _pair() -> tuple[int, ...]:
+    """Two sockets, connected with each other. Nothing where none can be had."""
+    try:
+        one, other = socket.socketpair()
+    except OSError:
+        return ()
+    return one.detach(), other.detach()
+
+
+def _strip(pipe: int, witness: int, tether: tuple[int, ...]) -> None:
+    """Keep nothing of the wrapper's but these three: whoever reads from its files must see their end.
+
+    The tether has no number that the others could get: it was made when a pipe had taken the lowest that were free.
+    """
     if witness != NO_WITNESS:
-        os.dup2(witness, STDERR)  # out of the way: each of the two may have the other's number
+        os.dup2(witness, STDERR)  # out of the way: pipe and witness may each have the other's number
     if pipe != PIPE:
         os.dup2(pipe, PIPE)
     if witness != NO_WITNESS:
@@ -265,6 +308,5 @@ def _strip(pipe: int, witness: int) -> None:
                 os.dup2(fd, standard)
         else:
             os.write(fd, NAME)
-    last = PIPE if witness == NO_WITNESS else WITNESS
-    os.closerange(last + 1, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
+    keep_only(PIPE, *((WITNESS,) if witness != NO_WITNESS else ()), *tether)
     os.chdir("/")

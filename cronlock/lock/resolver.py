@@ -3,7 +3,7 @@
 import os
 
 from cronlock.lock.quorum import Failure
-from cronlock.system import CHILDREN, READ, signal, socket
+from cronlock.system import CHILDREN, READ, keep_only, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def _look_up(fd: int, address: "Address") -> None:
     """The child's part: a first line for an error, then one place a line."""
     try:
         signal.set_wakeup_fd(-1)
+        keep_only(fd)
         try:  # bytes, for a str would import encodings.idna (7 ms)
             host = address.host.encode("ascii") if address.host.isascii() else address.host.encode("idna")
             found = socket.getaddrinfo(host, address.port, 0, socket.SOCK_STREAM)
