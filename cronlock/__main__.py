@@ -1,8 +1,12 @@
 """Entry: a well-formed `run` goes straight to run.py, all else to click; the one place that exits."""
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # the working directory, whose select.py or json.py is not the library's
+
 import gc
 import os
-import sys
 
 from cronlock.options import scan
 from cronlock.system import occupy_standard_streams, signal

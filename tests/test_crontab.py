@@ -65,6 +65,7 @@ RUNS = [
     "$HOME/.local/bin/cronlock run --key nightly job --full",
     '"/opt/my tools/cronlock" run --key nightly job --full',
     "python3 -m cronlock run --key nightly -- job --full",
+    "python3 -I -m cronlock run --key nightly -- job --full",
     "/opt/venv/bin/python -m cronlock run --key 'nightly' -- job --full",
     "cd /srv/app && cronlock run --key nightly job --full",
     "test -x /usr/bin/cronlock || exit 0; cronlock run --key nightly job --full",

@@ -301,7 +301,7 @@ def test_a_single_file_runs_as_cron_starts_it(once: Once, wheel: Path, server: S
 
     def make(folder: Path) -> None:
         with python_on_path(folder) as env:
-            own = line.replace('"$(command -v python3)"', sys.executable).replace(" .", f" {wheel}")
+            own = line.replace("$(command -v python3)", sys.executable).replace(" .", f" {wheel}")
             shell(f"{Path(sys.executable).parent}/{own}", env, folder)
 
     program = once("single", make) / "cronlock.pyz"

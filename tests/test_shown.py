@@ -62,7 +62,8 @@ WAYS = (
     Way(r"python -m tests\.bench\.crowd", by="tests/test_crowd.py: tests.bench.crowd"),
     # names of commands
     Way(r"cronlock (?!(?:check|status)$)(\w+)(?: KEY\.\.\.)?", instead="cronlock {0} --help"),
-    Way(r"python -m cronlock run", instead="python -m cronlock run --help"),
+    Way(r"python -I -m cronlock run", instead="python -m cronlock run --help"),
+    Way(r"/the folder/bin/python -I -m cronlock run", instead="python -m cronlock run --help"),
     Way(r"cd x && cronlock run \.\.\.", by="tests/test_crontab.py: && cronlock run"),
     Way(r"sh -c( '\.\.\.')?", by="tests/test_crontab.py: sh -c"),
     Way(r"ps -ef?"),

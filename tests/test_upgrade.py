@@ -232,12 +232,14 @@ def test_at_a_terminal(house: House, server: Server, open_terminal: Callable[...
     terminal.type(f"env -u PYTHONPATH {shlex.join(words)}\n")
     wait_until(lambda: "cat" in [process.name for process in terminal.processes()], message="the command")
     house.upgrade()
+    group = terminal.foreground()
     if key == "ctrl-z":
         terminal.type("\x1a")
         terminal.expect("Stopped")
         terminal.prompt()
         terminal.type("fg\n")
         terminal.expect("cronlock run")
+        wait_until(lambda: terminal.foreground() == group, message="the command in the foreground")
     terminal.type("\x03")
     said = terminal.prompt()
     assert "ran: status 130" in said
