@@ -388,6 +388,21 @@ def test_a_commit_that_is_refused_leaves_no_witness(voter: Voter) -> None:
     assert not lives(str(voter.path))
 
 
+def test_the_witness_is_there_before_the_record_says_run(voter: Voter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And until it says that the run has ended: who looks between the two steps must not find a dead run."""
+    seen: list[bool] = []
+
+    def replace(old: str, new: str, real: Any = os.replace) -> None:
+        seen.append(lives(str(voter.path)))
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    voter.run()
+    voter.ask("extend", **run_of())
+    voter.ask("finish", **finish_of())
+    assert seen == [False, True, True, True]
+
+
 def test_an_older_cronlocks_record_is_judged_by_its_boot(voter: Voter) -> None:
     """It names no time namespace, and its holder has no witness."""
     voter.run()

@@ -20,6 +20,7 @@ SHORT = {  # fault: topology, for each commit
     "failover": "cluster",
     "slots moved": "cluster",
     "clock off": "five",
+    "boot ids": "local",
     "50 nodes": "three",
     "password changed": "five",
     "nodes fail over": "three",
@@ -65,3 +66,18 @@ def test_the_oracle_sees_a_lock_that_does_not_lock(quorum_of_one: dict[str, str]
         reports = list(pool.map(lambda seed: play("cut off", "three", seed, quorum_of_one), range(1, 6)))
     kinds = {one.kind for report in reports for one in report.violations}
     assert kinds & {"overlap", "twice"}, [report.story for report in reports]
+
+
+@pytest.fixture
+def no_witness(tmp_path: Path) -> dict[str, str]:
+    """The environment of a cronlock that believes each clock that it reads, and nothing else."""
+    return changed_cronlock(tmp_path, "lock/localcopy.py", "and witness.lives(path)", "and not path")
+
+
+@pytest.mark.debian
+@pytest.mark.timeout(180)
+def test_the_oracle_sees_a_local_lock_that_trusts_every_clock(no_witness: dict[str, str]) -> None:
+    """Another boot id is then a start of the machine, and a run that lives is over: seen within five seeds."""
+    with ThreadPoolExecutor(5) as pool:
+        reports = list(pool.map(lambda seed: play("boot ids", "local", seed, no_witness), range(1, 6)))
+    assert "overlap" in {one.kind for report in reports for one in report.violations}, reports[0].story

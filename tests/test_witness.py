@@ -17,7 +17,7 @@ import pytest
 
 from cronlock.lock.local import state_directory
 from cronlock.lock.witness import file_of, lives
-from tests.commands import about, bearing, cronlock, descendants, home, start_cronlock, wait_until
+from tests.commands import about, bearing, cronlock, descendants, environment, home, start_cronlock, wait_until
 
 OFFSET = ("--monotonic", "100000", "--boottime", "100000")
 ELSEWHERE = {  # words in front of a command: where it is then
@@ -159,6 +159,32 @@ def test_a_guard_that_is_replaced_holds_the_witness_too(job: Job) -> None:
 
 def open_files(pid: int) -> list[str]:
     return sorted(os.listdir(f"/proc/{pid}/fd"))
+
+
+STRIP = """
+import os, sys
+from cronlock.child.guard import _strip
+pipe, witness, result = int(sys.argv[1]), int(sys.argv[2]), os.path.abspath("result")
+kept = os.open("witness", os.O_RDWR | os.O_CREAT), os.pipe()[0]
+high = [os.dup2(fd, 50 + place) for place, fd in enumerate(kept)]
+os.dup2(high[0], witness), os.dup2(high[1], pipe)
+_strip(pipe, witness)
+names = [os.readlink(f"/proc/self/fd/{fd}") for fd in range(5)]
+with open(result, "w") as file:
+    file.write(" ".join([*names, *sorted(os.listdir("/proc/self/fd"))]))
+"""
+
+
+@pytest.mark.parametrize(("pipe", "witness"), [(3, 4), (4, 3), (4, 5), (5, 3), (5, 4), (3, 5), (8, 9)])
+def test_neither_of_the_guards_two_files_gets_in_the_others_way(pipe: int, witness: int) -> None:
+    """Each may have the number that the other one is to have."""
+    words = [sys.executable, "-c", STRIP, str(pipe), str(witness)]
+    subprocess.run(words, env=environment(), cwd=home(), check=True, timeout=30)
+    files = Path(home(), "result").read_text().split()
+    assert files[:3] == ["/dev/null"] * 3
+    assert files[3].startswith("pipe:")
+    assert files[4] == f"{home()}/witness"
+    assert files[5:] == [*"0123456"], "its own two, the result and the listing"
 
 
 @pytest.mark.parametrize("taken", [(), (3,), (4,), (3, 4), (3, 4, 5)])

@@ -2,7 +2,8 @@
 
 argv: the journal, how many seconds, the status to end with, and what to call a run that has no tick.
 
-Each line is one O_APPEND write, and its time is CLOCK_MONOTONIC, which all processes of a machine share. Besides, every
+Each line is one O_APPEND write, and its time is CLOCK_MONOTONIC, which all processes of a machine share, less what
+NEMESIS_AHEAD says that it is ahead in this one's time namespace. Besides, every
 run that lives holds a flock(2) on the journal's lock file, which the kernel takes from it at its last breath and not
 before: a run that finds it taken has another one beside it, and says so, however short both were.
 """
@@ -19,6 +20,7 @@ def main() -> None:
     told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: told.append(number))
+    ahead = float(os.environ["NEMESIS_AHEAD"])
     lock = os.open(journal + ".lock", os.O_RDWR | os.O_CREAT)
     beside = 0
     try:
@@ -31,7 +33,7 @@ def main() -> None:
         env = os.environ
         who = (env[f"CRONLOCK_RUN_{word}"] for word in ("TOKEN", "ATTEMPT", "NODE"))
         tick = name or env["CRONLOCK_RUN_TICK"]
-        words = (what, f"{time.clock_gettime(time.CLOCK_MONOTONIC):.4f}", tick, *who, os.getpid(), *more)
+        words = (what, f"{time.clock_gettime(time.CLOCK_MONOTONIC) - ahead:.4f}", tick, *who, os.getpid(), *more)
         os.write(log, (" ".join(map(str, words)) + "\n").encode())
 
     write("start", beside)

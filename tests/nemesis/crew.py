@@ -13,6 +13,7 @@ from tests.commands import about, bearing, environment, faked_clock
 from tests.nemesis.faults import FAILED, Fault
 from tests.nemesis.house import Room
 from tests.nemesis.journal import Attempt, Run, read
+from tests.nemesis.local import Folder
 from tests.nemesis.voters import Voters
 
 COMMAND = Path(__file__).with_name("command.py")
@@ -43,7 +44,7 @@ class Crew:
         self,
         fault: Fault,
         rooms: list[Room],
-        voters: Voters,
+        voters: Voters | Folder,
         folder: Path,
         rng: random.Random,
         program: Mapping[str, str],
@@ -72,11 +73,13 @@ class Crew:
         words += ["--ttl", f"{self._pace.ttl * 1000:.0f}ms", "--kill-after", "200ms"]
         words += ["--outage-wait", f"{self._pace.outage_wait:.0f}s", "--"]
         words += self._command(node, name if self._fault.wait else "")
-        env = {"CRONLOCK_REDIS": self._voters.urls(node.password), **dict([MARK.split("=")])}
+        env = {**self._voters.place(node.password), **dict([MARK.split("=")]), "NEMESIS_AHEAD": str(node.room.ahead)}
+        if not isinstance(self._voters, Folder):  # of one machine all have the same wall clock
+            env |= faked_clock(FAKETIME=f"{node.away + node.skew:+.3f}s")
         with self._said(node.name, number).open("wb") as output:
             process = subprocess.Popen(
                 [*node.room.words, sys.executable, "-m", "cronlock", *words],
-                env=environment(env | faked_clock(FAKETIME=f"{node.away + node.skew:+.3f}s") | dict(self._program)),
+                env=environment(env | dict(self._program)),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

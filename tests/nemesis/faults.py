@@ -134,6 +134,14 @@ _TABLE = (
     Fault("clock off", "a voter's clock jumps by an hour, and back", [clock_off], own_clocks=True),
     Fault("wrapper killed", "SIGKILL to a cronlock that asks, or that runs its command", [wrapper_killed]),
     Fault("wrapper stopped", "SIGSTOP to it, for half a lease or two leases", [wrapper_stopped]),
+    Fault(
+        "boot ids",
+        "with --local, in containers that share its folder: boot ids of their own or hidden, clocks that are ahead; "
+        "wrappers killed and stopped",
+        [wrapper_killed, wrapper_stopped],
+        ["local"],
+        Pace(length=1.6),
+    ),
     Fault("50 nodes", "50 nodes within one second", [crowd], pace=Pace(ticks=1, period=4, nodes=50)),
     Fault(
         "password changed",

@@ -15,15 +15,16 @@ NOBODY = "02:00:00:00:ff:ff"  # a hardware address that none of the interfaces h
 
 @dataclass(frozen=True)
 class Room:
-    """A network namespace with one address, kept by a process that sleeps in it."""
+    """A network namespace with one address, kept by a process that sleeps in it.
+
+    `words` stand before a command line that is to run in here; it keeps the process number. `ahead` is by how many
+    seconds CLOCK_MONOTONIC is ahead in here.
+    """
 
     address: str
     keeper: subprocess.Popen[bytes]
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """What stands before a command line that is to run in here; it keeps the process number."""
-        return ("nsenter", "-t", str(self.keeper.pid), "-n", "--")
+    words: tuple[str, ...]
+    ahead: int = 0
 
 
 def ip(*lines: str, room: Room | None = None) -> None:
@@ -45,7 +46,10 @@ class House:
         for keeper in keepers:
             assert keeper.stdout
             keeper.stdout.readline()  # it has its namespace
-        self.rooms = [Room(f"{NETWORK}.1.{number + 1}", keeper) for number, keeper in enumerate(keepers)]
+        self.rooms = [
+            Room(f"{NETWORK}.1.{number + 1}", keeper, ("nsenter", "-t", str(keeper.pid), "-n", "--"))
+            for number, keeper in enumerate(keepers)
+        ]
         ip(*(f"link add room{n} type veth peer name eth0 netns {room.keeper.pid}"
              for n, room in enumerate(self.rooms)))  # fmt: skip
         ip(*(f"link set room{n} master {BRIDGE} up" for n in range(rooms)))

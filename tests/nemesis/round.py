@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.commands import cronlock, new_folder, remove_folder, wait_until
 from tests.nemesis.crew import CROWD, KEY, Crew
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.harms import Harm
-from tests.nemesis.house import House
+from tests.nemesis.house import House, Room
 from tests.nemesis.journal import Attempt, Hit, Pause, look_at_ends
+from tests.nemesis.local import LOCAL, Containers, Folder
 from tests.nemesis.oracle import Rules, Violation, judge, stale
 from tests.nemesis.report import Report, story
 from tests.nemesis.voters import TOPOLOGIES, Voters
@@ -53,7 +55,7 @@ class Round:
         """A person tells the voters this of the key, again and again, until all of them have heard of it."""
 
         def told() -> bool:
-            env = {"CRONLOCK_REDIS": self.voters.urls(self.voters.password), **self._program}
+            env = {**self.voters.place(self.voters.password), **self._program}
             return cronlock(*words, self.key, env=env).returncode == 0
 
         wait_until(told, 60, f"the voters to hear: {words}", 0.1)
@@ -68,15 +70,9 @@ class Round:
     def play(self) -> Report:
         """All of it: a tick while all is well, some ticks with harms, and a tick when all is well again."""
         folder = new_folder()
-        count = TOPOLOGIES[self._topology]
         with ExitStack() as stack:
             stack.callback(remove_folder, folder)
-            self.house = House(count + min(self.pace.nodes, CROWD))
-            stack.callback(self.house.close)
-            clocks, password = folder if self.fault.own_clocks else None, self.fault.password
-            self.voters = Voters(self._topology, self.house, self.fault.proxied, clocks, password)
-            stack.callback(self.voters.close)
-            rooms = self.house.rooms[count:]
+            rooms = self._build(folder, stack)
             self.crew = Crew(self.fault, rooms, self.voters, folder, self._rng, self._program)
             if self.fault.each:
                 self.voters.each_of = [node.name for node in self.crew.nodes]
@@ -85,6 +81,22 @@ class Round:
             self.voters.heal()
             self._everybody_starts(self.pace.ticks + 1)
             return self._report()
+
+    def _build(self, folder: Path, stack: ExitStack) -> list[Room]:
+        """The voters, and rooms for the nodes."""
+        nodes = min(self.pace.nodes, CROWD)
+        if self._topology == LOCAL:
+            containers = Containers(nodes, folder, self._rng)
+            stack.callback(containers.close)
+            self.voters = Folder(containers.state, KEY)  # type: ignore[assignment]  # as far as its harms go
+            return containers.rooms
+        count = TOPOLOGIES[self._topology]
+        self.house = House(count + nodes)
+        stack.callback(self.house.close)
+        clocks, password = folder if self.fault.own_clocks else None, self.fault.password
+        self.voters: Voters = Voters(self._topology, self.house, self.fault.proxied, clocks, password)
+        stack.callback(self.voters.close)
+        return self.house.rooms[count:]
 
     def _everybody_starts(self, number: int) -> None:
         for node in self.crew.nodes:

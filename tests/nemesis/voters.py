@@ -65,6 +65,10 @@ class Voters(Closing):
         urls = [place.url for place in self.proxies or self.all]
         return " ".join(url.replace("//", f"//:{password}@") if password else url for url in urls)
 
+    def place(self, password: str) -> dict[str, str]:
+        """What says where the voters are."""
+        return {"CRONLOCK_REDIS": self.urls(password)}
+
     def one(self, rng: random.Random) -> Server:
         return rng.choice(sorted(self.voting, key=lambda server: server.port))
 
