@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from tests.nemesis.harms import Harm, calm
 from tests.nemesis.harms.cluster import slots_moved, write_lost_in_failover
+from tests.nemesis.harms.months import month_goes_by
 from tests.nemesis.harms.network import cut, dies_inside_commit, replies_lost, requests_lost
 from tests.nemesis.harms.nodes import crowd, node_frozen, password_changed, wrapper_killed, wrapper_stopped
 from tests.nemesis.harms.people import paused
+from tests.nemesis.harms.promotions import failed_back
 from tests.nemesis.harms.voters import (
     clock_off,
     flushed,
@@ -122,6 +124,23 @@ _TABLE = (
         "a fourth master joins; the slots of the key's copies move between the four",
         [slots_moved],
         ["cluster"],
+    ),
+    Fault(
+        "failed back",
+        "voters are failed over from and back to, and have data of before a run that others missed; nodes cut off",
+        [failed_back],
+        pace=Pace(9, 6, 3, outage_wait=6),
+        may_miss=True,
+    ),
+    Fault(
+        "beyond the retention",
+        "nodes wait, and records are kept for 3 s: runs are longer, and extend them in time",
+        [month_goes_by],
+        pace=Pace(ttl=6, period=3, ticks=2, nodes=3, length=1.3),
+        loud=frozenset({122, 123, 75}),
+        rest=0.1,
+        wait=60,
+        promises="G1, G4, G8; who waits runs, or is told",
     ),
     Fault("flushed", "FLUSHALL on one voter", [flushed]),
     Fault(

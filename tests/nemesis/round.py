@@ -1,5 +1,6 @@
 """One round: nodes start every tick by their own clocks, something goes wrong; then it is read what happened."""
 
+import itertools
 import json
 import os
 import random
@@ -32,6 +33,7 @@ class Round:
         self.pace = self.fault.pace
         self.over = threading.Event()
         self.pauses: list[Pause] = []
+        self.more = itertools.count(self.pace.ticks + 2)  # numbers of ticks that harms may start
         self._topology = topology
         self._seed = seed
         self._program = program

@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from cronlock.lock.slots import Names, copies
-from tests.commands import faked_clock
+from tests.commands import faked_clock, wait_until
 from tests.nemesis.house import House, Room
 from tests.servers import Closing, Cluster, Place, Proxy, Server, start_servers
 
@@ -41,6 +41,7 @@ class Voters(Closing):
         self.proxies = [Proxy(server, house.address) for server in self.all] if proxied else []
         self.each_of: list[str] = [""]  # names of the nodes that have a record of their own
         self.watch = Watch(self)
+        self._replicas: dict[Server, Server] = {}
 
     def _place(self, number: int, room: Room, own_clocks: Path | None) -> Place:
         if not own_clocks:
@@ -93,12 +94,24 @@ class Voters(Closing):
             found.append((server, record))
         return found
 
-    def remembered(self, key: str, victim: Server) -> bool:
+    def replica_of(self, master: Server) -> Server:
+        """Of a cluster its replica; to a server alone one is added, beside it."""
+        if self.cluster:
+            (replica,) = self.cluster.replicas(master) or [self._replicas[master]]
+            self._replicas[master] = replica
+        elif master not in self._replicas:
+            replica = self._replicas[master] = start_servers(1, places=[master.place])[0]
+            for server in (master, replica):
+                server.ask("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+            follow(replica, master)
+        return self._replicas[master]
+
+    def remembered(self, key: str, victim: Server | None) -> bool:
         """Whether all copies but the victim's hold the newest run as their server wrote it: it may go next."""
         return all(self._remembered(self.records(key, node), victim) for node in self.each_of)
 
     @staticmethod
-    def _remembered(records: list[tuple[Server, dict[str, Any]]], victim: Server) -> bool:
+    def _remembered(records: list[tuple[Server, dict[str, Any]]], victim: Server | None) -> bool:
         newest = max((record.get("token", "") for _, record in records), key=lambda token: int(token or 0))
         return all(
             record.get("token") == newest and record.get("run_id") == server.stamp
@@ -130,8 +143,20 @@ class Voters(Closing):
 
     def close(self) -> None:
         self.watch.over = True
-        for closing in (*self.proxies, *([self.cluster] if self.cluster else self._servers)):
+        added = () if self.cluster else self._replicas.values()
+        for closing in (*added, *self.proxies, *([self.cluster] if self.cluster else self._servers)):
             closing.close()
+
+
+def follow(replica: Server, master: Server) -> None:
+    """Returns when it has what its master has."""
+
+    def synced() -> bool:
+        link = replica.redis.info("replication")
+        return link.get("master_port") == master.port and link["master_link_status"] == "up"
+
+    replica.ask("REPLICAOF", master.place.address, master.port)
+    wait_until(synced, 30, "a replica to have its master's data", 0.02)
 
 
 class Watch:
