@@ -76,6 +76,12 @@ def records(server: Server) -> Sequence[str]:
     return [name for name in server.redis.keys("*") if ":record:" in name]
 
 
+def test_what_is_opened_for_sentinels_closes_on_exec(server: Server, sentinels: Callable[..., Sentinels]) -> None:
+    """What does not is taken for the command's, and closed."""
+    where = ("--redis", sentinels(server, server, server).url)
+    assert run(where, "--again", *TICK, "--", "ls", "/proc/self/fd").stdout.split() == ["0", "1", "2", "3"]
+
+
 def test_the_word_of_most_sentinels_counts(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
     """One that is cut off may name the old master for long, and be the first to answer."""
     old, new = servers[:2]

@@ -70,6 +70,12 @@ def test_a_lease_is_taken_extended_and_given_up_over_tls(shielded: ShieldedServe
     assert cronlock("status", *place, "job").returncode == 0
 
 
+def test_what_tls_opens_closes_on_exec(shielded: ShieldedServer) -> None:
+    """What does not is taken for the command's, and closed."""
+    done = run(("--redis", url(shielded.port)), *PLAIN, "--", "ls", "/proc/self/fd")
+    assert (done.stdout.split(), done.stderr) == (["0", "1", "2", "3"], "")
+
+
 def test_who_waits_is_told_of_the_end_over_tls(shielded: ShieldedServer) -> None:
     """A subscription is a connection of its own."""
     place = ("--redis", url(shielded.port))

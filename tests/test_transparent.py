@@ -508,6 +508,14 @@ def test_a_record_lock_of_whoever_became_cronlock_holds_during_the_run(local):
         assert got(fcntl.lockf, other)
 
 
+@pytest.mark.parametrize("option", ["-v", "--syslog", "--max-runtime=1h", "--on-outage=run"])
+def test_what_cronlock_opens_itself_closes_on_exec(local, option):
+    """What does not is the command's: it gets it, and cronlock lets go of it."""
+    if option == "--on-outage=run":
+        local = ("run", "--redis", "redis://127.0.0.1:1", "--outage-wait", "0", *local[2:])
+    assert cronlock(*local[:-1], option, "--", "ls", "/proc/self/fd").stdout.split() == ["0", "1", "2", "3"]
+
+
 def inherited(pid):
     """What a process has open from 3 on that would not close on exec."""
     found = set()
