@@ -246,3 +246,13 @@ def test_at_a_terminal(house: House, server: Server, open_terminal: Callable[...
     assert "Traceback" not in said
     assert terminal.run("echo status=$?").startswith("status=130")
     assert heard("--redis", server.url) == ["given back"]
+
+
+def test_no_password_is_shown_when_its_pattern_cannot_be_read() -> None:
+    """A rare line of the end needs re: without it the line ends where a password may begin."""
+    asks = (
+        "import sys; sys.modules['re'] = None; from cronlock.say import masked;"
+        "print(masked('at redis://me:secret@host'), masked('x Password=secret'), masked('plain'))"
+    )
+    done = subprocess.run([sys.executable, "-c", asks], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "at redis*** x *** plain\n"
