@@ -11,7 +11,6 @@ from cronlock.errors import Refused
 from cronlock.lock.address import Address, parse
 from cronlock.options import BY_NAME, OPTIONS, Option, boolean, node
 from cronlock.say import PASSWORD
-from cronlock.system import FILE_TYPE, REGULAR, read_at_most, read_regular
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ SYSTEM_FILE = "/etc/cronlock.toml"
 USER_FILE = "~/.config/cronlock.toml"
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
 RIVALS = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # of two that are given the nearer wins
+FILE_TYPE, REGULAR = 0o170000, 0o100000  # inode(7)
 READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o004, 0o002  # a file's mode; its group is one that somebody chose
 FILE_MAX = 262_144  # bytes: a thousand keys with a table each take less, and tomllib reads so many in a second
 DOTS_MAX = 300  # in one line: tomllib takes minutes for a name of thousands of parts; seven URLs have fewer
@@ -179,8 +179,10 @@ def _value(option: Option, text: str, source: str) -> "Any":
 
 def _bytes(path: str, pipes_of: tuple[int, ...]) -> tuple[bytes, os.stat_result]:
     """The bytes of a file, or of a pipe or a device of one of these users, and its status. Raises OSError."""
-    status = os.stat(path) if pipes_of else None
-    if not status or status.st_mode & FILE_TYPE == REGULAR or status.st_uid not in pipes_of:
+    status = os.stat(path)
+    from cronlock.files import read_at_most, read_regular  # most machines have one of the usual files, or none
+
+    if not pipes_of or status.st_mode & FILE_TYPE == REGULAR or status.st_uid not in pipes_of:
         return read_regular(path, FILE_MAX)
     fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
     try:

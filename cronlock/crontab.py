@@ -8,7 +8,7 @@ import sys
 
 from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, Line, lines_of
 from cronlock.errors import Refused
-from cronlock.system import NotRegularError, read_at_most, read_regular
+from cronlock.files import NotRegularError, read_at_most, read_regular
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

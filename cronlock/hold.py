@@ -103,7 +103,7 @@ class Hold:
         self._kill_at = NEVER
         self._killed = False
         self._wall_clock = wall_clock
-        self._ahead = self._wall_ahead()
+        self._ahead = holder.wall_ahead if holder else 0
 
     def _wall_ahead(self) -> int:
         """How far the wall clock is ahead of the one that leases are measured by, in ms."""

@@ -4,6 +4,7 @@ from cronlock.lock import terms
 from cronlock.lock.quorum import (
     AGAIN,
     REFUSED,
+    TOKEN_AHEAD,
     WON,
     Failure,
     Verdict,
@@ -173,6 +174,8 @@ class Candidate:
         self._asked_at = 0
         self._clock = voters.clock
         self.seats: Seats | None = None
+        self.wall_ahead = 0  # by how much this node's wall clock was ahead of clock() when it asked, in ms
+        self._doubts = False  # an answer may not be believed
         self.late_ok: Callable[[Seat], None] | None = None  # told of an ok that came after the verdict
 
     @property
@@ -185,18 +188,17 @@ class Candidate:
         """What each voter said so far; in place of an answer that is not believed what `_unbelievable` makes of it."""
         seats = self.seats.all if self.seats else []
         replies = [seat.reply for seat in seats]
+        if not self._doubts:
+            return replies
         return [
             self._unbelievable(seat.voter, reply) if isinstance(reply, dict) and beyond else reply
             for seat, reply, beyond in zip(seats, replies, overreaching(replies, self._time()), strict=True)
         ]
 
     def _unbelievable(self, voter: int, answer: "Fields") -> "Reply":
-        from shlex import quote
+        from cronlock.lock.undecided import unbelievable
 
-        each = f"--each --node {quote(self._voters.node)} " if self._voters.node else ""
-        adopt = f"cronlock adopt {each}{quote(self._voters.key)}"
-        text = f"its fencing token {answer['token']} is far beyond every clock: {adopt}"
-        return Failure(f"{self._voters.label(voter)}: {text}", final=True)
+        return unbelievable(self._voters.label(voter), answer["token"], self._voters.key, self._voters.node)
 
     def _time(self) -> int:
         """This node's wall clock, in ms, counted on from when it asked."""
@@ -209,6 +211,7 @@ class Candidate:
 
     def run(self, ask: "Fields", until: int) -> Verdict:
         """Ask, and judge the answers, by `until`; what is not won is released."""
+        self.wall_ahead = ask["time"] - self._clock()
         failure = self._voters.find(min(until, self._clock() + ANSWER_WAIT))
         if failure:
             return Verdict(REFUSED if failure.final else AGAIN, text=failure.text, reached=False)
@@ -274,18 +277,15 @@ class Candidate:
         seat.reply = reply
         if isinstance(reply, Failure):
             return
+        self._doubts = self._doubts or reply["token"] > self._time() + TOKEN_AHEAD
         if reply["answer"] == terms.CLOCK:
-            reply["off"] = self._clock_off(seat, reply)
+            from cronlock.lock.undecided import clock_off
+
+            reply["off"] = clock_off(self._voters.label(seat.voter), round((reply["time"] - self._time()) / 1000))
         elif reply["answer"] == terms.OK:
             seat.prepared = True
             if self.late_ok:
                 self.late_ok(seat)
-
-    def _clock_off(self, seat: Seat, answer: "Fields") -> str:
-        """Which voter it is, for the message: how far its clock is from this node's."""
-        ahead = round((answer["time"] - self._time()) / 1000)
-        front = f"{self._voters.label(seat.voter)}: its clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'}"
-        return f"{front} this node's: beyond 60 s a voter does not vote"
 
     def _twins(self) -> Verdict | None:
         """The same server under two names: its run_id tells."""

@@ -60,6 +60,7 @@ class Holder:
         self.disowned: list[Fields] = []  # what a quorum answered that did not know the run any more at its end
         self._begun = False
         self._prepared_until = min(seat.prepared_until for seat in seats.all if seat.prepared)
+        self.wall_ahead = candidate.wall_ahead
         self._candidate = candidate
         candidate.late_ok = self._late
 

@@ -155,40 +155,9 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
 
 def undecided(replies: "Sequence[Reply]") -> Verdict:
     """The verdict when no more answers will come: try again, after what a voter asked for."""
-    answers = [reply for reply in replies if isinstance(reply, dict)]
-    failures = [reply for reply in replies if isinstance(reply, Failure)]
-    wait = max((answer.get("wait", 0) for answer in answers), default=0)
-    clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
-    hindered = dict.fromkeys([*(failure.text for failure in failures), *(answer["off"] for answer in clocks)])
-    text = "; ".join(list(hindered)[:SHOWN])
-    enough = quorum(len(replies))
-    oks = [answer for answer in answers if answer["answer"] == terms.OK]
-    split = any(answer["answer"] in (terms.BUSY, terms.YIELD) for answer in answers)
-    if any(map(blank, oks)) and not split and len(oks) >= enough:
-        few = _too_few_count(oks, len(replies))
-        final = [failure for failure in failures if failure.final]
-        if final:
-            return Verdict(REFUSED, text=f"{final[0].text} ({few})")
-        return Verdict(AGAIN, text=f"{few}: {text}" if text else few, reached=False)
-    ghost = next((answer for answer in answers if answer["answer"] == terms.HELD and blank(answer)), None)
-    if ghost and not text:
-        which = "a voter" if len(replies) > 1 else "the server"
-        text = f"{which} was restarted during a run on {ghost['node']}, and the lease of that still runs"
-    return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
+    from cronlock.lock.undecided import verdict  # most nodes win or go home
 
-
-def _too_few_count(oks: "Sequence[Fields]", voters: int) -> str:
-    """Why the oks of a quorum are not enough: the key is new, or voters forgot it or may have gone back."""
-    forgot = sum(not answer["token"] for answer in oks)
-    if forgot == len(oks):
-        count = f"{forgot} of {voters} voters do not know this key"
-        return f"{count}, as if it were new; a new key's first run needs all of them"
-    restarted = sum(bool(answer["token"] and answer["reborn"]) for answer in oks)
-    good = len(oks) - forgot - restarted
-    text = f"{good} of {voters} voters count{'s' * (good == 1)} for this key"
-    text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted" if restarted else ""
-    text += f", {forgot} know{'s' * (forgot == 1)} nothing of it" if forgot else ""
-    return f"{text}; all count again after a run that all of them answer; cronlock check tells what to do"
+    return verdict(replies)
 
 
 def _clocks_off(clocks: "Sequence[Fields]", enough: int) -> Verdict:

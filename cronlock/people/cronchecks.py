@@ -20,11 +20,11 @@ from cronlock.cronlines import (
     every_line,
 )
 from cronlock.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads
+from cronlock.files import read_regular
 from cronlock.people import linechecks
 from cronlock.people.cronfields import bad_part
 from cronlock.people.findings import GREEN, LINES, RED, YELLOW, Finding
 from cronlock.people.wrap import LONGEST
-from cronlock.system import read_regular
 
 CRON_D = "etc/cron.d"
 LINES_MAX = 1000  # of one user, who could else fill root's output: Debian's cron takes no more

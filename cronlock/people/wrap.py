@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from cronlock.cronlines import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
 from cronlock.crontab import CRONTAB_MAX, Sources, is_user
 from cronlock.errors import CronlockError, Refused
+from cronlock.files import too_long
 from cronlock.options import ONE_CALL, OPTIONS
 from cronlock.say import Say
 from cronlock.schedule import Schedule
 from cronlock.shellwords import commands
-from cronlock.system import sha1, too_long
+from cronlock.system import sha1
 
 if TYPE_CHECKING:
     from cronlock.cronlines import Row, Variables

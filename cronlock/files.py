@@ -1,0 +1,55 @@
+"""Reading what may be another user's file: no more than a sane size, and nothing that blocks or acts when opened."""
+
+import os
+
+from cronlock.system import CHUNK
+
+FILE_TYPE, REGULAR, DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7)
+
+
+class NotRegularError(OSError):
+    """Raised for a path that does not lead to a regular file."""
+
+
+def read_regular(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    """Read a regular file of at most `limit` bytes; return its bytes and its status.
+
+    Raises OSError for every other path. The owner may mean harm: a FIFO blocks its reader, some devices act when they
+    are opened, and a regular file can become either between the look and the open. O_NONBLOCK also covers a file that
+    its owner has a lease on (fcntl(2)) and files like /proc/kmsg.
+    """
+    try:
+        _require_regular(os.stat(path))
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except ValueError as error:  # a null byte
+        raise OSError(str(error)) from None
+    try:
+        status = os.fstat(fd)
+        _require_regular(status)
+        if status.st_size > limit:  # gigabytes of a sparse file cost its owner nothing
+            raise OSError(too_long(limit))
+        return read_at_most(fd, limit, status.st_size + 1), status
+    finally:
+        os.close(fd)
+
+
+def _require_regular(status: os.stat_result) -> None:
+    kind = status.st_mode & FILE_TYPE
+    if kind != REGULAR:
+        raise NotRegularError("is a directory" if kind == DIRECTORY else "it is not a regular file")
+
+
+def read_at_most(fd: int, limit: int, size: int = CHUNK) -> bytes:
+    """Read to the end, `size` bytes at first. Raises OSError when there are more than `limit` bytes."""
+    data = part = os.read(fd, size)
+    while part:
+        if len(data) > limit:
+            raise OSError(too_long(limit))
+        part = os.read(fd, CHUNK)
+        data += part
+    return data
+
+
+def too_long(limit: int) -> str:
+    """Return the reason why a file that is longer than `limit` bytes is not read."""
+    return f"it is longer than {limit} bytes"
