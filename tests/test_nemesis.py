@@ -19,6 +19,8 @@ SHORT = {  # fault: topology, for each commit
     "can't hear": "three",
     "failover": "cluster",
     "slots moved": "cluster",
+    "failed back": "three",
+    "beyond the retention": "three",
     "clock off": "five",
     "boot ids": "local",
     "50 nodes": "three",

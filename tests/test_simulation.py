@@ -12,6 +12,7 @@ import pytest
 from tests.commands import ROOT, changed_cronlock
 from tests.simulation import changes, directed, halfway
 from tests.simulation.seeds import play
+from tests.simulation.server import Server
 
 SCHEDULES = directed.SCHEDULES | halfway.SCHEDULES
 
@@ -37,6 +38,8 @@ IN_ONE_PHASE = (
     "if not holder.tell(former, lambda seat",
     "if False and not holder.tell(former, lambda seat",
 )
+EXTEND_LEAVES_THE_EXPIRY = ("lock/record.py", "run_id=run_id)\n        retain(copy, ask, time)", "run_id=run_id)")
+NO_LOOK_AFTER_A_GAP = ("hold.py", "holder.ask_now()", "pass")
 NEW_VOTERS_ARE_A_QUORUM = (
     "lock/quorum.py",
     "return len(oks) if len(oks) == len(replies) else",
@@ -64,7 +67,7 @@ def test_promises_hold_while_voters_are_changed(first: int) -> None:
 
 def test_changes_of_voters_are_worth_playing() -> None:
     """Adoptions are made, refused for every reason, and broken off; nodes are refused before and after them."""
-    story = "\n".join(changes.play(seed).story for seed in range(1, 41))
+    story = "\n".join(changes.play(seed).story for seed in range(1, 81))
     for what in ("has adopted", "is killed", "is told: held", "is told: busy", "no answer", "could go on with"):
         assert what in story
     for what in ("ran this key with other voters", "adopted other voters", "was not finished"):
@@ -82,6 +85,8 @@ def test_the_schedules_are_worth_playing() -> None:
     story = "\n".join(report.story for report in reports)
     assert sum(report.runs for report in reports) > 2 * len(reports)
     for what in ("restarts with", "forgets all", "stopped", "cut off", "pause", "die", "crash", "given back", "lost"):
+        assert what in story
+    for what in ("is failed back to", "is paused by its host", "no clock shows it"):
         assert what in story
     for what in ("-> yield", "waiting at most", "attempt 2", "attempt 3", "failed ran"):
         assert what in story
@@ -132,6 +137,9 @@ def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kin
         (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
         (DEAD_COMMITS_SEND_HOME, "two_dead_commits", "silent"),
         (ANOTHER_SERVERS_ACK, "went_back_inside_commit", "overlap"),
+        (ANOTHER_SERVERS_ACK, "failed_back_inside_commit", "overlap"),
+        (EXTEND_LEAVES_THE_EXPIRY, "beyond_retention", "overlap"),
+        (NO_LOOK_AFTER_A_GAP, "paused_host", "overlap"),
         (NEW_VOTERS_ARE_A_QUORUM, "new_voters", "overlap"),
         (NOBODY_IS_MISSED, "only_one_away", "twice"),
         (NO_CONSENT_OF_THE_OLD, "quorum_left_behind", "overlap"),
@@ -143,6 +151,9 @@ def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kin
         "the same holder again",
         "dead commits send home",
         "another server's ack",
+        "the same, failed back to",
+        "extend leaves the expiry",
+        "no look after a gap",
         "new voters are a quorum",
         "nobody is missed",
         "no consent of the old",
@@ -155,3 +166,24 @@ def test_a_schedule_by_hand_holds_its_rule(simulate: Simulate, change: Change, s
     done = simulate(change, schedule)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"\n{kind}: " in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("schedule", ["failed_back", "failed_back_inside_commit"])
+def test_a_stamp_of_the_run_id_alone_does_not_tell_of_a_promotion(
+    monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    """A master that is failed back to is the same server: without its replication id two runs go on at once."""
+    monkeypatch.setattr(Server, "run_id", property(lambda server: f"{server.name}/{server.life}"))
+    assert {one.kind for one in SCHEDULES[schedule]().violations} >= {"overlap"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "least", "most"), [("paused_host", 0, 1_150), ("paused_host_unseen", 1_150, 4_150)]
+)
+def test_a_run_on_a_machine_that_was_paused_ends_soon(schedule: str, least: int, most: int) -> None:
+    """Another one began meanwhile. With a lease of 12 s: a second and a trip, or a third of the lease and a trip."""
+    story = SCHEDULES[schedule]().story.splitlines()
+    goes_on = 31_000
+    assert any(line.split()[1:3] == ["n2/12", "runs,"] for line in story)
+    [end] = [float(line.split()[0]) for line in story if "n1/10" in line and "tells of its end" in line]
+    assert least < end * 1_000 - goes_on < most

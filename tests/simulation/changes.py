@@ -12,6 +12,7 @@ from cronlock.lock.quorum import WON
 from tests.nemesis.oracle import Violation
 from tests.simulation.baton import Task
 from tests.simulation.harms import Chance, Harms, fate, few
+from tests.simulation.machine import Machine
 from tests.simulation.network import Passage, SimulatedVoters
 from tests.simulation.node import Dead, Job, Terms
 from tests.simulation.oracle import Report, broken, missed
@@ -63,7 +64,7 @@ class Person:
     def _live(self, task: Task) -> None:
         rng, world = self._world.rng, self._world
         while not self.done and world.time.now < self._until:
-            voters = SimulatedVoters(world.time, task, PERSON, PERSON, self._servers, world.weather)
+            voters = SimulatedVoters(Machine(world.time), task, PERSON, PERSON, self._servers, world.weather)
             left = rng.randint(1, 60) if rng.random() < self._fatal else 0
             try:
                 voters.point = self._mortal(left)

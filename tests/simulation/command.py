@@ -2,7 +2,8 @@
 
 from cronlock.child.guard import NEVER
 from cronlock.system import signal
-from tests.simulation.baton import Task, Time
+from tests.simulation.baton import Task
+from tests.simulation.machine import Machine
 
 
 class Command:
@@ -10,21 +11,21 @@ class Command:
 
     stopped_by = 0
 
-    def __init__(self, time: Time, task: Task, length: int, obeys: int, status: int = 0) -> None:
+    def __init__(self, machine: Machine, task: Task, length: int, obeys: int, status: int = 0) -> None:
         self.killed_by = 0
         self._status = status
-        self.start = time.now
+        self.start = machine.time.now
         self.end: int | None = None
-        self._time = time
+        self._machine = machine
         self._task = task
         self._obeys = obeys
-        time.at(time.now + length, lambda: self._over(0))
+        machine.at(machine.now + length, lambda: self._over(0))
 
     def _over(self, killed_by: int) -> None:
         if self.end is None:
-            self.end = self._time.now
+            self.end = self._machine.time.now
             self.killed_by = killed_by
-            self._time.wake(self._task)
+            self._machine.time.wake(self._task)
 
     def look(self) -> int | None:
         """Its exit status once it has ended."""
@@ -36,7 +37,7 @@ class Command:
         if number == signal.SIGKILL:
             self._over(number)
         elif number == signal.SIGTERM:
-            self._time.at(self._time.now + self._obeys, lambda: self._over(number))
+            self._machine.at(self._machine.now + self._obeys, lambda: self._over(number))
 
     def reap(self) -> None:
         pass
@@ -45,7 +46,7 @@ class Command:
 class Guard:
     """A process of its own: it acts while the one that it guards is stopped, and when that one dies."""
 
-    def __init__(self, time: Time, kill_after: int) -> None:
+    def __init__(self, time: Machine, kill_after: int) -> None:
         self.begin_at = NEVER
         self.begun = False
         self.command: Command | None = None

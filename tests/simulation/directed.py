@@ -45,7 +45,7 @@ class Script:
 def _world(script: Script, terms: Terms = TERMS) -> World:
     """Three voters that know the key: n0 ran tick 0 in the first second. Everything else begins at 10 s."""
     world = World(random.Random(1), 3, script)
-    script.now = lambda: world.time.now
+    script.now, world.steady = lambda: world.time.now, True
     world.call(0, "n0", 0, terms, Job(500))
     return world
 
@@ -144,7 +144,79 @@ def went_back_inside_commit() -> Report:
     return report_on(world)
 
 
+def beyond_retention() -> Report:
+    """A run that is longer than voters keep a record keeps its own: n2, which comes when that is over, is held.
+
+    Extended at 11 s, and every second; committed at 10 s, so that without that nobody knows of it at 14.9 s.
+    """
+    terms = replace(PLAIN, lease=3_000, kill_after=200, retention=4_800)
+    world = _world(Script(), terms)
+    world.call(10_000, "n1", 10, terms, Job(9_000))
+    for at in range(14_000, 17_000, 50):
+        world.call(at, f"n{at}", 14, terms, Job(500))
+    return report_on(world)
+
+
+def failed_back() -> Report:
+    """A master that was failed over from and back to does not speak for what it had before.
+
+    n1 can't reach C and runs with A and B. A is failed back to, with data of before; n2 can't reach B.
+    """
+    world = _world(Script(Cut("n1", "C"), Cut("n2", "B")))
+    voter = world.servers[0]
+    world.time.at(9_000, voter.save)
+    world.call(10_000, "n1", 10, TERMS, Job(8_000))
+    world.time.at(11_000, lambda: voter.fail_back(voter.saved[-1]))
+    world.call(11_100, "n2", 10, TERMS, Job(8_000))
+    return report_on(world)
+
+
+def failed_back_inside_commit() -> Report:
+    """An ok that a master gave before it was failed over from and back to is no ok of the one that it is now.
+
+    As went_back_inside_commit, but B stays the same server, and no connection ends.
+    """
+    world = _world(Script(Cut("n1", "B", end=14_200, operations="commit"), Cut("n1", "C")))
+    voter = world.servers[1]
+    world.call(10_000, "n1", 10, TERMS, Job(5_000))
+    world.time.at(11_000, voter.save)
+    world.call(12_100, "n2", 10, TERMS, Job(8_000))
+    world.time.at(13_500, lambda: voter.fail_back(voter.saved[-1]))
+    return report_on(world)
+
+
+def _paused(told: bool) -> Report:
+    """n1's machine is paused at 11 s, until n2 has waited for its lease to end, and runs."""
+    waiting = replace(PLAIN, wait=40_000)
+    world = _world(Script(), PLAIN)
+    paused = world.call(10_000, "n1", 10, PLAIN, Job(60_000))
+    world.time.at(11_000, lambda: paused.pause_host(20_000, told=told))
+    world.call(12_000, "n2", 12, waiting, Job(30_000))
+    return report_on(world)
+
+
+def paused_host() -> Report:
+    """A run on a machine that its host paused, all clocks with it but the wall clock, ends within a second or so."""
+    return _paused(told=True)
+
+
+def paused_host_unseen() -> Report:
+    """Where the wall clock does not show it either: it ends when an extension is due, in a third of the lease."""
+    return _paused(told=False)
+
+
 SCHEDULES = {
     one.__name__: one
-    for one in (late_ok, asked_again, two_dead_commits, restarted_and_forgotten, went_back_inside_commit)
+    for one in (
+        late_ok,
+        asked_again,
+        two_dead_commits,
+        restarted_and_forgotten,
+        went_back_inside_commit,
+        beyond_retention,
+        failed_back,
+        failed_back_inside_commit,
+        paused_host,
+        paused_host_unseen,
+    )
 }

@@ -48,7 +48,7 @@ class Harms:
     def __init__(self, world: World, nodes: list[str], chance: Chance, end: int) -> None:
         self._world, self._rng, self._end = world, world.rng, end
         self._nodes, self._chance = nodes, chance
-        self._kinds = [self._stop, self._restart, self._flush, self._go_back, self._cut, self._cut]
+        self._kinds = [self._stop, self._restart, self._flush, self._go_back, self._fail_back, self._cut, self._cut]
         self._rng.shuffle(self._kinds)
         self._kinds = self._kinds[: self._rng.randint(1, len(self._kinds))]
 
@@ -89,6 +89,12 @@ class Harms:
         saved = self._rng.choice(server.saved)
         if self._may_forget(server):
             self._come_back(server, f"restarts with token {saved.get('token')}", saved)
+
+    def _fail_back(self, server: Server) -> None:
+        saved = self._rng.choice(server.saved)
+        if server.up and not server.stopped and self._may_forget(server):
+            self._tell(server, f"is failed back to, with token {saved.get('token')}")
+            server.fail_back(saved)
 
     def _come_back(self, server: Server, what: str, copy: object) -> None:
         if server.up and not server.stopped:
@@ -138,9 +144,11 @@ def fate(rng: random.Random, often: float) -> Fate | None:
     """What befalls a call, mostly nothing."""
     if rng.random() >= often:
         return None
-    what = rng.choice(("die", "crash", "pause", "pause", "signal"))
+    what = rng.choice(("die", "crash", "pause", "pause", "signal", "signal", "host", "host unseen"))
     if what == "signal":
         return Fate(what, "step", rng.randint(1, 30))
+    if what.startswith("host"):
+        return Fate(what, "step", rng.randint(1, 12), rng.choice((rng.randint(50, 20_000), rng.randint(5_000, 40_000))))
     moment = rng.choice(("send", "send", "step", "clock"))
     count = rng.randint(1, {"send": 16, "step": 20, "clock": 120}[moment])
     return Fate(what, moment, count, rng.choice((100, 2_100, rng.randint(50, 20_000))) if what == "pause" else 0)

@@ -6,7 +6,8 @@ from typing import Protocol
 from cronlock.lock.candidate import STANDS
 from cronlock.lock.quorum import Failure
 from cronlock.system import POLL_MAX
-from tests.simulation.baton import Task, Time
+from tests.simulation.baton import Task
+from tests.simulation.machine import Machine
 from tests.simulation.server import Fields, Request, Server
 
 SILENCE = 1_000  # ms without progress until a connection counts as lost, as in wire.py
@@ -75,8 +76,9 @@ class Connection:
 class Line:
     """One call's way to one voter: a connection, and after its failure another one; wire.Connection's counterpart."""
 
-    def __init__(self, time: Time, task: Task, who: str, server: Server) -> None:
-        self.time = time
+    def __init__(self, machine: Machine, task: Task, who: str, server: Server) -> None:
+        self.time = machine.time
+        self._machine = machine
         self.who = who
         self.failures = 0
         self.inbox: list[tuple[Connection, Reply]] = []
@@ -92,11 +94,11 @@ class Line:
 
     @property
     def patience(self) -> int:
-        return self._heard_at + SILENCE - self.time.now
+        return self._heard_at + SILENCE - self._machine.now
 
     def send(self, passage: Passage, operation: str, ask: Fields, answered: Answered) -> None:
         if not self._waiting:
-            self._heard_at = self.time.now
+            self._heard_at = self._machine.now
         self._waiting.append(answered)
         if not self._connection:
             self._connection = Connection(self, self._server)
@@ -116,7 +118,7 @@ class Line:
             if isinstance(reply, Failure):
                 self.fail(reply.text)
             else:
-                self._heard_at = self.time.now
+                self._heard_at = self._machine.now
                 self._waiting.pop(0)(reply)
 
     def fail(self, text: str) -> None:
@@ -143,22 +145,24 @@ class SimulatedVoters:
     distinct = True
     key, node = "job", ""
 
-    def __init__(self, time: Time, task: Task, node: str, who: str, servers: list[Server], weather: Weather) -> None:
+    def __init__(
+        self, machine: Machine, task: Task, node: str, who: str, servers: list[Server], weather: Weather
+    ) -> None:
         self.count = len(servers)
         names = sorted(server.name for server in servers)
         self.settings = f"1 {self.count}" + (f" {','.join(names)}" if self.count > 1 else "")
         self.point: Callable[[str], None] = lambda _: None
-        self._time = time
+        self._machine, self._time = machine, machine.time
         self._task = task
         self._node = node
         self._servers = servers
         self._weather = weather
-        self._lines = [Line(time, task, who, server) for server in servers]
+        self._lines = [Line(machine, task, who, server) for server in servers]
         self._rung: Callable[[int, int], None] = lambda _voter, _token: None
         self._rings: list[tuple[int, int]] = []
 
     def clock(self) -> int:
-        now = self._time.now
+        now = self._machine.now
         self.point("clock")
         return now
 
@@ -193,6 +197,17 @@ class SimulatedVoters:
         if back is not NEVER:
             self._time.at(self._time.now + back, lambda: self._hear(voter, token))
 
+    def _sleep(self, wait: int) -> None:
+        """So many ms of this machine's time, or until it is woken."""
+        until = self._machine.now + wait
+        while (left := until - self._machine.now) >= 0:
+            alarm = self._time.now + left
+            self._time.sleep(self._task, alarm)
+            woken = self._time.now < alarm
+            self._machine.sleep_through(self._task)
+            if woken or not left:
+                break
+
     def _hear(self, voter: int, token: int) -> None:
         self._rings.append((voter, token))
         self._time.wake(self._task)
@@ -214,7 +229,7 @@ class SimulatedVoters:
         busy = [line for line in self._lines if line.busy]
         wait = max(0, min([timeout, POLL_MAX, *(line.patience for line in busy)]))
         if not self._rings and not any(line.inbox for line in self._lines):
-            self._time.sleep(self._task, self._time.now + wait)
+            self._sleep(wait)
         self.point("step")
         rings, self._rings = self._rings, []
         for ring in rings:

@@ -7,10 +7,12 @@ from cronlock.contender import Contender
 from cronlock.errors import Interrupted, Refused, Unreachable
 from cronlock.hold import Hold, ending, guard_times
 from cronlock.lock.holder import Holder
+from cronlock.lock.terms import RETENTION
 from cronlock.plan import ATTEMPTS, STOP_MARGIN, Plan
 from cronlock.system import signal
 from tests.simulation.baton import Task
 from tests.simulation.command import Command, Guard
+from tests.simulation.machine import Machine
 from tests.simulation.server import EPOCH
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 class Terms:
     """What the calls of one key agree on. All in ms but the period, which is in seconds.
 
-    `wait` is --wait; with `failover` there are three attempts, and with `retry_failed` also after one that failed.
+    `retention` is how long voters keep a record. `wait` is --wait; with `failover` there are three attempts, and with
+    `retry_failed` also after one that failed.
     """
 
     lease: int = 10_000
@@ -33,13 +36,15 @@ class Terms:
     failover: bool = False
     retry_failed: bool = False
     wait: int = 0
+    retention: int = RETENTION
 
 
 @dataclass
 class Fate:
     """What befalls a call at its `count`th moment of one kind: clock, send or step.
 
-    `what`: "die" (kill -9), "crash" (the machine), "pause" for `length` ms, "signal" (SIGTERM).
+    `what`: "die" (kill -9), "crash" (the machine), "pause" for `length` ms, "signal" (SIGTERM); "host" is a pause of
+    the machine, with its clock, while the command runs, and "host unseen" one that its wall clock does not show either.
     """
 
     what: str
@@ -64,10 +69,10 @@ class Dead(BaseException):
 class SimulatedPlan(Plan):
     """The decisions that a Plan would have come to; the node's wall clock is `offset` ms off."""
 
-    def __init__(self, world: "World", node: str, tick: int, offset: int, terms: Terms) -> None:
+    def __init__(self, machine: Machine, node: str, tick: int, offset: int, terms: Terms) -> None:
         self.key, self.node, self.each_node, self.again = "job", node, "", False
         self.tick, self.next = (tick, tick + terms.period) if terms.ticks else (0, 0)
-        self.schedule, self.ttl, self.retention = None, terms.lease, 30 * 86_400_000
+        self.schedule, self.ttl, self.retention = None, terms.lease, terms.retention
         self.kill_after, self.spare = terms.kill_after, terms.kill_after + STOP_MARGIN
         self.outage_wait, self.late_at = terms.outage_wait, self.next * 1000
         self.over_at = self.late_at
@@ -75,7 +80,7 @@ class SimulatedPlan(Plan):
         self.failover = terms.failover and terms.ticks
         self.retry_failed = terms.retry_failed and self.failover
         self.attempts = ATTEMPTS if self.failover else 1
-        self.wall_clock = lambda: (EPOCH + offset + world.time.now) / 1000
+        self.wall_clock = lambda: (EPOCH + offset + machine.wall) / 1000
 
 
 class Call:
@@ -94,9 +99,10 @@ class Call:
         self.fate = fate
         self.struck = False
         self._world = world
-        self._plan = SimulatedPlan(world, node, tick, offset, terms)
-        self._job = job
-        self._guard = Guard(world.time, terms.kill_after)
+        self.machine = Machine(world.time)
+        self._plan = SimulatedPlan(self.machine, node, tick, offset, terms)
+        self.job = job
+        self._guard = Guard(self.machine, terms.kill_after)
         self._told_to_end = self._ending = False
 
     def told(self, text: str) -> None:
@@ -151,8 +157,8 @@ class Call:
         if holder.stop_at <= self.voters.clock() or self._guard.begun:
             raise Unreachable("the lease was over before the command could start")
         self.token = holder.token
-        job = self._job
-        command = self._guard.command = Command(self._world.time, self._task, job.length, job.obeys, job.status)
+        job = self.job
+        command = self._guard.command = Command(self.machine, self._task, job.length, job.obeys, job.status)
         self._world.tell(self.name, "runs, token", self.token, "attempt", holder.attempt)
         return command
 
@@ -160,7 +166,7 @@ class Call:
 
     def _point(self, moment: str) -> None:
         fate = self.fate
-        if not fate or fate.moment != moment:
+        if not fate or fate.moment != moment or (fate.what.startswith("host") and not self.command):
             return
         fate.count -= 1
         if fate.count <= 0:
@@ -172,10 +178,20 @@ class Call:
         self._world.tell(self.name, fate.what, fate.length or "")
         if fate.what == "pause":
             self._world.time.sleep(self._task, self._world.time.now + fate.length, deaf=True)
+        elif fate.what.startswith("host"):
+            self.pause_host(fate.length, told=fate.what == "host")
+            self.machine.sleep_through(self._task)
         elif fate.what == "signal":
             self._told()
         else:
             self._die(at_once=fate.what == "crash")
+
+    def pause_host(self, length: int, *, told: bool) -> None:
+        """Only while the command runs: the run is then one that a lock can't keep from going on for a while."""
+        if self.command and self.command.look() is None:
+            self.struck = True
+            self._world.tell(self.name, "is paused by its host, for", length, "" if told else "and no clock shows it")
+            self.machine.pause(length, told)
 
     def _told(self) -> None:
         if self.command and self.command.look() is None:

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cronlock.plan import ATTEMPTS
+from cronlock.system import POLL_MAX
 from tests.nemesis.journal import Run
 from tests.nemesis.oracle import Rules, Violation, judge
 from tests.simulation.node import Call
 from tests.simulation.world import World
 
 OUTCOMES = {"ran", "lost", "given back", "held", "done", "late", "unreachable", "interrupted", "died"}
+TRIPS = 100  # ms for the voters to answer where nothing is late
 FINISHED = 3_000 + 300  # ms that a farewell may take
 
 
@@ -30,6 +32,7 @@ def broken(world: World) -> list[Violation]:
     runs = sorted((call for call in world.calls if call.command), key=lambda call: (call.command.start, call.token))
     return [
         *judge([_run(call, world.time.now) for call in runs], [], Rules(attempts=_attempts(world))),
+        *_beside(world, runs),
         *_quiet(world),
         *_ends(world),
     ]
@@ -42,6 +45,8 @@ def _attempts(world: World) -> int:
 def _run(call: Call, now: int) -> Run:
     start, end = call.command.start, now if call.command.end is None else call.command.end
     given_back = 15 if call.outcome in ("given back", "interrupted") else 0
+    if call.machine.pauses:  # what it does from then on _beside judges
+        end = min(end, call.machine.pauses[0][0])
     over = max(end, start + 1)
     return Run(
         tick=str(call.tick or call.name),
@@ -56,6 +61,31 @@ def _run(call: Call, now: int) -> Run:
         signal=given_back,
         open=call.terms.failover and not call.closed,
     )
+
+
+def bound(world: World, call: Call) -> int:
+    """For how many ms a run may go on beside another one, once its machine is not paused any more.
+
+    When the wall clock shows the pause it asks the voters within a second, else when an extension is due; and then its
+    command has to end. When answers may be lost, it may go on as long as it believes in its lease.
+    """
+    if not world.steady:
+        return call.terms.lease
+    asks = POLL_MAX if call.machine.told else call.terms.lease // 3
+    return asks + TRIPS + min(call.job.obeys, call.terms.kill_after)
+
+
+def _beside(world: World, runs: list[Call]) -> Iterable[Violation]:
+    """Runs that went on beside another one for longer than a paused machine excuses."""
+    for call in runs:
+        if not call.machine.pauses:
+            continue
+        until = call.machine.goes_on_at + bound(world, call)
+        end = world.time.now if call.command.end is None else call.command.end
+        for other in runs:
+            over = world.time.now if other.command.end is None else other.command.end
+            if other is not call and other.command.start < end and over > until and end > until:
+                yield Violation("overlap", f"{call.name} ended {end - until} ms too late beside {other.name}")
 
 
 def _ends(world: World) -> Iterable[Violation]:

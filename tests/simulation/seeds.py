@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+from cronlock.lock.terms import RETENTION
 from tests.simulation.harms import Chance, Harms, fate
 from tests.simulation.node import Call, Job, Terms
 from tests.simulation.oracle import Report, broken, missed
@@ -49,6 +50,7 @@ def _terms(rng: random.Random) -> Terms:
         failover=failover,
         retry_failed=failover and rng.random() < 0.5,
         wait=rng.choice((0, 0, 1_000, 8_000)),
+        retention=rng.choice((RETENTION, 2 * lease)),  # else runs are shorter than that
     )
 
 

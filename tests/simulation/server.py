@@ -47,6 +47,7 @@ class Server:
         self.name = name
         self.copy = record.Copy()
         self.life = 1  # a restarted server is another one to those who were connected
+        self.promotion = 1
         self.up = True
         self.clients: dict[Client, None] = {}
         self.ears: dict[tuple[Ear, int], int] = {}  # who is told of the ends of runs, as which voter, in which life
@@ -60,8 +61,8 @@ class Server:
 
     @property
     def run_id(self) -> str:
-        """As INFO tells it."""
-        return f"{self.name}/{self.life}"
+        """Its stamp, of what INFO tells: another one after a restart, and after a promotion."""
+        return f"{self.name}/{self.life}/{self.promotion}"
 
     @property
     def time(self) -> int:
@@ -116,6 +117,11 @@ class Server:
     def flush(self) -> None:
         """FLUSHALL: it forgets, and nobody's connection ends."""
         self.copy = record.Copy()
+
+    def fail_back(self, copy: record.Copy) -> None:
+        """It was failed over from, and is failed back to: the same server, which everybody still hears; older data."""
+        self.promotion += 1
+        self.copy = copied(copy)
 
     def go_down(self) -> None:
         """Everybody's connection ends."""

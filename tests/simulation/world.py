@@ -48,6 +48,7 @@ class World:
         self.calls: list[Call] = []
         self.committed: dict[int, Committed] = {}
         self.weather = weather
+        self.steady = False  # nothing but what a schedule says is late, so that each bound is exact
         self.after_each: Callable[[], None] = lambda: None  # operation that a voter has executed
         self.servers = [self._server(number, skewed) for number in range(voters)]
         self.lists: dict[str, list[Server]] = {}  # by node, the voters that it was told, if not all
@@ -67,7 +68,7 @@ class World:
 
     def voters_for(self, call: Call, task: Task) -> SimulatedVoters:
         servers = self.lists.get(call.node, self.servers)
-        return SimulatedVoters(self.time, task, call.node, call.name, servers, self.weather)
+        return SimulatedVoters(call.machine, task, call.node, call.name, servers, self.weather)
 
     def call(
         self,
