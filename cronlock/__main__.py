@@ -33,6 +33,7 @@ def main() -> None:
 def _status(words: list[str]) -> int:
     line = scan(words[1:]) if words[:1] == ["run"] else None
     if line is None:
+        gc.enable()
         from cronlock.cli import cli
 
         return cli(words)

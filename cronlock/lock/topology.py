@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PROTOCOL = "1"  # nodes that speak another one must not share a key
 OTHERS_WAIT = 300  # ms for further URLs of a cluster that it does not tell as its nodes: a name, or another server
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
+NUMBERS = {name.encode(): (name, bounds) for name, bounds in terms.RANGES.items()}  # as they stand in a reply
+TEXTS = {name.encode(): (name, length) for name, length in terms.TEXTS.items()}
 SCRIPT = "scripts/record.lua"
 DIGEST = b"5354a8cbb5dda16f5eb7418f72a93f850c9f38bc"  # its SHA-1, which a test holds to it
 
@@ -61,14 +63,15 @@ def decoded(reply: "Any") -> "Fields":
 
     What a hand or a hostile server wrote would else make a node sleep for ever, or write a line of megabytes.
     """
-    texts = [item.decode("utf-8", "surrogateescape") for item in reply]
     fields: Fields = {}
-    for name, value in zip(texts[::2], texts[1::2], strict=True):
-        if name in terms.RANGES:
-            least, most = terms.RANGES[name]
-            fields[name] = max(least, min(int(value), most))
-        elif name in terms.TEXTS:
-            fields[name] = value[: terms.TEXTS[name]]
+    for name, value in zip(reply[::2], reply[1::2], strict=True):
+        if name in NUMBERS:
+            field, (least, most) = NUMBERS[name]
+            number = int(value)
+            fields[field] = number if least <= number <= most else max(least, min(number, most))
+        elif name in TEXTS:
+            field, length = TEXTS[name]
+            fields[field] = value.decode("utf-8", "surrogateescape")[:length]
     return fields
 
 
