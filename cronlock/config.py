@@ -23,6 +23,7 @@ SYSTEM_FILE = "/etc/cronlock.toml"
 USER_FILE = "~/.config/cronlock.toml"
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
 RIVALS = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # of two that are given the nearer wins
+PREFIX, OF_RUNS = "CRONLOCK_", "CRONLOCK_RUN_"  # of variables: all of ours, and those that a command gets
 FILE_TYPE, REGULAR = 0o170000, 0o100000  # inode(7)
 READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o004, 0o002  # a file's mode; its group is one that somebody chose
 FILE_MAX = 262_144  # bytes: a thousand keys with a table each take less, and tomllib reads so many in a second
@@ -149,11 +150,10 @@ def _fill(values: "dict[str, Any]", sources: "dict[str, str]") -> None:
 
 
 def _variables(environ: "Mapping[str, str]") -> "dict[str, Any]":
-    known = {option.variable: option for option in OPTIONS}
+    ours = [(name, text) for name, text in environ.items() if name.startswith(PREFIX) and not name.startswith(OF_RUNS)]
+    known = {option.variable: option for option in OPTIONS} if ours else {}  # most crontabs set none
     values: dict[str, Any] = {}
-    for variable, text in environ.items():
-        if not variable.startswith("CRONLOCK_") or variable.startswith("CRONLOCK_RUN_"):
-            continue
+    for variable, text in ours:
         if variable not in known and _is_service_link(variable, environ):
             continue
         if variable not in known:

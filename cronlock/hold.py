@@ -348,5 +348,6 @@ class Work:
             extra |= {"CRONLOCK_RUN_TOKEN": str(holder.token), "CRONLOCK_RUN_ATTEMPT": str(holder.attempt)}
             if self.plan.tick:
                 extra["CRONLOCK_RUN_TICK"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.plan.tick))
-        outer = [name for name in os.environ if name.startswith("CRONLOCK_RUN_")]
-        return environment(extra, outer + [option.variable for option in OPTIONS if not option.where])
+        outer = [name for name in os.environ if name.startswith("CRONLOCK_")]
+        of_one_run = {option.variable for option in OPTIONS if not option.where} if outer else ()
+        return environment(extra, [name for name in outer if name in of_one_run or name.startswith("CRONLOCK_RUN_")])
