@@ -165,4 +165,4 @@ def test_a_voter_that_may_be_old_is_told_as_one(servers):
     (name,) = [name for name in servers[1].redis.scan_iter() if ":record:" in name]
     servers[1].redis.hset(name, "run_id", "0" * 40)
     lines = cronlock("adopt", *where(servers), "job", input="n\n").stdout.splitlines()
-    assert [", may be old: restarted since" in line for line in lines[:3]] == [False, True, False]
+    assert [", may be old: restarted or promoted since" in line for line in lines[:3]] == [False, True, False]

@@ -270,7 +270,7 @@ def test_a_missing_right_is_red_with_its_cure(server: Server) -> None:
     lacks = [text for text in of(findings, server, YELLOW) if "lacks" in text]
     assert lacks == [
         "user cronlock lacks +publish +info: those who wait look every few seconds, "
-        "that a server was restarted can't be told"
+        "that a server was restarted or promoted can't be told"
     ]
 
 

@@ -72,12 +72,12 @@ def test_a_voter_that_does_not_count_for_a_key_is_told_with_what_the_next_loss_c
     servers[1].restart()
     run(at(*servers), *NEXT, *SLOWLY, key="other")
     assert weak(at(*servers)) == [
-        (labels[1], "it does not count for 1 key: it was restarted, or knows nothing of them"),
+        (labels[1], "it does not count for 1 key: it was restarted or promoted, or knows nothing of them"),
         ("servers", "one does not count everywhere: the loss of another one stops job"),
     ]
     servers[1].redis.flushall()
     assert weak(at(*servers)) == [
-        (labels[1], "it does not count for 2 keys: it was restarted, or knows nothing of them"),
+        (labels[1], "it does not count for 2 keys: it was restarted or promoted, or knows nothing of them"),
         ("servers", "one does not count everywhere: the loss of another one stops job, other"),
     ]
     cronlock("adopt", *at(*servers), "--yes", "--all")
@@ -94,7 +94,7 @@ def test_an_empty_master_of_a_cluster_is_told_with_what_the_next_loss_costs(clus
     found = weak(place)
     assert found[0] == (
         empty.url.removeprefix("redis://"),
-        "it does not count for 1 key: it was restarted, or knows nothing of them",
+        "it does not count for 1 key: it was restarted or promoted, or knows nothing of them",
     )
     assert {label for label, _ in found[1:]} >= {other.url.removeprefix("redis://") for other in others}
     assert all(text.endswith("its loss stops job as long as copies elsewhere do not count") for _, text in found[1:])

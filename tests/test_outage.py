@@ -296,4 +296,4 @@ def test_a_lease_of_before_a_restart_is_told(fresh_servers):
     server.restart()
     done = cronlock(*words, "--outage-wait", "0", "--", "true")
     assert done.returncode == 122
-    assert "the server was restarted during a run on web-1, and the lease of that still runs" in done.stderr
+    assert "the server was restarted or promoted during a run on web-1, and the lease of that still runs" in done.stderr

@@ -240,7 +240,7 @@ def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_server
     servers[1].restart()
     servers[2].kill()
     assert why_not(at(*servers), *NEXT) == (
-        "no quorum of 3 voters (1 of 3 voters counts for this key, 1 was restarted; all count again after a run that "
+        "no quorum of 3 voters (1 of 3 voters counts for this key, 1 was restarted or promoted; all count again after a run that "
         f"all of them answer; cronlock check tells what to do: {label(servers[2])}: connection refused)"
     )
 
@@ -266,12 +266,12 @@ def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
 def test_answers_that_split_tell_the_reason() -> None:
     """By situation: restarted, emptied, new, a clock, and what will not pass."""
     table = [
-        ([OK, reborn(), DOWN], "1 of 3 voters counts for this key, 1 was restarted; all count"),
+        ([OK, reborn(), DOWN], "1 of 3 voters counts for this key, 1 was restarted or promoted; all count"),
         ([OK, forgot(), DOWN], "1 of 3 voters counts for this key, 1 knows nothing of it; all count"),
-        ([reborn(), reborn(), DOWN], "0 of 3 voters count for this key, 2 were restarted; all count"),
+        ([reborn(), reborn(), DOWN], "0 of 3 voters count for this key, 2 were restarted or promoted; all count"),
         (
             [reborn(), forgot(), forgot(), DOWN, DOWN],
-            "0 of 5 voters count for this key, 1 was restarted, 2 know nothing of it; all",
+            "0 of 5 voters count for this key, 1 was restarted or promoted, 2 know nothing of it; all",
         ),
         ([forgot(), forgot(), DOWN], "2 of 3 voters do not know this key, as if it were new; a new key's"),
         ([OK, DOWN, off(300)], f"{DOWN.text}; {off(300)['off']}"),
@@ -321,8 +321,8 @@ def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: l
 def test_a_restart_during_a_run_is_one_voters_of_several() -> None:
     """Only a single one is the server."""
     ghost = said("held", reborn=1)
-    assert undecided([ghost]).text.startswith("the server was restarted during a run on web-1")
-    assert undecided([ghost, OK, said("done", 9)]).text.startswith("a voter was restarted during a run on web-1")
+    assert undecided([ghost]).text.startswith("the server was restarted or promoted during a run on web-1")
+    assert undecided([ghost, OK, said("done", 9)]).text.startswith("a voter was restarted or promoted during a run on web-1")
 
 
 def test_a_run_that_another_one_has_replaced_is_told_so_when_it_is_stopped(servers: list[Server]) -> None:

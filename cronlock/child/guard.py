@@ -96,12 +96,13 @@ class Guard:
         try:
             import fcntl  # only for commands that last
 
-            for end in self._tether:
-                fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGKILL)
+            set_signal = getattr(fcntl, "F_SETSIG", None)  # Linux's
+            for end in self._tether if set_signal else ():
+                fcntl.fcntl(end, set_signal, signal.SIGKILL)
                 fcntl.fcntl(end, fcntl.F_SETOWN, -self.group.number)
                 fcntl.fcntl(end, fcntl.F_SETFL, os.O_ASYNC)
                 self._tied = True
-        except (ImportError, AttributeError, OSError):  # not Linux, or no file to be had
+        except (ImportError, OSError):  # no file to be had
             pass
 
     def _untie(self) -> None:

@@ -30,7 +30,7 @@ def verdict(replies: "Sequence[Reply]") -> Verdict:
     ghost = next((answer for answer in answers if answer["answer"] == terms.HELD and blank(answer)), None)
     if ghost and not text:
         which = "a voter" if len(replies) > 1 else "the server"
-        text = f"{which} was restarted during a run on {ghost['node']}, and the lease of that still runs"
+        text = f"{which} was restarted or promoted during a run on {ghost['node']}, and the lease of that still runs"
     return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
 
 
@@ -43,7 +43,7 @@ def _too_few_count(oks: "Sequence[Fields]", voters: int) -> str:
     restarted = sum(bool(answer["token"] and answer["reborn"]) for answer in oks)
     good = len(oks) - forgot - restarted
     text = f"{good} of {voters} voters count{'s' * (good == 1)} for this key"
-    text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted" if restarted else ""
+    text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted or promoted" if restarted else ""
     text += f", {forgot} know{'s' * (forgot == 1)} nothing of it" if forgot else ""
     return f"{text}; all count again after a run that all of them answer; cronlock check tells what to do"
 

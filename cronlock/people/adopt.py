@@ -113,7 +113,7 @@ def _seen(adoption: Adoption, voters: Voters) -> list[str]:
     for label, answer in adoption.answers:
         last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
         known = f"{last}, last run on {answer['node']}, with {spelled(answer['settings'])}"
-        known += ", may be old: restarted since" if answer["reborn"] else ""
+        known += ", may be old: restarted or promoted since" if answer["reborn"] else ""
         known = known if answer["token"] else "knows nothing"
         if IMPOSSIBLE in answer:
             known = f"its fencing token {answer[IMPOSSIBLE]} is far beyond every clock, and is not kept"

@@ -24,7 +24,7 @@ CODES = {  # which redis-py takes off
     redis.exceptions.ReadOnlyError: "READONLY ",
 }
 WITHOUT = {  # what can be done without, and what is not there then
-    "info": "that a server was restarted can't be told",
+    "info": "that a server was restarted or promoted can't be told",
     "publish": "those who wait look every few seconds",
     "subscribe": "those who wait look every few seconds",
     "scan": "--all and status find no keys",

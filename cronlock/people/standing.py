@@ -67,7 +67,7 @@ class Standing:
             else:
                 blank[label] += 1
                 forgot = not seen or not seen.newness[0]
-                why.setdefault(label, f"{label} {'knows nothing of it' if forgot else 'was restarted'}")
+                why.setdefault(label, f"{label} {'knows nothing of it' if forgot else 'was restarted or promoted'}")
         answering = good.total() + blank.total()
         unset = [label for label in lost if label not in survey.missing]
         return cls(
