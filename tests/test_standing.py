@@ -54,8 +54,8 @@ def test_a_key_that_cannot_start_is_red_with_the_cure(
     name, adopt = ("job on web-1", "--each --node web-1 job") if each else ("job", "job")
     text = (
         f"no run of it can start: 1 of 3 voters counts: {label(servers[2])}: connection refused; "
-        f"{label(servers[1])} was restarted or promoted: bring {label(servers[2])} back, and a run that all answer makes all "
-        f"count; or do without: cronlock adopt --leave-out {adopt}"
+        f"{label(servers[1])} was restarted or promoted: bring {label(servers[2])} back, and a run that all answer "
+        f"makes all count; or do without: cronlock adopt --leave-out {adopt}"
     )
     assert findings(place, "keys", RED) == [(name, text)]
     assert wrong(place) == wrong(place, "job") == [f"{name}: {text}"]

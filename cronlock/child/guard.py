@@ -96,7 +96,7 @@ class Guard:
         try:
             import fcntl  # only for commands that last
 
-            set_signal = getattr(fcntl, "F_SETSIG", None)  # Linux's
+            set_signal = getattr(fcntl, "F_SETSIG", 0)  # Linux's
             for end in self._tether if set_signal else ():
                 fcntl.fcntl(end, set_signal, signal.SIGKILL)
                 fcntl.fcntl(end, fcntl.F_SETOWN, -self.group.number)

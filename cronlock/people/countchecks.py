@@ -74,6 +74,7 @@ def look(counts: Counts) -> list[Finding]:
     findings = []
     for label, keys in sorted(counts.blank.items()):
         number = len(set(keys))
-        text = f"it does not count for {number} key{'s' * (number > 1)}: it was restarted or promoted, or knows nothing of them"
+        why = "it was restarted or promoted, or knows nothing of them"
+        text = f"it does not count for {number} key{'s' * (number > 1)}: {why}"
         findings.append(Finding(VOTERS, YELLOW, label, text, NEXT_RUNS))
     return findings
