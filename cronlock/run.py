@@ -114,10 +114,12 @@ class Run:
 
     def _of_a_future(self, tick: int, time: int) -> str:
         """Why a tick that the voters' own clock denies must not send this node home quietly."""
+        from shlex import quote
+
         from cronlock.lock.future import distance
 
         why = f"a run of {distance(tick, time)} of the voters' clock, makes all ticks until then done"
-        return f"{why}: set the clock that is wrong, then cronlock forget {self.plan.key}"
+        return f"{why}: set the clock that is wrong, then cronlock forget {quote(self.plan.key)}"
 
     def _start(self, holder: "Holder | None") -> int:
         self.work = _importing_the_rest()(

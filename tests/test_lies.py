@@ -169,6 +169,18 @@ def test_two_voters_without_the_one_that_cannot_be_believed_are_one_too_few(serv
     )
 
 
+def test_check_counts_a_voter_with_an_impossible_token_as_one_that_is_missing(servers: list[Server]) -> None:
+    """Beside a dead one no run can start: red, with what keeps it."""
+    run(at(*servers), *TICK, "--", "true")
+    servers[0].redis.hset(record_of(servers[0]), "token", LARGEST)
+    servers[1].kill()
+    checked = cronlock("check", *at(*servers))
+    assert checked.returncode == 1
+    (line,) = [line for line in checked.stdout.splitlines() if "no run of it can start" in line]
+    assert "1 of 3 voters counts" in line
+    assert f"127.0.0.1:{servers[0].port} has a fencing token that can't be" in line
+
+
 def test_tokens_of_clocks_that_were_all_ahead_once_go_on(servers: list[Server]) -> None:
     """At a quorum they are the truth: a resource that saw one refuses all that are lower."""
     run(at(*servers), *TICK, "--", "true")

@@ -95,6 +95,7 @@ def entries() -> dict[str, list[Command]]:
 
 def masked(line: str) -> str:
     """Without what is another number at each time, and the width that it gives to a column."""
+    line = re.sub(r"\d{4}-\d\d-\d\d (?=\d\d:\d\d:\d\d)", "", line)  # of a time that is not today's
     return " ".join(re.sub(r"\d+", "0", line).split())
 
 

@@ -11,7 +11,7 @@ from cronlock.lock.quorum import quorum
 from cronlock.lock.record import CLOCK_LIMIT
 from cronlock.lock.slots import slot_of
 from cronlock.people.placement import first
-from cronlock.people.report import KeyStatus, newest
+from cronlock.people.report import KeyStatus, newest, overreaching
 from cronlock.people.seen import Seen
 from cronlock.people.survey import Record, Survey
 
@@ -56,12 +56,16 @@ class Standing:
     def of(cls, record: Record, copies: Sequence[Seen], survey: Survey, gone: Mapping[str, str]) -> Standing:
         """Of the copies that were read; `gone` are the servers that do not vote (see away)."""
         found = {(seen.voter, slot_of(seen.name)): seen for seen in copies}
+        unbelieved = overreaching(copies)
         good, blank, lost, why = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
         for label, slot in survey.places(record):
             seen = found.get((label, slot))
             if label in gone:
                 lost[label] += 1
                 why[label] = gone[label]
+            elif seen and seen in unbelieved:
+                blank[label] += 1
+                why.setdefault(label, f"{label} has a fencing token that can't be")
             elif seen and _remembers(seen):
                 good[label] += 1
             else:
