@@ -53,7 +53,7 @@ def test_a_server_that_is_failed_back_to_outvotes_no_run(fresh_servers: Callable
         done = run(place, *NEXT, "--", "echo", "beside")
         second.continue_process()
         assert (done.returncode, done.stdout) == (122, "")
-        assert "were restarted or promoted" in done.stderr
+        assert "1 was restarted or promoted" in done.stderr
     assert run(place, *AFTER, "--", "echo", "next").stdout == "next\n"
 
 

@@ -144,6 +144,7 @@ class SimulatedVoters:
     conflict = ""
     distinct = True
     key, node = "job", ""
+    warning = ""
 
     def __init__(
         self, machine: Machine, task: Task, node: str, who: str, servers: list[Server], weather: Weather
