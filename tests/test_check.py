@@ -91,7 +91,7 @@ def test_a_stopped_server_is_red_soon(servers: list[Server]) -> None:
     servers[1].stop_process()
     begun = time.monotonic()
     findings = check(*urls(*servers))
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 6  # twice would be 3 s each, and the start
     assert of(findings, servers[1], RED) == ["no answer in 3 s"]
     assert all(len(of(findings, server, GREEN)) == 1 for server in (servers[0], servers[2]))
 
