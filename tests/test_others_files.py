@@ -118,7 +118,7 @@ def test_a_users_settings_file_is_a_finding_whatever_it_is(
 
 SWAP = """
 import os, sys
-from cronlock.system import NotRegularError, read_regular
+from cronlock.files import NotRegularError, read_regular
 def swap(event, words):
     if event == "open" and words[0] == "file":
         os.rename("fifo", "file")
