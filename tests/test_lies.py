@@ -191,6 +191,18 @@ def test_tokens_of_clocks_that_were_all_ahead_once_go_on(servers: list[Server]) 
     assert done.stdout == f"{ahead + 1}\n"
 
 
+def test_tokens_of_two_voters_are_judged_when_both_have_answered(servers: list[Server]) -> None:
+    """The first answer alone looks like that of a voter which can't be believed."""
+    two = servers[:2]
+    run(at(*two), *TICK, "--", "true")
+    ahead = int(time.time() * 1000) + 365 * 86_400_000
+    for server in two:
+        server.redis.hset(record_of(server), "token", ahead)
+    two[1].ask("CLIENT", "PAUSE", "300", "ALL")
+    done = run(at(*two), *NEXT, "--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN")
+    assert (done.stdout, done.stderr) == (f"{ahead + 1}\n", "")
+
+
 @pytest.mark.parametrize("token", [TIME_MAX + 1, LARGEST])
 def test_a_single_servers_impossible_token_is_refused_and_adopt_mends_it(server: Server, token: int) -> None:
     """There is no other voter to ask: it takes a person."""

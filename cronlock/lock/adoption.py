@@ -203,7 +203,7 @@ class Adoption:
 class Adopting(Candidate):
     """An attempt in which a voter with an impossible fencing token takes part, as one that forgot its token."""
 
-    def _unbelievable(self, voter: int, answer: Fields) -> Reply:
+    def _unbelievable(self, voter: int, answer: Fields, final: bool) -> Reply:
         return answer | {"token": 0, IMPOSSIBLE: answer["token"]}
 
 

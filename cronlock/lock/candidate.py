@@ -191,14 +191,15 @@ class Candidate:
         if not self._doubts:
             return replies
         return [
-            self._unbelievable(seat.voter, reply) if isinstance(reply, dict) and beyond else reply
+            self._unbelievable(seat.voter, reply, None not in replies) if isinstance(reply, dict) and beyond else reply
             for seat, reply, beyond in zip(seats, replies, overreaching(replies, self._time()), strict=True)
         ]
 
-    def _unbelievable(self, voter: int, answer: "Fields") -> "Reply":
+    def _unbelievable(self, voter: int, answer: "Fields", final: bool) -> "Reply":
+        """What stands in place of an answer; not `final` while others to come may bear it out."""
         from cronlock.lock.undecided import unbelievable
 
-        return unbelievable(self._voters.label(voter), answer["token"], self._voters.key, self._voters.node)
+        return unbelievable(self._voters.label(voter), answer["token"], self._voters.key, self._voters.node, final)
 
     def _time(self) -> int:
         """This node's wall clock, in ms, counted on from when it asked."""

@@ -193,10 +193,14 @@ class Holder:
                 self._extend(seat, now)
 
     def ask_now(self) -> None:
-        """Extend at once everywhere: more time may have passed than this node's clock tells."""
+        """Extend at once everywhere: more time may have passed than this node's clock tells.
+
+        Also where a request is under way: what was answered before that time does not count.
+        """
         now = self._clock()
-        for seat in self._seats.all:
-            seat.due = min(seat.due, now)
+        if now < self.validity:
+            for seat in self._seats.all:
+                self._extend(seat, now)
 
     def _extend(self, seat: "Seat", now: int) -> None:
         if not seat.now_at:  # its clock is unknown: what is void everywhere comes back with it
@@ -208,6 +212,8 @@ class Holder:
 
     def _extended(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
         seat.due = self._clock() + self._retry()
+        if seat.request:  # it was asked again since
+            return
         if isinstance(reply, Failure):
             if not self._seats.ending:
                 self._voters.refresh()

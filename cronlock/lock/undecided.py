@@ -54,9 +54,9 @@ def clock_off(label: str, seconds: int) -> str:
     return f"{label}: its clock is {abs(seconds)} s {where} this node's: beyond 60 s a voter does not vote"
 
 
-def unbelievable(label: str, token: int, key: str, node: str) -> Failure:
+def unbelievable(label: str, token: int, key: str, node: str, final: bool) -> Failure:
     """In place of an answer with a fencing token that can't be; `node` is empty where all nodes share the record."""
     from shlex import quote
 
     adopt = f"cronlock adopt {f'--each --node {quote(node)} ' if node else ''}{quote(key)}"
-    return Failure(f"{label}: its fencing token {token} is far beyond every clock: {adopt}", final=True)
+    return Failure(f"{label}: its fencing token {token} is far beyond every clock: {adopt}", final)
