@@ -74,6 +74,7 @@ class Fault:
     each: bool = False
     wait: float = 0
     promises: str = ""  # in place of the usual ones
+    stopped_holds: bool = False  # as in oracle.py
 
     @property
     def holds(self) -> str:
@@ -160,6 +161,8 @@ _TABLE = (
         [wrapper_killed, wrapper_stopped],
         ["local"],
         Pace(length=1.6),
+        promises=f"{ALL}, but by other clocks a stopped wrapper holds the key until it goes on",
+        stopped_holds=True,
     ),
     Fault("50 nodes", "50 nodes within one second", [crowd], pace=Pace(ticks=1, period=4, nodes=50)),
     Fault(

@@ -35,6 +35,7 @@ class Rules:
     wait: float = 0
     calm: frozenset[int] = frozenset()
     pauses: tuple[Pause, ...] = ()
+    stopped_holds: bool = False  # by other clocks a wrapper that is stopped still holds the key, until it goes on
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> I
             continue
         quiet = [attempt for attempt in tried if attempt.status == QUIET]
         loud = [attempt for attempt in tried if attempt.status != QUIET and not attempt.harmed]
-        without = [attempt for attempt in quiet if not _excused(runs, attempt, rules)]
+        without = [attempt for attempt in quiet if not _excused(runs, attempts, attempt, rules)]
         if loud and rules.may_miss:
             continue
         if without and not loud:
@@ -135,8 +136,11 @@ def _may_cost_the_tick(attempt: Attempt) -> bool:
     return (attempt.harmed and attempt.spent) or CUT_INSIDE_COMMIT in attempt.said
 
 
-def _excused(runs: Sequence[Run], attempt: Attempt, rules: Rules) -> bool:
+def _excused(runs: Sequence[Run], attempts: Sequence[Attempt], attempt: Attempt, rules: Rules) -> bool:
     """Whether another run was in its way, or a person wanted none."""
+    stopped = (other for other in attempts if other.harmed and other is not attempt)
+    if rules.stopped_holds and any(one.start <= attempt.end and attempt.start <= one.end for one in stopped):
+        return True
     paused = any(pause.begin <= attempt.end and attempt.start <= pause.over for pause in rules.pauses)
     return paused or _in_the_way(runs, attempt, rules.lease)
 

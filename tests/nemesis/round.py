@@ -167,6 +167,7 @@ class Round:
             wait=self.fault.wait,
             calm=frozenset({0, self.pace.ticks + 1}),
             pauses=tuple(self.pauses),
+            stopped_holds=self.fault.stopped_holds,
         )
 
     def _left_over(self) -> Iterator[Violation]:
