@@ -85,6 +85,16 @@ def test_the_script_imports_nothing_from_elsewhere(
     assert "job" in start(script, "status", "--redis", server.url, **variables).stdout
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX", ""])
+def test_a_second_start_hands_the_locale_on_as_it_was_given(
+    start: Start, script: Path, trap: Path, server: Server, locale: str
+) -> None:
+    """Python sets LC_CTYPE in the first one, in place of C too (PEP 538)."""
+    given = {"LC_CTYPE": locale} if locale else {"X_LC_CTYPE": "x"}
+    seen = start(script, "run", *where(server), "env", PYTHONPATH=str(trap), **given).stdout.splitlines()
+    assert {line for line in seen if "LC_CTYPE" in line} == {f"{name}={value}" for name, value in given.items()}
+
+
 def test_another_pythons_library_is_not_the_scripts(start: Start, script: Path, trap: Path, server: Server) -> None:
     """PYTHONHOME is the command's; words keep their blanks, and an empty one is one."""
     library = trap / "home" / "lib" / f"python{sysconfig.get_python_version()}"
