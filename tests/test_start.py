@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, environment, home, start_cronlock, wait_until
+import cronlock
+from tests.commands import environment, home, start_cronlock, wait_until
 
 FORBIDDEN = set(
     "click redis rich asyncio logging subprocess typing dataclasses pathlib importlib.resources secrets hashlib uuid"
@@ -173,4 +174,4 @@ def test_click_stands_in_one_place():
 def test_the_console_script_is_cronlocks_own():
     """An entry point of older pips imports re, which costs as much as all of cronlock."""
     script = Path(sys.prefix, "bin", "cronlock").read_text().splitlines()
-    assert script[1:] == (ROOT / "cronlock" / "scripts" / "cronlock").read_text().splitlines()[1:]
+    assert script[1:] == (Path(cronlock.__file__).parent / "scripts" / "cronlock").read_text().splitlines()[1:]
