@@ -216,7 +216,10 @@ def test_a_server_that_was_stopped_executes_no_dead_request(fresh_servers):
 
 
 def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
-    """Median over 20 starts, one voter stopped, against the same with all up, in turn: within 20 ms."""
+    """Median over 20 starts, one voter stopped, against the same with all up, in turn: within 20 ms.
+
+    Where a start takes longer, a quarter of it: to wait for that voter would take a second.
+    """
     servers = fresh_servers(3)
     words = [*where(servers), "--key", "job", "--schedule", "none"]
     took = {False: [], True: []}
@@ -231,7 +234,8 @@ def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
                 servers[1].continue_process()
             assert done.returncode == 0
             took[hangs].append(float(done.stdout) - begun)
-    assert statistics.median(took[True]) - statistics.median(took[False]) < 0.020
+    usual = statistics.median(took[False])
+    assert statistics.median(took[True]) - usual < max(0.020, usual / 4)
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
