@@ -1,16 +1,18 @@
 """Real Redis and Valkey servers for the tests: one, several, a cluster, and a proxy that loses things on the way."""
 
 import asyncio
+import contextlib
 import os
 import random
 import re
 import signal
 import socket
+import socketserver
 import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -709,3 +711,18 @@ class Proxy(Closing):
                 due = max(due, self._loop.time() + self._delay[way])  # what came first goes first
                 self._loop.call_at(due, writer.write, chunk)
         self._loop.call_at(due, writer.close)
+
+
+class Listener(socketserver.ThreadingTCPServer):
+    """Lets a handler of the tests' own speak in place of a server, to each connection."""
+
+    daemon_threads = True
+
+
+@contextlib.contextmanager
+def listening(talk: type[socketserver.StreamRequestHandler]) -> Iterator[str]:
+    """The URL of it."""
+    with Listener(("127.0.0.1", 0), talk) as listener:
+        threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"redis://127.0.0.1:{listener.server_address[1]}"
+        listener.shutdown()

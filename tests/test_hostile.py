@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import socketserver
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.commands import cronlock, home
 from tests.forked import Call, call_all
 from tests.persons import NEXT, TICK, at, run
-from tests.servers import Server
+from tests.servers import Server, listening
 
 FORGED = "cronlock: job: ran: status 0"
 EVIL = f"x\x1b[31m\x1b]0;title\x07\x9b2J\u202etxt\u2066\x85\u2028\r\n{FORGED}\n\t'\"\\{{}}"
@@ -130,13 +129,8 @@ def speaking(*kinds: str) -> Iterator[str]:
             return b"*2\r\n" + bulk(str(int(time.time()))) + bulk("0")
         return f"-{'NOPERM' if 'right' in kinds else 'ERR'} {evil}\r\n".encode()
 
-    class Listener(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Listener(("127.0.0.1", 0), Talk) as listener:
-        threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"redis://127.0.0.1:{listener.server_address[1]}"
-        listener.shutdown()
+    with listening(Talk) as url:
+        yield url
 
 
 @pytest.mark.parametrize("kinds", [("error",), ("info",), ("cluster",), ("right", "error"), ("right", "info")])

@@ -5,7 +5,6 @@ The others are real servers. What the protocol allows of each number and text is
 
 import contextlib
 import socketserver
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from cronlock.lock.topology import decoded
 from cronlock.schedule import TICK_MAX as MILLISECONDS
 from tests.commands import cronlock
 from tests.persons import NEXT, TICK, at, run
-from tests.servers import Server
+from tests.servers import Server, listening
 
 PLAIN = ("--key", "job", "--schedule", "none", "--outage-wait", "1s")
 Servers = Callable[..., list[Server]]
@@ -52,13 +51,8 @@ def lying(error: str = "", **lies: Any) -> Iterator[str]:
         def _word(self) -> bytes:
             return self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2]
 
-    class Listener(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Listener(("127.0.0.1", 0), Talk) as listener:
-        threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"redis://127.0.0.1:{listener.server_address[1]}"
-        listener.shutdown()
+    with listening(Talk) as url:
+        yield url
 
 
 @pytest.mark.parametrize("words", [PLAIN, ("--key", "job", "--outage-wait", "1s", *TICK)], ids=["none", "tick"])

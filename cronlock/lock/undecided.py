@@ -56,7 +56,12 @@ def clock_off(label: str, seconds: int) -> str:
 
 def unbelievable(label: str, token: int, key: str, node: str, final: bool) -> Failure:
     """In place of an answer with a fencing token that can't be; `node` is empty where all nodes share the record."""
+    adopt = f"cronlock adopt {record_words(key, node)}"
+    return Failure(f"{label}: its fencing token {token} is far beyond every clock: {adopt}", final)
+
+
+def record_words(key: str, node: str) -> str:
+    """What `cronlock adopt` takes for one record, as it is typed; `node` is empty where all nodes share the record."""
     from shlex import quote
 
-    adopt = f"cronlock adopt {f'--each --node {quote(node)} ' if node else ''}{quote(key)}"
-    return Failure(f"{label}: its fencing token {token} is far beyond every clock: {adopt}", final)
+    return f"--each --node {quote(node)} {quote(key)}" if node else quote(key)

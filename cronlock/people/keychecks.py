@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cronlock.config import Settings
 from cronlock.errors import CronlockError
 from cronlock.lock.future import distance
+from cronlock.lock.undecided import record_words
 from cronlock.people.findings import GREEN, KEYS, RED, YELLOW, Finding
 from cronlock.people.report import KeyStatus, newest, statuses
 from cronlock.people.servers import Servers
@@ -45,12 +46,6 @@ def known(settings: Settings, servers: Servers | None = None) -> Known | None:
     return Known(survey, statuses(survey))
 
 
-def adopt(one: KeyStatus) -> str:
-    """The command that makes one truth of what the voters have of this record."""
-    each = f"--each --node {shlex.quote(one.each)} " if one.each else ""
-    return f"cronlock adopt {each}{shlex.quote(one.key)}"
-
-
 def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
     """The findings about these keys. `barred`: the user may not ask for their names."""
     if known is None or not known.sure:
@@ -68,7 +63,9 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
             text = f"paused by {one.pause_by}, {one.pause}"
             findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
         if one.impossible:
-            findings.append(Finding(KEYS, RED, one.name, one.impossible, adopt(one)))
+            findings.append(
+                Finding(KEYS, RED, one.name, one.impossible, f"cronlock adopt {record_words(one.key, one.each)}")
+            )
         others = [text for text in one.wrong if text not in (*one.differ, one.foreign, one.impossible)]
         findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
@@ -84,4 +81,6 @@ def _of_a_future(survey: Survey, one: KeyStatus) -> list[Finding]:
     if not denied(seen.get("tick"), seen.time):
         return []
     text = f"its newest tick is {distance(seen.get('tick'), seen.time)} of the voter's clock: a clock was wrong, or is"
-    return [Finding(KEYS, RED, one.name, text, f"set the clock that is wrong, then cronlock forget {one.key}")]
+    return [
+        Finding(KEYS, RED, one.name, text, f"set the clock that is wrong, then cronlock forget {shlex.quote(one.key)}")
+    ]

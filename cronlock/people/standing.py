@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from cronlock.lock.quorum import quorum
 from cronlock.lock.record import CLOCK_LIMIT
 from cronlock.lock.slots import slot_of
+from cronlock.lock.undecided import record_words
 from cronlock.people.placement import first
 from cronlock.people.report import KeyStatus, newest, overreaching
 from cronlock.people.seen import Seen
@@ -105,8 +105,7 @@ class Standing:
         """What to do; `keys` are what adopt takes, this one's when not given."""
         if not self.adoptable:
             return self.cure
-        key, node = self.record
-        keys = keys or (f"--each --node {shlex.quote(node)} {shlex.quote(key)}" if node else shlex.quote(key))
+        keys = keys or record_words(*self.record)
         more = "" if self.never else ", and a run that all answer makes all count"
         return f"{self.cure}{more}; or do without: cronlock adopt --leave-out {keys}"
 
