@@ -262,6 +262,11 @@ class Server(Closing):
         os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
         self.stopped = True
 
+    def given_up(self) -> int:
+        """How many connections clients have closed since it was stopped (on IPv4: each is a socket in CLOSE_WAIT)."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return [(row[1].split(":")[1], row[3]) for row in rows].count((f"{self.port:04X}", "08"))
+
     def continue_process(self) -> None:
         if self.stopped:
             os.kill(self.pid, signal.SIGCONT)

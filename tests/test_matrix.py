@@ -42,7 +42,7 @@ class Crew:
         self.site = site
 
     def run(self, *words: str) -> tuple[int, str, str]:
-        done = run(self.site.place, *words, *TOKEN, before=self.site.before)
+        done = run(self.site.place, "--outage-wait", "20s", *words, *TOKEN, before=self.site.before)
         return done.returncode, done.stdout, done.stderr
 
     def token(self, *words: str) -> int:

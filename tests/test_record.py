@@ -419,17 +419,18 @@ def test_prepare_counts_what_it_answers_by_node_but_not_ok_busy_yield(voter: Vot
     assert counts == {f"{answer}:web-b": n for answer, n in b.items()} | {"ran:web-a": 1}
 
 
-def test_a_node_tells_what_it_would_run_once_a_tick(voter: Voter) -> None:
-    """Whoever gets the tick: status shows nodes that disagree. Without a tick it is told once a second."""
+def test_a_node_tells_what_it_would_run_now(voter: Voter) -> None:
+    """Whoever gets the tick: status shows nodes that disagree."""
     voter.prepare("a", job="0 2 * * *\tUTC\ttrue")
     voter.prepare("b", job="0 3 * * *\tUTC\ttrue")
-    voter.prepare("b", job="0 4 * * *\tUTC\ttrue")
     assert voter.copy.nodes["job:web-a"] == "0 2 * * *\tUTC\ttrue"
     assert voter.copy.nodes["job:web-b"] == "0 3 * * *\tUTC\ttrue"
-    voter.prepare("b", LATER)
+    voter.prepare("b", LATER)  # a run that was given its tick and no schedule
     assert voter.copy.nodes["job:web-b"] == "0 3 * * *\tUTC\ttrue"
+    voter.prepare("b", job="30 2 * * *\tUTC\ttrue")
+    assert voter.copy.nodes["job:web-b"] == "30 2 * * *\tUTC\ttrue", "the last tick of a new schedule may be older"
+    assert voter.copy.nodes["seen:web-b"] == LATER
     voter.prepare("b", 0, job="\t\tfalse")
-    voter.prepare("b", 0, job="\t\tother")
     assert voter.copy.nodes["job:web-b"] == "\t\tfalse"
 
 

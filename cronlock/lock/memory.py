@@ -16,12 +16,12 @@ RESULT = "start end outcome status success".split()  # of result:NODE; `success`
 
 
 def note_seen(copy: "Copy", ask: "Fields", time: int) -> None:
-    """The newest tick that a node asked for, and what it would run."""
+    """The newest tick that a node asked for, and what it would run now."""
     name, at = ("seen:" if ask["tick"] else "asked:") + ask["node"], ask["tick"] or time // 1000
     if at > copy.nodes.get(name, 0):
         copy.nodes[name] = at
-        if ask["job"]:
-            copy.nodes["job:" + ask["node"]] = ask["job"]
+    if ask["job"]:  # with an older tick too: that of a new schedule may be one
+        copy.nodes["job:" + ask["node"]] = ask["job"]
 
 
 def remember(copy: "Copy", outcome: str) -> None:

@@ -165,8 +165,9 @@ end
 local function note_seen()
   local tick, name, at = asked('tick'), 'asked:', math.floor(now / 1000)
   if tick ~= 0 then name, at = 'seen:', tick end
+  local job = 'job:' .. ask.node
+  if ask.job ~= '' and redis.call('HGET', KEYS[2], job) ~= ask.job then redis.call('HSET', KEYS[2], job, ask.job) end
   if not raise(name .. ask.node, at) then return end
-  if ask.job ~= '' then redis.call('HSET', KEYS[2], 'job:' .. ask.node, ask.job) end
   if tick ~= 0 and not main and not redis.call('ZSCORE', KEYS[4], ask.node) then
     redis.call('ZADD', KEYS[4], text(known('last:' .. ask.node)), ask.node)
     expire_some_day(KEYS[4])
