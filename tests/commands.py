@@ -221,7 +221,10 @@ def _stat(pid: int) -> tuple[int, str]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """The living children of a process, their children and so on: pid -> birth."""
+    """The living children of a process, their children and so on, in this order: pid -> birth.
+
+    Only the order tells who is whose: a machine's numbers start again from below.
+    """
     stats = {int(entry): _stat(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()}
     found: dict[int, str] = {}
     generation = {pid}

@@ -75,7 +75,7 @@ class Pod:
 
     def first(self) -> int:
         """The container's first process, as the machine numbers it."""
-        return min(descendants(self.process.pid)) if self.alone else self.process.pid
+        return next(iter(descendants(self.process.pid))) if self.alone else self.process.pid
 
     def evict(self) -> None:
         os.kill(self.first(), signal.SIGTERM)
