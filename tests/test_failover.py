@@ -36,7 +36,7 @@ def test_a_finished_tick_sends_the_others_home_quietly(servers):
     (home() / "over").touch()
     assert [process.communicate(timeout=20) for process in (holder, *others)] == [("", "")] * 4
     assert [process.returncode for process in (holder, *others)] == [0] * 4
-    assert time.monotonic() - begun < 8, "they were told, and did not look by themselves after ten seconds"
+    assert time.monotonic() - begun < 5, "they were told, and did not look by themselves after ten seconds"
 
 
 def test_a_run_that_is_given_back_goes_on_at_once_elsewhere(servers):

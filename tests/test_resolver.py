@@ -81,7 +81,7 @@ def test_a_signal_ends_a_look_up(start):
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 128 + signal.SIGTERM
-    assert time.monotonic() - begun < 8, "glibc would wait for 10 s"
+    assert time.monotonic() - begun < 2
 
 
 def test_a_look_up_that_goes_on_keeps_nothing_of_the_commands_open(start):

@@ -261,7 +261,7 @@ def test_a_proxy_delays_and_keeps_the_order(server: Server, proxy_to: Proxies, r
     for number in range(100):
         pipe.rpush("a", number)
     pipe.execute()
-    assert 0.3 <= time.monotonic() - begun < 15, "one after another they would take 30 s"
+    assert 0.3 <= time.monotonic() - begun < 2
     assert server.client().lrange("a", 0, -1) == [str(number) for number in range(100)]
 
 
