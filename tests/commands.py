@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 30.0  # s: a cronlock that hangs fails its test well before pytest's own limit
+GUARD = "cronlock-guard"  # its name in the process table
 FAREWELL = 3.0  # s between SIGTERM and SIGKILL for a process that a test left behind
 
 T = TypeVar("T")
@@ -240,6 +241,16 @@ def about(pid: int) -> dict[str, str]:
         return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     except OSError:
         return {"State": "gone", "Name": "", "PPid": "0"}
+
+
+def guards_of(pid: int) -> list[int]:
+    """The guards of that cronlock."""
+    return [child for child in descendants(pid) if about(child)["Name"] == GUARD]
+
+
+def run_by(pid: int) -> list[int]:
+    """The processes of that cronlock's command: itself first, then its children and so on."""
+    return [child for child in descendants(pid) if about(child)["Name"] != GUARD]
 
 
 def bearing(mark: str) -> dict[int, str]:

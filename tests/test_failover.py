@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import about, cronlock, descendants, home, kill_all, start_cronlock, wait_until
+from tests.commands import cronlock, home, kill_all, run_by, start_cronlock, wait_until
 from tests.staying import SLEEPER, held, start, staying, where
 
 TICK = ("--tick", "2026-11-20T02:00Z")
@@ -57,8 +57,7 @@ def test_a_signal_to_the_whole_group_gives_the_run_back_too(servers):
         (home() / "ready").unlink(missing_ok=True)
         holder = start_cronlock("run", *where(servers), *key, *TICK, *SLEEPER)
         wait_until(Path(home(), "ready").exists, message="the command")
-        command = next(pid for pid in descendants(holder.pid) if about(pid)["Name"].strip() != "cronlock-guard")
-        pids = [command, holder.pid]
+        pids = [run_by(holder.pid)[0], holder.pid]
         for pid in pids if first == "command" else pids[::-1]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

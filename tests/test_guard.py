@@ -16,7 +16,19 @@ from cronlock.child.command import CannotStartError, Command
 from cronlock.child.guard import NEVER, Guard
 from cronlock.child.terminal import Terminal
 from cronlock.system import Loop, monotonic
-from tests.commands import about, bearing, cronlock, descendants, environment, home, start_cronlock, wait_until
+from tests.commands import (
+    GUARD,
+    about,
+    bearing,
+    cronlock,
+    descendants,
+    environment,
+    guards_of,
+    home,
+    run_by,
+    start_cronlock,
+    wait_until,
+)
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 SHORT = ("--ttl", "8s", "--kill-after", "2s")
@@ -53,12 +65,8 @@ def start(servers):
 
 def settled(process):
     """Whether the command's processes sleep, or have stopped."""
-    run = [pid for pid in descendants(process.pid) if name_of(pid) != "cronlock-guard"]
+    run = run_by(process.pid)
     return run and all(about(pid)["State"][0] in "ST" for pid in run)
-
-
-def name_of(pid):
-    return about(pid)["Name"]
 
 
 def left():
@@ -82,7 +90,7 @@ def tied(process):
 
 
 def guard_of(process):
-    found = [pid for pid in descendants(process.pid) if name_of(pid) == "cronlock-guard"]
+    found = guards_of(process.pid)
     return found[0] if len(found) == 1 else None
 
 
@@ -303,7 +311,8 @@ def test_the_guard_has_nothing_of_cronlocks_but_a_pipe_and_the_tether(start):
     blocked = int(about(guard)["SigBlk"], 16)
     assert {number for number in signal.valid_signals() if not blocked >> number - 1 & 1} <= stoppable
     assert os.getpgid(guard) == guard
-    [command] = [pid for pid in descendants(process.pid) if name_of(pid) == "sleep"]
+    [command] = run_by(process.pid)
+    assert about(command)["Name"] == "sleep"
     assert os.getpgid(command) == guard
     os.close(reader)
 
@@ -325,7 +334,7 @@ def test_what_the_command_leaves_behind_outlives_the_guard(start):
     process = start("(sleep 2; touch later) & while ! test -e go; do sleep 0.05; done; exit 3")
     Path(home(), "go").touch()
     assert process.wait(10) == 3
-    assert "cronlock-guard" not in left().values()
+    assert GUARD not in left().values()
     wait_until(Path(home(), "later").exists, message="what it left")
 
 

@@ -17,7 +17,17 @@ import pytest
 
 from cronlock.lock.local import state_directory
 from cronlock.lock.witness import file_of, lives
-from tests.commands import about, bearing, cronlock, descendants, environment, home, start_cronlock, wait_until
+from tests.commands import (
+    about,
+    bearing,
+    cronlock,
+    descendants,
+    environment,
+    guards_of,
+    home,
+    start_cronlock,
+    wait_until,
+)
 
 OFFSET = ("--monotonic", "100000", "--boottime", "100000")
 ELSEWHERE = {  # words in front of a command: where it is then
@@ -146,10 +156,9 @@ def test_a_guard_that_is_replaced_holds_the_witness_too(job: Job) -> None:
     holder = job.hold(*TICK, "--kill-after", "20s", command=DEAF)
     os.kill(holder.guard, signal.SIGKILL)
 
-    def others() -> list[int]:
-        return [pid for pid in descendants(holder.wrapper) if about(pid)["Name"] == "cronlock-guard"]
-
-    [second] = wait_until(lambda: [pid for pid in others() if pid != holder.guard], message="another guard")
+    [second] = wait_until(
+        lambda: [pid for pid in guards_of(holder.wrapper) if pid != holder.guard], message="another guard"
+    )
     wait_until(lambda: stripped(second), message="its files")
     holder.kill(holder.wrapper)
     assert job.held("another boot id")
