@@ -35,6 +35,7 @@ SAME_SIGNAL = 20  # ms between a signal to the command and the same one to this 
 GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
 TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GUARD_MARGIN = STOP_MARGIN // 2  # ms by which the guard comes after this process: when all is well it never has to
+CONTINUED_SOON = 20  # ms in which a program that watches the command's state answers a stop
 GAP = 1_000  # ms by which the wall clock jumped: more than a clock is slewed by between two looks, which is 1 s at most
 LOOK_MIN, LOOK_MAX = 20, 100  # ms between two looks at whether a group that was told to end has done so
 
@@ -127,7 +128,7 @@ class Hold:
             elif status is not None:
                 break
             elif self._command.stopped_by:
-                self._command.stop_with_it()
+                self._stop_with_the_command()
             self._step()
         if self.cause and not self._killed:
             self._command.signal(signal.SIGKILL)  # whoever was forked behind the last look
@@ -149,6 +150,21 @@ class Hold:
         elif self._lease_left:
             self._command.go_on()
         return True
+
+    def _stop_with_the_command(self) -> None:
+        """Stop this process as well, unless a program that saw the command stop sends SIGCONT at once.
+
+        A SIGSTOP erases a SIGCONT that was sent just before: without the pause, both would stay stopped for ever.
+        """
+        until = self._clock() + CONTINUED_SOON
+        while self._command.stopped_by and self._clock() < until:
+            self._voters.step(until - self._clock())
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])
+        try:
+            self._voters.step(0)  # a SIGCONT that came before it was blocked
+            self._command.stop_with_it()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _judge(self, ended: bool) -> None:
         now = self._clock()

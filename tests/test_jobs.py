@@ -291,6 +291,16 @@ def test_without_a_terminal_the_stop_signal_stops_the_command_and_cont_continues
     assert wrapper.wait(20) == 128 + signal.SIGTERM
 
 
+def test_without_a_terminal_a_sender_of_cont_who_is_quicker_than_cronlock_is_heeded(daemon):
+    """The sender sees the command stop, and continues it before cronlock has stopped itself."""
+    wrapper, pid = daemon
+    for _ in range(50):
+        wrapper.send_signal(signal.SIGTSTP)
+        wait_until(lambda: stopped(pid), message="a stopped command", interval=0)
+        wrapper.send_signal(signal.SIGCONT)
+        wait_until(lambda: not stopped(pid), message="a command that continues")
+
+
 def test_without_a_terminal_cronlock_does_not_stop_with_a_stopped_command(daemon):
     """Nobody would continue it: it keeps the lease, and tells of the command's end."""
     wrapper, pid = daemon

@@ -125,6 +125,8 @@ class Command:
         """
         number, self.stopped_by = self.stopped_by, 0
         told, self.told_to_stop = self.told_to_stop, False
+        if not number or signal.SIGCONT in signal.sigpending():  # continued since
+            return
         if not self._terminal.there:
             if told and number == signal.SIGTSTP:
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -135,7 +137,7 @@ class Command:
 
     def go_on(self) -> None:
         """Continue the group, in the foreground when cronlock was put there."""
-        self.told_to_stop = False
+        self.stopped_by, self.told_to_stop = 0, False
         self._terminal.lend(self._group.number)
         self.signal(signal.SIGCONT)
 
