@@ -1,4 +1,4 @@
-"""Entry: a well-formed `run` goes straight to run.py, all else to click; the one place that exits."""
+"""Entry: a well-formed `run` goes straight to run/session.py, all else to click; the one place that exits."""
 
 import sys
 
@@ -8,8 +8,8 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 import gc
 import os
 
-from cronlock.options import scan
-from cronlock.system import occupy_standard_streams, signal
+from cronlock.config.options import scan
+from cronlock.process.event_loop import occupy_standard_streams, signal
 
 
 def main() -> None:
@@ -34,11 +34,11 @@ def _status(words: list[str]) -> int:
     line = scan(words[1:]) if words[:1] == ["run"] else None
     if line is None:
         gc.enable()
-        from cronlock.cli import cli
+        from cronlock.cli.app import cli
 
         return cli(words)
     gc.disable()  # walks over what the imports make take a millisecond, and find nothing; guard.py turns it on again
-    from cronlock.run import run
+    from cronlock.run.session import run
 
     return run(*line, os.environ)
 

@@ -5,8 +5,8 @@
     |-- Unreachable          122: no quorum answered in time, nothing was started
     `-- Interrupted          128+n: signal n came before the command started
 
-Not getting the lock is no error: held, done, paused and late are values (run.py). Losing it and running
-out of time are ends of a run that started (hold.py). Every message is one line that says what to do.
+Not getting the lock is no error: held, done, paused and late are values (run/session.py). Losing it and running
+out of time are ends of a run that started (run/supervisor.py). Every message is one line that says what to do.
 """
 
 

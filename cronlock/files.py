@@ -2,7 +2,7 @@
 
 import os
 
-from cronlock.system import CHUNK
+from cronlock.process.event_loop import CHUNK
 
 FILE_TYPE, REGULAR, DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7)
 

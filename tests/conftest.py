@@ -13,16 +13,16 @@ import pytest
 from hypothesis import settings
 
 from cronlock.lock.local import state_directory
-from tests.binaries import CHOSEN, binaries, default_binary, further_binaries
-from tests.commands import end_all, home
 from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
 from tests.nemesis.table import write as write_nemesis
-from tests.persons import Place, at
-from tests.servers import Cluster, Proxy, Server, start_servers
-from tests.shown import settings_shown
-from tests.stage import Stage
-from tests.terminals import BASH, Terminal
+from tests.support.binaries import CHOSEN, binaries, default_binary, further_binaries
+from tests.support.commands import end_all, home
+from tests.support.doc_sandbox import settings_shown
+from tests.support.namespace_host import Stage
+from tests.support.operator import Place, at
+from tests.support.servers import Cluster, Proxy, Server, start_servers
+from tests.support.terminals import BASH, Terminal
 
 settings.register_profile("long", max_examples=1_000)  # ten times the default's
 
@@ -88,7 +88,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if cells:
-        from tests.matrix.table import lines, write  # with all that its topologies need
+        from tests.support.topologies.table import lines, write  # with all that its topologies need
 
         table = lines(cells)
         terminalreporter.section("topologies and versions")
@@ -137,7 +137,7 @@ def pool() -> Iterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """What a test starts through tests.commands ends with it."""
+    """What a test starts through tests.support.commands ends with it."""
     yield
     end_all()
 

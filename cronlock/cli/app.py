@@ -6,8 +6,8 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class
 
 from cronlock import __version__
-from cronlock.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
-from cronlock.say import printable, write_anything
+from cronlock.config.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
+from cronlock.messages import printable, write_anything
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _confirmed(question: str) -> bool:
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
-    """A value that options.py reads."""
+    """A value that config/options.py reads."""
 
     def __init__(self, option: Option) -> None:
         self.name = option.metavar
@@ -65,7 +65,7 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
 
 def _known_keys(ctx: click.Context) -> "list[str]":
     """The keys that the voters know, but for those that are typed already."""
-    from cronlock.people import completion
+    from cronlock.cli import completion
 
     where = {name: value for name, value in _given(ctx.params).items() if name in BY_NAME and BY_NAME[name].where}
     return [key for key in completion.keys(where, os.environ) if key not in (ctx.params.get("words") or ())]
@@ -76,15 +76,15 @@ def _program(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> "
 
 
 class Completion(ShellComplete):
-    """What Tab does in a shell; people/completion.py says how that shell is spoken to."""
+    """What Tab does in a shell; cli/completion.py says how that shell is spoken to."""
 
     def source(self) -> str:
-        from cronlock.people import completion
+        from cronlock.cli import completion
 
         return completion.SCRIPTS[self.name]
 
     def complete(self) -> str:
-        from cronlock.people import completion
+        from cronlock.cli import completion
 
         line = completion.read(os.environ.get("COMP_LINE", ""))
         told = (
@@ -149,7 +149,7 @@ def _given(values: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def _run(command: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.run import run
+    from cronlock.run.session import run
 
     return run(_given(values), command, os.environ)
 
@@ -160,9 +160,9 @@ def _people(module: str, name: str) -> "Callable[..., int]":
     def callback(words: "Sequence[str]" = (), **values: "Any") -> int:
         from importlib import import_module
 
+        from cronlock.commands.invocation import Call
         from cronlock.errors import CronlockError
-        from cronlock.people.call import Call
-        from cronlock.say import Say
+        from cronlock.messages import Say
 
         given = _given(values)
         wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}

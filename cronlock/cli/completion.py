@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
-from cronlock.config import load
-from cronlock.shellwords import commands
+from cronlock.config.settings import load
+from cronlock.cron.shell import commands
 
 LOOK = 1.0  # s: somebody who pressed Tab waits
 HERE = "\1"  # stands for the cursor; nobody types it
@@ -122,7 +122,7 @@ def _typed(word: str, quote: str) -> str | None:
 
 def keys(given: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
     """The keys that the voters know; none when that can't be told within a second, whatever the reason."""
-    from cronlock.people.keys import known_keys  # not part of that second: a machine may be slow
+    from cronlock.survey.key_scan import known_keys  # not part of that second: a machine may be slow
 
     found: list[str] = []
 

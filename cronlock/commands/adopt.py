@@ -6,19 +6,19 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronlock.config import Settings
+from cronlock.commands.invocation import DECLINED, Call, tell
+from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.lock.adoption import IMPOSSIBLE, Adoption, spelled
+from cronlock.lock.protocol import BUSY
 from cronlock.lock.quorum import REFUSED, WON
-from cronlock.lock.record import Copy
-from cronlock.lock.terms import BUSY
-from cronlock.people.call import DECLINED, Call, tell
-from cronlock.people.report import newest
-from cronlock.people.survey import Survey
-from cronlock.say import instant, outcome, printable, refusal
+from cronlock.lock.state_machine import Copy
+from cronlock.messages import instant, outcome, printable, refusal
+from cronlock.survey.report import newest
+from cronlock.survey.survey import Survey
 
 if TYPE_CHECKING:
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.attempt import Voters
 
 
 def adopt(call: Call) -> int:

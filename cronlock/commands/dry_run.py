@@ -4,13 +4,13 @@ import shlex
 import time
 from collections.abc import Sequence
 
-from cronlock.config import Settings
-from cronlock.lock import NOWHERE
+from cronlock.config.options import OPTIONS, spell
+from cronlock.config.settings import Settings
 from cronlock.lock.local import state_directory
-from cronlock.lock.slots import copies
-from cronlock.options import OPTIONS, spell
-from cronlock.plan import Plan
-from cronlock.say import instant, printable, write_anything
+from cronlock.messages import instant, printable, write_anything
+from cronlock.run.plan import Plan
+from cronlock.servers.placement import copies
+from cronlock.servers.voters import NOWHERE
 
 UPCOMING = 3
 

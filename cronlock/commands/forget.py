@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cronlock.config import Settings
+from cronlock.commands.invocation import DECLINED, Call, tell
+from cronlock.config.settings import Settings
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.terms import HELD, OK, RETENTION
-from cronlock.people.call import DECLINED, Call, tell
-from cronlock.people.poll import Poll
-from cronlock.say import instant, outcome, printable
+from cronlock.lock.protocol import HELD, OK, RETENTION
+from cronlock.messages import instant, outcome, printable
+from cronlock.survey.broadcast import Poll
 
 if TYPE_CHECKING:
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.attempt import Voters
 
 
 def forget(call: Call) -> int:

@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cronlock.config import load
+from cronlock.commands.invocation import Call
+from cronlock.commands.status import UNKNOWN, ended
+from cronlock.config.settings import load
+from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.memory import ENTRY, HISTORY_LENGTH
-from cronlock.lock.terms import ADOPTED
-from cronlock.people.asjson import dumped, moment
-from cronlock.people.call import Call
-from cronlock.people.report import DIED, RUNNING, key_status, newest, whole
-from cronlock.people.seen import Seen
-from cronlock.people.status import UNKNOWN, ended
-from cronlock.people.survey import Survey
-from cronlock.people.table import Cell, Printer, bar, length
-from cronlock.say import Say, instant, printable, since
-from cronlock.schedule import TICK_MAX
+from cronlock.lock.node_stats import ENTRY, HISTORY_LENGTH
+from cronlock.lock.protocol import ADOPTED
+from cronlock.messages import Say, instant, printable, since
+from cronlock.output.json import dumped, moment
+from cronlock.output.table import Cell, Printer, bar, length
+from cronlock.survey.report import DIED, RUNNING, key_status, newest, whole
+from cronlock.survey.snapshot import Seen
+from cronlock.survey.survey import Survey
 
 WIDTH = 20  # cells of a bar
 

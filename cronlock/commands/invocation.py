@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cronlock.config import Settings, load
+from cronlock.config.settings import Settings, load
 from cronlock.errors import CronlockError, Refused, Unreachable
-from cronlock.lock import voters_for
-from cronlock.say import Say, printable
-from cronlock.system import Loop
+from cronlock.messages import Say, printable
+from cronlock.process.event_loop import Loop
+from cronlock.servers.voters import voters_for
 
 if TYPE_CHECKING:
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.attempt import Voters
 
 DECLINED = 1  # the exit status when a question was answered with no
 
@@ -62,7 +62,7 @@ class Call:
         return everything
 
     def _records(self) -> Sequence[tuple[str, str | None]]:
-        from cronlock.people.keys import known_records
+        from cronlock.survey.key_scan import known_records
 
         found = known_records(load(self.given, self.environ))
         if not found:
@@ -72,7 +72,7 @@ class Call:
     def _keys(self) -> Sequence[str]:
         if not self._everything():
             return list(dict.fromkeys(self.words))
-        from cronlock.people.keys import known_keys
+        from cronlock.survey.key_scan import known_keys
 
         found = known_keys(load(self.given, self.environ))
         if not found:

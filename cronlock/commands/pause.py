@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cronlock.config import Settings
+from cronlock.commands.invocation import Call, tell
+from cronlock.config.settings import Settings
+from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.adoption import other_voters
-from cronlock.lock.terms import RETENTION
-from cronlock.people.call import Call, tell
-from cronlock.people.poll import Poll
-from cronlock.say import outcome, since
-from cronlock.schedule import TICK_MAX
+from cronlock.lock.protocol import RETENTION
+from cronlock.messages import outcome, since
+from cronlock.survey.broadcast import Poll
 
 if TYPE_CHECKING:
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.attempt import Voters
 
 FOR_GOOD, OVER = -1, 0
 

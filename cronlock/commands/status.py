@@ -12,18 +12,18 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from cronlock.config import load
+from cronlock.commands.check.blocked_keys import note_stuck
+from cronlock.commands.invocation import Call
+from cronlock.config.settings import load
 from cronlock.errors import Unreachable
-from cronlock.people.asjson import dumped, key_as_json
-from cronlock.people.call import Call
-from cronlock.people.metrics import metrics
-from cronlock.people.report import DIED, RUNNING, KeyStatus, NodeStatus, differing, newest, statuses
-from cronlock.people.report import UNKNOWN as MAYBE
-from cronlock.people.seen import Seen
-from cronlock.people.standing import note_stuck
-from cronlock.people.survey import Survey
-from cronlock.people.table import Cell, Printer, length
-from cronlock.say import Say, instant, printable, since
+from cronlock.messages import Say, instant, printable, since
+from cronlock.output.json import dumped, key_as_json
+from cronlock.output.prometheus import metrics
+from cronlock.output.table import Cell, Printer, length
+from cronlock.survey.report import DIED, RUNNING, KeyStatus, NodeStatus, differing, newest, statuses
+from cronlock.survey.report import UNKNOWN as MAYBE
+from cronlock.survey.snapshot import Seen
+from cronlock.survey.survey import Survey
 
 TITLES = "KEY|STATE|NODE|SINCE|LEASE LEFT|LAST TICK|ENDED|TOOK|MISSED|NEXT TICK|PAUSED".split("|")
 UNKNOWN = 1  # the exit status when a key that was named is known to no voter

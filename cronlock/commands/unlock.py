@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronlock.config import Settings
+from cronlock.commands.invocation import DECLINED, Call, tell
+from cronlock.config.settings import Settings
 from cronlock.errors import Unreachable
+from cronlock.lock.protocol import OK
 from cronlock.lock.quorum import quorum
-from cronlock.lock.terms import OK
-from cronlock.people.call import DECLINED, Call, tell
-from cronlock.people.poll import Poll
-from cronlock.say import instant, outcome, printable, since
+from cronlock.messages import instant, outcome, printable, since
+from cronlock.survey.broadcast import Poll
 
 if TYPE_CHECKING:
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.attempt import Voters
 
 
 def unlock(call: Call) -> int:

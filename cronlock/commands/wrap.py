@@ -13,19 +13,19 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronlock.cronlines import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
-from cronlock.crontab import CRONTAB_MAX, Sources, is_user
+from cronlock.config.options import ONE_CALL, OPTIONS
+from cronlock.cron.crontab import CRONTAB_MAX, Sources, is_user
+from cronlock.cron.parser import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
+from cronlock.cron.schedule import Schedule
+from cronlock.cron.shell import commands
 from cronlock.errors import CronlockError, Refused
 from cronlock.files import too_long
-from cronlock.options import ONE_CALL, OPTIONS
-from cronlock.say import Say
-from cronlock.schedule import Schedule
-from cronlock.shellwords import commands
-from cronlock.system import sha1
+from cronlock.messages import Say
+from cronlock.process.event_loop import sha1
 
 if TYPE_CHECKING:
-    from cronlock.cronlines import Row, Variables
-    from cronlock.people.call import Call
+    from cronlock.commands.invocation import Call
+    from cronlock.cron.parser import Row, Variables
 
 SUBCOMMANDS = frozenset(name for option in (*OPTIONS, *ONE_CALL) for name in option.commands)
 ONE_FILE, FOLDER = "/etc/crontab", "/etc/cron.d"  # crontabs with a user column

@@ -1,6 +1,6 @@
 """The table of options: the only place where options stand.
 
-cli.py builds the click command from it, config.py the names of variables and of the file's keys, and `scan` reads
+cli/app.py builds the click command from it, settings.py the names of variables and of the file's keys, and `scan` reads
 a well-formed `run` line without click. This module is on the path that cron starts: it imports nothing.
 """
 

@@ -7,10 +7,10 @@ an application's REDIS_URL must not lock somewhere else than cron does.
 
 import os
 
+from cronlock.config.options import BY_NAME, OPTIONS, Option, boolean, node
 from cronlock.errors import Refused
-from cronlock.lock.address import Address, parse
-from cronlock.options import BY_NAME, OPTIONS, Option, boolean, node
-from cronlock.say import PASSWORD
+from cronlock.messages import PASSWORD
+from cronlock.servers.url import Address, parse
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _unquoted(text: str) -> str:
 
 
 def _content(text: str) -> "dict[str, Any]":
-    from cronlock.plaintoml import plain
+    from cronlock.config.toml_subset import plain
 
     content = plain(text)
     if content is None:
@@ -286,7 +286,7 @@ def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":
 def _nearest(name: str, known: "Iterable[str]") -> str:
     from difflib import get_close_matches  # only on the way to an error
 
-    from cronlock.bashtool import instead
+    from cronlock.config.bash_tool import instead
 
     if advice := instead(name):
         return f": {advice}"

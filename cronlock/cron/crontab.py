@@ -6,7 +6,7 @@ This module is on the path that cron starts.
 import os
 import sys
 
-from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, Line, lines_of
+from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, Line, lines_of
 from cronlock.errors import Refused
 from cronlock.files import NotRegularError, read_at_most, read_regular
 

@@ -1,11 +1,11 @@
 """The text of one crontab -> the lines in it that run cronlock, with their schedules.
 
 The syntax is that of crontab(5) as Debian's cron, cronie and busybox read it. Commands are read as a POSIX shell would
-(shellwords.py), and nothing is expanded. This module is on the path that cron starts, and does no input or output.
+(shell.py), and nothing is expanded. This module is on the path that cron starts, and does no input or output.
 """
 
-from cronlock import options
-from cronlock.shellwords import HOLE, Word, commands
+from cronlock.config import options
+from cronlock.cron.shell import HOLE, Word, commands
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ files. Imports are late: cron starts this path, and cronsim and zoneinfo cost 12
 
 import os
 
+from cronlock.cron.plain_schedule import plain
 from cronlock.errors import Refused
-from cronlock.plainfields import plain
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Sequence
 
-    from cronlock.plainfields import PlainFields
+    from cronlock.cron.plain_schedule import PlainFields
 
 SLACK = 5  # s: cron may fire a moment before a clock steps back; still far below a minute, the smallest period
 TICK_MIN = 10**9  # s: smaller numbers could be minutes or dates; this is September 2001

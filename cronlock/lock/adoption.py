@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cronlock.lock.candidate import ANSWER_WAIT, Candidate
-from cronlock.lock.holder import COMMIT_RETRY, NOT_AFTER, Holder
+from cronlock.lock.attempt import ANSWER_WAIT, Candidate
+from cronlock.lock.lease import COMMIT_RETRY, NOT_AFTER, Holder
+from cronlock.lock.protocol import ADOPTED, EXPIRED, OK
 from cronlock.lock.quorum import Failure, Verdict, blank, judge_adoption, quorum
-from cronlock.lock.slots import COPIES
-from cronlock.lock.terms import ADOPTED, EXPIRED, OK
+from cronlock.servers.placement import COPIES
 
 if TYPE_CHECKING:
-    from cronlock.lock.candidate import Reply, Request, Seat, Voters
+    from cronlock.lock.attempt import Reply, Request, Seat, Voters
 
 Fields = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """One attempt of this node to get the key: what it knows of each voter, and prepare, asked of all of them at once."""
 
-from cronlock.lock import terms
+from cronlock.lock import protocol
 from cronlock.lock.quorum import (
     AGAIN,
     REFUSED,
@@ -15,7 +15,7 @@ from cronlock.lock.quorum import (
     takes_over,
     undecided,
 )
-from cronlock.system import random_id
+from cronlock.process.event_loop import random_id
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from cronlock.lock.local import LocalVoters
-    from cronlock.lock.topology import Call, RedisVoters
+    from cronlock.servers.redis_voters import Call, RedisVoters
 
     Fields = dict[str, Any]
     Reply = Fields | Failure
@@ -208,7 +208,7 @@ class Candidate:
     @property
     def part(self) -> bool:
         """Whether any voter said ok."""
-        return any(answer["answer"] == terms.OK for answer in self.answers)
+        return any(answer["answer"] == protocol.OK for answer in self.answers)
 
     def run(self, ask: "Fields", until: int) -> Verdict:
         """Ask, and judge the answers, by `until`; what is not won is released."""
@@ -217,7 +217,7 @@ class Candidate:
         if failure:
             return Verdict(REFUSED if failure.final else AGAIN, text=failure.text, reached=False)
         self.seats = Seats(self._voters)
-        self._ask = {**ask, "lease": terms.PREPARE_LEASE, "settings": self._voters.settings}
+        self._ask = {**ask, "lease": protocol.PREPARE_LEASE, "settings": self._voters.settings}
         self._asked_at = self._clock()
         for seat in self.seats.all:
             self.ask(seat)
@@ -239,7 +239,7 @@ class Candidate:
         if self.seats:
             if isinstance(seat.reply, Failure):
                 seat.holder = random_id()
-            seat.prepared_until = self._clock() + terms.PREPARE_LEASE - drift(terms.PREPARE_LEASE)
+            seat.prepared_until = self._clock() + protocol.PREPARE_LEASE - drift(protocol.PREPARE_LEASE)
             self.seats.send(seat, "prepare", {**self._ask, "time": self._time()}, self._answered)
 
     def _wait(self, seats: Seats, tick: int, deadline: int) -> Verdict:
@@ -259,7 +259,7 @@ class Candidate:
                 until = min(deadline, heard_at + LAST_WORD)
             elif verdict:
                 until = min(deadline, heard_at + QUIET_WAIT)
-            elif len(self.answers) >= quorum(len(replies)) and any(a["answer"] != terms.OK for a in self.answers):
+            elif len(self.answers) >= quorum(len(replies)) and any(a["answer"] != protocol.OK for a in self.answers):
                 until = min(deadline, heard_at + self._straggler_wait)
             if not pending or now >= until:
                 return verdict or undecided([reply or self._silent(voter) for voter, reply in enumerate(replies)])
@@ -279,11 +279,11 @@ class Candidate:
         if isinstance(reply, Failure):
             return
         self._doubts = self._doubts or reply["token"] > self._time() + TOKEN_AHEAD
-        if reply["answer"] == terms.CLOCK:
+        if reply["answer"] == protocol.CLOCK:
             from cronlock.lock.undecided import clock_off
 
             reply["off"] = clock_off(self._voters.label(seat.voter), round((reply["time"] - self._time()) / 1000))
-        elif reply["answer"] == terms.OK:
+        elif reply["answer"] == protocol.OK:
             seat.prepared = True
             if self.late_ok:
                 self.late_ok(seat)

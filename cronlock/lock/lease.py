@@ -1,6 +1,6 @@
 """commit, extend and finish: the run, from the won prepare until its end is known to a quorum."""
 
-from cronlock.lock import terms
+from cronlock.lock import protocol
 from cronlock.lock.quorum import (
     AGAIN,
     UNKNOWN,
@@ -19,7 +19,7 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.lock.candidate import Candidate, Fields, Reply, Request, Seat, Seats
+    from cronlock.lock.attempt import Candidate, Fields, Reply, Request, Seat, Seats
 
 NOT_AFTER = 2_000  # ms: a server that was stopped must not execute what nobody waits for any more
 RETRY_MIN, RETRY_MAX = 1_000, 30_000  # ms between two tries at a voter that failed: a tenth of the lease
@@ -150,9 +150,9 @@ class Holder:
         seat.due = self._clock() + COMMIT_RETRY
         if seat.request:  # it was sent again since
             return
-        if isinstance(reply, Failure) or reply["answer"] == terms.EXPIRED:
+        if isinstance(reply, Failure) or reply["answer"] == protocol.EXPIRED:
             return
-        if reply["answer"] == terms.OK and _same_server(seat, reply):
+        if reply["answer"] == protocol.OK and _same_server(seat, reply):
             self._good(seat, request)
         else:
             seat.prepared = False
@@ -218,13 +218,13 @@ class Holder:
             if not self._seats.ending:
                 self._voters.refresh()
             return
-        if reply["answer"] == terms.OK:
+        if reply["answer"] == protocol.OK:
             self._good(seat, request)
-        elif reply["answer"] == terms.EXPIRED:  # its clock is known now
+        elif reply["answer"] == protocol.EXPIRED:  # its clock is known now
             seat.due = self._clock() + COMMIT_RETRY
         else:
             seat.committed = False
-            seat.lost = reply["answer"] in (terms.NEWER, terms.SETTINGS)
+            seat.lost = reply["answer"] in (protocol.NEWER, protocol.SETTINGS)
 
     def release(self) -> None:
         """Take the commit back: nothing was started."""
@@ -282,7 +282,7 @@ def _same_server(seat: "Seat", reply: "Fields") -> bool:
 
 def _may_say_ok(reply: "Reply | None") -> bool:
     """Whether what kept a voter from saying ok passes."""
-    return isinstance(reply, Failure) or (reply is not None and reply["answer"] in (terms.BUSY, terms.YIELD))
+    return isinstance(reply, Failure) or (reply is not None and reply["answer"] in (protocol.BUSY, protocol.YIELD))
 
 
 class Ending:
@@ -309,7 +309,7 @@ class Ending:
             return
         self.answered.add(seat.voter)
         self.texts.pop(seat.voter, None)
-        if reply["answer"] == terms.OK:
+        if reply["answer"] == protocol.OK:
             self.heard += 1
         else:
             self.refusals.append(reply)

@@ -7,28 +7,28 @@ import os
 import time
 
 from cronlock.errors import Refused
-from cronlock.lock import person, record, terms
-from cronlock.lock.candidate import STANDS
-from cronlock.lock.localcopy import look
+from cronlock.lock import operator_actions, protocol, state_machine
+from cronlock.lock.attempt import STANDS
+from cronlock.lock.local_copy import look
 from cronlock.lock.quorum import Failure
-from cronlock.lock.slots import MAIN
 from cronlock.lock.witness import Witness, lock, private, this_clock
-from cronlock.plan import denied
-from cronlock.system import monotonic, sha1
+from cronlock.process.event_loop import monotonic, sha1
+from cronlock.run.plan import denied
+from cronlock.servers.placement import MAIN
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from cronlock.lock.localcopy import View
+    from cronlock.lock.local_copy import View
     from cronlock.lock.witness import Clock
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
 
     Fields = dict[str, Any]
     Answered = Callable[[Fields | Failure], None]
 
-OPERATIONS = record.OPERATIONS | person.OPERATIONS
+OPERATIONS = state_machine.OPERATIONS | operator_actions.OPERATIONS
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 LOOK = 20  # ms between two looks at the file by those who wait for the end of a run
 TAKE = ("prepare", "commit", "extend")  # what writes a lease, when it is answered with ok
@@ -139,14 +139,14 @@ class LocalVoters:
         """Do the operation on what is seen, and store what has become of it."""
         copy, denial = view.copy, None
         if operation in CLAIM and denied(copy.get("tick"), wall):
-            from cronlock.lock.future import Denial  # rare: no other run pays for it
+            from cronlock.run.future_ticks import Denial  # rare: no other run pays for it
 
             denial = Denial(copy, wall)
             self.warning = denial.warning
         if operation in RUN:
             self._witness.take()
         answer = OPERATIONS[operation](copy, ask, monotonic(), wall, "")
-        good = answer["answer"] == terms.OK
+        good = answer["answer"] == protocol.OK
         runs = copy.get("kind") == "run" and copy.get("holder") == ask.get("holder")
         if denial and not (good and operation == "commit"):
             denial.undo(copy)
@@ -155,7 +155,7 @@ class LocalVoters:
             self._witness.let_go()
         return answer
 
-    def _store(self, copy: record.Copy, clock: "Clock") -> None:
+    def _store(self, copy: state_machine.Copy, clock: "Clock") -> None:
         boot, namespace = clock
         stored = {
             "name": self._name,
@@ -194,7 +194,7 @@ class LocalVoters:
         self._rung = rung
 
     def listening(self, state: str) -> int:
-        """How many voters' subscriptions are in this state (candidate.py)."""
+        """How many voters' subscriptions are in this state (attempt.py)."""
         return int(state == STANDS and self._rung is not None)
 
     def step(self, timeout: int) -> None:

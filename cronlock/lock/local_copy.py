@@ -3,8 +3,8 @@
 import json
 import time
 
-from cronlock.lock import memory, record, terms, witness
-from cronlock.system import monotonic
+from cronlock.lock import node_stats, protocol, state_machine, witness
+from cronlock.process.event_loop import monotonic
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class View:
     """
 
     def __init__(self, own: "Clock") -> None:
-        self.copy = record.Copy()
+        self.copy = state_machine.Copy()
         self._clock = self._own = own
         self._kept: Fields = {}  # of the record, as it is stored
         self._holder = ""  # as it is seen
@@ -49,7 +49,7 @@ class View:
         self._kept = {name: copy.get(name) for name in LEASE}
         now, lease = monotonic(), copy.get("lease")
         if copy.get("kind") == "run" and witness.lives(path):
-            copy.record["lease_end"] = now + max(1, min(lease, terms.LEASE_MAX))
+            copy.record["lease_end"] = now + max(1, min(lease, protocol.LEASE_MAX))
         elif same == witness.OTHER or (copy.get("kind") != "run" and copy.get("lease_end") > now + lease):
             copy.clear_holder()  # the machine has started since; or a candidate's, whose commit is strict about it
         self._holder = copy.get("holder")
@@ -83,17 +83,19 @@ def look(path: str, own: "Clock", wall: int) -> "View | None":
     return View(own) if over and not view.copy.live(monotonic()) else view  # a clock that is set ends no lease
 
 
-def load(path: str) -> "record.Copy | None":
+def load(path: str) -> "state_machine.Copy | None":
     """The copy in a file, for who only reads; blank when there is none, None for one that is damaged."""
     view = look(path, witness.this_clock(), int(time.time() * 1000))
     return view.copy if view else None
 
 
-def _whole(copy: record.Copy) -> bool:
+def _whole(copy: state_machine.Copy) -> bool:
     """Whether everything is of its type: what a hand or a broken disk changed is JSON all the same."""
     return (
-        all(isinstance(value, int if name in terms.NUMBERS else str) for name, value in copy.record.items())
+        all(isinstance(value, int if name in protocol.NUMBERS else str) for name, value in copy.record.items())
         and isinstance(copy.expires, int)
-        and all(isinstance(value, str if name.startswith(memory.TEXTS) else int) for name, value in copy.nodes.items())
+        and all(
+            isinstance(value, str if name.startswith(node_stats.TEXTS) else int) for name, value in copy.nodes.items()
+        )
         and all(isinstance(line, str) for line in copy.history)
     )

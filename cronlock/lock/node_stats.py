@@ -1,4 +1,5 @@
-"""What a copy keeps of nodes and runs beside the lock: for turns, and for people. Part of record.py's specification.
+"""What a copy keeps of nodes and runs beside the lock: for turns, and for operators. Part of the specification that
+state_machine.py begins.
 
 Of each node: the newest tick that it asked for and what it would run, its last run and how that ended, and counts. Of
 the key: a line of history for every run.
@@ -6,7 +7,7 @@ the key: a line of history for every run.
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.lock.record import Copy, Fields
+    from cronlock.lock.state_machine import Copy, Fields
 
 HISTORY_LENGTH = 100
 ENTRY = "token run_tick run_attempt node pid start end outcome status".split()  # of a history line, tabs between

@@ -1,12 +1,12 @@
-"""What a person may do with the record of a key; the rest of the specification that record.py begins."""
+"""What a person may do with the record of a key; the rest of the specification that state_machine.py begins."""
 
-from cronlock.lock.memory import remember
-from cronlock.lock.record import report, retain
-from cronlock.lock.terms import BUSY, HELD, OK, OTHER
+from cronlock.lock.node_stats import remember
+from cronlock.lock.protocol import BUSY, HELD, OK, OTHER
+from cronlock.lock.state_machine import report, retain
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.lock.record import Copy, Fields, Operation
+    from cronlock.lock.state_machine import Copy, Fields, Operation
 
 LEFT = ("token", "settings", "settings_by", "run_id")  # by forget: what is not known to be new stays known
 

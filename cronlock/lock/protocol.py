@@ -1,4 +1,4 @@
-"""The words between a node and its voters: what record.py answers, and the sizes that both of them know."""
+"""The words between a node and its voters: what state_machine.py answers, and the sizes that both of them know."""
 
 PREPARE_LEASE = 2_000  # ms: long enough for two round trips, short enough that a dead candidate blocks nobody for long
 RETENTION = 30 * 86_400_000  # ms: tick and token must not vanish with the lease
@@ -11,7 +11,7 @@ SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
 ADOPTED = "adopted"  # the outcome that an adoption leaves
 
 LARGEST = 2**53  # what Lua's numbers hold exactly, and more than any time or tick
-TICK_MAX = 10**11 - 1  # s: schedule.py takes larger numbers for milliseconds
+TICK_MAX = 10**11 - 1  # s: cron/schedule.py takes larger numbers for milliseconds
 TIME_MAX = 1000 * TICK_MAX  # ms
 RANGES = {  # of each number in an answer, whatever a voter says
     "now": (0, TIME_MAX),

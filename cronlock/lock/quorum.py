@@ -6,7 +6,7 @@ that forgot, or that may have gone back to older data, does not outvote those th
 by a quorum that speaks of a committed record, or by one voter that has heard the end of this very tick's run.
 """
 
-from cronlock.lock import terms
+from cronlock.lock import protocol
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Reply: TypeAlias = "Fields | Failure | None"
 
 WON, AGAIN, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
-QUIET = (terms.HELD, terms.DONE, terms.PAUSED)
+QUIET = (protocol.HELD, protocol.DONE, protocol.PAUSED)
 SHOWN = 3  # failures named in a message: more do not make it clearer
 TOKEN_AHEAD = 86_400_000  # ms: a token is a time, or the last one plus one; further ahead of the clock none can come
 AGREE = 10_000  # ms by which voters' clocks may differ and still show that it is this node's that is wrong
@@ -83,7 +83,7 @@ def overreaching(replies: "Sequence[Reply]", time: int) -> "list[bool]":
     """
     ahead = [isinstance(reply, dict) and reply["token"] > time + TOKEN_AHEAD for reply in replies]
     if sum(ahead) >= quorum(len(replies)):
-        return [isinstance(reply, dict) and reply["token"] > terms.TIME_MAX for reply in replies]
+        return [isinstance(reply, dict) and reply["token"] > protocol.TIME_MAX for reply in replies]
     return ahead
 
 
@@ -95,7 +95,7 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]") -> int:
     may be the only one that others have.
     """
     valid = [reply for reply, good in zip(replies, fresh, strict=True) if isinstance(reply, dict) and good]
-    oks = [answer for answer in valid if answer["answer"] == terms.OK]
+    oks = [answer for answer in valid if answer["answer"] == protocol.OK]
     return len(oks) if len(oks) == len(replies) else sum(not blank(answer) for answer in oks)
 
 
@@ -105,20 +105,20 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     for answer in answers:
-        if answer["answer"] == terms.SETTINGS:
-            return Verdict(REFUSED, answer, terms.SETTINGS)
+        if answer["answer"] == protocol.SETTINGS:
+            return Verdict(REFUSED, answer, protocol.SETTINGS)
     final = [failure for failure in failures if failure.final]
     if len(replies) - len(final) < enough:
         return Verdict(REFUSED, text=final[0].text)
     ended = next((answer for answer in answers if _has_ended(answer, tick)), None)
     if ended:
-        return Verdict(terms.DONE, ended)
+        return Verdict(protocol.DONE, ended)
     if votes(replies, fresh) >= enough:
         return Verdict(WON)
-    clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
+    clocks = [answer for answer in answers if answer["answer"] == protocol.CLOCK]
     if len(clocks) >= enough:
         return _clocks_off(clocks, enough)
-    for kind in (terms.PAUSED, terms.LATE):
+    for kind in (protocol.PAUSED, protocol.LATE):
         same = [answer for answer in answers if answer["answer"] == kind]
         if len(same) >= enough:
             return Verdict(kind, same[0], kind)
@@ -144,12 +144,12 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
     for answer in answers:
         if answer["answer"] in QUIET:
             return Verdict(answer["answer"], answer)
-    clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
+    clocks = [answer for answer in answers if answer["answer"] == protocol.CLOCK]
     if clocks:
         return _clocks_off(clocks, quorum(len(replies)))
-    others = [answer for answer in answers if answer["answer"] != terms.OK]
+    others = [answer for answer in answers if answer["answer"] != protocol.OK]
     if others:
-        return Verdict(terms.BUSY, others[0])
+        return Verdict(protocol.BUSY, others[0])
     return Verdict(WON) if len(answers) >= quorum(len(replies)) else undecided(replies)
 
 
@@ -164,26 +164,28 @@ def _clocks_off(clocks: "Sequence[Fields]", enough: int) -> Verdict:
     """The verdict over clocks: this node's is wrong where a quorum agrees on that, else the voters are named."""
     times = [answer["time"] for answer in clocks]
     if len(clocks) >= enough and max(times) - min(times) <= AGREE:
-        return Verdict(REFUSED, clocks[0], terms.CLOCK)
+        return Verdict(REFUSED, clocks[0], protocol.CLOCK)
     return Verdict(REFUSED, text="; ".join(list(dict.fromkeys(answer["off"] for answer in clocks))[:SHOWN]))
 
 
 def _sends_home(answer: "Fields") -> bool:
     """Held, done or paused, said of a committed record."""
-    if answer["answer"] == terms.HELD:
+    if answer["answer"] == protocol.HELD:
         return not blank(answer)
     return answer["answer"] in QUIET
 
 
 def _has_ended(answer: "Fields", tick: int) -> bool:
     """Whether one voter has heard that this tick's run ended well: nobody takes it over, whatever the others missed."""
-    return bool(answer["answer"] == terms.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
+    return bool(answer["answer"] == protocol.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
 
 
 def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
     """Whether an ok was said for a tick that another run had begun: who has not answered yet may know of its end."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
-    return any(answer["answer"] == terms.OK and answer["tick"] == tick != 0 and answer["attempt"] for answer in answers)
+    return any(
+        answer["answer"] == protocol.OK and answer["tick"] == tick != 0 and answer["attempt"] for answer in answers
+    )
 
 
 def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
@@ -198,7 +200,7 @@ def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
 
 def _loudest(answers: "list[Fields]") -> "Fields":
     """Of answers that differ the newest: held before done where one copy has heard the end and another has not yet."""
-    return max(answers, key=lambda answer: (answer["token"], answer["answer"] == terms.HELD))
+    return max(answers, key=lambda answer: (answer["token"], answer["answer"] == protocol.HELD))
 
 
 def median_time(answers: "Sequence[Fields]") -> int:

@@ -2,7 +2,7 @@
 
 Pure: a copy, a request and the voter's clocks come in, an answer comes out, and the copy is changed in place. The same
 state machine runs inside Redis (scripts/record.lua) and on the local file (local.py); tests hold them equal step by
-step. What a person may do with a record stands in person.py. Redlock:
+step. What a person may do with a record stands in operator_actions.py. Redlock:
 https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/ ; here a run takes two phases, so that an
 attempt that reached only a minority of the voters never counts as a run.
 
@@ -25,8 +25,8 @@ newest first.
 With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
 """
 
-from cronlock.lock.memory import count, drop_gone_nodes, keep_result, note_seen, remember
-from cronlock.lock.terms import (
+from cronlock.lock.node_stats import count, drop_gone_nodes, keep_result, note_seen, remember
+from cronlock.lock.protocol import (
     ADOPTED,
     BUSY,
     CLOCK,

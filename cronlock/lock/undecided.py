@@ -1,6 +1,6 @@
 """The verdict over a round of prepare that decided nothing, and why: what an operator reads of it. Pure."""
 
-from cronlock.lock import terms
+from cronlock.lock import protocol
 from cronlock.lock.quorum import AGAIN, REFUSED, SHOWN, Failure, Verdict, blank, quorum
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -15,19 +15,19 @@ def verdict(replies: "Sequence[Reply]") -> Verdict:
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     wait = max((answer.get("wait", 0) for answer in answers), default=0)
-    clocks = [answer for answer in answers if answer["answer"] == terms.CLOCK]
+    clocks = [answer for answer in answers if answer["answer"] == protocol.CLOCK]
     hindered = dict.fromkeys([*(failure.text for failure in failures), *(answer["off"] for answer in clocks)])
     text = "; ".join(list(hindered)[:SHOWN])
     enough = quorum(len(replies))
-    oks = [answer for answer in answers if answer["answer"] == terms.OK]
-    split = any(answer["answer"] in (terms.BUSY, terms.YIELD) for answer in answers)
+    oks = [answer for answer in answers if answer["answer"] == protocol.OK]
+    split = any(answer["answer"] in (protocol.BUSY, protocol.YIELD) for answer in answers)
     if any(map(blank, oks)) and not split and len(oks) >= enough:
         few = _too_few_count(oks, len(replies))
         final = [failure for failure in failures if failure.final]
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} ({few})")
         return Verdict(AGAIN, text=f"{few}: {text}" if text else few, reached=False)
-    ghost = next((answer for answer in answers if answer["answer"] == terms.HELD and blank(answer)), None)
+    ghost = next((answer for answer in answers if answer["answer"] == protocol.HELD and blank(answer)), None)
     if ghost and not text:
         which = "a voter" if len(replies) > 1 else "the server"
         text = f"{which} was restarted or promoted during a run on {ghost['node']}, and the lease of that still runs"

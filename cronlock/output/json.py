@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from cronlock.people.report import KeyStatus, NodeStatus, differing
-from cronlock.people.seen import Seen
-from cronlock.say import masked
+from cronlock.messages import masked
+from cronlock.survey.report import KeyStatus, NodeStatus, differing
+from cronlock.survey.snapshot import Seen
 
 SCHEMA = 1  # of all that is printed as JSON; a field is never taken away under the same number
 

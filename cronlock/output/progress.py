@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from cronlock.say import printable
+from cronlock.messages import printable
 
 
 class Waiting:

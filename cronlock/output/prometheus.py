@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cronlock.lock.terms import ADOPTED
-from cronlock.people.report import RUNNING, UNKNOWN, KeyStatus
-from cronlock.say import printable
+from cronlock.lock.protocol import ADOPTED
+from cronlock.messages import printable
+from cronlock.survey.report import RUNNING, UNKNOWN, KeyStatus
 
 Sample = tuple[dict[str, str], float]  # labels and value
 

@@ -3,14 +3,14 @@
 import os
 import select
 
-from cronlock.system import CHILDREN, EXITED, KILLED, STOPPED, Child, go_on, signal, whole
+from cronlock.process.event_loop import CHILDREN, EXITED, KILLED, STOPPED, Child, go_on, signal, whole
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cronlock.child.guard import Guard
-    from cronlock.child.terminal import Terminal
+    from cronlock.process.guard import Guard
+    from cronlock.process.terminal import Terminal
 
 SHELL = b"/bin/sh"
 STOPPED_EARLY = 50  # ms after which it is asked whether a process that should execute the command was stopped
@@ -54,7 +54,7 @@ def controlling_terminal() -> "Terminal | NoTerminal":
         os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
         return NoTerminal()
-    from cronlock.child.terminal import Terminal
+    from cronlock.process.terminal import Terminal
 
     return Terminal()
 

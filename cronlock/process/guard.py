@@ -13,14 +13,14 @@ import os
 import select
 import time
 
-from cronlock.child.group import Group
-from cronlock.system import CHILDREN, POLL_MAX, go_on, keep_only, signal, socket, whole
+from cronlock.process.event_loop import CHILDREN, POLL_MAX, go_on, keep_only, signal, socket, whole
+from cronlock.process.group import Group
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
 
     Order = tuple[int, int, int]  # begin_at, kill_at, the command's pid
 

@@ -2,13 +2,13 @@
 
 import os
 
-from cronlock.system import CHILDREN, READ, signal
+from cronlock.process.event_loop import CHILDREN, READ, signal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 OTHERS = (signal.SIGUSR1, signal.SIGUSR2)

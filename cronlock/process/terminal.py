@@ -7,7 +7,7 @@ shell's job that the shell does not know.
 import os
 import termios  # only where there is a terminal; later an upgrade may have replaced it
 
-from cronlock.system import signal
+from cronlock.process.event_loop import signal
 
 PATH = "/dev/tty"
 STDIN, STDOUT = 0, 1  # both are terminals where a person started the command for its own sake, not inside a pipe

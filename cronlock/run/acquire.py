@@ -3,23 +3,23 @@
 import gc
 import os
 
+from cronlock.config.options import spell
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock import terms
-from cronlock.lock.candidate import Candidate, sleep
-from cronlock.lock.holder import Holder
+from cronlock.lock import protocol
+from cronlock.lock.attempt import Candidate, sleep
+from cronlock.lock.lease import Holder
 from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
-from cronlock.options import spell
-from cronlock.say import refusal
-from cronlock.system import random_between
+from cronlock.messages import refusal
+from cronlock.process.event_loop import random_between
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronlock.lock.candidate import Fields, Voters
-    from cronlock.plan import Plan
-    from cronlock.say import Say
-    from cronlock.stay import Stay
+    from cronlock.lock.attempt import Fields, Voters
+    from cronlock.messages import Say
+    from cronlock.run.plan import Plan
+    from cronlock.run.waiting import Stay
 
 LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
 SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
@@ -119,7 +119,7 @@ class Contender:
             if isinstance(got, Holder):
                 return got
             self.answers = candidate.answers
-            if got.kind == terms.HELD:
+            if got.kind == protocol.HELD:
                 if not self._stays(got, candidate):
                     return got
                 pace.begin(self._clock(), SPLIT_WOKEN)
@@ -140,7 +140,7 @@ class Contender:
         if not (plan.wait or plan.failover or 0 < tick < plan.tick):
             return False
         if not self._stay:
-            from cronlock.stay import Stay
+            from cronlock.run.waiting import Stay
 
             self._stay = Stay(plan, self._voters, self._say)
         goes_on = self._stay.wait(held, candidate.answers)
@@ -158,7 +158,7 @@ class Contender:
         pause = pace.after_a_split(part, took) if split else pace.after_an_outage(took)
         started = bool(self._stay and self._stay.takes_over)
         if split and self._plan.too_late(started=started):
-            return Verdict(terms.LATE)
+            return Verdict(protocol.LATE)
         now = self._clock()
         if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
             raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)

@@ -4,12 +4,12 @@ With servers a node whose clock is off is refused; the only node of a local file
 one run at a wrong date would make every tick done until that date, silently.
 """
 
-from cronlock.plan import denied
-from cronlock.say import instant
+from cronlock.messages import instant
+from cronlock.run.plan import denied
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.lock.record import Copy, Fields
+    from cronlock.lock.state_machine import Copy, Fields
 
 CLAIM = ("tick", "tick1", "tick2", "state", "attempt")  # of the record; missed_tick is kept apart
 TOLD = ("seen", "last", "asked")  # of the nodes: epoch seconds

@@ -2,18 +2,18 @@
 
 import time
 
-from cronlock.config import COMMAND_LINE
+from cronlock.config.options import spell
+from cronlock.config.settings import COMMAND_LINE
 from cronlock.errors import Refused
-from cronlock.lock.terms import RETENTION
-from cronlock.options import spell
+from cronlock.lock.protocol import RETENTION
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from cronlock.config import Settings
-    from cronlock.schedule import Schedule
+    from cronlock.config.settings import Settings
+    from cronlock.cron.schedule import Schedule
 
 LEASE_MIN = 30_000  # ms: leaves 18.7 s to extend in when the command needs its 10 s to stop
 LEASE_MAX = 3_600_000  # ms: an outage may last so long, and a crash may block the work for so long
@@ -99,27 +99,27 @@ class Plan:
             self.schedule_source = settings.source("schedule")
             return None
         if settings.schedule:
-            from cronlock.schedule import Schedule
+            from cronlock.cron.schedule import Schedule
 
             self.schedule_source = settings.source("schedule")
             with Blame(settings, "schedule", "tz"):
                 return Schedule([settings.schedule], settings.tz or "")
         if settings.tick:
             return None
-        from cronlock.crontab import own_lines
+        from cronlock.cron.crontab import own_lines
 
         by_hand = settings.source("each") == COMMAND_LINE
         lines = own_lines(settings.key, settings.mode, default_mode="once" if by_hand else settings.mode)
         if not lines:
             if settings.tz:
-                from cronlock.schedule import load_zone
+                from cronlock.cron.schedule import load_zone
 
                 with Blame(settings, "tz"):
                     load_zone(settings.tz)
             if settings.once or settings.each or settings.again or settings.start_within:
                 self.note = NO_SCHEDULE
             return None
-        from cronlock.schedule import Schedule
+        from cronlock.cron.schedule import Schedule
 
         self.schedule_source = ", ".join(line.place for line in lines)
         with Blame(settings, "tz"):
@@ -131,7 +131,7 @@ class Plan:
                 return 0, 0
             tick = self.schedule.tick(now)
             return tick, self.schedule.after(tick)
-        from cronlock.schedule import parse_tick
+        from cronlock.cron.schedule import parse_tick
 
         with Blame(settings, "tick", "tz"):
             tick = parse_tick(settings.tick, settings.tz or "")

@@ -1,28 +1,29 @@
-"""The story of one run: find the tick, get the lock or say why not, run the command under it (hold.py).
+"""The story of one run: find the tick, get the lock or say why not, run the command under it (supervisor.py).
 
 What a command needs is imported when there is to be one, while the voters write that down: most nodes go home.
 """
 
 import time
 
-from cronlock.child.signals import Signals, end_as_typed, ignore
-from cronlock.config import has_password, load
-from cronlock.contender import Contender
+from cronlock.config.settings import has_password, load
 from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
-from cronlock.lock import terms, voters_for
+from cronlock.lock import protocol
 from cronlock.lock.quorum import Verdict, quorum
-from cronlock.plan import Plan, denied
-from cronlock.say import ELSEWHERE, IN_ARGV, Say, gave_up, instant, nobody_ran, outcome
-from cronlock.system import Loop
+from cronlock.messages import ELSEWHERE, IN_ARGV, Say, gave_up, instant, nobody_ran, outcome
+from cronlock.process.event_loop import Loop
+from cronlock.process.signals import Signals, end_as_typed, ignore
+from cronlock.run.acquire import Contender
+from cronlock.run.plan import Plan, denied
+from cronlock.servers.voters import voters_for
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from cronlock.config import Settings
-    from cronlock.hold import Work
-    from cronlock.lock.holder import Holder
+    from cronlock.config.settings import Settings
+    from cronlock.lock.lease import Holder
+    from cronlock.run.supervisor import Work
 
 GAVE_UP = 121  # nobody will do this tick's work any more: whoever looks at the status has to hear of it
 WAITED = 75  # EX_TEMPFAIL of sysexits.h: flock's users take it for "try again"
@@ -39,7 +40,7 @@ def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str
             say.told(f"{IN_ARGV}: {ELSEWHERE}")
         plan = Plan(settings, time.time(), environ)
         if settings.dry_run:
-            from cronlock.people.dryrun import show
+            from cronlock.commands.dry_run import show
 
             return show(settings, plan, argv)
         if plan.note:
@@ -92,21 +93,21 @@ class Run:
             return self.settings.conflict_exit_code if then == "skip" else self._start(None)
         if not isinstance(got, Verdict):
             return self._start(got)
-        tick = got.answer["tick"] if got.kind == terms.DONE else 0
+        tick = got.answer["tick"] if got.kind == protocol.DONE else 0
         if tick > self.plan.tick and denied(tick, got.answer["time"]):
             raise Refused(self._of_a_future(tick, got.answer["time"]))
         line = outcome(got.kind, got.answer, self.plan.tick)
-        if got.kind == terms.HELD and contender.waited_in_vain:
+        if got.kind == protocol.HELD and contender.waited_in_vain:
             self.say.always(f"waited in vain: {line}")
             by_default = self.settings.source("conflict-exit-code") == "default"
             return WAITED if by_default else self.settings.conflict_exit_code
-        if got.kind == terms.DONE and self.plan.failover and gave_up(got.answer, self.plan.tick):
+        if got.kind == protocol.DONE and self.plan.failover and gave_up(got.answer, self.plan.tick):
             self.say.always(f"failed: {line}")
             return GAVE_UP
-        if got.kind == terms.DONE and nobody_ran(contender.answers, self.plan.tick, quorum(self.voters.count)):
+        if got.kind == protocol.DONE and nobody_ran(contender.answers, self.plan.tick, quorum(self.voters.count)):
             who = "this node did not run" if self.plan.each_node else "nobody ran"
             self.say.always(f"{line}: {who} the tick of {instant(self.plan.tick)}")
-        elif got.kind == terms.LATE:
+        elif got.kind == protocol.LATE:
             self.say.always(line)
         else:
             self.say.told(line)
@@ -116,7 +117,7 @@ class Run:
         """Why a tick that the voters' own clock denies must not send this node home quietly."""
         from shlex import quote
 
-        from cronlock.lock.future import distance
+        from cronlock.run.future_ticks import distance
 
         why = f"a run of {distance(tick, time)} of the voters' clock, makes all ticks until then done"
         return f"{why}: set the clock that is wrong, then cronlock forget {quote(self.plan.key)}"
@@ -131,8 +132,8 @@ class Run:
 def _importing_the_rest() -> "type[Work]":
     """What a command needs; those that go home do not pay for it. Raises Refused."""
     try:
-        from cronlock.child.command import controlling_terminal
-        from cronlock.hold import Work
+        from cronlock.process.command import controlling_terminal
+        from cronlock.run.supervisor import Work
 
         controlling_terminal()  # which imports more where there is one
     except Exception as error:  # an upgrade at this moment, no file to be had

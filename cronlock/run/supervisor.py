@@ -3,30 +3,30 @@
 import os
 import time
 
-from cronlock.child.command import SIGNALLED, CannotStartError, Command, controlling_terminal, environment
-from cronlock.child.guard import NEVER, Guard
-from cronlock.child.signals import ignore
+from cronlock.config.options import OPTIONS, spell
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.terms import ADOPTED
-from cronlock.options import OPTIONS, spell
-from cronlock.plan import STOP_MARGIN
-from cronlock.say import instant, since
-from cronlock.system import let_go_of_standard_streams, let_go_of_what_is_the_commands, signal
+from cronlock.lock.protocol import ADOPTED
+from cronlock.messages import instant, since
+from cronlock.process.command import SIGNALLED, CannotStartError, Command, controlling_terminal, environment
+from cronlock.process.event_loop import let_go_of_standard_streams, let_go_of_what_is_the_commands, signal
+from cronlock.process.guard import NEVER, Guard
+from cronlock.process.signals import ignore
+from cronlock.run.plan import STOP_MARGIN
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from cronlock.child.command import NoTerminal
-    from cronlock.child.signals import Signals
-    from cronlock.child.terminal import Terminal
-    from cronlock.config import Settings
-    from cronlock.lock.candidate import Voters
-    from cronlock.lock.holder import Holder
-    from cronlock.plan import Plan
-    from cronlock.say import Say
-    from cronlock.system import Loop
+    from cronlock.config.settings import Settings
+    from cronlock.lock.attempt import Voters
+    from cronlock.lock.lease import Holder
+    from cronlock.messages import Say
+    from cronlock.process.command import NoTerminal
+    from cronlock.process.event_loop import Loop
+    from cronlock.process.signals import Signals
+    from cronlock.process.terminal import Terminal
+    from cronlock.run.plan import Plan
 
 LOST, TIMED_OUT = 123, 124
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped

@@ -5,22 +5,22 @@ The voters tell when a run has ended; nothing is asked meanwhile, but when a lea
 
 import os
 
-from cronlock.lock import terms
-from cronlock.lock.candidate import ANSWER_WAIT, STANDS, UNDER_WAY, sleep
+from cronlock.config.options import FOREVER, spell
+from cronlock.lock import protocol
+from cronlock.lock.attempt import ANSWER_WAIT, STANDS, UNDER_WAY, sleep
 from cronlock.lock.quorum import quorum
-from cronlock.options import FOREVER, spell
-from cronlock.say import outcome
-from cronlock.system import random_between
+from cronlock.messages import outcome
+from cronlock.process.event_loop import random_between
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from typing import Any
 
-    from cronlock.lock.candidate import Voters
+    from cronlock.lock.attempt import Voters
     from cronlock.lock.quorum import Verdict
-    from cronlock.people.waiting import Waiting
-    from cronlock.plan import Plan
-    from cronlock.say import Say
+    from cronlock.messages import Say
+    from cronlock.output.progress import Waiting
+    from cronlock.run.plan import Plan
 
 OLDER_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, a living node's is not
 EXTENDED = 1_000  # ms by which an extension moves a lease's end at least; measuring its end twice differs by less
@@ -94,7 +94,7 @@ class Stay:
         self._until = now + self._plan.wait
         longest = "" if self._plan.wait == FOREVER else f"at most {spell(self._plan.wait)} "
         if self._say.at_terminal and os.environ.get("TERM", "dumb") != "dumb":
-            from cronlock.people.waiting import Waiting
+            from cronlock.output.progress import Waiting
 
             self._shown = Waiting(self._plan.key, f"waiting {longest}for the lock")
             self._shown.tell(holder, held.answer["start"])
@@ -151,7 +151,7 @@ class OlderLease:
 
     def left(self, answers: "list[dict[str, Any]]", tick: int, now: int) -> int:
         """How many ms to wait until all voters are free of it; 0 when it is none of these, or is being extended."""
-        held = [answer for answer in answers if answer["answer"] == terms.HELD]
+        held = [answer for answer in answers if answer["answer"] == protocol.HELD]
         newest = max(held, key=lambda answer: (answer["token"], answer["left"]))
         left = int(newest["left"])
         if not 0 < newest["tick"] < tick or left > OLDER_LEASE_MAX:

@@ -5,17 +5,17 @@ import os
 import hiredis
 
 from cronlock.lock.quorum import Failure
-from cronlock.system import READ, WRITE, boottime, socket
+from cronlock.process.event_loop import READ, WRITE, boottime, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from cronlock.lock.address import Address
-    from cronlock.lock.places import Places
-    from cronlock.lock.tls import Session
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
+    from cronlock.servers.locator import Places
+    from cronlock.servers.tls import Session
+    from cronlock.servers.url import Address
 
     Place = tuple[int, Any]  # address family, and what connect(2) takes
     Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
@@ -207,7 +207,7 @@ class Connection:
             self._connect()
         elif not self._search:  # one that takes longer than a request may last goes on for the next request
             try:
-                from cronlock.lock.places import Places
+                from cronlock.servers.locator import Places
 
                 self._search = search = Places(self._loop, self.address, self._found)
                 search.start()
@@ -247,7 +247,7 @@ class Connection:
 
     def _secure(self) -> None:
         try:
-            from cronlock.lock.tls import Session
+            from cronlock.servers.tls import Session
 
             self._tls = Session(self.address, self._host)
         except Unsafe as error:

@@ -3,15 +3,15 @@
 import os
 
 from cronlock.lock.quorum import Failure
-from cronlock.system import CHILDREN, READ, keep_only, signal, socket
+from cronlock.process.event_loop import CHILDREN, READ, keep_only, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronlock.lock.address import Address
-    from cronlock.lock.wire import Connection, Place
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
+    from cronlock.servers.connection import Connection, Place
+    from cronlock.servers.url import Address
 
 CHUNK = 65_536
 

@@ -1,17 +1,17 @@
 """Where a server is that is named and not given by its address: by its name, or by the sentinels of its service."""
 
-from cronlock.lock.namesakes import Namesakes
 from cronlock.lock.quorum import Failure
-from cronlock.lock.resolver import Resolution
+from cronlock.servers.dns import Resolution
+from cronlock.servers.server_identity import Namesakes
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronlock.lock.address import Address
-    from cronlock.lock.sentinel import Search
-    from cronlock.lock.wire import Connection, Place
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
+    from cronlock.servers.connection import Connection, Place
+    from cronlock.servers.sentinel import Search
+    from cronlock.servers.url import Address
 
 
 class Places:
@@ -35,7 +35,7 @@ class Places:
     def start(self) -> None:
         """Begin; it may be done at once."""
         if self._address.sentinels:
-            from cronlock.lock.sentinel import Search
+            from cronlock.servers.sentinel import Search
 
             self._stage = search = Search(self._loop, self._address, self._found)
             search.start()

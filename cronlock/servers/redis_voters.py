@@ -5,23 +5,23 @@ import os
 import hiredis
 
 from cronlock.errors import Refused
-from cronlock.lock import terms
-from cronlock.lock.address import HOST_MAX, PORT_MAX
+from cronlock.lock import protocol
 from cronlock.lock.quorum import Failure
-from cronlock.lock.slots import COPIES, copies
-from cronlock.lock.wire import Connection, refused_by_server
-from cronlock.system import boottime, sha1
+from cronlock.process.event_loop import boottime, sha1
+from cronlock.servers.connection import Connection, refused_by_server
+from cronlock.servers.placement import COPIES, copies
+from cronlock.servers.url import HOST_MAX, PORT_MAX
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from cronlock.lock.address import Address
-    from cronlock.lock.ears import Ears
-    from cronlock.lock.slots import Names
-    from cronlock.lock.wire import Done
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
+    from cronlock.servers.connection import Done
+    from cronlock.servers.placement import Names
+    from cronlock.servers.subscriptions import Ears
+    from cronlock.servers.url import Address
 
     Fields = dict[str, Any]
     Answered = Callable[[Fields | Failure], None]
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PROTOCOL = "1"  # nodes that speak another one must not share a key
 OTHERS_WAIT = 300  # ms for further URLs of a cluster that it does not tell as its nodes: a name, or another server
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
-NUMBERS = {name.encode(): (name, bounds) for name, bounds in terms.RANGES.items()}  # as they stand in a reply
-TEXTS = {name.encode(): (name, length) for name, length in terms.TEXTS.items()}
+NUMBERS = {name.encode(): (name, bounds) for name, bounds in protocol.RANGES.items()}  # as they stand in a reply
+TEXTS = {name.encode(): (name, length) for name, length in protocol.TEXTS.items()}
 SCRIPT = "scripts/record.lua"
 DIGEST = b"5df5526fee47cd322861b7ea9057342066d401d2"  # its SHA-1, which a test holds to it
 
@@ -290,7 +290,7 @@ class RedisVoters:
         elif not isinstance(reply, hiredis.ReplyError):
             try:
                 fields = decoded(reply)
-                if not fields.keys() >= terms.ANSWERED:
+                if not fields.keys() >= protocol.ANSWERED:
                     raise ValueError
             except (TypeError, AttributeError, ValueError):
                 place.fail("its answers are not those of cronlock's script")
@@ -335,7 +335,7 @@ class RedisVoters:
 
     def listen(self, rung: "Callable[[int, int], None]") -> None:
         """Be told of the ends of runs, by voter and token, from now on; again, to mend what was lost meanwhile."""
-        from cronlock.lock.ears import Ears
+        from cronlock.servers.subscriptions import Ears
 
         self._ears = self._ears or Ears(self._loop, rung)
         self._ears.listen(
@@ -343,7 +343,7 @@ class RedisVoters:
         )
 
     def listening(self, state: str) -> int:
-        """How many voters' subscriptions are in this state (candidate.py)."""
+        """How many voters' subscriptions are in this state (lock/attempt.py)."""
         return self._ears.count(state) if self._ears else 0
 
     def refresh(self) -> None:

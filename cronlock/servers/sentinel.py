@@ -4,19 +4,19 @@ By the guidelines of https://redis.io/docs/latest/develop/reference/sentinel-cli
 sentinel's word counts but that of most, for one that is cut off may not have heard of a failover.
 """
 
-from cronlock.lock.address import HOST_MAX, PORT_MAX, Address
-from cronlock.lock.namesakes import OTHERS_WAIT
 from cronlock.lock.quorum import Failure, quorum
-from cronlock.lock.resolver import Resolution
-from cronlock.lock.wire import Connection, numeric, refused_by_server
+from cronlock.servers.connection import Connection, numeric, refused_by_server
+from cronlock.servers.dns import Resolution
+from cronlock.servers.server_identity import OTHERS_WAIT
+from cronlock.servers.url import HOST_MAX, PORT_MAX, Address
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from cronlock.lock.wire import Place
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
+    from cronlock.servers.connection import Place
 
 
 class Search:

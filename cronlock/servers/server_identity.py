@@ -4,16 +4,16 @@ Nodes that come to different servers by the same name would hold different locks
 """
 
 from cronlock.lock.quorum import Failure
-from cronlock.lock.wire import Connection, refused_by_server, shortened
+from cronlock.servers.connection import Connection, refused_by_server, shortened
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from cronlock.lock.address import Address
-    from cronlock.lock.wire import Place
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
+    from cronlock.servers.connection import Place
+    from cronlock.servers.url import Address
 
     Ids = frozenset[bytes]
 

@@ -5,17 +5,17 @@ In RESP2 a subscribed connection can't call scripts, so these are others than th
 
 import hiredis
 
-from cronlock.lock.candidate import STANDS, UNDER_WAY
+from cronlock.lock.attempt import STANDS, UNDER_WAY
 from cronlock.lock.quorum import Failure
-from cronlock.lock.wire import Connection
+from cronlock.servers.connection import Connection
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from cronlock.lock.address import Address
-    from cronlock.system import Loop
+    from cronlock.process.event_loop import Loop
+    from cronlock.servers.url import Address
 
 DIGITS = 20  # more than a token has
 REFUSED = "refused"  # without the right to it: not asked for again

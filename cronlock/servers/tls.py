@@ -3,11 +3,11 @@
 import os
 import ssl
 
-from cronlock.lock.wire import Unsafe
+from cronlock.servers.connection import Unsafe
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.lock.address import Address
+    from cronlock.servers.url import Address
 
 CHUNK = 16_384  # bytes: a TLS record
 CONTEXTS: dict[object, ssl.SSLContext] = {}  # by parameters and the state of files: reading the CAs takes 10 ms

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.candidate import ANSWER_WAIT
+from cronlock.lock.attempt import ANSWER_WAIT
 from cronlock.lock.quorum import Failure, overreaching, quorum
 
 if TYPE_CHECKING:
-    from cronlock.lock.candidate import Reply, Voters
+    from cronlock.lock.attempt import Reply, Voters
 
 PATIENCE = 3_000  # ms: a person waits
 AGAIN = 200  # ms between two tries at a voter that failed

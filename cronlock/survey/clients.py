@@ -12,13 +12,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cronlock.config import Settings
+from cronlock.config.settings import Settings
 from cronlock.errors import Refused
-from cronlock.lock import NOWHERE
-from cronlock.lock.address import Address
-from cronlock.lock.tls import GIVE_CERTIFICATE, context_of, reason
-from cronlock.lock.topology import known_host
-from cronlock.lock.wire import Unsafe
+from cronlock.servers.connection import Unsafe
+from cronlock.servers.redis_voters import known_host
+from cronlock.servers.tls import GIVE_CERTIFICATE, context_of, reason
+from cronlock.servers.url import Address
+from cronlock.servers.voters import NOWHERE
 
 TIMEOUT = 3.0  # s for one answer: a person waits
 NOT_A_CLUSTER = "cluster support disabled"

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 import redis
 
-from cronlock.config import Settings
+from cronlock.config.settings import Settings
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.local import state_directory
 from cronlock.lock.quorum import quorum
-from cronlock.lock.slots import MAIN
-from cronlock.people import servers
+from cronlock.servers.placement import MAIN
+from cronlock.survey import clients
 
 AT_ONCE = 1_000  # names that a server looks at in one call of SCAN
-FINAL = (redis.AuthenticationError, redis.exceptions.NoPermissionError, servers.Insecure)
+FINAL = (redis.AuthenticationError, redis.exceptions.NoPermissionError, clients.Insecure)
 
 
 def known_keys(settings: Settings) -> list[str]:
@@ -34,16 +34,16 @@ def known_records(settings: Settings) -> list[tuple[str, str]]:
 def _names(settings: Settings, *, everybody: bool = False) -> list[str]:
     if settings.local:
         return list(local_names())
-    found = servers.find(settings)
+    found = clients.find(settings)
     answers = found.ask(lambda server: list(server.client.scan_iter(pattern(settings.prefix), AT_ONCE)))
     failures = found.failures | {label: names for label, names in answers.items() if isinstance(names, Exception)}
     told = [names for names in answers.values() if not isinstance(names, Exception)]
     for label, error in failures.items():
         if isinstance(error, FINAL):
-            raise Refused(f"{label}: {servers.why(error)}")
+            raise Refused(f"{label}: {clients.why(error)}")
     named = len(found.all) if found.cluster else len(settings.redis)
     if len(told) < (1 if any(told) else named if everybody else quorum(named)):
-        raise Unreachable("; ".join(f"{label}: {servers.why(error)}" for label, error in failures.items()))
+        raise Unreachable("; ".join(f"{label}: {clients.why(error)}" for label, error in failures.items()))
     return [os.fsdecode(name) for names in told for name in names]
 
 

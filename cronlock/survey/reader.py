@@ -9,11 +9,11 @@ from typing import Any
 
 import redis
 
-from cronlock.lock.memory import TEXTS
-from cronlock.lock.slots import MAIN
-from cronlock.people.keys import pattern
-from cronlock.people.seen import HEAD, Pairs, Seen, text, typed
-from cronlock.people.servers import Server
+from cronlock.lock.node_stats import TEXTS
+from cronlock.servers.placement import MAIN
+from cronlock.survey.clients import Server
+from cronlock.survey.key_scan import pattern
+from cronlock.survey.snapshot import HEAD, Pairs, Seen, text, typed
 
 AT_ONCE = 1_000  # names in one call of SCAN, and commands in one pipeline
 ELSEWHERE = (

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from cronlock.cron.schedule import TICK_MAX, Schedule
 from cronlock.errors import Refused
 from cronlock.lock.adoption import spelled
-from cronlock.lock.memory import JOB, RESULT
+from cronlock.lock.node_stats import JOB, RESULT
+from cronlock.lock.protocol import ADOPTED, TIME_MAX
 from cronlock.lock.quorum import quorum
-from cronlock.lock.record import Copy
-from cronlock.lock.terms import ADOPTED, TIME_MAX
-from cronlock.people.seen import Seen
-from cronlock.people.survey import Survey
-from cronlock.say import since
-from cronlock.schedule import TICK_MAX, Schedule
+from cronlock.lock.state_machine import Copy
+from cronlock.messages import since
+from cronlock.survey.snapshot import Seen
+from cronlock.survey.survey import Survey
 
 MANY = 3  # ticks without a run: one may be a clock or an outage, this is no accident
 RUNNING, DIED, IDLE, NEW = "running", "died", "idle", "new"

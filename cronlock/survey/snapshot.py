@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from cronlock.cron.schedule import TICK_MAX
+from cronlock.lock.protocol import NUMBERS
 from cronlock.lock.quorum import TOKEN_AHEAD
-from cronlock.lock.record import Copy
-from cronlock.lock.terms import NUMBERS
-from cronlock.schedule import TICK_MAX
-from cronlock.system import monotonic
+from cronlock.lock.state_machine import Copy
+from cronlock.process.event_loop import monotonic
 
 Pairs = dict[bytes, bytes]
 

@@ -9,18 +9,18 @@ import os
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-from cronlock.config import Settings
+from cronlock.config.settings import Settings
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.local import file_name, state_directory
-from cronlock.lock.localcopy import load
+from cronlock.lock.local_copy import load
 from cronlock.lock.quorum import quorum
-from cronlock.lock.slots import COPIES, OFFSETS, SLOTS, copies, slot_of
-from cronlock.lock.topology import agreed
-from cronlock.people import reading, servers
-from cronlock.people.keys import FINAL, local_names, record_of
-from cronlock.people.reading import Progress
-from cronlock.people.seen import Seen, text
-from cronlock.people.servers import Server
+from cronlock.servers.placement import COPIES, OFFSETS, SLOTS, copies, slot_of
+from cronlock.servers.redis_voters import agreed
+from cronlock.survey import clients, reader
+from cronlock.survey.clients import Server
+from cronlock.survey.key_scan import FINAL, local_names, record_of
+from cronlock.survey.reader import Progress
+from cronlock.survey.snapshot import Seen, text
 
 Record = tuple[str, str]  # a key, and with --each its node, else ""
 
@@ -37,7 +37,7 @@ class Survey:
         keys: Sequence[str] = (),
         progress: Progress = lambda _done, _of: None,
         heads: bool = False,
-        found: servers.Servers | None = None,
+        found: clients.Servers | None = None,
     ) -> None:
         """Of these keys, or of all. Raises Unreachable when no quorum of the servers tells.
 
@@ -50,8 +50,8 @@ class Survey:
         self.voters = 1
         self.settings = ""  # as a node here has them; empty for local files, which are nobody else's
         self._prefix, self._heads = settings.prefix, heads and not keys
-        self._servers: servers.Servers | None = None  # all that were named or found
-        self._telling = servers.Servers(False, [], {})  # those that answered so far
+        self._servers: clients.Servers | None = None  # all that were named or found
+        self._telling = clients.Servers(False, [], {})  # those that answered so far
         if settings.local:
             self._read_files(keys)
         else:
@@ -69,9 +69,9 @@ class Survey:
                     self.records[found] = [Seen.of_file(path, copy)]
 
     def _read_servers(
-        self, settings: Settings, keys: Sequence[str], progress: Progress, found: servers.Servers | None
+        self, settings: Settings, keys: Sequence[str], progress: Progress, found: clients.Servers | None
     ) -> None:
-        self._servers = found or servers.find(settings)
+        self._servers = found or clients.find(settings)
         self.voters = COPIES if self._servers.cluster else len(settings.redis)
         self.settings = agreed([address.label for address in settings.redis], self._servers.cluster)
 
@@ -79,8 +79,8 @@ class Survey:
             if keys:
                 told = self._read_some(server, keys)
             else:
-                told = reading.scanned(server, self._prefix, self._heads, progress)
-            clock = told[-1].time / 1000 if told else reading.clock_of(server)
+                told = reader.scanned(server, self._prefix, self._heads, progress)
+            clock = told[-1].time / 1000 if told else reader.clock_of(server)
             self.ahead[server.label] = clock - time.time()
             return told
 
@@ -94,10 +94,10 @@ class Survey:
         self._telling = self._asking(self._servers.failures | failures)
         self._note(self._servers.failures | failures, len(answers) - len(failures))
 
-    def _asking(self, failures: Container[str]) -> servers.Servers:
+    def _asking(self, failures: Container[str]) -> clients.Servers:
         """All servers but these."""
         there = self._servers or self._telling
-        return servers.Servers(there.cluster, [server for server in there.all if server.label not in failures], {})
+        return clients.Servers(there.cluster, [server for server in there.all if server.label not in failures], {})
 
     def places(self, record: Record) -> Iterator[tuple[str, int]]:
         """Where copies of a record belong: a server's label, and the slot that tells them apart there."""
@@ -115,11 +115,11 @@ class Survey:
         names: list[bytes] = []
         for key in keys:
             lists = [nodes for _, nodes in self._names(server, key, "-")]
-            found = reading.pipelined(server, [("HGETALL", nodes) for nodes in lists])
+            found = reader.pipelined(server, [("HGETALL", nodes) for nodes in lists])
             told = {text(name).partition(":")[2] for nodes in found for name in nodes or ()}
             for node in ("", *sorted(told)):
                 names += (record for record, _ in self._names(server, key, node))
-        return reading.records(server, names, reading.info(server))
+        return reader.records(server, names, reader.info(server))
 
     def _names(self, server: Server, key: str, node: str) -> Iterator[tuple[bytes, bytes]]:
         """The Redis keys of those copies that this server has: record and nodes."""
@@ -157,7 +157,7 @@ class Survey:
             return set()
         prefix, heads = self._prefix, self._heads
         answers = self._telling.ask(
-            lambda server: reading.complete(server, by_server.get(server.label, ()), prefix, heads, history)
+            lambda server: reader.complete(server, by_server.get(server.label, ()), prefix, heads, history)
         )
         failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
         self._note(failures, len(answers) - len(failures))
@@ -165,7 +165,7 @@ class Survey:
 
     def _note(self, failures: dict[str, Exception], told: int) -> None:
         """Keep why some did not tell; raises when too few did. Of a cluster each master has copies of every key."""
-        self.missing |= {label: f"{label}: {servers.why(failure)}" for label, failure in failures.items()}
+        self.missing |= {label: f"{label}: {clients.why(failure)}" for label, failure in failures.items()}
         if told < (1 if self._servers and self._servers.cluster else quorum(self.voters)):
             final = [self.missing[label] for label, failure in failures.items() if isinstance(failure, FINAL)]
             raise Refused(final[0]) if final else Unreachable("; ".join(self.missing.values()))

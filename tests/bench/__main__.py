@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import memory, start, stopped, storm
-from tests.bench.house import House
+from tests.bench.install_fixture import House
 from tests.bench.peers import Peers
 from tests.bench.table import merged, table
-from tests.commands import ROOT, between
+from tests.support.commands import ROOT, between
 
 README = ROOT / "tests" / "README.md"
 BEGIN, END = "<!-- bench: written by the run -->\n", "<!-- end of bench -->\n"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.timing import Starter
-from tests.commands import ROOT, about, bearing, descendants, heir, new_folder, remove_folder
-from tests.servers import Closing, start_servers
+from tests.support.commands import ROOT, about, bearing, descendants, heir, new_folder, remove_folder
+from tests.support.servers import Closing, start_servers
 
 PATH = "/usr/bin:/bin"  # cron's
 PLAIN = Path(__file__).with_name("plain.py")

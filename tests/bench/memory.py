@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from tests.bench.house import House, running
+from tests.bench.install_fixture import House, running
 from tests.bench.peers import Peers
 from tests.bench.table import Entry, Scale, rows
 from tests.bench.timing import Figures, shuffled
-from tests.commands import about, descendants, wait_until
+from tests.support.commands import about, descendants, wait_until
 
 CRONLOCK, PLAIN, PYTHON = "cronlock, wrapper and guard", "plain script", "python -I -c 'import time; time.sleep(5)'"
 COMMAND = "sleep"

@@ -3,9 +3,9 @@
 import shutil
 import subprocess
 
-from tests.bench.house import PATH, House
-from tests.commands import heir, new_folder, remove_folder, wait_until
-from tests.servers import LOOPBACK, Closing, free_port
+from tests.bench.install_fixture import PATH, House
+from tests.support.commands import heir, new_folder, remove_folder, wait_until
+from tests.support.servers import LOOPBACK, Closing, free_port
 
 FLOCK, ETCDCTL = "flock -n", "etcdctl lock"
 READY = 20.0  # s

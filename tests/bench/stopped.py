@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.house import House
+from tests.bench.install_fixture import House
 from tests.bench.table import Entry, Scale, rows
 from tests.bench.timing import Figures, shuffled
-from tests.commands import wait_until
-from tests.servers import Server
+from tests.support.commands import wait_until
+from tests.support.servers import Server
 
 UP, UP_TOO, STOPPED = "up", "up too", "stopped"
 CLOCK = 'echo "$EPOCHREALTIME" > "$0"'  # bash's own start is in all of them, and no difference

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from tests.bench.house import House
+from tests.bench.install_fixture import House
 from tests.bench.peers import Peers, found
 from tests.bench.table import Entry, Scale, rows
 from tests.bench.timing import Figures, Taken, shuffled

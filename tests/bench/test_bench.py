@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.table import COLUMNS
-from tests.commands import ROOT, environment, new_folder, remove_folder, wait_until
+from tests.support.commands import ROOT, environment, new_folder, remove_folder, wait_until
 
 pytestmark = pytest.mark.debian
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from cronlock.lock.slots import COPIES
-from tests.bench.crowd.play import Crowd
-from tests.servers import Cluster, Server
+from cronlock.servers.placement import COPIES
+from tests.bench.crowd.crowd_run import Crowd
+from tests.support.servers import Cluster, Server
 
 NODES, TICKS = 60, 3
 ATTEMPTS = 6  # of a node on average, at most: some split the votes, all the more when the machine is slow

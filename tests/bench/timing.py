@@ -11,8 +11,8 @@ from statistics import median
 from typing import TypeVar
 
 from tests.bench.starter import FIELD, WORD
-from tests.commands import heir
-from tests.servers import Closing
+from tests.support.commands import heir
+from tests.support.servers import Closing
 
 STARTER = Path(__file__).with_name("starter.py")
 

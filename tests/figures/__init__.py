@@ -8,5 +8,5 @@ how long people wait.
     python -m tests.figures leader        a rolling restart of those that lead and those that wait
     python -m tests.figures status        cronlock status over ten thousand keys
 
-Times are those of this machine; `tests/test_turns.py` holds what does not depend on it.
+Times are those of this machine; `tests/integration/test_turns.py` holds what does not depend on it.
 """

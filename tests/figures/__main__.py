@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-from tests.commands import ROOT, between
 from tests.figures import fair, handover, leader, status, takeover
-from tests.servers import Cluster, Server, start_servers
+from tests.support.commands import ROOT, between
+from tests.support.servers import Cluster, Server, start_servers
 
 README = ROOT / "tests" / "README.md"
 BEGIN, END = "<!-- figures: written by the run -->\n", "<!-- end of figures -->\n"

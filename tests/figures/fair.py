@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.commands import environment, new_folder
+from tests.support.commands import environment, new_folder
 
 LOG = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_NODE $EPOCHREALTIME" >> "$0"'
 GRACE = 30.0  # s for the last ones to go home

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.commands import environment, new_folder, wait_until
-from tests.servers import Server
+from tests.support.commands import environment, new_folder, wait_until
+from tests.support.servers import Server
 
 SPAN = 'echo "start $EPOCHREALTIME" >> "$0"; sleep "$1"; echo "end $EPOCHREALTIME" >> "$0"'
 SETTLED = 1.5  # s until all have asked once more, as they do when they have subscribed

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.commands import environment, new_folder, wait_until
+from tests.support.commands import environment, new_folder, wait_until
 
 DAEMON = """
 trap 'echo "end $CRONLOCK_RUN_NODE $EPOCHREALTIME" >> "$0"; exit 0' TERM

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.commands import environment, kill_all, new_folder, wait_until
+from tests.support.commands import environment, kill_all, new_folder, wait_until
 
 LEASE = 7.0  # s: the shortest that leaves time to stop a command
 LOG = 'echo "$CRONLOCK_RUN_NODE $EPOCHREALTIME" >> "$0"; sleep "$1"'

@@ -4,5 +4,5 @@
     python -m tests.fuzz --inputs 5000 urls     so many for some of them
     python -m tests.fuzz --seed S --inputs 1 urls   one input again, by the seed that a failure was told with
 
-An input is made from its seed alone. `pytest tests/test_fuzz.py` runs a short one, from another seed each time.
+An input is made from its seed alone. `pytest tests/fuzz/test_fuzz.py` runs a short one, from another seed each time.
 """

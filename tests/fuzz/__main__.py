@@ -5,9 +5,9 @@ import random
 import sys
 from pathlib import Path
 
-from tests.commands import between
 from tests.fuzz.harness import Outcome, fuzz
 from tests.fuzz.targets import TARGETS
+from tests.support.commands import between
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- fuzz: written by the run -->\n", "<!-- end of fuzz -->\n"

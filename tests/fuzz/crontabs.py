@@ -3,13 +3,13 @@
 import random
 from pathlib import Path
 
-from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, every_line
-from cronlock.crontab import Sources, decoded, own_lines
+from cronlock.cron.crontab import Sources, decoded, own_lines
+from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, every_line
+from cronlock.cron.shell import commands
 from cronlock.errors import Refused
-from cronlock.shellwords import commands
 from tests.fuzz.texts import changed, changed_bytes, pieces
 
-REAL = [path.read_bytes() for path in sorted((Path(__file__).parent.parent / "crontabs").iterdir())]
+REAL = [path.read_bytes() for path in sorted((Path(__file__).parent.parent / "support" / "crontabs").iterdir())]
 OURS = """\
 PATH=/usr/local/bin:/usr/bin
 CRONLOCK_REDIS="redis://me:pw@redis-1 redis://redis-2"

@@ -2,7 +2,7 @@
 
 import random
 
-from cronlock.options import BY_FLAG, BY_NAME, OPTIONS, scan
+from cronlock.config.options import BY_FLAG, BY_NAME, OPTIONS, scan
 from tests.fuzz.texts import pieces
 
 FLAGS = [flag for option in OPTIONS for flag in option.flags]

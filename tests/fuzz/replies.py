@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from unittest import mock
 
-from cronlock.lock import terms
-from cronlock.lock.address import Address, parse
-from cronlock.lock.candidate import Candidate
-from cronlock.lock.slots import COPIES
-from cronlock.lock.topology import RedisVoters
-from cronlock.lock.wire import Connection, numeric
-from cronlock.say import Say, outcome, refusal
-from cronlock.system import READ, Loop
+from cronlock.lock import protocol
+from cronlock.lock.attempt import Candidate
+from cronlock.messages import Say, outcome, refusal
+from cronlock.process.event_loop import READ, Loop
+from cronlock.servers.connection import Connection, numeric
+from cronlock.servers.placement import COPIES
+from cronlock.servers.redis_voters import RedisVoters
+from cronlock.servers.url import Address, parse
 from tests.fuzz.texts import changed_bytes
 
 ASKED = 3  # requests to one connection
@@ -51,7 +51,7 @@ ERRORS = [
 PORT = 6379  # of the server of these inputs, wherever it is
 HERE = parse(f"redis://127.0.0.1:{PORT}", "")
 BY_SENTINEL = parse(f"redis+sentinel://127.0.0.1:{PORT}/service", "")
-NAMES = [name.encode() for name in sorted(terms.ANSWERED | {"wait", "now"})]
+NAMES = [name.encode() for name in sorted(protocol.ANSWERED | {"wait", "now"})]
 BOMBS = [
     *(
         b"*1000000000\r\n",
@@ -110,7 +110,7 @@ def _answer(rng: random.Random) -> bytes:
     """Almost one of the script."""
     fields: dict[bytes, bytes] = {}
     for name in NAMES:
-        number = name.decode() in terms.NUMBERS
+        number = name.decode() in protocol.NUMBERS
         usual = b"%d" % rng.choice(NUMBERS) if number else rng.choice(WORDS)
         fields[name] = (
             usual if rng.random() < 0.97 else rng.choice((b"x", b"\x1b[31m", b"9" * 5000, b"\xff", b"-0", b"1_0"))
@@ -229,8 +229,8 @@ def around() -> Iterator[None]:
     with (
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_UNIX) as listener,
-        mock.patch("cronlock.lock.places.Resolution", NoLookUp),
-        mock.patch("cronlock.lock.wire.numeric", _place),
+        mock.patch("cronlock.servers.locator.Resolution", NoLookUp),
+        mock.patch("cronlock.servers.connection.numeric", _place),
         _little_memory(),
     ):
         Peer.path = os.path.join(folder, "s")

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from cronlock.cronlines import every_line
-from cronlock.lock import wire
-from cronlock.lock.address import Address
-from cronlock.lock.ears import Ears
-from cronlock.lock.terms import TIME_MAX
-from cronlock.lock.topology import decoded
-from cronlock.lock.wire import Connection
-from cronlock.say import instant, outcome, since
-from cronlock.system import Loop
-from tests.commands import ROOT, changed_cronlock, environment, wait_until
+from cronlock.cron.parser import every_line
+from cronlock.lock.protocol import TIME_MAX
+from cronlock.messages import instant, outcome, since
+from cronlock.process.event_loop import Loop
+from cronlock.servers import connection
+from cronlock.servers.connection import Connection
+from cronlock.servers.redis_voters import decoded
+from cronlock.servers.subscriptions import Ears
+from cronlock.servers.url import Address
 from tests.fuzz import harness, replies
 from tests.fuzz.harness import HangError, Target, fuzz
 from tests.fuzz.replies import Talk
 from tests.fuzz.targets import TARGETS
+from tests.support.commands import ROOT, changed_cronlock, environment, wait_until
 
 INPUTS = {  # what takes about as long each
     "replies": 2_000,
@@ -73,20 +73,20 @@ def test_a_reply_of_no_server_is_a_failure(reply: bytes) -> None:
 @pytest.mark.parametrize("said", ["more than a reply", "a reply without end"])
 def test_a_server_that_says_more_than_it_was_asked_is_cut_off(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would fill the memory of a wrapper that waits for its command, for hours."""
-    monkeypatch.setattr(wire, "LONGEST", 100_000)
+    monkeypatch.setattr(connection, "LONGEST", 100_000)
     loop, got = Loop(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]))
-        connection.send([b"X"], got.append)
+        link = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]))
+        link.send([b"X"], got.append)
         server, _ = listener.accept()
         server.sendall(b"+OK\r\n" if said == "more than a reply" else b"$999999999\r\n" + b"x" * 150_000)
         wait_until(lambda: loop.step(10) or got)
         if said == "more than a reply":
             assert got == [b"OK"]
             server.sendall(b"+OK\r\n")
-        wait_until(lambda: loop.step(10) or connection.failures)
+        wait_until(lambda: loop.step(10) or link.failures)
         server.close()
-    connection.close()
+    link.close()
 
 
 def slots(host: bytes, port: int, name: bytes = b"$1\r\na\r\n") -> bytes:
@@ -202,13 +202,18 @@ runpy.run_module("tests.fuzz", run_name="__main__")
 @pytest.mark.parametrize(
     ("target", "name", "old", "new"),
     [
-        ("voters", "lock/topology.py", "if not fields.keys() >= terms.ANSWERED:", "if not fields:"),
-        ("replies", "lock/wire.py", "except hiredis.ProtocolError:", "except KeyError:"),
-        ("urls", "lock/address.py", " and part[1] in HEX", ""),
-        ("crontabs", "cronlines.py", "except ValueError:  # the shell refuses it too", "except KeyError:"),
-        ("tomls", "config.py", "except (ValueError, RecursionError) as error:", "except RecursionError as error:"),
-        ("times", "options.py", " or unit not in UNITS", ""),
-        ("lines", "options.py", "        if not rest:\n            return None\n        value", "        value"),
+        ("voters", "servers/redis_voters.py", "if not fields.keys() >= protocol.ANSWERED:", "if not fields:"),
+        ("replies", "servers/connection.py", "except hiredis.ProtocolError:", "except KeyError:"),
+        ("urls", "servers/url.py", " and part[1] in HEX", ""),
+        ("crontabs", "cron/parser.py", "except ValueError:  # the shell refuses it too", "except KeyError:"),
+        (
+            "tomls",
+            "config/settings.py",
+            "except (ValueError, RecursionError) as error:",
+            "except RecursionError as error:",
+        ),
+        ("times", "config/options.py", " or unit not in UNITS", ""),
+        ("lines", "config/options.py", "        if not rest:\n            return None\n        value", "        value"),
     ],
 )
 def test_a_bug_in_a_reader_is_found(tmp_path: Path, target: str, name: str, old: str, new: str) -> None:

@@ -2,9 +2,9 @@
 
 import random
 
+from cronlock.config.options import duration, spell
+from cronlock.cron.schedule import Schedule, parse_tick
 from cronlock.errors import Refused
-from cronlock.options import duration, spell
-from cronlock.schedule import Schedule, parse_tick
 from tests.fuzz.texts import changed, pieces
 
 FIELDS = [

@@ -7,11 +7,11 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 
-from cronlock.config import load
+from cronlock.config.options import OPTIONS
+from cronlock.config.settings import load
+from cronlock.config.toml_subset import plain
 from cronlock.errors import Refused
-from cronlock.options import OPTIONS
-from cronlock.plaintoml import plain
-from cronlock.say import printable
+from cronlock.messages import printable
 from tests.fuzz.texts import changed, changed_bytes, pieces
 from tests.fuzz.urls import MARK
 

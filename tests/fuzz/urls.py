@@ -4,14 +4,14 @@ import random
 from urllib.parse import quote
 
 from cronlock.errors import Refused
-from cronlock.lock import address
-from cronlock.say import masked
+from cronlock.messages import masked
+from cronlock.servers import url
 from tests.fuzz.texts import changed, pieces
 
 MARK = "GeHeim"  # stands in every password
 ODD = set(" ") | set("\t\n\r")  # a URL ends there, for who does not know that it is one
 KNOWN = [
-    *(f"{scheme}://" for scheme in (*address.SCHEMES, "http", "")),
+    *(f"{scheme}://" for scheme in (*url.SCHEMES, "http", "")),
     *":/@?&=[]%#,; ",
     *("h", "redis-1", "127.0.0.1", "[::1]", "::1", "6379", "26379", "0", "65536", "99999999999", "/run/r.sock"),
     *("db=1", "username=me", "password=", "sentinel_username=me", "sentinel_password=", "ssl_cert_reqs=none"),
@@ -34,14 +34,14 @@ def make(rng: random.Random) -> tuple[str, bool]:
     secret = MARK + pieces(rng, [*":/?&=[]%# ", "pw", "x"])[:40] + MARK
     if rng.random() < 0.5:
         secret = quote(secret, safe="", errors="surrogateescape")
-    url = rng.choice(WHOLE).format(scheme=rng.choice(address.SCHEMES), secret=secret)
-    return (url, True) if rng.random() < 0.3 else (changed(rng, url, KNOWN), False)
+    text = rng.choice(WHOLE).format(scheme=rng.choice(url.SCHEMES), secret=secret)
+    return (text, True) if rng.random() < 0.3 else (changed(rng, text, KNOWN), False)
 
 
 def check(given: tuple[str, bool]) -> None:
     url, whole = given
     try:
-        found = address.parse(url, "source")
+        found = url.parse(url, "source")
     except Refused as refused:
         said = str(refused)
         assert said.startswith("source: "), said

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from cronlock.people.findings import GREEN, RED, YELLOW
-from cronlock.people.placement import of_servers
-from cronlock.people.voterchecks import clocks
-from tests.commands import cronlock, faked_clock
-from tests.persons import NEXT, TICK, Place, at, person, run
-from tests.servers import Cluster, Server
-from tests.servers import Place as Where
+from cronlock.commands.check.findings import GREEN, RED, YELLOW
+from cronlock.commands.check.placement import of_servers
+from cronlock.commands.check.servers import clocks
+from tests.support.commands import cronlock, faked_clock
+from tests.support.operator import NEXT, TICK, Place, at, person, run
+from tests.support.servers import Cluster, Server
+from tests.support.servers import Place as Where
 
 SLOWLY = ("--", "sleep", "0.5")  # a run ends with a quorum: on a busy machine the last voter hears of it later
 KEPT = {"appendonly": "yes", "appendfsync": "always"}

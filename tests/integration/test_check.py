@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from cronlock.lock.address import Address
-from cronlock.lock.slots import SLOTS
-from cronlock.people.findings import GREEN, RED, YELLOW
-from cronlock.people.placement import cost, of_cluster, of_servers
-from cronlock.people.rights import SCRIPT, WITHOUT, judge, try_all
-from cronlock.people.servers import Server as Master
-from cronlock.people.voterchecks import Told, clocks
-from cronlock.people.voterchecks import judge as about_voter
-from tests.commands import cronlock, faked_clock
-from tests.persons import at
-from tests.servers import Cluster, Place, Proxy, Server
-from tests.terminals import Terminal
-from tests.test_docs import rights
+from cronlock.commands.check.acl import SCRIPT, WITHOUT, judge, try_all
+from cronlock.commands.check.findings import GREEN, RED, YELLOW
+from cronlock.commands.check.placement import cost, of_cluster, of_servers
+from cronlock.commands.check.servers import Told, clocks
+from cronlock.commands.check.servers import judge as about_voter
+from cronlock.servers.placement import SLOTS
+from cronlock.servers.url import Address
+from cronlock.survey.clients import Server as Master
+from tests.integration.test_docs import rights
+from tests.support.commands import cronlock, faked_clock
+from tests.support.operator import at
+from tests.support.servers import Cluster, Place, Proxy, Server
+from tests.support.terminals import Terminal
 
 PEOPLE = ("+scan", "+lrange")  # rights that status and history need, and no run
 NOWHERE = "redis://127.0.0.1:1"

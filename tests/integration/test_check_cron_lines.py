@@ -11,14 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cronlock.cronlines import BUSYBOX, CRON_PATH, CRONIE, DEBIAN
-from cronlock.crontab import Sources
-from cronlock.people.cronchecks import look
-from cronlock.people.cronfields import bad_part
-from cronlock.people.cronpath import CRONIE_PATH, INHERITED, path_of_cron
-from cronlock.people.findings import GREEN, RED, YELLOW, Finding
-from cronlock.people.linechecks import LOCAL
-from tests.commands import cronlock, environment, faked_clock, heir, home, new_folder, remove_folder, wait_until
+from cronlock.commands.check.cron_lines import LOCAL
+from cronlock.commands.check.cron_path import CRONIE_PATH, INHERITED, path_of_cron
+from cronlock.commands.check.crontabs import look
+from cronlock.commands.check.debian_fields import bad_part
+from cronlock.commands.check.findings import GREEN, RED, YELLOW, Finding
+from cronlock.cron.crontab import Sources
+from cronlock.cron.parser import BUSYBOX, CRON_PATH, CRONIE, DEBIAN
+from tests.support.commands import cronlock, environment, faked_clock, heir, home, new_folder, remove_folder, wait_until
 
 REDIS = "CRONLOCK_REDIS=redis://redis-1"
 CHECKED = {"redis-1:6379"}
@@ -443,8 +443,8 @@ def test_a_crontab_that_cannot_be_read_is_a_finding_and_not_the_end(open_machine
     open_machine.write("etc/cron.d/job", f"{REDIS}\n0 2 * * * root {RUN}\n")
     script = f"""
 import os
-from cronlock.crontab import Sources
-from cronlock.people.cronchecks import look
+from cronlock.cron.crontab import Sources
+from cronlock.commands.check.crontabs import look
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable
 
-from cronlock.people.findings import GREEN, RED, YELLOW
-from cronlock.people.placement import of_servers
-from tests.commands import cronlock
-from tests.persons import NEXT, TICK, Place, at, run
-from tests.servers import Cluster, Server
+from cronlock.commands.check.findings import GREEN, RED, YELLOW
+from cronlock.commands.check.placement import of_servers
+from tests.support.commands import cronlock
+from tests.support.operator import NEXT, TICK, Place, at, run
+from tests.support.servers import Cluster, Server
 
 
 def keys(place: Place) -> list[dict[str, str]]:

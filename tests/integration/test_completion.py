@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cronlock.options import ONE_CALL, OPTIONS, Choice
-from cronlock.people.completion import SCRIPTS
-from cronlock.people.servers import TIMEOUT
-from tests.commands import cronlock, home
-from tests.servers import Cluster, Server
-from tests.terminals import BASH, PROMPT, Terminal
+from cronlock.cli.completion import SCRIPTS
+from cronlock.config.options import ONE_CALL, OPTIONS, Choice
+from cronlock.survey.clients import TIMEOUT
+from tests.support.commands import cronlock, home
+from tests.support.servers import Cluster, Server
+from tests.support.terminals import BASH, PROMPT, Terminal
 
 ALL = (*OPTIONS, *ONE_CALL)
 COMMANDS = sorted({command for option in ALL for command in option.commands})

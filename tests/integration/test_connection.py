@@ -10,13 +10,13 @@ import time
 
 import pytest
 
-from cronlock.lock.address import Address
 from cronlock.lock.quorum import Failure
-from cronlock.lock.resolver import Resolution
-from cronlock.lock.topology import RedisVoters
-from cronlock.lock.wire import Connection, pack, refused_by_server
-from cronlock.system import Loop
-from tests.commands import cronlock, descendants, environment
+from cronlock.process.event_loop import Loop
+from cronlock.servers.connection import Connection, pack, refused_by_server
+from cronlock.servers.dns import Resolution
+from cronlock.servers.redis_voters import RedisVoters
+from cronlock.servers.url import Address
+from tests.support.commands import cronlock, descendants, environment
 
 PIECE = 7  # bytes: smaller than any reply
 
@@ -176,9 +176,9 @@ def test_without_a_file_descriptor_a_look_up_fails_as_a_request():
     """No traceback while a command runs: the voter counts as down."""
     script = """
 import resource, os
-from cronlock.lock.address import Address
-from cronlock.lock.wire import Connection
-from cronlock.system import Loop
+from cronlock.servers.url import Address
+from cronlock.servers.connection import Connection
+from cronlock.process.event_loop import Loop
 connection, got = Connection(Loop(), Address("localhost", 1)), []
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, 4096))
 connection.send([b"X"], got.append)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, environment, home, start_cronlock, wait_until
-from tests.servers import Cluster, Server
+from tests.support.commands import cronlock, environment, home, start_cronlock, wait_until
+from tests.support.servers import Cluster, Server
 
 COPIES = 7
 TICK = "--tick=2026-11-20T02:00Z"

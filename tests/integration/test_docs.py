@@ -13,22 +13,22 @@ from typing import Any
 
 import pytest
 
-from cronlock.child.command import CANNOT_EXECUTE, NOT_FOUND
-from cronlock.config import load
-from cronlock.cronlines import DEBIAN, every_line
-from cronlock.crontab import Sources, own_lines
+from cronlock.commands import wrap
+from cronlock.commands.status import TITLES
+from cronlock.config.options import GROUPS, ONE_CALL, OPTIONS, Option
+from cronlock.config.settings import load
+from cronlock.cron.crontab import Sources, own_lines
+from cronlock.cron.parser import DEBIAN, every_line
+from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused, Unreachable
-from cronlock.hold import LOST, TIMED_OUT
 from cronlock.lock.local import state_directory
-from cronlock.options import GROUPS, ONE_CALL, OPTIONS, Option
-from cronlock.people import wrap
-from cronlock.people.metrics import FAMILIES
-from cronlock.people.status import TITLES
-from cronlock.run import GAVE_UP, WAITED
-from cronlock.schedule import Schedule
-from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
-from tests.pages import MAN_PAGE, entries, flags_in, pieces, plain, section, text_of
-from tests.servers import Server
+from cronlock.output.prometheus import FAMILIES
+from cronlock.process.command import CANNOT_EXECUTE, NOT_FOUND
+from cronlock.run.session import GAVE_UP, WAITED
+from cronlock.run.supervisor import LOST, TIMED_OUT
+from tests.support.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
+from tests.support.doc_blocks import MAN_PAGE, entries, flags_in, pieces, plain, section, text_of
+from tests.support.servers import Server
 
 README = (ROOT / "README.md").read_text()
 EXAMPLE = ROOT / "crontab.example"
@@ -293,7 +293,7 @@ def test_the_rights_that_people_need_beside_these_are_named(fresh_servers: Calla
 
 
 def test_the_rights_of_the_readme_are_those_that_the_script_uses() -> None:
-    script = (ROOT / "cronlock" / "lock" / "scripts" / "record.lua").read_text()
+    script = (ROOT / "cronlock" / "servers" / "scripts" / "record.lua").read_text()
     called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", script)}
     given = {right[1:] for right in rights() if right[0] == "+"}
     assert given == called | {"cluster|slots", "evalsha", "eval", "subscribe"}

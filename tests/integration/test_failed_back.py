@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from subprocess import Popen
 
-from tests.commands import wait_until
-from tests.persons import DAY, NEXT, TICK, at, run, running
-from tests.servers import Cluster, Server
+from tests.support.commands import wait_until
+from tests.support.operator import DAY, NEXT, TICK, at, run, running
+from tests.support.servers import Cluster, Server
 
 AFTER = ("--tick", f"{DAY}T04:00Z")
 LONG = ("--ttl", "40s")  # none of it is extended before the second node has asked

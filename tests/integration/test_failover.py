@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, home, kill_all, run_by, start_cronlock, wait_until
-from tests.staying import SLEEPER, held, start, staying, where
+from tests.support.commands import cronlock, home, kill_all, run_by, start_cronlock, wait_until
+from tests.support.waiting_nodes import SLEEPER, held, start, staying, where
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")

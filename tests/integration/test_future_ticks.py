@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, environment, faked_clock, home
-from tests.persons import Place, at
-from tests.servers import Cluster, Server
+from tests.support.commands import cronlock, environment, faked_clock, home
+from tests.support.operator import Place, at
+from tests.support.servers import Cluster, Server
 
 EVERY_MINUTE = ("--schedule", "* * * * *", "--tz", "UTC")
 RAN = ("--", "echo", "ran")

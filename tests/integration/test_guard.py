@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from cronlock.child.command import CannotStartError, Command
-from cronlock.child.guard import NEVER, Guard
-from cronlock.child.terminal import Terminal
-from cronlock.system import Loop, monotonic
-from tests.commands import (
+from cronlock.process.command import CannotStartError, Command
+from cronlock.process.event_loop import Loop, monotonic
+from cronlock.process.guard import NEVER, Guard
+from cronlock.process.terminal import Terminal
+from tests.support.commands import (
     GUARD,
     about,
     bearing,

@@ -4,9 +4,9 @@ import json
 import re
 from typing import Any
 
-from tests.commands import kill_all
-from tests.persons import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
-from tests.servers import Server
+from tests.support.commands import kill_all
+from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.support.servers import Server
 
 
 def runs(place: Place, *words: str, key: str = "job") -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ from subprocess import CompletedProcess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.commands import cronlock, home
-from tests.forked import Call, call_all
-from tests.persons import NEXT, TICK, at, run
-from tests.servers import Server, listening
+from tests.support.commands import cronlock, home
+from tests.support.fork_server import Call, call_all
+from tests.support.operator import NEXT, TICK, at, run
+from tests.support.servers import Server, listening
 
 FORGED = "cronlock: job: ran: status 0"
 EVIL = f"x\x1b[31m\x1b]0;title\x07\x9b2J\u202etxt\u2066\x85\u2028\r\n{FORGED}\n\t'\"\\{{}}"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import end, home, start_cronlock, wait_until
-from tests.terminals import (
+from tests.support.commands import end, home, start_cronlock, wait_until
+from tests.support.terminals import (
     BASH,
     DASH,
     PROMPT,

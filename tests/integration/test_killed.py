@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import bearing, cronlock, descendants, home, start_cronlock, wait_until
+from tests.support.commands import bearing, cronlock, descendants, home, start_cronlock, wait_until
 
 RUNS = 300
 AT_ONCE = 4

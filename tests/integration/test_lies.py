@@ -1,6 +1,6 @@
 """One voter of three that lies: it makes no node wait for ever, freezes no tokens, and prints no page.
 
-The others are real servers. What the protocol allows of each number and text is listed in cronlock/lock/terms.py.
+The others are real servers. What the protocol allows of each number and text is listed in cronlock/lock/protocol.py.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from cronlock.cron.schedule import TICK_MAX as MILLISECONDS
+from cronlock.lock.protocol import ANSWERED, LARGEST, LEASE_MAX, RANGES, TEXTS, TICK_MAX, TIME_MAX, YIELD_MAX
 from cronlock.lock.quorum import TOKEN_AHEAD
-from cronlock.lock.terms import ANSWERED, LARGEST, LEASE_MAX, RANGES, TEXTS, TICK_MAX, TIME_MAX, YIELD_MAX
-from cronlock.lock.topology import decoded
-from cronlock.schedule import TICK_MAX as MILLISECONDS
-from tests.commands import cronlock
-from tests.persons import NEXT, TICK, at, run
-from tests.servers import Server, listening
+from cronlock.servers.redis_voters import decoded
+from tests.support.commands import cronlock
+from tests.support.operator import NEXT, TICK, at, run
+from tests.support.servers import Server, listening
 
 PLAIN = ("--key", "job", "--schedule", "none", "--outage-wait", "1s")
 Servers = Callable[..., list[Server]]

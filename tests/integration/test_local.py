@@ -19,17 +19,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.errors import Refused
-from cronlock.lock.future import CLAIM, Denial
 from cronlock.lock.local import LocalVoters, state_directory
-from cronlock.lock.localcopy import load
+from cronlock.lock.local_copy import load
+from cronlock.lock.protocol import RETENTION
 from cronlock.lock.quorum import Failure, claim
-from cronlock.lock.record import Copy
-from cronlock.lock.terms import RETENTION
+from cronlock.lock.state_machine import Copy
 from cronlock.lock.witness import UNKNOWN, lives, this_clock
-from cronlock.plan import denied
-from cronlock.system import Loop
-from tests.commands import environment, wait_until
-from tests.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
+from cronlock.process.event_loop import Loop
+from cronlock.run.future_ticks import CLAIM, Denial
+from cronlock.run.plan import denied
+from tests.support.commands import environment, wait_until
+from tests.support.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
 
 Fields = dict[str, Any]
 TICK = 1_700_000_000
@@ -712,11 +712,11 @@ def test_what_a_killed_process_left_half_written_is_in_nobodys_way(voter: Voter)
 
 CHILD = """
 import sys, time
-from cronlock.lock.future import CLAIM, Denial
+from cronlock.run.future_ticks import CLAIM, Denial
 from cronlock.lock.local import LocalVoters
 from cronlock.lock.quorum import Failure
-from cronlock.plan import denied
-from cronlock.system import Loop
+from cronlock.run.plan import denied
+from cronlock.process.event_loop import Loop
 directory, holder = sys.argv[1:]
 voters = LocalVoters(Loop(), directory, "cronlock", "job")
 voters.find(0)

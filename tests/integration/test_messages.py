@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from cronlock.hold import disowned
 from cronlock.lock.quorum import AGAIN, REFUSED, Failure, judge, judge_adoption, undecided
-from cronlock.lock.slots import copies
-from cronlock.say import instant, nobody_ran, refusal
-from tests.commands import cronlock, faked_clock, home, start_cronlock, wait_until
-from tests.persons import NEXT, PLAIN, TICK, Place, at, person, run
-from tests.servers import Place as Where
-from tests.servers import Server
-from tests.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, reborn, said
+from cronlock.messages import instant, nobody_ran, refusal
+from cronlock.run.supervisor import disowned
+from cronlock.servers.placement import copies
+from tests.support.commands import cronlock, faked_clock, home, start_cronlock, wait_until
+from tests.support.operator import NEXT, PLAIN, TICK, Place, at, person, run
+from tests.support.servers import Place as Where
+from tests.support.servers import Server
+from tests.unit.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, reborn, said
 
 MINUTELY = ("--schedule", "* * * * *", "--tz", "UTC", "--outage-wait", "0")
 MIDDLE = 45  # s of a minute that leave time for three runs before the next tick

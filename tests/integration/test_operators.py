@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.commands import cronlock, home, kill_all, start_cronlock, wait_until
-from tests.persons import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
-from tests.servers import Server
+from tests.support.commands import cronlock, home, kill_all, start_cronlock, wait_until
+from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.support.servers import Server
 
 # pause and resume
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from cronlock.lock.slots import copies
-from tests.commands import changed_cronlock, cronlock, home, kill_all, start_cronlock, wait_until
+from cronlock.servers.placement import copies
+from tests.support.commands import changed_cronlock, cronlock, home, kill_all, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NOISE = 0.5  # s that a loaded machine may take to run a process that is due
@@ -242,9 +242,9 @@ def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
 @pytest.mark.parametrize("more", [(), ("--on-outage", "run", "--outage-wait", "0")], ids=["won", "run without a lock"])
 def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(damage, more, servers, tmp_path):
     """What a command needs is imported late: where that fails the tick is left to the others, with a line."""
-    env = changed_cronlock(tmp_path, "hold.py", "class Work:", "class Later:")
+    env = changed_cronlock(tmp_path, "run/supervisor.py", "class Work:", "class Later:")
     if damage == "gone":
-        (tmp_path / "cronlock" / "hold.py").unlink()
+        (tmp_path / "cronlock" / "run" / "supervisor.py").unlink()
     words = ("run", *where(servers), "--key", "job", *TICK)
     nowhere = ("--redis", "redis://127.0.0.1:1") if more else ()
     done = cronlock(*(("run", *nowhere, "--key", "job", *TICK) if more else words), *more, "touch", "ran", env=env)
@@ -257,11 +257,11 @@ def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(damage, more, servers
 
 def test_a_run_outlives_its_script_file(server, tmp_path):
     """An upgrade removes it, and then the server is restarted: what the run says again is what it has in memory."""
-    env = changed_cronlock(tmp_path, "hold.py", "class Work:", "class Work:")
+    env = changed_cronlock(tmp_path, "run/supervisor.py", "class Work:", "class Work:")
     words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--ttl", "6s", "--kill-after", "1s")
     process = start_cronlock(*words, "--", "sh", "-c", "touch began; exec sleep 5", env=env)
     wait_until(Path(home(), "began").exists)
-    (tmp_path / "cronlock" / "lock" / "scripts" / "record.lua").unlink()
+    (tmp_path / "cronlock" / "servers" / "scripts" / "record.lua").unlink()
     server.redis.script_flush()
     assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0

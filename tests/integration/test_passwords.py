@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import pytest
 
-from cronlock.config import Settings, load
+from cronlock.config.settings import Settings, load
 from cronlock.errors import Refused
-from cronlock.lock.address import SCHEMES
-from cronlock.say import masked, printable
-from tests.commands import (
+from cronlock.messages import masked, printable
+from cronlock.servers.url import SCHEMES
+from tests.support.commands import (
     changed_cronlock,
     cronlock,
     descendants,
@@ -27,11 +27,11 @@ from tests.commands import (
     start_cronlock,
     wait_until,
 )
-from tests.forked import Call, call_all
-from tests.servers import Server
-from tests.terminals import Terminal
-from tests.terminals import process as on_it
-from tests.test_syslog import HOUSE, LOG_HOST
+from tests.support.fork_server import Call, call_all
+from tests.support.servers import Server
+from tests.support.terminals import Terminal
+from tests.support.terminals import process as on_it
+from tests.system.test_syslog import HOUSE, LOG_HOST
 
 LEFT, RIGHT = "GeheimX", "TresorZ"  # stand at the ends of every password
 PLAIN = f"{LEFT}7{RIGHT}"
@@ -245,8 +245,8 @@ def test_what_an_operator_mistypes_is_refused_without_a_word_of_it() -> None:
 
 LOOK = """
 import sys
-from cronlock.config import load
-from cronlock.crontab import Sources
+from cronlock.config.settings import load
+from cronlock.cron.crontab import Sources
 from cronlock.people import check, findings
 found = check.look(load({"local": True}, {}), Sources(sys.argv[1], 1, lambda: open(sys.argv[2]).read()))
 findings.print_table(found)
@@ -317,7 +317,7 @@ def test_the_system_log_gets_none(fresh_servers: Callable[..., list[Server]]) ->
 def test_a_fault_of_cronlocks_own_shows_none(tmp_path: Path) -> None:
     """A traceback has the code of its lines, and what somebody prints of settings and addresses."""
     broken = "        raise RuntimeError(f'{settings!r} {settings.redis!r} {vars(settings)!r}')\n"
-    changed = changed_cronlock(tmp_path, "plan.py", "        self.again = settings.again\n", broken)
+    changed = changed_cronlock(tmp_path, "run/plan.py", "        self.again = settings.again\n", broken)
     for url in urls("h"):
         done = cronlock(*RUN, "true", env={**changed, "CRONLOCK_REDIS": url.replace(" ", "%20")})
         assert "RuntimeError" in done.stderr

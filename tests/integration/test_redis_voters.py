@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, home, start_cronlock, wait_until
-from tests.servers import Server
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
+from tests.support.servers import Server
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")

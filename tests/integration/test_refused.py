@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, home, wait_until
+from tests.support.commands import cronlock, home, wait_until
 
 OK = ("--redis", "redis://127.0.0.1:1", "--key", "job", "--schedule", "none")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, end, environment, home, start_cronlock, wait_until
+from tests.support.commands import cronlock, end, environment, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 

@@ -1,4 +1,4 @@
-"""The script inside Redis does what record.py says, step by step, on each server of this machine."""
+"""The script inside Redis does what lock/state_machine.py says, step by step, on each server of this machine."""
 
 import hashlib
 import json
@@ -13,14 +13,15 @@ import redis
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cronlock.lock import memory, record, terms
-from cronlock.lock.memory import HISTORY_LENGTH, TEXTS
-from cronlock.lock.record import BLANK_RETENTION, YIELD_MAX
-from cronlock.lock.slots import copies
-from cronlock.lock.terms import NUMBERS, RETENTION
-from cronlock.lock.topology import DIGEST
-from tests.servers import Server
-from tests.side_by_side import (
+from cronlock.lock import node_stats, protocol, state_machine
+from cronlock.lock.node_stats import HISTORY_LENGTH, TEXTS
+from cronlock.lock.protocol import NUMBERS, RETENTION
+from cronlock.lock.state_machine import BLANK_RETENTION, YIELD_MAX
+from cronlock.servers.placement import copies
+from cronlock.servers.redis_voters import DIGEST
+from tests.support.commands import ROOT
+from tests.support.servers import Server
+from tests.support.side_by_side import (
     HISTORY,
     NODES,
     PLAIN,
@@ -35,7 +36,7 @@ from tests.side_by_side import (
     walks,
 )
 
-SCRIPT = (Path(record.__file__).parent / "scripts" / "record.lua").read_text(encoding="utf-8")
+SCRIPT = (ROOT / "cronlock" / "servers" / "scripts" / "record.lua").read_text(encoding="utf-8")
 KEYS = copies("cronlock", "a job", count=1)[0].keys
 EACH_KEYS = copies("cronlock", "a job", "web-1", count=1)[0].keys
 LINE, MAIN = 3, 4
@@ -100,9 +101,9 @@ class Stored:
 
     def look(self) -> State:
         pipe = self.plain.pipeline(transaction=False)
-        record, nodes, history = self.keys[:3]
-        pipe.hgetall(record).hgetall(nodes).lrange(history, 0, -1)
-        for key in (record, nodes, history):
+        state_machine, nodes, history = self.keys[:3]
+        pipe.hgetall(state_machine).hgetall(nodes).lrange(history, 0, -1)
+        for key in (state_machine, nodes, history):
             pipe.pttl(key)
         fields, nodes, history, *self.left = pipe.execute()
         return (
@@ -154,7 +155,7 @@ class OnServer(Pair):
         again = operation == "finish" and not self.pure.mine({"token": 0, **fields, "holder": holder})
         answer = super().ask(operation, holder, fields)
         left = [left for left in self.stored.left if left != MISSING]
-        if answer["answer"] == record.OK and operation in ("commit", "extend", "finish", "pause") and not again:
+        if answer["answer"] == state_machine.OK and operation in ("commit", "extend", "finish", "pause") and not again:
             assert max(left) - min(left) < SLACK, "its keys go together"
         elif operation == "prepare" and not self.pure.get("paused_until"):
             assert self.stored.left[NODES] != FOR_GOOD
@@ -430,7 +431,7 @@ def test_the_constants_of_both_sides_are_the_same() -> None:
         if names.isupper() and values.replace(", ", "").isdigit():
             numbers |= zip(names.split(", "), json.loads(f"[{values}]"), strict=True)
     assert len(numbers) == 7
-    assert numbers.items() <= (vars(record) | vars(terms) | vars(memory)).items()
+    assert numbers.items() <= (vars(state_machine) | vars(protocol) | vars(node_stats)).items()
 
 
 def test_the_script_is_called_by_its_own_name() -> None:

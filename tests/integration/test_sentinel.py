@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from tests.commands import cronlock, home, start_cronlock, wait_until
-from tests.persons import NEXT, PLAIN, TICK, run, running
-from tests.sentinel import SERVICE, Service
-from tests.servers import Server, free_port
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
+from tests.support.operator import NEXT, PLAIN, TICK, run, running
+from tests.support.sentinel import SERVICE, Service
+from tests.support.servers import Server, free_port
 
 Told = Server | str | None
 

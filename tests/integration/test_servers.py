@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import redis
 
-from tests.binaries import binaries
-from tests.commands import ROOT, cronlock, descendants, end, environment, home, start_cronlock, wait_until
-from tests.servers import Cluster, Proxy, Server
+from tests.support.binaries import binaries
+from tests.support.commands import ROOT, cronlock, descendants, end, environment, home, start_cronlock, wait_until
+from tests.support.servers import Cluster, Proxy, Server
 
 Servers = Callable[..., list[Server]]
 Clusters = Callable[..., Cluster]
@@ -296,7 +296,7 @@ def test_a_cut_proxy_resets_and_refuses_until_it_passes_again(server: Server, pr
 def test_nothing_outlives_tests_that_were_killed() -> None:
     story = """
 import os, signal
-from tests.servers import Server
+from tests.support.servers import Server
 server = Server()
 server.stop_process()
 print(server.pid, server.folder, flush=True)

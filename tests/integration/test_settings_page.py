@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cronlock.config import load
+from cronlock.config.options import GROUPS, OPTIONS, Option
+from cronlock.config.settings import load
 from cronlock.errors import Refused
-from cronlock.options import GROUPS, OPTIONS, Option
-from tests.commands import ROOT, cronlock, home
-from tests.pages import entries, plain, section, text_of
+from tests.support.commands import ROOT, cronlock, home
+from tests.support.doc_blocks import entries, plain, section, text_of
 
 PAGE = ROOT / "man" / "cronlock.toml.5"
 IN_A_FILE = [option for option in OPTIONS if option.name != "config"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cronlock
-from tests.commands import environment, home, start_cronlock, wait_until
+from tests.support.commands import ROOT, environment, home, start_cronlock, wait_until
 
 FORBIDDEN = set(
     "click redis rich asyncio logging subprocess typing dataclasses pathlib importlib.resources secrets hashlib uuid"
@@ -59,7 +59,7 @@ def bare():
 
 BARE = 34  # modules that `python -I -c pass` has in memory
 ALL, ALL_WITH_CRONSIM = 65, 105  # after a run
-WRAPPED = {"cronlock.hold", "cronlock.child.command", "cronlock.child.guard"}  # what only a command needs
+WRAPPED = {"cronlock.run.supervisor", "cronlock.process.command", "cronlock.process.guard"}  # what only a command needs
 
 
 @pytest.mark.parametrize("place", ["server", "cluster"])
@@ -79,7 +79,7 @@ def test_a_plain_schedule_adds_nothing_but_its_own_modules(server):
     """Numbers, stars, ranges, steps and lists in the local zone."""
     without = modules("--redis", server.url, "--key", "job", "--schedule", "none", "--", "true")
     found = modules("--redis", server.url, "--key", "job", "--schedule", "*/5 1-5,7 * * *", "--again", "--", "true")
-    assert found - without == {"cronlock.schedule", "cronlock.plainfields"}
+    assert found - without == {"cronlock.cron.schedule", "cronlock.cron.plain_schedule"}
 
 
 def test_other_schedules_add_cronsim_and_little_else(server):
@@ -103,11 +103,11 @@ def test_who_goes_home_does_not_pay_for_those_who_stay(server):
     """Nor does who waits where no terminal is pay for one: rich costs 100 ms."""
     words = ("--redis", server.url, "--key", "job", "--tick", "2026-11-20T02:00Z", "--", "true")
     modules(*words)
-    assert not modules(*words) & {"cronlock.stay", "cronlock.lock.ears"}
+    assert not modules(*words) & {"cronlock.run.waiting", "cronlock.servers.subscriptions"}
     start_cronlock("run", *words[:4], "--schedule", "none", "--", "sh", "-c", "touch ready; sleep 2")
     wait_until(Path(home(), "ready").exists)
     waited = modules(*words[:4], "--schedule", "none", "--wait", "20s", "--", "true", err="waiting at most 20s")
-    assert "cronlock.stay" in waited
+    assert "cronlock.run.waiting" in waited
     assert (waited - bare()) & FORBIDDEN == set()
 
 
@@ -117,7 +117,7 @@ def test_a_plain_file_is_read_without_tomllib(server):
     file.parent.mkdir()
     words = ("--key", "job", "--schedule", "none", "--", "true")
     for text, module in (
-        (f'redis = ["{server.url}"]', "cronlock.plaintoml"),
+        (f'redis = ["{server.url}"]', "cronlock.config.toml_subset"),
         (f'redis = "{server.url}" # one', "tomllib"),
     ):
         file.write_text(text)
@@ -153,22 +153,22 @@ def test_only_local_imports_json(local_key):
 
 
 def test_private_modules_stand_in_one_place():
-    """`_socket` and `_signal` save milliseconds; system.py says why, and nobody else imports them."""
-    package = Path(__file__).parent.parent / "cronlock"
+    """`_socket` and `_signal` save milliseconds; process/event_loop.py says why, and nobody else imports them."""
+    package = ROOT / "cronlock"
     users = {
         path.name
         for path in package.rglob("*.py")
         for line in path.read_text().splitlines()
         if line.lstrip().startswith(("import _", "from _")) and "from __future__" not in line
     }
-    assert users == {"system.py"}
+    assert users == {"event_loop.py"}
 
 
 def test_click_stands_in_one_place():
-    """cli.py alone knows how the command line is read; what it calls takes plain values."""
-    package = Path(__file__).parent.parent / "cronlock"
+    """cli/app.py alone knows how the command line is read; what it calls takes plain values."""
+    package = ROOT / "cronlock"
     users = {path.name for path in package.rglob("*.py") if "import click" in path.read_text().splitlines()}
-    assert users == {"cli.py"}
+    assert users == {"app.py"}
 
 
 def test_the_console_script_is_cronlocks_own():

@@ -12,13 +12,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cronlock.lock.local import OPERATIONS
-from cronlock.lock.record import Copy
-from cronlock.people.report import DIED, IDLE, NEW, RUNNING, UNKNOWN, KeyStatus, key_status
-from cronlock.people.seen import Seen
-from tests.commands import cronlock, cronlock_on_path, environment, wait_until
-from tests.persons import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
-from tests.servers import Cluster, Server
-from tests.terminals import Terminal
+from cronlock.lock.state_machine import Copy
+from cronlock.survey.report import DIED, IDLE, NEW, RUNNING, UNKNOWN, KeyStatus, key_status
+from cronlock.survey.snapshot import Seen
+from tests.support.commands import cronlock, cronlock_on_path, environment, wait_until
+from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.support.servers import Cluster, Server
+from tests.support.terminals import Terminal
 
 HOUR = 3_600_000  # ms
 ALWAYS = ("--start-within", "9999d")
@@ -358,7 +358,7 @@ def test_many_keys_cost_a_few_round_trips(cluster: Cluster) -> None:
 
 
 def cluster_copies(key: str) -> list[str]:
-    from cronlock.lock.slots import copies
+    from cronlock.servers.placement import copies
 
     return [names.keys[0].decode() for names in copies("cronlock", key)]
 

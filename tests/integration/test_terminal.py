@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import cronlock, home, wait_until
-from tests.terminals import BASH, DASH, READER, SLEEPER, command, command_pid, process, script, started, stopped
+from tests.support.commands import cronlock, home, wait_until
+from tests.support.terminals import BASH, DASH, READER, SLEEPER, command, command_pid, process, script, started, stopped
 
 PAGER = "less" if shutil.which("less") else "more"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import home, start_cronlock
-from tests.pulse import Pulse
+from tests.support.commands import home, start_cronlock
+from tests.support.stall_detector import Pulse
 
 TICKS = 200
 NODES = 6

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 import pytest
 from cryptography.hazmat.primitives import serialization as keys
 
-from tests.commands import cronlock, new_folder, start_cronlock, wait_until
-from tests.persons import PLAIN, run, running
-from tests.servers import Place, Server
-from tests.tls import Authority, ShieldedServer, authority
+from tests.support.commands import cronlock, new_folder, start_cronlock, wait_until
+from tests.support.operator import PLAIN, run, running
+from tests.support.servers import Place, Server
+from tests.support.tls import Authority, ShieldedServer, authority
 
 UNKNOWN = (
     "its certificate is not accepted: self-signed certificate in certificate chain: "

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.commands import PATIENCE, cronlock, end, environment, home, start_cronlock, wait_until
+from tests.support.commands import PATIENCE, cronlock, end, environment, home, start_cronlock, wait_until
 
 LIBC = ctypes.CDLL(None)
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine, -2)  # system calls; ioprio_get is the next one

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 import pytest
 
 from tests.figures import fair, handover, leader, takeover
-from tests.pulse import when_calm
-from tests.servers import Cluster, Server
 from tests.simulation.network import Passage
 from tests.simulation.node import Call, Job, Terms
 from tests.simulation.server import Server as SimulatedServer
 from tests.simulation.world import World
+from tests.support.servers import Cluster, Server
+from tests.support.stall_detector import when_calm
 
 PERIOD = 60  # s
 JITTER = 60  # ms by which two starts of a node may differ

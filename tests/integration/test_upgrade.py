@@ -20,11 +20,11 @@ import cronsim
 import hiredis
 import pytest
 
-from tests.commands import ROOT, cronlock, home, new_folder, remove_folder, start_words, wait_until
-from tests.sentinel import Service
-from tests.servers import Cluster, Server
-from tests.terminals import Terminal
-from tests.tls import Authority, ShieldedServer
+from tests.support.commands import ROOT, cronlock, home, new_folder, remove_folder, start_words, wait_until
+from tests.support.sentinel import Service
+from tests.support.servers import Cluster, Server
+from tests.support.terminals import Terminal
+from tests.support.tls import Authority, ShieldedServer
 
 NOT_NEEDED = shutil.ignore_patterns(
     "site-packages", "test", "tests", "config-*", "idlelib", "tkinter", "ensurepip", "*.a"
@@ -251,7 +251,7 @@ def test_at_a_terminal(house: House, server: Server, open_terminal: Callable[...
 def test_no_password_is_shown_when_its_pattern_cannot_be_read() -> None:
     """A rare line of the end needs re: without it the line ends where a password may begin."""
     asks = (
-        "import sys; sys.modules['re'] = None; from cronlock.say import masked;"
+        "import sys; sys.modules['re'] = None; from cronlock.messages import masked;"
         "print(masked('at redis://me:secret@host'), masked('x Password=secret'), masked('plain'))"
     )
     done = subprocess.run([sys.executable, "-c", asks], cwd=ROOT, capture_output=True, text=True, check=True)

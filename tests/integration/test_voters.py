@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.commands import cronlock, home
-from tests.persons import at, running
-from tests.servers import Cluster, Server
+from tests.support.commands import cronlock, home
+from tests.support.operator import at, running
+from tests.support.servers import Cluster, Server
 
 TICK, NEXT = ("--tick", "2026-11-20T02:00Z"), ("--tick", "2026-11-20T03:00Z")
 WRITES = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_TOKEN $CRONLOCK_RUN_NODE" >>log; sleep 0.1; echo end >>log'

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import about, cronlock, descendants, home, kill_all, start_cronlock, wait_until
 from tests.figures.handover import subscribed
-from tests.servers import Proxy, Server
-from tests.staying import SLEEPER, held, start, staying, where
-from tests.terminals import Terminal
+from tests.support.commands import about, cronlock, descendants, home, kill_all, start_cronlock, wait_until
+from tests.support.servers import Proxy, Server
+from tests.support.terminals import Terminal
+from tests.support.waiting_nodes import SLEEPER, held, start, staying, where
 
 PLAIN = ("--schedule", "none")
 TICK = ("--tick", "2026-11-20T02:00Z")

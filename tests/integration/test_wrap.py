@@ -17,16 +17,25 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cronlock.cronlines import BUSYBOX, CRONIE, DEBIAN
-from cronlock.crontab import Sources, own_lines
+from cronlock.commands.wrap import Way, find_cronlock, is_in_etc, wrapped
+from cronlock.cron.crontab import Sources, own_lines
+from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN
+from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
 from cronlock.lock.local import state_directory
-from cronlock.people.wrap import Way, find_cronlock, is_in_etc, wrapped
-from cronlock.schedule import Schedule
-from tests.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home, new_folder, remove_folder
+from tests.support.commands import (
+    PATIENCE,
+    ROOT,
+    cronlock,
+    cronlock_on_path,
+    environment,
+    home,
+    new_folder,
+    remove_folder,
+)
 
-USER = (ROOT / "tests" / "crontabs" / "user").read_text()
-SYSTEM = (ROOT / "tests" / "crontabs" / "system").read_text()
+USER = (ROOT / "tests" / "support" / "crontabs" / "user").read_text()
+SYSTEM = (ROOT / "tests" / "support" / "crontabs" / "system").read_text()
 WAY = Way("/usr/local/bin/cronlock", "once", False, DEBIAN)
 CRONTABS = [pytest.param(USER, WAY, id="user"), pytest.param(SYSTEM, replace(WAY, system=True), id="system")]
 FRONT = re.compile(r"(/usr/local/bin/cronlock run --(?:once|each) --key (\S+-[0-9a-f]{4}) -- )(.*)", re.DOTALL)

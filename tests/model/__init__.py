@@ -1,6 +1,6 @@
 """The lock's own rules, tried in every order of events within bounds.
 
-The functions of cronlock/lock/record.py run on the voters' copies, those of cronlock/lock/quorum.py on the answers.
+The functions of lock/state_machine.py run on the voters' copies, those of lock/quorum.py on the answers.
 What this package adds is the world around them: nodes that ask, commit, run, end or die at any point, requests and
 answers that are lost, requests that are executed late, leases that end, voters that forget or go back to older data.
 The search goes breadth first, so that the first counter-example is a shortest one.

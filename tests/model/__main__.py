@@ -6,9 +6,9 @@ A run of all rows writes them into tests/README.md.
 import sys
 from pathlib import Path
 
-from tests.commands import between
 from tests.model.search import CAP, Result, search
 from tests.model.tables import BOUNDED, FAILS, HOLDS, LIMITS
+from tests.support.commands import between
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- models: written by the run -->\n", "<!-- end of models -->\n"

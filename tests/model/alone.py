@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cronlock.lock import quorum, record
+from cronlock.lock import quorum, state_machine
 from tests.model.moves import Moves, orphaned, saw
 from tests.model.promises import exits_badly, stays_badly, wins_badly
 from tests.model.states import State, Step
@@ -72,7 +72,7 @@ class Alone:
             after = self._model.becomes(self._left_out(state, c), c, committing, TO_COMMIT, self._won(state, c))
             broken = wins_badly(self._world.nodes[c], views)
             found.append(Step(f"c{c} has its quorum of ok, token {committing.token}", None, after, broken))
-        elif kind in quorum.QUIET and not (kind == record.HELD and self._world.stays):
+        elif kind in quorum.QUIET and not (kind == state_machine.HELD and self._world.stays):
             found.append(Step(f"c{c} says {kind} and exits 0", None, gone, self._sent_home(state, c, kind)))
         return found
 
@@ -97,7 +97,7 @@ class Alone:
         node, past, broken = self._world.nodes[c], self._model.past(state), ""
         if self._world.watch_exits:
             broken = exits_badly(node.tick, past)
-        if self._world.stays and kind == record.DONE:
+        if self._world.stays and kind == state_machine.DONE:
             broken = broken or stays_badly(node, past)
         return broken
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from cronlock.lock import person, quorum, record
-from cronlock.lock.record import Copy
+from cronlock.lock import operator_actions, quorum, state_machine
+from cronlock.lock.state_machine import Copy
 from tests.model.rules import Fields, Reply
 
 # -- what a voter does -------------------------------------------------------------------------------------------------
@@ -12,16 +12,16 @@ from tests.model.rules import Fields, Reply
 def prepare_makes_known(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A copy forgot only as long as there is nothing at all: a prepare makes it one that remembers."""
     known = copy.record["mark"]
-    answer = record.prepare(copy, ask, now, time, run_id)
-    if answer["answer"] == record.OK:
+    answer = state_machine.prepare(copy, ask, now, time, run_id)
+    if answer["answer"] == state_machine.OK:
         copy.record["mark"] = 1
     return answer | {"token": max(answer["token"], known)}
 
 
 def prepare_counts(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """The token is the voter's own counter, raised by prepare."""
-    answer = record.prepare(copy, ask, now, time, run_id)
-    if answer["answer"] != record.OK:
+    answer = state_machine.prepare(copy, ask, now, time, run_id)
+    if answer["answer"] != state_machine.OK:
         return answer
     copy.record["token"] += 1
     return answer | {"token": copy.record["token"] if answer["token"] else 0}
@@ -30,64 +30,64 @@ def prepare_counts(copy: Copy, ask: Fields, now: int, time: int, run_id: str) ->
 def prepare_older(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """An older tick is not done, as long as nobody holds the key."""
     older = copy.record["tick"] > ask["tick"]
-    return record.prepare(copy, ask | {"again": int(older or ask["again"])}, now, time, run_id)
+    return state_machine.prepare(copy, ask | {"again": int(older or ask["again"])}, now, time, run_id)
 
 
 def prepare_shortens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A prepare takes its short lease where the same holder's run stands already."""
-    answer = record.prepare(copy, ask, now, time, run_id)
-    if answer["answer"] == record.OK:
+    answer = state_machine.prepare(copy, ask, now, time, run_id)
+    if answer["answer"] == state_machine.OK:
         copy.record["kind"] = "prepare"
     return answer
 
 
 def prepare_says_held(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """One who only prepares is said to hold the key."""
-    answer = record.prepare(copy, ask, now, time, run_id)
-    return answer | ({"answer": record.HELD} if answer["answer"] == record.BUSY else {})
+    answer = state_machine.prepare(copy, ask, now, time, run_id)
+    return answer | ({"answer": state_machine.HELD} if answer["answer"] == state_machine.BUSY else {})
 
 
 def prepare_tries_once(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A tick that was begun is done, also for a node that would take it over."""
-    return record.prepare(copy, ask | {"attempts": 1}, now, time, run_id)
+    return state_machine.prepare(copy, ask | {"attempts": 1}, now, time, run_id)
 
 
 def commit_where_nobody_is(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """It is enough that no other's lease runs."""
     if not copy.live(now):
         copy.record["holder"] = ask["holder"]
-    return record.commit(copy, ask, now, time, run_id)
+    return state_machine.commit(copy, ask, now, time, run_id)
 
 
 def commit_anywhere(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """Whoever is the holder."""
     copy.record["holder"] = ask["holder"]
-    return record.commit(copy, ask, now, time, run_id)
+    return state_machine.commit(copy, ask, now, time, run_id)
 
 
 def commit_without_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """The voter keeps its own counter."""
-    return record.commit(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
+    return state_machine.commit(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
 
 
 def extend_over_a_prepare(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A write-back takes a copy whose lease another has."""
     if not copy.mine(ask) and copy.record["token"] < ask["token"]:
         copy.clear_holder()
-    return record.extend(copy, ask, now, time, run_id)
+    return state_machine.extend(copy, ask, now, time, run_id)
 
 
 def extend_without_bound(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """It is executed however late it is."""
-    return record.extend(copy, ask | {"not_after": now}, now, time, run_id)
+    return state_machine.extend(copy, ask | {"not_after": now}, now, time, run_id)
 
 
 def extend_newer(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A write-back takes a copy that has something newer, when no lease runs there."""
     token = copy.record["token"]
     copy.record["token"] = min(token, ask["token"])
-    answer = record.extend(copy, ask, now, time, run_id)
-    if answer["answer"] != record.OK:
+    answer = state_machine.extend(copy, ask, now, time, run_id)
+    if answer["answer"] != state_machine.OK:
         copy.record["token"] = token
     return answer
 
@@ -96,14 +96,14 @@ def extend_by_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -
     """The token alone says whose run it is."""
     if copy.record["token"] == ask["token"]:
         copy.record.update(holder=ask["holder"], kind="run")
-    return record.extend(copy, ask, now, time, run_id)
+    return state_machine.extend(copy, ask, now, time, run_id)
 
 
 def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A write-back writes the whole record."""
     mine = copy.mine(ask)
-    answer = record.extend(copy, ask, now, time, run_id)
-    if answer["answer"] == record.OK and not mine:
+    answer = state_machine.extend(copy, ask, now, time, run_id)
+    if answer["answer"] == state_machine.OK and not mine:
         copy.record["paused_until"] = 0
     return answer
 
@@ -111,7 +111,7 @@ def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: st
 def extend_leaves_expiry(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """The expiry is what commit set, however long the run goes on."""
     mine, expires = copy.mine(ask), copy.expires
-    answer = record.extend(copy, ask, now, time, run_id)
+    answer = state_machine.extend(copy, ask, now, time, run_id)
     if mine:
         copy.expires = expires
     return answer
@@ -120,7 +120,7 @@ def extend_leaves_expiry(copy: Copy, ask: Fields, now: int, time: int, run_id: s
 def release_opens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """It makes the tick one that nobody tried, instead of taking one attempt back."""
     opens = copy.record["holder"] == ask["holder"] and copy.record["kind"] == "run"
-    answer = record.release(copy, ask, now, time, run_id)
+    answer = state_machine.release(copy, ask, now, time, run_id)
     if opens:
         copy.record.update(state="", attempt=0)
     return answer
@@ -130,7 +130,7 @@ def finish_any(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fie
     """Whose run it is does not matter."""
     if copy.record["kind"] == "run":
         ask = ask | {"holder": copy.record["holder"], "token": copy.record["token"]}
-    return record.finish(copy, ask, now, time, run_id)
+    return state_machine.finish(copy, ask, now, time, run_id)
 
 
 def end_lease_and_token(copy: Copy) -> None:
@@ -140,13 +140,13 @@ def end_lease_and_token(copy: Copy) -> None:
 
 def unlock_whoever_runs(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A person ends the lease of whoever holds the key by then."""
-    return person.unlock(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
+    return operator_actions.unlock(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
 
 
 def forget_all(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """What a person has forgotten leaves nothing, not even its token."""
-    answer = person.forget(copy, ask, now, time, run_id)
-    if answer["answer"] == record.OK:
+    answer = operator_actions.forget(copy, ask, now, time, run_id)
+    if answer["answer"] == state_machine.OK:
         copy.record.clear()
     return answer
 
@@ -154,7 +154,7 @@ def forget_all(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fie
 def forget_under_a_lease(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """Whoever holds the key."""
     copy.clear_holder()
-    return person.forget(copy, ask, now, time, run_id)
+    return operator_actions.forget(copy, ask, now, time, run_id)
 
 
 def stamp_of_run_id(run_id: str, _replication_id: str) -> str:
@@ -172,7 +172,7 @@ def end_lease_never(_copy: Copy) -> None:
 def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
     """A key is new when all who answer have no record of it."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
-    new = all(not answer["token"] and answer["answer"] in (record.OK, record.BUSY) for answer in answers)
+    new = all(not answer["token"] and answer["answer"] in (state_machine.OK, state_machine.BUSY) for answer in answers)
     return (judge_blank_votes if new else quorum.judge)(replies, fresh, tick)
 
 
@@ -187,7 +187,7 @@ def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], tick: i
     verdict = quorum.judge(replies, fresh, tick)
     answers = [reply for reply in replies if isinstance(reply, dict)]
     quiet = [answer for answer in answers if answer["answer"] in quorum.QUIET]
-    oks = sum(answer["answer"] == record.OK for answer in answers)
+    oks = sum(answer["answer"] == state_machine.OK for answer in answers)
     enough = quorum.quorum(len(replies))
     open_to = oks + len(replies) - len(answers)
     if (verdict and verdict.kind != quorum.AGAIN) or not quiet or len(answers) < enough or open_to >= enough:
@@ -211,7 +211,7 @@ def judge_end_is_outvoted(replies: Sequence[Reply], fresh: Sequence[bool], tick:
 
 def adopts_beside_busy(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
     """A person adopts what a quorum says, though another voter is just asked by a node."""
-    others = [None if isinstance(reply, dict) and reply["answer"] == record.BUSY else reply for reply in replies]
+    others = [None if isinstance(reply, dict) and reply["answer"] == state_machine.BUSY else reply for reply in replies]
     if None in replies or None not in others:
         return quorum.judge_adoption(replies, fresh, tick)
     return quorum.judge_adoption([reply or quorum.Failure("busy") for reply in others], fresh, tick)

@@ -8,7 +8,7 @@ Since nodes wait at random before they try again, such a way is taken in the end
 import itertools
 from collections.abc import Iterable
 
-from cronlock.lock import quorum, record
+from cronlock.lock import quorum, state_machine
 from tests.model.model import Model
 from tests.model.states import State
 from tests.model.voter import Kept, Voter
@@ -81,6 +81,6 @@ def _refused(model: Model, c: int, copies: list[Kept], up: tuple[int, ...], vote
         return ", ".join(answer.answer for answer, _copy in asked.values())
     answers = [answer.fields() for answer, _copy in asked.values()]
     claim = tuple(sorted(rules.claim(answers, node.tick, node.again).items()))
-    oks = [copy for answer, copy in asked.values() if answer.answer == record.OK]
+    oks = [copy for answer, copy in asked.values() if answer.answer == state_machine.OK]
     committed = [voter.do("commit", copy, c, claim)[0].answer for copy in oks]
-    return "" if committed.count(record.OK) >= model.enough else "commit " + ", ".join(committed)
+    return "" if committed.count(state_machine.OK) >= model.enough else "commit " + ", ".join(committed)

@@ -5,12 +5,12 @@ from typing import Any
 
 from cronlock.lock import quorum
 from tests.model.alone import Alone
-from tests.model.fates import Fates
 from tests.model.months import Months
 from tests.model.moves import ANSWERED, BEGIN, HEARD, JOINED, Move, Moves, said_ok, saw
 from tests.model.promises import begins_badly, loses_badly
 from tests.model.states import Numbers, State, Step
 from tests.model.voter import Unheard, Voter
+from tests.model.voter_faults import Fates
 from tests.model.world import (
     ASKING,
     BELIEVED,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cronlock.lock import record
+from cronlock.lock import state_machine
 from tests.model.moves import saw
 from tests.model.states import State, Step
 from tests.model.voter import BLANK, Voter
@@ -56,7 +56,7 @@ class Months:
             if column.views[c] != BELIEVED:
                 continue
             answer, copy = self._voter.do("extend", column.copy, c, clients[c].claim)
-            column = saw(column, c, BELIEVED if answer.answer == record.OK else UNASKED, copy)
+            column = saw(column, c, BELIEVED if answer.answer == state_machine.OK else UNASKED, copy)
         if column.copy.old or not column.copy.token:
             column = column._replace(copy=BLANK)
         return column

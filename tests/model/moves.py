@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from cronlock.lock import quorum, record
+from cronlock.lock import quorum, state_machine
 from tests.model.voter import DEAD, NOBODY, Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
@@ -54,7 +54,7 @@ def orphaned(copy: Kept, c: int) -> Kept:
 
 
 def said_ok(view: View) -> bool:
-    return isinstance(view, Answer) and view.answer == record.OK
+    return isinstance(view, Answer) and view.answer == state_machine.OK
 
 
 class Moves:
@@ -102,7 +102,7 @@ class Moves:
         then = "" if said_ok(answer) else ANSWERED
         yield Move(f"{text}: {answer.answer}{blank}", saw(column, c, answer, copy), asking, then)
         if self._world.yields and said_ok(answer) and not client.pressed:
-            polite = answer._replace(answer=record.YIELD)
+            polite = answer._replace(answer=state_machine.YIELD)
             yield Move(f"{text}: yield", saw(column, c, polite), asking, ANSWERED)
         view = Unheard(answer) if self._world.late_oks else UNHEARD
         yield from self._executed(text, column, copy, asking, c, view, ANSWERED)
@@ -113,7 +113,7 @@ class Moves:
         elif column.views[c] == TO_COMMIT:
             text = f"c{c} commit (token {client.token}) at %s"
             answer, copy = self._do("commit", column.copy, c, client.claim)
-            if answer.answer == record.OK and c not in column.earlier:
+            if answer.answer == state_machine.OK and c not in column.earlier:
                 yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client, BEGIN)
             else:
                 yield Move(f"{text}: {answer.answer}", saw(column, c, REJECTED, copy), client)
@@ -148,7 +148,7 @@ class Moves:
         if self._world.unlocks == "alive":
             yield from self._unlocked(column, c, client)
         answer, copy = self._do("extend", column.copy, c, client.claim)
-        if answer.answer == record.OK and not (believed and copy == column.copy):
+        if answer.answer == state_machine.OK and not (believed and copy == column.copy):
             text = f"c{c} extend (token {client.token}) at %s"
             yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client)
             yield from self._executed(text, column, copy, client, c)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cronlock.lock import record
+from cronlock.lock import state_machine
 from tests.model.voter import Answer, Kept
 from tests.model.world import RUNNING, Client, Node, Past, View
 
@@ -40,7 +40,7 @@ def wins_badly(node: Node, views: Sequence[View]) -> str:
     for view in views:
         if not isinstance(view, Answer) or node.again or not node.tick:
             continue
-        if (view.answer, view.state, view.tick) == (record.DONE, "done", node.tick):
+        if (view.answer, view.state, view.tick) == (state_machine.DONE, "done", node.tick):
             return f"TAKES OVER WHAT HAS ENDED: one of the voters that it heard says that tick {node.tick} is done"
     return ""
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cronlock.lock import person, quorum, record
+from cronlock.lock import operator_actions, quorum, state_machine
 
 Fields = dict[str, Any]
-Operation = Callable[[record.Copy, Fields, int, int, str], Fields]
+Operation = Callable[[state_machine.Copy, Fields, int, int, str], Fields]
 Reply = Fields | quorum.Failure | None
 Judge = Callable[[Sequence[Reply], Sequence[bool], int], quorum.Verdict | None]
 Claim = Callable[[Sequence[Fields], int, bool], Fields]
@@ -18,13 +18,13 @@ def stamp(run_id: str, replication_id: str) -> str:
     return f"{run_id}/{replication_id}"
 
 
-def end_lease(copy: record.Copy) -> None:
+def end_lease(copy: state_machine.Copy) -> None:
     """The time of a lease is over: nothing else changes."""
     copy.record.update(lease_end=0)
 
 
 def believed(replies: Sequence[Reply]) -> Sequence[bool]:
-    """Which answers count, as candidate.py has it; time stands at 0."""
+    """Which answers count, as lock/attempt.py has it; time stands at 0."""
     return [not beyond for beyond in quorum.overreaching(replies, 0)]
 
 
@@ -32,18 +32,18 @@ def believed(replies: Sequence[Reply]) -> Sequence[bool]:
 class Rules:
     """Each is the project's own function unless a row passes another one."""
 
-    prepare: Operation = record.prepare
-    commit: Operation = record.commit
-    extend: Operation = record.extend
-    release: Operation = record.release
-    finish: Operation = record.finish
-    pause: Operation = person.pause
-    unlock: Operation = person.unlock
-    forget: Operation = person.forget
+    prepare: Operation = state_machine.prepare
+    commit: Operation = state_machine.commit
+    extend: Operation = state_machine.extend
+    release: Operation = state_machine.release
+    finish: Operation = state_machine.finish
+    pause: Operation = operator_actions.pause
+    unlock: Operation = operator_actions.unlock
+    forget: Operation = operator_actions.forget
     judge: Judge = quorum.judge
     judge_adoption: Judge = quorum.judge_adoption
     claim: Claim = quorum.claim
     joins: Callable[[Fields, int], bool] = quorum.joins
-    end_lease: Callable[[record.Copy], None] = end_lease
+    end_lease: Callable[[state_machine.Copy], None] = end_lease
     stamp: Callable[[str, str], str] = stamp
     believed: Callable[[Sequence[Reply]], Sequence[bool]] = believed

@@ -1,6 +1,6 @@
 """Every order of events, within bounds: the lock's rules keep their promises, and each known-bad rule is found out.
 
-Rows that take long are left to `pytest -m long tests/test_model.py`; `python -m tests.model` prints all rows.
+Rows that take long are left to `pytest -m long tests/model/test_model.py`; `python -m tests.model` prints all rows.
 """
 
 from typing import Any

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.nemesis.harms import Harm, calm
-from tests.nemesis.harms.cluster import slots_moved, write_lost_in_failover
-from tests.nemesis.harms.months import month_goes_by
-from tests.nemesis.harms.network import cut, dies_inside_commit, replies_lost, requests_lost
-from tests.nemesis.harms.nodes import crowd, node_frozen, password_changed, wrapper_killed, wrapper_stopped
-from tests.nemesis.harms.people import paused
-from tests.nemesis.harms.promotions import failed_back
-from tests.nemesis.harms.voters import (
+from tests.nemesis.fault_injectors import Harm, calm
+from tests.nemesis.fault_injectors.cluster import slots_moved, write_lost_in_failover
+from tests.nemesis.fault_injectors.months import month_goes_by
+from tests.nemesis.fault_injectors.network import cut, dies_inside_commit, replies_lost, requests_lost
+from tests.nemesis.fault_injectors.nodes import crowd, node_frozen, password_changed, wrapper_killed, wrapper_stopped
+from tests.nemesis.fault_injectors.people import paused
+from tests.nemesis.fault_injectors.promotions import failed_back
+from tests.nemesis.fault_injectors.voters import (
     clock_off,
     flushed,
     flushed_by_majority,

@@ -8,10 +8,10 @@ from random import Random
 from typing import Any
 
 from cronlock.lock.local import file_name
-from cronlock.lock.slots import MAIN
 from cronlock.lock.witness import BOOT_ID, lives
-from tests.nemesis.house import Room
-from tests.servers import Closing
+from cronlock.servers.placement import MAIN
+from tests.nemesis.network_namespaces import Room
+from tests.support.servers import Closing
 
 LOCAL = "local"  # the topology
 STATE = "/var/lib/cronlock"  # root's

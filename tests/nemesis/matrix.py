@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from tests.commands import ROOT
 from tests.nemesis.report import Report
+from tests.support.commands import ROOT
 
 HOUSE = (*("unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"), "sh", "-c", '"$@"; exit $?', "sh")
 LIMIT = 180  # s for one round

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.commands import about, bearing, environment, faked_clock
 from tests.nemesis.faults import FAILED, Fault
-from tests.nemesis.house import Room
 from tests.nemesis.journal import Attempt, Run, read
 from tests.nemesis.local import Folder
+from tests.nemesis.network_namespaces import Room
 from tests.nemesis.voters import Voters
+from tests.support.commands import about, bearing, environment, faked_clock
 
 COMMAND = Path(__file__).with_name("command.py")
 KEY = "nemesis"

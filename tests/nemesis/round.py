@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.commands import cronlock, new_folder, remove_folder, wait_until
-from tests.nemesis.crew import CROWD, KEY, Crew
+from tests.nemesis.fault_injectors import Harm
 from tests.nemesis.faults import FAULTS
-from tests.nemesis.harms import Harm
-from tests.nemesis.house import House, Room
 from tests.nemesis.journal import Attempt, Hit, Pause, look_at_ends
 from tests.nemesis.local import LOCAL, Containers, Folder
+from tests.nemesis.network_namespaces import House, Room
+from tests.nemesis.nodes import CROWD, KEY, Crew
 from tests.nemesis.oracle import Rules, Violation, judge, stale
 from tests.nemesis.report import Report, story
 from tests.nemesis.voters import TOPOLOGIES, Voters
-from tests.servers import Server
+from tests.support.commands import cronlock, new_folder, remove_folder, wait_until
+from tests.support.servers import Server
 
 
 class Round:

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.commands import between
 from tests.nemesis.faults import FAULTS, Fault
 from tests.nemesis.report import Report
+from tests.support.commands import between
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- nemesis: written by the run -->\n", "<!-- end of nemesis -->\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import changed_cronlock
 from tests.nemesis.matrix import play
 from tests.nemesis.table import broken
+from tests.support.commands import changed_cronlock
 
 SHORT = {  # fault: topology, for each commit
     "restarted old": "cluster",
@@ -73,7 +73,7 @@ def test_the_oracle_sees_a_lock_that_does_not_lock(quorum_of_one: dict[str, str]
 @pytest.fixture
 def no_witness(tmp_path: Path) -> dict[str, str]:
     """The environment of a cronlock that believes each clock that it reads, and nothing else."""
-    return changed_cronlock(tmp_path, "lock/localcopy.py", "and witness.lives(path)", "and not path")
+    return changed_cronlock(tmp_path, "lock/local_copy.py", "and witness.lives(path)", "and not path")
 
 
 @pytest.mark.debian

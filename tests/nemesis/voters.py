@@ -10,10 +10,10 @@ from typing import Any
 
 import redis
 
-from cronlock.lock.slots import Names, copies
-from tests.commands import faked_clock, wait_until
-from tests.nemesis.house import House, Room
-from tests.servers import Closing, Cluster, Place, Proxy, Server, start_servers
+from cronlock.servers.placement import Names, copies
+from tests.nemesis.network_namespaces import House, Room
+from tests.support.commands import faked_clock, wait_until
+from tests.support.servers import Closing, Cluster, Place, Proxy, Server, start_servers
 
 TOPOLOGIES = {"three": 3, "five": 5, "cluster": 7}  # servers with rooms: the cluster's last one joins when asked
 OPERATION = re.compile(" (prepare|commit|extend|finish|release) holder ")  # as MONITOR shows a call of the script

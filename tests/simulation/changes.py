@@ -10,14 +10,14 @@ from dataclasses import replace
 from cronlock.lock.adoption import Adoption
 from cronlock.lock.quorum import WON
 from tests.nemesis.oracle import Violation
-from tests.simulation.baton import Task
-from tests.simulation.harms import Chance, Harms, fate, few
+from tests.simulation.fault_injectors import Chance, Harms, fate, few
 from tests.simulation.machine import Machine
 from tests.simulation.network import Passage, SimulatedVoters
 from tests.simulation.node import Dead, Job, Terms
 from tests.simulation.oracle import Report, broken, missed
 from tests.simulation.seeds import CALM, FINAL
 from tests.simulation.server import EPOCH, Server
+from tests.simulation.virtual_time import Task
 from tests.simulation.world import World
 
 PERSON = "person"

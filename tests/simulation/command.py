@@ -1,9 +1,9 @@
 """The command and its guard, as far as Hold sees them."""
 
-from cronlock.child.guard import NEVER
-from cronlock.system import signal
-from tests.simulation.baton import Task
+from cronlock.process.event_loop import signal
+from cronlock.process.guard import NEVER
 from tests.simulation.machine import Machine
+from tests.simulation.virtual_time import Task
 
 
 class Command:

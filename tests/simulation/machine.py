@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.simulation.baton import Task, Time
+from tests.simulation.virtual_time import Task, Time
 
 
 class Machine:

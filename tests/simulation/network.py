@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from cronlock.lock.candidate import STANDS
+from cronlock.lock.attempt import STANDS
 from cronlock.lock.quorum import Failure
-from cronlock.system import POLL_MAX
-from tests.simulation.baton import Task
+from cronlock.process.event_loop import POLL_MAX
 from tests.simulation.machine import Machine
 from tests.simulation.server import Fields, Request, Server
+from tests.simulation.virtual_time import Task
 
-SILENCE = 1_000  # ms without progress until a connection counts as lost, as in wire.py
+SILENCE = 1_000  # ms without progress until a connection counts as lost, as in servers/connection.py
 NEVER = None
 
 Reply = Fields | Failure

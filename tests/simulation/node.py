@@ -1,19 +1,19 @@
-"""One call of `cronlock run` on one node: the real Contender and Hold, as run.py uses them, and what may befall it."""
+"""One `cronlock run` on one node: the real Contender and Hold, as run/session.py uses them, with faults."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cronlock.contender import Contender
 from cronlock.errors import Interrupted, Refused, Unreachable
-from cronlock.hold import Hold, ending, guard_times
-from cronlock.lock.holder import Holder
-from cronlock.lock.terms import RETENTION
-from cronlock.plan import ATTEMPTS, STOP_MARGIN, Plan
-from cronlock.system import signal
-from tests.simulation.baton import Task
+from cronlock.lock.lease import Holder
+from cronlock.lock.protocol import RETENTION
+from cronlock.process.event_loop import signal
+from cronlock.run.acquire import Contender
+from cronlock.run.plan import ATTEMPTS, STOP_MARGIN, Plan
+from cronlock.run.supervisor import Hold, ending, guard_times
 from tests.simulation.command import Command, Guard
 from tests.simulation.machine import Machine
 from tests.simulation.server import EPOCH
+from tests.simulation.virtual_time import Task
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cronlock.plan import ATTEMPTS
-from cronlock.system import POLL_MAX
+from cronlock.process.event_loop import POLL_MAX
+from cronlock.run.plan import ATTEMPTS
 from tests.nemesis.journal import Run
 from tests.nemesis.oracle import Rules, Violation, judge
 from tests.simulation.node import Call

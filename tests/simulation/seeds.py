@@ -3,8 +3,8 @@
 import random
 from dataclasses import replace
 
-from cronlock.lock.terms import RETENTION
-from tests.simulation.harms import Chance, Harms, fate
+from cronlock.lock.protocol import RETENTION
+from tests.simulation.fault_injectors import Chance, Harms, fate
 from tests.simulation.node import Call, Job, Terms
 from tests.simulation.oracle import Report, broken, missed
 from tests.simulation.world import World

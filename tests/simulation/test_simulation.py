@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, changed_cronlock
 from tests.simulation import changes, directed, halfway
 from tests.simulation.seeds import play
 from tests.simulation.server import Server
+from tests.support.commands import ROOT, changed_cronlock
 
 SCHEDULES = directed.SCHEDULES | halfway.SCHEDULES
 
@@ -22,10 +22,10 @@ Simulate = Callable[..., subprocess.CompletedProcess[str]]
 
 QUORUM_OF_ONE = ("lock/quorum.py", "return voters // 2 + 1", "return 1")
 BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not blank(answer) for answer in oks)", "len(oks)")
-LATE_OKS_JOIN = ("lock/holder.py", "self._begun or self._clock() < self._prepared_until:", "True:")
-SAME_HOLDER_AGAIN = ("lock/candidate.py", "seat.holder = random_id()", "pass")
+LATE_OKS_JOIN = ("lock/lease.py", "self._begun or self._clock() < self._prepared_until:", "True:")
+SAME_HOLDER_AGAIN = ("lock/attempt.py", "seat.holder = random_id()", "pass")
 DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
-ANOTHER_SERVERS_ACK = ("lock/holder.py", "== terms.OK and _same_server(seat, reply):", "== terms.OK:")
+ANOTHER_SERVERS_ACK = ("lock/lease.py", "== protocol.OK and _same_server(seat, reply):", "== protocol.OK:")
 NOBODY_IS_MISSED = ("lock/adoption.py", 'return "; ".join(self.missing) or self.hindrance', "return self.hindrance")
 NO_CONSENT_OF_THE_OLD = ("lock/adoption.py", "if not former.count or (", "if False and (")
 WHO_FORGOT_CONSENTS = (
@@ -38,8 +38,12 @@ IN_ONE_PHASE = (
     "if not holder.tell(former, lambda seat",
     "if False and not holder.tell(former, lambda seat",
 )
-EXTEND_LEAVES_THE_EXPIRY = ("lock/record.py", "run_id=run_id)\n        retain(copy, ask, time)", "run_id=run_id)")
-NO_LOOK_AFTER_A_GAP = ("hold.py", "holder.ask_now()", "pass")
+EXTEND_LEAVES_THE_EXPIRY = (
+    "lock/state_machine.py",
+    "run_id=run_id)\n        retain(copy, ask, time)",
+    "run_id=run_id)",
+)
+NO_LOOK_AFTER_A_GAP = ("run/supervisor.py", "holder.ask_now()", "pass")
 NEW_VOTERS_ARE_A_QUORUM = (
     "lock/quorum.py",
     "return len(oks) if len(oks) == len(replies) else",

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from itertools import starmap
 from typing import Any
 
-from tests.simulation.baton import Task, Time
 from tests.simulation.network import SimulatedVoters, Weather
 from tests.simulation.node import Call, Fate, Job, Terms
 from tests.simulation.server import EPOCH, Fields, Request, Server
+from tests.simulation.virtual_time import Task, Time
 
 FIRST = EPOCH // 1000  # s: tick 0 of a story
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.commands import ROOT
+from tests.support.commands import ROOT
 
 CHOSEN = "TEST_REDIS_SERVER"  # names a server binary that is used before all others
 SUITES = ROOT / ".suites"  # what .ci/run unpacks

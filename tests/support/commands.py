@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 30.0  # s: a cronlock that hangs fails its test well before pytest's own limit
 GUARD = "cronlock-guard"  # its name in the process table
 FAREWELL = 3.0  # s between SIGTERM and SIGKILL for a process that a test left behind

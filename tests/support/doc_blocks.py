@@ -4,7 +4,7 @@ import itertools
 import re
 from pathlib import Path
 
-from tests.commands import ROOT
+from tests.support.commands import ROOT
 
 MAN_PAGE = ROOT / "man" / "cronlock.1"
 ESCAPES = {r"\-": "-", r"\(aq": "'", r"\(dq": '"', r"\(ti": "~", r"\&": "", r"\e": "\\"}

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cronlock.cronlines import DEBIAN, assignment, rows
-from tests.commands import ROOT
-from tests.pages import plain
+from cronlock.cron.parser import DEBIAN, assignment, rows
+from tests.support.commands import ROOT
+from tests.support.doc_blocks import plain
 
 README = "README.md"
 MAN_PAGES = ("man/cronlock.1", "man/cronlock.toml.5")

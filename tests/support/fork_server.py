@@ -8,13 +8,13 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
 
-from tests.commands import environment, home
+from tests.support.commands import environment, home
 
 AT_ONCE = 16  # most of them wait for servers that don't answer
 PATIENCE = 100  # s for all of them
 CODE = """
 import importlib, json, os, pkgutil, sys, traceback
-import cronlock.cli, cronlock.people, cronlock.run
+import cronlock.cli.app, cronlock.people, cronlock.run.session
 for module in pkgutil.iter_modules(cronlock.people.__path__, "cronlock.people."):
     importlib.import_module(module.name)
 from cronlock.__main__ import main

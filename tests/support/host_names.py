@@ -1,6 +1,6 @@
 """Host names that only a test's own processes know."""
 
-from tests.commands import home
+from tests.support.commands import home
 
 HOUSE = 'mount --bind "$0" /etc/hosts; exec "$@"'
 

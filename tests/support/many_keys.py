@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from cronlock.lock.slots import OFFSETS, SLOTS, Tags, slot_of
-from tests.servers import Cluster
+from cronlock.servers.placement import OFFSETS, SLOTS, Tags, slot_of
+from tests.support.servers import Cluster
 
 AT_ONCE = 1_000  # keys in one pipeline
 

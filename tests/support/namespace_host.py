@@ -11,8 +11,8 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-from tests.commands import PATIENCE, ROOT, heir, home, new_folder, remove_folder, wait_until
-from tests.servers import Closing, Place, Server, start_servers
+from tests.support.commands import PATIENCE, ROOT, heir, home, new_folder, remove_folder, wait_until
+from tests.support.servers import Closing, Place, Server, start_servers
 
 REDIS_PORT = 6379
 NAMES = ("redis-1", "redis-2", "redis-3")

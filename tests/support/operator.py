@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from subprocess import CompletedProcess, Popen
 from typing import Any
 
-from tests.commands import cronlock, home, start_cronlock, wait_until
-from tests.servers import Server
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
+from tests.support.servers import Server
 
 DAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86_400))  # nodes are forgotten after a month
 TICK = ("--tick", f"{DAY}T02:00Z")

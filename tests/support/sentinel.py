@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tests.commands import wait_until
-from tests.servers import START_TIMEOUT, Closing, Server, start_servers
-from tests.tls import TlsServer, parameters
+from tests.support.commands import wait_until
+from tests.support.servers import START_TIMEOUT, Closing, Server, start_servers
+from tests.support.tls import TlsServer, parameters
 
 SERVICE = "jobs"
 DOWN_AFTER = 300  # ms without an answer after which a master is down

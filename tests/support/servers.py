@@ -22,8 +22,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.binaries import default_binary
-from tests.commands import heir, new_folder, remove_folder, wait_until
+from tests.support.binaries import default_binary
+from tests.support.commands import heir, new_folder, remove_folder, wait_until
 
 SLOTS = 16384
 NODE_TIMEOUT = 2000  # ms: a loaded machine must not cause a failover, a wanted one must not take long

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from cronlock.lock import record
+from cronlock.lock import state_machine
 from cronlock.lock.local import OPERATIONS
+from cronlock.lock.protocol import RETENTION
 from cronlock.lock.quorum import claim
-from cronlock.lock.record import CLOCK_LIMIT, LEASE_MAX, YIELD_MAX, YIELD_STEP, Copy
-from cronlock.lock.terms import RETENTION
+from cronlock.lock.state_machine import CLOCK_LIMIT, LEASE_MAX, YIELD_MAX, YIELD_STEP, Copy
 
 Fields = dict[str, Any]
 State = tuple[Fields, Fields, list[str]]
@@ -25,10 +25,10 @@ RECORD, NODES, HISTORY = 0, 1, 2  # the parts of a copy
 TICKS = int(time.time()) // 60 * 60 + 3600  # epoch seconds: none becomes old while a slow machine goes its way
 SLACK = 10_000  # ms that a slow machine may take between a step and the look at what it left
 
-SENT = {  # by holder.py and candidate.py, beside the holder
+SENT = {  # by lock/lease.py and lock/attempt.py, beside the holder
     "prepare": "node time tick late_at over_at attempts again fair counts job lease settings adopt".split(),
-    "commit": [*record.WRITTEN[1:], "retention", "not_after"],
-    "extend": [*record.WRITTEN[1:], "retention", "not_after"],
+    "commit": [*state_machine.WRITTEN[1:], "retention", "not_after"],
+    "extend": [*state_machine.WRITTEN[1:], "retention", "not_after"],
     "release": [],
     "finish": "token state outcome status end retention".split(),
     "look": [],
@@ -271,7 +271,7 @@ class Pair:
         """As a node does it: what it commits is made of what it was told."""
         fields = PLAIN | fields
         told = self.ask("prepare", holder, fields)
-        if told["answer"] == record.OK:
+        if told["answer"] == state_machine.OK:
             claimed = claim([told], fields["tick"], bool(fields["again"]))
             claimed["token"] = told["token"] + 1  # not by the clock: two nodes may come to the same one
             self._runs[holder] = fields | claimed | fields.get("claims", {})

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.commands import cronlock_on_path, environment, heir, home, wait_until
+from tests.support.commands import cronlock_on_path, environment, heir, home, wait_until
 
 PROMPT = "ready> "
 BASH = ("bash", "--norc", "--noprofile", "-i")

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 import redis
 import trustme
 
-from tests.binaries import speaks_tls
-from tests.commands import new_folder
-from tests.servers import BUS, Place, Proxy, Server, free_port
+from tests.support.binaries import speaks_tls
+from tests.support.commands import new_folder
+from tests.support.servers import BUS, Place, Proxy, Server, free_port
 
 NAMES = ("127.0.0.1", "::1", "localhost", "*.example")  # that the servers' certificate is good for
 

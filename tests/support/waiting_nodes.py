@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.commands import home, start_cronlock, wait_until
 from tests.figures.handover import subscribed
+from tests.support.commands import home, start_cronlock, wait_until
 
 SLEEPER = ("--", "sh", "-c", "touch ready; exec sleep 60")
 

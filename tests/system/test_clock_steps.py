@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import bearing, environment, home, wait_until
+from tests.support.commands import bearing, environment, home, wait_until
 
 pytestmark = pytest.mark.debian
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import faked_clock, home, start_cronlock
+from tests.support.commands import faked_clock, home, start_cronlock
 
 pytestmark = pytest.mark.debian
 

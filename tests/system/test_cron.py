@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, environment, heir, wait_until
-from tests.test_docs import blocks
+from tests.integration.test_docs import blocks
+from tests.support.commands import ROOT, environment, heir, wait_until
 
 pytestmark = pytest.mark.debian
 
@@ -247,12 +246,10 @@ def test_a_line_of_a_users_crontab_is_found_by_that_user(tmp_path, server):
     before = subprocess.run(["crontab", "-u", user, "-l"], capture_output=True, text=True, check=False)
     subprocess.run(["crontab", "-u", user, "-"], input=line, text=True, check=True)
     try:
-        probe = (
-            "from cronlock.crontab import own_lines; print([(l.place, l.fields) for l in own_lines('mine', 'once')])"
-        )
-        site = Path(__file__).parent.parent
+        probe = "from cronlock.cron.crontab import own_lines\n"
+        probe += "print([(l.place, l.fields) for l in own_lines('mine', 'once')])"
         done = subprocess.run(
-            [sys.executable, "-c", SETUID, str(site), probe], cwd="/", capture_output=True, text=True, check=False
+            [sys.executable, "-c", SETUID, str(ROOT), probe], cwd="/", capture_output=True, text=True, check=False
         )
         assert done.stdout == "[('crontab -l:1', '17 3 * * 1-5')]\n", done.stderr
     finally:
@@ -265,7 +262,7 @@ def test_a_line_of_a_users_crontab_is_found_by_that_user(tmp_path, server):
 SETUID = """
 import os, pwd, sys
 sys.path.insert(0, sys.argv[1])
-import cronlock.crontab, cronlock.cronlines
+import cronlock.cron.crontab, cronlock.cron.parser
 entry = pwd.getpwnam("nobody")
 os.setgroups([])
 os.setgid(entry.pw_gid)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import descendants, environment, heir, home, wait_until
+from tests.support.commands import descendants, environment, heir, home, wait_until
 
 pytestmark = pytest.mark.debian
 

@@ -7,12 +7,12 @@ from contextlib import closing
 
 import pytest
 
-from tests.commands import cronlock
-from tests.names import knowing
-from tests.persons import PLAIN, TICK, run
-from tests.sentinel import SERVICE
-from tests.servers import Cluster, Proxy, Server, free_port
-from tests.test_sentinel import Sentinels
+from tests.integration.test_sentinel import Sentinels
+from tests.support.commands import cronlock
+from tests.support.host_names import knowing
+from tests.support.operator import PLAIN, TICK, run
+from tests.support.sentinel import SERVICE
+from tests.support.servers import Cluster, Proxy, Server, free_port
 
 pytestmark = pytest.mark.debian
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cronlock.config import FILE_MAX, load
-from cronlock.crontab import CRONTAB_MAX, Sources, own_lines
+from cronlock.commands.check.cron_path import path_of_cron
+from cronlock.config.settings import FILE_MAX, load
+from cronlock.cron.crontab import CRONTAB_MAX, Sources, own_lines
 from cronlock.errors import Refused
-from cronlock.lock.tls import context_of
-from cronlock.lock.wire import Unsafe
-from cronlock.people.cronpath import path_of_cron
-from tests.commands import ROOT, cronlock, environment, home, new_folder, remove_folder
-from tests.test_check_lines import CHECKED, REDIS, Machine, cron_process
+from cronlock.servers.connection import Unsafe
+from cronlock.servers.tls import context_of
+from tests.integration.test_check_cron_lines import CHECKED, REDIS, Machine, cron_process
+from tests.support.commands import ROOT, cronlock, environment, home, new_folder, remove_folder
 
 DEADLINE = 20  # s: a check of these crontabs takes less than one
 MEMORY = 768 << 20  # bytes of address space: a file without end fails the test, not the machine
@@ -25,8 +25,8 @@ ROOTS = "0 2 * * * root cronlock run --once --key of-root -- true\n"
 LOOK = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
-from cronlock.crontab import Sources
-from cronlock.people.cronchecks import look
+from cronlock.cron.crontab import Sources
+from cronlock.commands.check.crontabs import look
 for finding in look(Sources(sys.argv[1], 0), {CHECKED!r}, sys.argv[2]):
     print(finding.level, finding.about.removeprefix(sys.argv[1] + "/"), finding.whole)
 """

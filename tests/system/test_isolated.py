@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import PATIENCE, ROOT, new_folder, remove_folder
-from tests.servers import Server
+from tests.support.commands import PATIENCE, ROOT, new_folder, remove_folder
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.debian
 

@@ -14,11 +14,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from cronlock.options import duration
-from cronlock.plan import ATTEMPTS
-from tests.commands import PATIENCE, descendants, end, environment, heir, home, wait_until
-from tests.servers import Server
-from tests.test_docs import blocks
+from cronlock.config.options import duration
+from cronlock.run.plan import ATTEMPTS
+from tests.integration.test_docs import blocks
+from tests.support.commands import PATIENCE, descendants, end, environment, heir, home, wait_until
+from tests.support.servers import Server
 
 MANIFESTS = {manifest["metadata"]["name"]: manifest for manifest in map(yaml.safe_load, blocks("yaml"))}
 VERSIONS = ("1.33", kubernetes_validate.latest_version())  # README's first and the newest

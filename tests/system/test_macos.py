@@ -13,11 +13,21 @@ from typing import Any
 
 import pytest
 
-from cronlock.crontab import Sources
+from cronlock.cron.crontab import Sources
 from cronlock.lock.local import state_directory
-from tests.commands import ROOT, about, bearing, cronlock, descendants, home, kill_all, start_cronlock, wait_until
-from tests.servers import Server
-from tests.terminals import BASH, Terminal
+from tests.support.commands import (
+    ROOT,
+    about,
+    bearing,
+    cronlock,
+    descendants,
+    home,
+    kill_all,
+    start_cronlock,
+    wait_until,
+)
+from tests.support.servers import Server
+from tests.support.terminals import BASH, Terminal
 
 BEFORE = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
 WITHOUT_LINUX = {"PYTHONPATH": f"{ROOT / 'tests' / 'elsewhere'}:{ROOT}"}

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import PATIENCE, ROOT, home
-from tests.servers import Server
-from tests.test_docs import README, blocks, commands
-from tests.test_imports import NAMED, PROJECT
+from tests.integration.test_docs import README, blocks, commands
+from tests.support.commands import PATIENCE, ROOT, home
+from tests.support.servers import Server
+from tests.unit.test_imports import NAMED, PROJECT
 
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(300)]
 
@@ -149,7 +149,7 @@ def test_the_wheel_has_package_pages_and_licence_and_no_tests(wheel: Path) -> No
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {str(path.relative_to(ROOT)) for path in (ROOT / "cronlock").rglob("*") if path.suffix not in ("", ".pyc")}
     assert {name for name in names if name.startswith("cronlock/")} == files | {"cronlock/scripts/cronlock"} & names
-    assert {"cronlock/py.typed", "cronlock/lock/scripts/record.lua", "cronlock/lock/scripts/rights.lua"} <= names
+    assert {"cronlock/py.typed", "cronlock/servers/scripts/record.lua", "cronlock/servers/scripts/rights.lua"} <= names
     rest = {re.sub(r"^cronlock-[\d.]+\.", "", name) for name in names - files if name[:9] != "cronlock/"}
     assert rest >= {SCRIPT, "dist-info/licenses/LICENSE", *(f"data/data/share/{name}" for name in DATA)}
     assert {name.partition("/")[0] for name in rest} == {"data", "dist-info"}
@@ -159,7 +159,7 @@ def test_the_sdist_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Pat
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     [source] = tmp_path.iterdir()
-    assert (source / "tests" / "test_package.py").exists()
+    assert (source / "tests" / "system/test_package.py").exists()
     hatch(source, tmp_path / "dist", "wheel")
     assert (tmp_path / "dist" / wheel.name).read_bytes() == wheel.read_bytes()
 
@@ -204,7 +204,7 @@ def test_readmes_commands_make_it_known_to_shell_and_man(bin_of_wheel: Path) -> 
 
 
 def test_a_user_of_the_package_gets_its_types(bin_of_wheel: Path, tmp_path: Path) -> None:
-    text = "from cronlock.schedule import Schedule\nreveal_type(Schedule(['@daily']).tick(0.0))\nSchedule(1)\n"
+    text = "from cronlock.cron.schedule import Schedule\nreveal_type(Schedule(['@daily']).tick(0.0))\nSchedule(1)\n"
     (tmp_path / "user.py").write_text(text)
     words = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(bin_of_wheel / "python"), "user.py"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=SLOW, check=False)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from cronlock.cronlines import DEBIAN, Row, every_line, rows
-from cronlock.schedule import Schedule
-from tests.commands import ROOT, about, environment, home
-from tests.shown import CRON, OTHER, SETTING, TYPED, Block, Command, blocks, crontab
-from tests.stage import Stage
+from cronlock.cron.parser import DEBIAN, Row, every_line, rows
+from cronlock.cron.schedule import Schedule
+from tests.support.commands import ROOT, about, environment, home
+from tests.support.doc_sandbox import CRON, OTHER, SETTING, TYPED, Block, Command, blocks, crontab
+from tests.support.namespace_host import Stage
 
 pytestmark = pytest.mark.debian
 
@@ -51,26 +51,26 @@ WAYS = (
     # setting up: others do it in full
     Way(r"python3 -m venv \.venv && .*", by=".ci/run: python3 -m venv .venv"),
     Way(r"\.venv/bin/pip install '\.\[test\]' && .*", by=".ci/run: .venv/bin/pip install"),
-    Way(r"python3 -m venv /opt/cronlock && .*", by="tests/test_package.py: for_all_users"),
-    Way(r"(mkdir|ln -s) .*/usr/local/share/man/.*", by="tests/test_package.py: for_all_users"),
-    Way(r"pipx .*|uv tool .*", by="tests/test_package.py: for_one_user"),
-    Way(r"shiv .*", by="tests/test_package.py: single_file"),
-    Way(r"run --once --key nightly -- nightly", by="tests/test_package.py: ENTRYPOINT"),
-    Way(r".*pip install tzdata", by="tests/test_package.py: pip install tzdata"),
+    Way(r"python3 -m venv /opt/cronlock && .*", by="tests/system/test_package.py: for_all_users"),
+    Way(r"(mkdir|ln -s) .*/usr/local/share/man/.*", by="tests/system/test_package.py: for_all_users"),
+    Way(r"pipx .*|uv tool .*", by="tests/system/test_package.py: for_one_user"),
+    Way(r"shiv .*", by="tests/system/test_package.py: single_file"),
+    Way(r"run --once --key nightly -- nightly", by="tests/system/test_package.py: ENTRYPOINT"),
+    Way(r".*pip install tzdata", by="tests/system/test_package.py: pip install tzdata"),
     Way(r"docker run --init", foreign=True),
-    Way(r"python -m tests\.bench", by="tests/test_bench.py: tests.bench"),
-    Way(r"python -m tests\.bench\.crowd", by="tests/test_crowd.py: tests.bench.crowd"),
+    Way(r"python -m tests\.bench", by="tests/bench/test_bench.py: tests.bench"),
+    Way(r"python -m tests\.bench\.crowd", by="tests/bench/test_crowd.py: tests.bench.crowd"),
     # names of commands
     Way(r"cronlock (?!(?:check|status)$)(\w+)(?: KEY\.\.\.)?", instead="cronlock {0} --help"),
     Way(r"python -I -m cronlock run", instead="python -m cronlock run --help"),
     Way(r"/the folder/bin/python -I -m cronlock run", instead="python -m cronlock run --help"),
-    Way(r"cd x && cronlock run \.\.\.", by="tests/test_crontab.py: && cronlock run"),
-    Way(r"sh -c( '\.\.\.')?", by="tests/test_crontab.py: sh -c"),
+    Way(r"cd x && cronlock run \.\.\.", by="tests/unit/test_crontab.py: && cronlock run"),
+    Way(r"sh -c( '\.\.\.')?", by="tests/unit/test_crontab.py: sh -c"),
     Way(r"ps -ef?"),
-    Way(r"systemctl stop", by="tests/test_systemd.py: KillMode"),
+    Way(r"systemctl stop", by="tests/system/test_systemd.py: KillMode"),
     Way(r"flock -n|etcdctl lock", by="tests/bench/peers.py: flock -n"),
-    Way(r"time\(\) - max by \(key\) .*", by="tests/test_status.py: last_success_timestamp_seconds"),
-    Way(r"cat /var/log/jobs", by="tests/test_cron.py: log/jobs"),
+    Way(r"time\(\) - max by \(key\) .*", by="tests/integration/test_status.py: last_success_timestamp_seconds"),
+    Way(r"cat /var/log/jobs", by="tests/system/test_cron.py: log/jobs"),
     # whole commands with something of their own
     Way(r".*_CRONLOCK_COMPLETE=bash_source.*", prompt="bash"),
     Way(r".*_CRONLOCK_COMPLETE=zsh_source.*", prompt="zsh", first="autoload -U compinit; compinit -D"),
@@ -87,13 +87,13 @@ WAYS = (
     Way(r".*\bcronlock\b.*"),
 )
 OTHERS = {  # how texts for other programs begin, and who gives them to these
-    "apiVersion": 'tests/test_kubernetes.py: blocks("yaml")',
-    "# /etc/systemd": 'tests/test_systemd.py: blocks("ini")',
-    "FROM ": 'tests/test_package.py: blocks("dockerfile")',
-    "ACL SETUSER": 'tests/test_docs.py: blocks("redis")',
-    "redis = ": 'tests/test_docs.py: blocks("toml")',
-    "/etc/cronlock.toml: ": "tests/test_settings_page.py: examples",
-    "local = ": "tests/test_settings_page.py: files",
+    "apiVersion": 'tests/system/test_kubernetes.py: blocks("yaml")',
+    "# /etc/systemd": 'tests/system/test_systemd.py: blocks("ini")',
+    "FROM ": 'tests/system/test_package.py: blocks("dockerfile")',
+    "ACL SETUSER": 'tests/integration/test_docs.py: blocks("redis")',
+    "redis = ": 'tests/integration/test_docs.py: blocks("toml")',
+    "/etc/cronlock.toml: ": "tests/integration/test_settings_page.py: examples",
+    "local = ": "tests/integration/test_settings_page.py: files",
 }
 
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.commands import faked_clock, kill_all, wait_until
-from tests.shown import CONSOLE, Command, prompted, section
-from tests.stage import Stage
+from tests.support.commands import faked_clock, kill_all, wait_until
+from tests.support.doc_sandbox import CONSOLE, Command, prompted, section
+from tests.support.namespace_host import Stage
 
 pytestmark = pytest.mark.debian
 

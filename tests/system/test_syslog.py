@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.commands import environment
+from tests.support.commands import environment
 
 pytestmark = pytest.mark.debian
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cronlock.options import duration
-from tests.commands import cronlock, cronlock_on_path
-from tests.test_docs import blocks
+from cronlock.config.options import duration
+from tests.integration.test_docs import blocks
+from tests.support.commands import cronlock, cronlock_on_path
 
 FOLDER = "/etc/systemd/system/"
 UNITS = {text.splitlines()[0].removeprefix("# " + FOLDER): text for text in blocks("ini")}

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from cronlock.people.findings import GREEN
-from tests.binaries import VERSIONS, binaries, further_binaries
-from tests.commands import wait_until
-from tests.matrix.table import Cell, lines
-from tests.matrix.topologies import TOPOLOGIES, Site
-from tests.persons import DAY, PLAIN, TICK, person, run, running
-from tests.tls import authority, tls_kind
+from cronlock.commands.check.findings import GREEN
+from tests.support.binaries import VERSIONS, binaries, further_binaries
+from tests.support.commands import wait_until
+from tests.support.operator import DAY, PLAIN, TICK, person, run, running
+from tests.support.tls import authority, tls_kind
+from tests.support.topologies.table import Cell, lines
+from tests.support.topologies.topologies import TOPOLOGIES, Site
 
 QUIET = (0, "", "")
 BUSY = ("it answers in ", "they differ by ", "its clock is ")  # what check says of a machine that has much to do

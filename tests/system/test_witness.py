@@ -17,7 +17,7 @@ import pytest
 
 from cronlock.lock.local import state_directory
 from cronlock.lock.witness import file_of, lives
-from tests.commands import (
+from tests.support.commands import (
     about,
     bearing,
     cronlock,
@@ -178,7 +178,7 @@ def stripped(guard: int) -> bool:
 
 STRIP = """
 import os, sys
-from cronlock.child.guard import _strip
+from cronlock.process.guard import _strip
 pipe, witness, result = int(sys.argv[1]), int(sys.argv[2]), os.path.abspath("result")
 kept = os.open("witness", os.O_RDWR | os.O_CREAT), os.pipe()[0]
 high = [os.dup2(fd, 50 + place) for place, fd in enumerate(kept)]

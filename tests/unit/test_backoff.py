@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronlock.contender import OUTAGE_STEP_MAX, OUTAGE_STEP_MIN, SPLIT_MAX, SPLIT_MIN, SPLIT_WINDOW, Pace
+from cronlock.run.acquire import OUTAGE_STEP_MAX, OUTAGE_STEP_MIN, SPLIT_MAX, SPLIT_MIN, SPLIT_WINDOW, Pace
 
 TAKES = st.integers(0, 3_000)
 

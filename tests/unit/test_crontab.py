@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from cronlock.cronlines import (
+from cronlock.cron.crontab import Sources, listing, own_lines
+from cronlock.cron.parser import (
     BUSYBOX,
     CRONIE,
     DEBIAN,
@@ -25,10 +26,9 @@ from cronlock.cronlines import (
     every_line,
     lines_of,
 )
-from cronlock.crontab import Sources, listing, own_lines
+from cronlock.cron.shell import HOLE, commands
 from cronlock.errors import Refused
-from cronlock.shellwords import HOLE, commands
-from tests.commands import environment, new_folder, remove_folder
+from tests.support.commands import environment, new_folder, remove_folder
 
 FORBIDDEN = (  # what a hundred lines that fire in one second can't afford to import
     "click redis rich asyncio logging subprocess typing dataclasses pathlib importlib.resources secrets hashlib uuid "
@@ -691,7 +691,7 @@ def as_nobody(tree: Tree) -> str:
     """Why a user without rights is refused on this tree."""
     script = f"""
 import os
-from cronlock.crontab import Sources, own_lines
+from cronlock.cron.crontab import Sources, own_lines
 from cronlock.errors import Refused
 if os.getuid() == 0:
     os.setgroups([])
@@ -795,7 +795,7 @@ def test_crontab_l_is_read_however_cronlock_was_started(
     """Also with standard descriptors closed, whose numbers the pipe then gets."""
     program("cat; echo 1; echo 2 >&2")
     said = tmp_path / "said"
-    code = f"from cronlock.crontab import listing; text = listing(); open({str(said)!r}, 'w').write(text)"
+    code = f"from cronlock.cron.crontab import listing; text = listing(); open({str(said)!r}, 'w').write(text)"
     script = f'{start}exec {shlex.quote(sys.executable)} -c "$1"'
     path = os.environ["PATH"]
     subprocess.run(
@@ -812,7 +812,7 @@ def test_crontab_l_is_read_when_nobody_waits_for_children(program: Callable[[str
     """Who starts cronlock may have left SIGCHLD ignored, and then the kernel keeps no status."""
     program("echo 1")
     code = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-    code += "from cronlock.crontab import listing; print(listing())"
+    code += "from cronlock.cron.crontab import listing; print(listing())"
     assert python(code) == "1"
 
 
@@ -823,7 +823,7 @@ def test_reading_crontabs_imports_nothing_dear() -> None:
     """cron starts a hundred lines in one second."""
     script = (
         "import sys; before = set(sys.modules)\n"
-        "from cronlock.crontab import Sources, own_lines\n"
+        "from cronlock.cron.crontab import Sources, own_lines\n"
         f"own_lines('a', 'once', Sources('/nowhere', 1, lambda: {OWN!r}))\n"
         "print(*sorted(set(sys.modules) - before))"
     )
@@ -834,7 +834,7 @@ def test_reading_crontabs_imports_nothing_dear() -> None:
         "pwd",
         "_socket",
         "select",
-    }  # the last two are of system.py, which each run has
+    }  # the last two are of process/event_loop.py, which each run has
 
 
 def test_a_machine_with_many_crontabs_costs_milliseconds(tree: Tree) -> None:

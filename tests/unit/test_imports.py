@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.commands import ROOT
+from tests.support.commands import ROOT
 
 PACKAGE = ROOT / "cronlock"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

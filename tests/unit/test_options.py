@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cronlock.cli import run_command
-from cronlock.options import (
+from cronlock.cli.app import run_command
+from cronlock.config.options import (
     BY_FLAG,
     BY_NAME,
     GROUPS,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronlock.lock.quorum import quorum
-from cronlock.lock.slots import COPIES, LETTERS, OFFSETS, SLOTS, Tags, copies, slot_of
-from tests.servers import Cluster
+from cronlock.servers.placement import COPIES, LETTERS, OFFSETS, SLOTS, Tags, copies, slot_of
+from tests.support.servers import Cluster
 
 KEYS = ["nightly", "a job", "100%", "größe", "日本", "team:nightly", "x" * 200, "\udcff"]
 NIGHTLY = {

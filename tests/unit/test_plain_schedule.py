@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronlock.plainfields import BOUNDS, plain
-from cronlock.schedule import Schedule
+from cronlock.cron.plain_schedule import BOUNDS, plain
+from cronlock.cron.schedule import Schedule
 
 CHANGING = {  # zones, and moments at which their clocks changed, or change by a rule
     "Europe/Berlin": "2026-03-29 2026-10-25",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cronlock.lock import record
+from cronlock.lock import state_machine
 from cronlock.lock.quorum import (
     AGAIN,
     REFUSED,
@@ -513,8 +513,16 @@ def test_a_claim_is_above_all_that_was_seen(heard: list[Fields], tick: int, agai
 @given(st.sampled_from(ANSWERS))
 def test_every_answer_of_the_record_is_known(answer: str) -> None:
     """No word stands here alone."""
-    words = {record.OK, record.BUSY, record.HELD, record.DONE, record.PAUSED, record.LATE, record.YIELD}
-    assert answer in words | {record.CLOCK, record.SETTINGS}
+    words = {
+        state_machine.OK,
+        state_machine.BUSY,
+        state_machine.HELD,
+        state_machine.DONE,
+        state_machine.PAUSED,
+        state_machine.LATE,
+        state_machine.YIELD,
+    }
+    assert answer in words | {state_machine.CLOCK, state_machine.SETTINGS}
 
 
 def test_a_split_vote_on_a_new_key_is_no_outage() -> None:
@@ -537,12 +545,12 @@ def test_a_new_key_that_one_voter_refuses_for_good_is_refused() -> None:
     [
         ([forgot(), forgot(), DOWN], WON),
         ([OK, forgot(), forgot()], WON),
-        ([OK, OK, HELD], record.HELD),
-        ([OK, OK, PAUSED], record.PAUSED),
+        ([OK, OK, HELD], state_machine.HELD),
+        ([OK, OK, PAUSED], state_machine.PAUSED),
         ([OK, OK, CLOCK], REFUSED),
         ([OK, DOWN, DOWN], AGAIN),
-        ([OK, BUSY, DOWN], record.BUSY),
-        ([OK, OK, BUSY], record.BUSY),
+        ([OK, BUSY, DOWN], state_machine.BUSY),
+        ([OK, OK, BUSY], state_machine.BUSY),
     ],
 )
 def test_an_adoption_takes_the_word_of_a_quorum_and_never_of_a_live_lease(replies: list[Reply], kind: str) -> None:

@@ -16,9 +16,10 @@ from cronsim import CronSim
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cronlock.config.options import duration
+from cronlock.cron.schedule import NICKNAMES, SLACK, Schedule, load_zone, parse_tick
 from cronlock.errors import Refused
-from cronlock.options import duration
-from cronlock.plan import (
+from cronlock.run.plan import (
     LEASE_MAX,
     check_lease,
     kill_after_default,
@@ -26,7 +27,6 @@ from cronlock.plan import (
     outage_window,
     shortest_lease,
 )
-from cronlock.schedule import NICKNAMES, SLACK, Schedule, load_zone, parse_tick
 
 NEW_YORK = "America/New_York"
 LORD_HOWE = "Australia/Lord_Howe"
@@ -490,7 +490,7 @@ def python(code: str, **environment: str) -> str:
 def test_the_variable_tz_is_not_asked(zone):
     """TZ reaches the command, not cron: it moves neither ticks nor times without an offset."""
     code = (
-        "from cronlock.schedule import Schedule, parse_tick\n"
+        "from cronlock.cron.schedule import Schedule, parse_tick\n"
         f"schedule = Schedule(['0 2 * * *'], {zone!r})\n"
         f"print(schedule.tick(1_800_000_000), schedule.zone, parse_tick('2026-11-20T02:00', {zone!r}))"
     )
@@ -501,7 +501,7 @@ def test_the_variable_tz_is_not_asked(zone):
 def test_importing_the_module_imports_nothing_dear():
     """Each import costs what cron starts: cronsim, zoneinfo and datetime wait until there is a schedule."""
     code = (
-        "import sys; before = set(sys.modules); import cronlock.schedule; "
+        "import sys; before = set(sys.modules); import cronlock.cron.schedule; "
         "print(*sorted(m for m in set(sys.modules) - before if not m.startswith('cronlock')))"
     )
     assert python(code).split() == []
@@ -510,7 +510,7 @@ def test_importing_the_module_imports_nothing_dear():
 def test_utc_needs_no_zone_data():
     """Small images have none, and most servers are in UTC: zoneinfo stays unread."""
     code = (
-        "import sys; from cronlock.schedule import Schedule; Schedule(['0 2 * * *'], 'UTC').tick(1.8e9); "
+        "import sys; from cronlock.cron.schedule import Schedule; Schedule(['0 2 * * *'], 'UTC').tick(1.8e9); "
         "print('zoneinfo' in sys.modules, 'cronsim' in sys.modules)"
     )
     assert python(code).split() == ["False", "True"]

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cronlock.bashtool import INSTEAD
-from cronlock.config import Settings, load
+from cronlock.config.bash_tool import INSTEAD
+from cronlock.config.options import OPTIONS
+from cronlock.config.settings import Settings, load
 from cronlock.errors import Refused
-from cronlock.options import OPTIONS
-from tests.commands import environment
+from tests.support.commands import environment
 
 REDIS = {"CRONLOCK_REDIS": "redis://r"}
 
@@ -390,9 +390,8 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 def test_a_host_name_that_is_no_nodes_name_asks_for_one() -> None:
     """Nothing is guessed: the name tells nodes apart."""
-    code = (
-        "import os; os.uname = lambda: type('U', (), {'nodename': 'a:b'}); import cronlock.config as c; c.load({}, {})"
-    )
+    code = "import os; os.uname = lambda: type('U', (), {'nodename': 'a:b'})\n"
+    code += "from cronlock.config.settings import load; load({}, {})"
     environ = environment()
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert "the host name can't be a node's name: 'a:b' has a colon: give --node" in done.stderr

@@ -1,6 +1,6 @@
 """The lease of an older tick: waited for when its node is dead, not disturbed when it lives."""
 
-from cronlock.stay import OLDER_LEASE_MAX, OlderLease
+from cronlock.run.waiting import OLDER_LEASE_MAX, OlderLease
 
 TICK = 1_800_000_000
 NOW = 1_000_000

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from cronlock.lock.local import OPERATIONS
-from cronlock.lock.memory import HISTORY_LENGTH, RESULT
-from cronlock.lock.record import (
+from cronlock.lock.node_stats import HISTORY_LENGTH, RESULT
+from cronlock.lock.protocol import PREPARE_LEASE, RETENTION
+from cronlock.lock.state_machine import (
     BLANK_RETENTION,
     CLOCK_LIMIT,
     LEASE_MAX,
@@ -14,7 +15,6 @@ from cronlock.lock.record import (
     YIELD_STEP,
     Copy,
 )
-from cronlock.lock.terms import PREPARE_LEASE, RETENTION
 
 NOW = 1_800_000_000_000  # ms
 TICK = NOW // 1000 - 5

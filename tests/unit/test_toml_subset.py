@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cronlock.plaintoml import plain
+from cronlock.config.toml_subset import plain
 
 PLAIN = """\
 # where all nodes lock

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.errors import Refused
-from cronlock.lock.address import Address, parse
+from cronlock.servers.url import Address, parse
 
 Parts = dict[str, Any]
 

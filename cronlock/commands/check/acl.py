@@ -10,10 +10,10 @@ from typing import Any
 
 import redis
 
-from cronlock.lock.slots import Tags
-from cronlock.people.findings import RED, VOTERS, YELLOW, Finding
-from cronlock.people.servers import Server
-from cronlock.system import random_id, sha1
+from cronlock.commands.check.findings import RED, VOTERS, YELLOW, Finding
+from cronlock.process.event_loop import random_id, sha1
+from cronlock.servers.placement import Tags
+from cronlock.survey.clients import Server
 
 SCRIPT = Path(__file__).parent.parent / "lock" / "scripts" / "rights.lua"
 TRIES = 5  # slots of a master: one that moves at this moment sends elsewhere

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cronlock.commands.check.placement import first
 from cronlock.lock.quorum import quorum
-from cronlock.lock.record import CLOCK_LIMIT
-from cronlock.lock.slots import slot_of
+from cronlock.lock.state_machine import CLOCK_LIMIT
 from cronlock.lock.undecided import record_words
-from cronlock.people.placement import first
-from cronlock.people.report import KeyStatus, newest, overreaching
-from cronlock.people.seen import Seen
-from cronlock.people.survey import Record, Survey
+from cronlock.servers.placement import slot_of
+from cronlock.survey.report import KeyStatus, newest, overreaching
+from cronlock.survey.snapshot import Seen
+from cronlock.survey.survey import Record, Survey
 
 
 def off(ahead: Mapping[str, float]) -> dict[str, float]:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import redis
 
-from cronlock.config import Settings, has_password, load
-from cronlock.crontab import Sources
-from cronlock.lock import NOWHERE
-from cronlock.people import (
-    countchecks,
-    cronchecks,
-    keychecks,
-    linechecks,
-    namechecks,
-    placement,
-    sentinelchecks,
-    voterchecks,
-)
-from cronlock.people.call import Call
-from cronlock.people.cronpath import path_of_cron
-from cronlock.people.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
-from cronlock.people.servers import Server, Servers, find
-from cronlock.people.standing import off
-from cronlock.people.voterchecks import Told
-from cronlock.say import ELSEWHERE, IN_ARGV
+from cronlock.commands.check import cron_lines, crontabs, dns, keys, placement, quorum_margin, sentinel, servers
+from cronlock.commands.check.blocked_keys import off
+from cronlock.commands.check.cron_path import path_of_cron
+from cronlock.commands.check.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
+from cronlock.commands.check.servers import Told
+from cronlock.commands.invocation import Call
+from cronlock.config.settings import Settings, has_password, load
+from cronlock.cron.crontab import Sources
+from cronlock.messages import ELSEWHERE, IN_ARGV
+from cronlock.servers.voters import NOWHERE
+from cronlock.survey.clients import Server, Servers, find
 
 SOMETHING_IS_RED = 1  # the exit status
 
@@ -42,13 +33,13 @@ def check(call: Call) -> int:
 def look(settings: Settings, sources: Sources) -> list[Finding]:
     """All findings, in the order in which they are printed."""
     about_voters, checked = _voters(settings)
-    return [*about_voters, *cronchecks.look(sources, checked, path_of_cron(sources.cron))]
+    return [*about_voters, *crontabs.look(sources, checked, path_of_cron(sources.cron))]
 
 
 def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
     """The findings, and the labels of what was looked at."""
     if settings.local:
-        return [voterchecks.local(), *keychecks.look(keychecks.known(settings))], {linechecks.LOCAL}
+        return [servers.local(), *keys.look(keys.known(settings))], {cron_lines.LOCAL}
     if not settings.redis:
         advice = NOWHERE.partition("? ")[2]
         return [Finding(VOTERS, RED, "none", "nobody says where Redis is", advice)], set()
@@ -56,28 +47,28 @@ def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
     failures, all_told = _ask(settings, found)
     clocks = {told.label: told.ahead for told in all_told if told.ahead is not None}
     twice = _named_twice(settings)
-    known = None if twice else keychecks.known(settings, Servers(found.cluster, found.all, found.failures | failures))
-    counts = countchecks.count(known.survey) if known else countchecks.Counts()
+    known = None if twice else keys.known(settings, Servers(found.cluster, found.all, found.failures | failures))
+    counts = quorum_margin.count(known.survey) if known else quorum_margin.Counts()
     alone = len(settings.redis) == 1 and not found.cluster
-    findings = [finding for told in all_told for finding in voterchecks.judge(told, alone)]
+    findings = [finding for told in all_told for finding in servers.judge(told, alone)]
     findings += [_silent(label, error, found) for label, error in failures.items()]
-    findings += voterchecks.clocks(clocks)
-    findings += twice + voterchecks.twins(all_told) + countchecks.look(counts)
+    findings += servers.clocks(clocks)
+    findings += twice + servers.twins(all_told) + quorum_margin.look(counts)
     if found.cluster:
-        findings += voterchecks.coverage(found, all_told)
-        keys = known.keys if known and known.sure else None
-        findings += placement.of_cluster(found.all, keys, counts.stops, counts.todo)
+        findings += servers.coverage(found, all_told)
+        known_keys = known.keys if known and known.sure else None
+        findings += placement.of_cluster(found.all, known_keys, counts.stops, counts.todo)
         missing = sum(master.label in failures for master in found.all)
         findings += placement.of_fewer_masters(len(found.all), missing, len(off(clocks)))
     else:
-        findings += namechecks.look(settings.redis)
+        findings += dns.look(settings.redis)
         served = [address for address in settings.redis if address.sentinels]
-        findings += [finding for address in served for finding in sentinelchecks.look(address, all_told)]
+        findings += [finding for address in served for finding in sentinel.look(address, all_told)]
         if not (alone and served):  # of one service its sentinels' line tells
             findings += placement.of_servers(len(settings.redis), len(failures), len(off(clocks)), counts.weak)
     findings += counts.stuck
-    findings += keychecks.look(known, barred=any("scan" in told.rights.commands for told in all_told))
-    return findings, voterchecks.named(settings, found)
+    findings += keys.look(known, barred=any("scan" in told.rights.commands for told in all_told))
+    return findings, servers.named(settings, found)
 
 
 def _ask(settings: Settings, found: Servers) -> tuple[dict[str, Exception], list[Told]]:
@@ -87,7 +78,7 @@ def _ask(settings: Settings, found: Servers) -> tuple[dict[str, Exception], list
     if not found.cluster:  # one that may not tell what it is may tell the rest
         barred = [a for a in settings.redis if isinstance(failures.get(a.label), redis.exceptions.NoPermissionError)]
         asked += [Server(address) for address in barred]
-    answers = Servers(found.cluster, asked, {}).ask(lambda server: voterchecks.interview(server, settings.prefix))
+    answers = Servers(found.cluster, asked, {}).ask(lambda server: servers.interview(server, settings.prefix))
     all_told = [answer for answer in answers.values() if isinstance(answer, Told)]
     silent = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
     told = {told.label for told in all_told}
@@ -95,7 +86,7 @@ def _ask(settings: Settings, found: Servers) -> tuple[dict[str, Exception], list
 
 
 def _silent(label: str, error: Exception, found: Servers) -> Finding:
-    finding = voterchecks.silent(label, error)
+    finding = servers.silent(label, error)
     if not found.cluster or label in {master.label for master in found.all}:
         return finding
     return Finding(VOTERS, YELLOW, label, f"named, but no master: {finding.text}", "name another node of the cluster")

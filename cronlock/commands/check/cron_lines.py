@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cronlock.config import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
-from cronlock.cronlines import Line, belongs
-from cronlock.crontab import agree
+from cronlock.commands.check import cron_path
+from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.config.options import BY_NAME, OPTIONS, spell
+from cronlock.config.settings import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
+from cronlock.cron.crontab import agree
+from cronlock.cron.parser import Line, belongs
+from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
-from cronlock.options import BY_NAME, OPTIONS, spell
-from cronlock.people import cronpath
-from cronlock.people.findings import GREEN, LINES, RED, YELLOW, Finding
-from cronlock.plan import NO_SCHEDULE, NONE, Plan, lease_length
-from cronlock.say import instant
-from cronlock.schedule import Schedule
+from cronlock.messages import instant
+from cronlock.run.plan import NO_SCHEDULE, NONE, Plan, lease_length
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def look(lines: Sequence[Line], root: str, checked: set[str], now: float) -> lis
             findings.append(_refused(line, error))
     for use in uses:
         findings += patience.work(use.line, _judge, use, lines, checked, now)
-        findings += patience.work(use.line, cronpath.judge, use.line)
+        findings += patience.work(use.line, cron_path.judge, use.line)
     for line in patience.ended.values():
         text = f"the lines of {line.owner} take too long to check: from here on not all were checked"
         findings.append(Finding(LINES, YELLOW, line.place, text, "let their user check them: cronlock check"))
@@ -155,7 +155,7 @@ def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
     settings, place = use.settings, use.line.place
     ask_lines = bool(settings.key) and not settings.schedule and not settings.tick
     own = _own_lines(settings, use.line, lines) if ask_lines else []
-    if ask_lines:  # what plan.py would search the crontabs of the machine for
+    if ask_lines:  # what run/plan.py would search the crontabs of the machine for
         settings.schedule, settings.sources["schedule"] = (own[0].fields if own else NONE), place
         settings.tz = settings.tz or (own[0].zone if own else None)
     plan = Plan(settings, now, use.environ)

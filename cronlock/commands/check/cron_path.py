@@ -7,8 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from cronlock.cronlines import BUSYBOX, CRON_PATH, CRONIE, Line
-from cronlock.people.findings import LINES, RED, YELLOW, Finding
+from cronlock.commands.check.findings import LINES, RED, YELLOW, Finding
+from cronlock.cron.parser import BUSYBOX, CRON_PATH, CRONIE, Line
 
 CRONIE_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 INHERITED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of daemons: systemd, OpenRC, containers

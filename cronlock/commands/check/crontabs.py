@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from cronlock.cronlines import (
+from cronlock.commands.check import cron_lines
+from cronlock.commands.check.debian_fields import bad_part
+from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.commands.wrap import LONGEST
+from cronlock.cron.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads
+from cronlock.cron.parser import (
     BLANK,
     BUSYBOX,
     CRONIE,
@@ -19,12 +24,7 @@ from cronlock.cronlines import (
     columns,
     every_line,
 )
-from cronlock.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads
 from cronlock.files import read_regular
-from cronlock.people import linechecks
-from cronlock.people.cronfields import bad_part
-from cronlock.people.findings import GREEN, LINES, RED, YELLOW, Finding
-from cronlock.people.wrap import LONGEST
 
 CRON_D = "etc/cron.d"
 LINES_MAX = 1000  # of one user, who could else fill root's output: Debian's cron takes no more
@@ -65,7 +65,7 @@ def look(sources: Sources, checked: set[str], path: str) -> list[Finding]:
         findings += _ignored(crontab, cron)
     findings += _unread(sources, cron)
     lines = [line for crontab in crontabs for line in crontab.lines]
-    findings += linechecks.look(lines, sources.root, checked, time.time())
+    findings += cron_lines.look(lines, sources.root, checked, time.time())
     if not findings:
         text = "no line uses cronlock" + ("" if sources.uid == 0 else " that this user can see")
         findings.append(Finding(LINES, YELLOW if sources.uid else GREEN, "none", text))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-from cronlock.lock.address import Address
-from cronlock.people.findings import RED, VOTERS, Finding
-from cronlock.people.servers import Server, Servers
+from cronlock.commands.check.findings import RED, VOTERS, Finding
+from cronlock.servers.url import Address
+from cronlock.survey.clients import Server, Servers
 
 
 def look(addresses: Sequence[Address]) -> list[Finding]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cronlock.people.asjson import dumped
-from cronlock.people.table import Printer
-from cronlock.say import printable
+from cronlock.messages import printable
+from cronlock.output.json import dumped
+from cronlock.output.table import Printer
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 LEVELS = (GREEN, YELLOW, RED)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from cronlock.config import Settings
+from cronlock.commands.check.findings import GREEN, KEYS, RED, YELLOW, Finding
+from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError
-from cronlock.lock.future import distance
 from cronlock.lock.undecided import record_words
-from cronlock.people.findings import GREEN, KEYS, RED, YELLOW, Finding
-from cronlock.people.report import KeyStatus, newest, statuses
-from cronlock.people.servers import Servers
-from cronlock.people.survey import Survey
-from cronlock.plan import denied
+from cronlock.run.future_ticks import distance
+from cronlock.run.plan import denied
+from cronlock.survey.clients import Servers
+from cronlock.survey.report import KeyStatus, newest, statuses
+from cronlock.survey.survey import Survey
 
 SAME_LINE = "give all nodes the same line"
 OTHER_VOTERS = "mend --redis, or when it is the new list, and other nodes have it: cronlock adopt --all"

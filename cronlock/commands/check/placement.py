@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from cronlock.commands.check.findings import GREEN, PLACEMENT, RED, YELLOW, Finding
 from cronlock.lock.quorum import quorum
-from cronlock.lock.slots import COPIES, OFFSETS, SLOTS, slot_of
-from cronlock.people.findings import GREEN, PLACEMENT, RED, YELLOW, Finding
-from cronlock.people.servers import Server
+from cronlock.servers.placement import COPIES, OFFSETS, SLOTS, slot_of
+from cronlock.survey.clients import Server
 
 NEXT_RUNS = "wait for their next runs, or cronlock adopt --all"
 NAMED = 3  # keys that a line names before it says how many more there are

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cronlock.commands.check.blocked_keys import Standing, named, standings
+from cronlock.commands.check.findings import KEYS, RED, VOTERS, YELLOW, Finding
+from cronlock.commands.check.placement import NEXT_RUNS
 from cronlock.lock.quorum import quorum
-from cronlock.people.findings import KEYS, RED, VOTERS, YELLOW, Finding
-from cronlock.people.placement import NEXT_RUNS
-from cronlock.people.standing import Standing, named, standings
-from cronlock.people.survey import Survey
+from cronlock.survey.survey import Survey
 
 
 @dataclass

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cronlock.lock.address import Address
-from cronlock.people.findings import GREEN, PLACEMENT, VOTERS, YELLOW, Finding
-from cronlock.people.servers import Server, Servers
-from cronlock.people.voterchecks import Told, silent
+from cronlock.commands.check.findings import GREEN, PLACEMENT, VOTERS, YELLOW, Finding
+from cronlock.commands.check.servers import Told, silent
+from cronlock.servers.url import Address
+from cronlock.survey.clients import Server, Servers
 
 ENOUGH = 3  # sentinels: a majority of them starts a failover, and of two both have to be there
 GUARD = "min_slaves_good_slaves"  # INFO has it where min-replicas-to-write is set

@@ -11,16 +11,16 @@ from typing import Any
 
 import redis
 
-from cronlock.config import Settings
+from cronlock.commands.check import acl
+from cronlock.commands.check.acl import Rights
+from cronlock.commands.check.findings import GREEN, RED, VOTERS, YELLOW, Finding
+from cronlock.config.settings import Settings
 from cronlock.errors import Refused
-from cronlock.lock.address import WORDS
 from cronlock.lock.local import distrust, state_directory
 from cronlock.lock.quorum import quorum
-from cronlock.lock.record import CLOCK_LIMIT
-from cronlock.people import rights
-from cronlock.people.findings import GREEN, RED, VOTERS, YELLOW, Finding
-from cronlock.people.rights import Rights
-from cronlock.people.servers import TIMEOUT, Insecure, Server, Servers, why
+from cronlock.lock.state_machine import CLOCK_LIMIT
+from cronlock.servers.url import WORDS
+from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, why
 
 ASKED = 5  # times, of which the median counts
 FAR, TOO_FAR = 0.1, 1.0  # s of a round trip: two of them are a run's start; an answer has to come within a second
@@ -71,7 +71,7 @@ def interview(server: Server, prefix: str) -> Told:
         told.fsync = str(server.client.config_get("appendfsync").get("appendfsync", "always"))
     except redis.ResponseError:  # no right to it
         pass
-    told.rights = rights.try_all(server, prefix)
+    told.rights = acl.try_all(server, prefix)
     return told
 
 
@@ -112,7 +112,7 @@ def judge(told: Told, alone: bool) -> list[Finding]:
         if code not in known:
             faults.append(_fault(told, RED, f"it refuses to write: {text}", REFUSALS.get(code, "ask who runs it")))
     user = told.server.address.username or "default"
-    lacking = rights.judge(told.label, user, told.rights)
+    lacking = acl.judge(told.label, user, told.rights)
     faults += lacking
     facts = _facts(told, [] if lacking or told.rights.refusals else ["all rights"])
     return [*([Finding(VOTERS, GREEN, told.label, ", ".join(facts))] if facts else []), *faults]

@@ -1,10 +1,10 @@
--- The state machine of record.py inside Redis, in one script: each operation is one call, and all of one copy's keys
+-- The state machine of lock/state_machine.py inside Redis, in one script: each operation is one call, and all of one copy's keys
 -- share a hash tag.
 --
 --   KEYS  1 the record (hash)  2 the nodes (hash)  3 the history (list)  4 the line (sorted set)
 --         5 the key's main record (hash), where the first one is of one node alone
---   ARGV  1 the operation, by its name in record.py; then name, value, name, value ...
---   returns name, value, name, value ... as texts: "answer" and what record.py's REPORTED names
+--   ARGV  1 the operation, by its name in lock/state_machine.py; then name, value, name, value ...
+--   returns name, value, name, value ... as texts: "answer" and what lock/state_machine.py's REPORTED names
 --
 -- Lua's own number-to-text conversion keeps 14 digits: every number goes through text().
 --

@@ -4,7 +4,7 @@ import argparse
 
 from tests.bench.crowd import __doc__ as description
 from tests.bench.crowd.tables import ALL, TICKS, crowd, say
-from tests.commands import ROOT, between
+from tests.support.commands import ROOT, between
 
 README = ROOT / "tests" / "README.md"
 BEGIN, END = "<!-- crowd: written by the run -->\n", "<!-- end of crowd -->\n"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from statistics import median
 
-from cronlock.system import monotonic
-from tests.bench.crowd.gauge import Work, read
+from cronlock.process.event_loop import monotonic
 from tests.bench.crowd.node import UNANSWERED, Fate, Question
+from tests.bench.crowd.server_stats import Work, read
 from tests.bench.crowd.worker import END, GO, STOP, Report, Worker
-from tests.servers import Cluster, Server
+from tests.support.servers import Cluster, Server
 
 PATIENCE = 120.0  # s for a crowd to be answered, then it is stopped
 FDS = 10_000  # of one process of the generator, at most

@@ -8,7 +8,7 @@ from itertools import count
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from cronlock.system import POLL_MAX, Loop, monotonic
+from cronlock.process.event_loop import POLL_MAX, Loop, monotonic
 
 AT_ONCE = 400  # nodes under way: the answers of more would wait here for longer than a node waits for one
 STARTS = 4  # nodes that start together when no answer waits: more would let answers wait

@@ -4,11 +4,11 @@ import itertools
 import time
 from dataclasses import dataclass
 
-from cronlock.lock.slots import MAIN
-from tests.bench.crowd.gauge import memory
-from tests.bench.crowd.play import Crowd, Tick
-from tests.manykeys import fill, model_of
-from tests.servers import Cluster
+from cronlock.servers.placement import MAIN
+from tests.bench.crowd.crowd_run import Crowd, Tick
+from tests.bench.crowd.server_stats import memory
+from tests.support.many_keys import fill, model_of
+from tests.support.servers import Cluster
 
 MODEL = "model"  # the key whose copies are copied
 PARTS = (MAIN, "nodes", "history", "line")

@@ -1,17 +1,17 @@
-"""One node at one tick: what run.py does, but for the command, which lasts until all others have been answered."""
+"""One node at one tick: as run/session.py, but the command lasts until all others have been answered."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cronlock.config import load
-from cronlock.contender import Contender
+from cronlock.config.settings import load
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.holder import Holder
+from cronlock.lock.lease import Holder
 from cronlock.lock.quorum import Failure
-from cronlock.lock.topology import RedisVoters
-from cronlock.plan import Plan
-from cronlock.system import monotonic
+from cronlock.process.event_loop import monotonic
+from cronlock.run.acquire import Contender
+from cronlock.run.plan import Plan
+from cronlock.servers.redis_voters import RedisVoters
 from tests.bench.crowd.hub import Hub, NodeLoop
 
 LOOK = 20  # ms between two looks of the command at whether it is over

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from tests.servers import Server
+from tests.support.servers import Server
 
 TOP = ("evalsha", "eval", "cluster")  # what a node sends; all else in commandstats is called by the script
 PATIENCE = 60  # s: a server that a crowd keeps busy answers late

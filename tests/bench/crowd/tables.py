@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
 
-from cronlock.lock.terms import PREPARE_LEASE
+from cronlock.lock.protocol import PREPARE_LEASE
 from tests.bench.crowd import keys
-from tests.bench.crowd.play import Crowd, Tick, raise_limits
-from tests.servers import Cluster, Server, start_servers
+from tests.bench.crowd.crowd_run import Crowd, Tick, raise_limits
+from tests.support.servers import Cluster, Server, start_servers
 
 KEY = "crowd"
 NODES = (100, 300, 1_000, 3_000, 10_000)

@@ -4,7 +4,7 @@ import time
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.commands import wait_until
+from tests.support.commands import wait_until
 
 if TYPE_CHECKING:
     from tests.nemesis.round import Round

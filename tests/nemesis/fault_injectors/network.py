@@ -5,7 +5,7 @@ import time
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.nemesis.harms import PHASES, Harm, deliver
+from tests.nemesis.fault_injectors import PHASES, Harm, deliver
 
 if TYPE_CHECKING:
     from tests.nemesis.round import Round

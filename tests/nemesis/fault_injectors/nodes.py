@@ -4,8 +4,8 @@ import signal
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.commands import descendants
-from tests.nemesis.harms import PHASES, deliver
+from tests.nemesis.fault_injectors import PHASES, deliver
+from tests.support.commands import descendants
 
 if TYPE_CHECKING:
     from tests.nemesis.round import Round

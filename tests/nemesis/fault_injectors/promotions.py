@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.commands import wait_until
-from tests.nemesis.house import Room
+from tests.nemesis.network_namespaces import Room
 from tests.nemesis.voters import follow
-from tests.servers import Server
+from tests.support.commands import wait_until
+from tests.support.servers import Server
 
 if TYPE_CHECKING:
     from tests.nemesis.round import Round

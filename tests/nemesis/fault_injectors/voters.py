@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.nemesis.harms import PHASES, Harm, deliver
-from tests.servers import Server
+from tests.nemesis.fault_injectors import PHASES, Harm, deliver
+from tests.support.servers import Server
 
 if TYPE_CHECKING:
     from tests.nemesis.round import Round

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.binaries import VERSIONS
-from tests.commands import between
-from tests.matrix.topologies import TOPOLOGIES
+from tests.support.binaries import VERSIONS
+from tests.support.commands import ROOT, between
+from tests.support.topologies.topologies import TOPOLOGIES
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "tests" / "README.md"
 BEGIN, END = "<!-- matrix: written by the run -->\n", "<!-- end of matrix -->\n"
 WORDS = {"passed": "pass", "failed": "FAIL"}
 ABSENT = "-"  # not played

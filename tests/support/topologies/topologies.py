@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cronlock.say import IN_ARGV
-from tests.binaries import speaks_tls
-from tests.commands import wait_until
-from tests.names import knowing
-from tests.persons import Place, at
-from tests.sentinel import Service
-from tests.servers import Cluster, Proxy, Server, free_port, start_servers
-from tests.servers import Place as Where
-from tests.test_check import PEOPLE
-from tests.test_docs import rights
-from tests.tls import tls_kind
+from cronlock.messages import IN_ARGV
+from tests.integration.test_check import PEOPLE
+from tests.integration.test_docs import rights
+from tests.support.binaries import speaks_tls
+from tests.support.commands import wait_until
+from tests.support.host_names import knowing
+from tests.support.operator import Place, at
+from tests.support.sentinel import Service
+from tests.support.servers import Cluster, Proxy, Server, free_port, start_servers
+from tests.support.servers import Place as Where
+from tests.support.tls import tls_kind
 
 KEPT = {"appendonly": "yes", "appendfsync": "always"}  # as check wants it
 NAMES = ("redis-1.example", "redis-2.example", "redis-3.example")

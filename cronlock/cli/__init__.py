@@ -1,0 +1,1 @@
+"""The command line, read by click; no other package imports it."""

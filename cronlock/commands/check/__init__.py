@@ -1,0 +1,1 @@
+"""`cronlock check`: one module for each kind of finding."""

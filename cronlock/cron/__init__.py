@@ -1,0 +1,1 @@
+"""Crontabs, their lines and the ticks of a schedule."""

@@ -1,0 +1,1 @@
+"""Formats for what commands print."""

@@ -1,1 +1,0 @@
-"""What people start; never imported on the path that cron starts."""

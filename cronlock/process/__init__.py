@@ -1,0 +1,1 @@
+"""The command as a process: start, group, signals, terminal, guard."""

@@ -1,0 +1,1 @@
+"""Redis servers: addresses, connections, discovery and the script calls that make them voters."""

@@ -1,0 +1,1 @@
+"""Reads many records in bulk for the commands."""

@@ -1,0 +1,1 @@
+"""Tests that need root and Debian packages: cron, systemd, PID 1, namespaces."""
