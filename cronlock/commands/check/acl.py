@@ -15,7 +15,7 @@ from cronlock.process.event_loop import random_id, sha1
 from cronlock.servers.placement import Tags
 from cronlock.survey.clients import Server
 
-SCRIPT = Path(__file__).parent.parent / "lock" / "scripts" / "rights.lua"
+SCRIPT = Path(__file__).parents[2] / "servers" / "scripts" / "rights.lua"
 TRIES = 5  # slots of a master: one that moves at this moment sends elsewhere
 MOVING = (redis.exceptions.AskError, redis.exceptions.MovedError, redis.exceptions.TryAgainError)
 CODES = {  # which redis-py takes off

@@ -1,4 +1,4 @@
--- The state machine of lock/state_machine.py inside Redis, in one script: each operation is one call, and all of one copy's keys
+-- The state machine of lock/state_machine.py inside Redis, in one script: each operation is one call, all keys of a copy
 -- share a hash tag.
 --
 --   KEYS  1 the record (hash)  2 the nodes (hash)  3 the history (list)  4 the line (sorted set)
