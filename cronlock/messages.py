@@ -71,7 +71,7 @@ def since(ms: int) -> str:
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
 
 
-class Say:
+class Messages:
     """Speaks of one key. `told` is for what -v or a terminal asks for; `always` for what a person must hear.
 
     `tells` says whether `told` is heard, `elsewhere` that standard error gets nothing.
@@ -81,15 +81,15 @@ class Say:
         self._front = f"{printable(key)}: " if key else ""
         self._quiet = quiet
         self._syslog = syslog
-        self.elsewhere = quiet or syslog  # nothing of it goes to standard error
+        self.off_stderr = quiet or syslog  # nothing of it goes to standard error
         self.at_terminal = not quiet and not syslog and os.isatty(STDERR)
-        self.tells = verbose or self.at_terminal
+        self.shows_info = verbose or self.at_terminal
         if syslog:
             import syslog as log  # now: at the end of a run an upgrade may have replaced it
 
             self._log = log
 
-    def always(self, text: str) -> None:
+    def notice(self, text: str) -> None:
         """A line unless -q."""
         if self._quiet:
             return
@@ -105,18 +105,18 @@ class Say:
         except OSError:  # nobody reads any more; the outcome stands in the exit status
             pass
 
-    def failed(self, error: "CronlockError") -> None:
+    def error(self, error: "CronlockError") -> None:
         """The line of an error: what kind it is, and its message."""
-        self.always(f"{type(error).__name__.lower()}: {error}")
+        self.notice(f"{type(error).__name__.lower()}: {error}")
 
-    def told(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """A line with -v or at a terminal."""
-        if self.tells:
-            self.always(text)
+        if self.shows_info:
+            self.notice(text)
 
 
-def refusal(verdict: "Verdict", settings: str, key: str, *, each: bool = False, alone: bool = False) -> str:
-    """What to do about voters that refused; `settings` are this node's, `each` says that it has a record of its own.
+def refusal(verdict: "Verdict", voter_set: str, key: str, *, each: bool = False, alone: bool = False) -> str:
+    """What to do about voters that refused; `voter_set` is this node's, `each` says that it has a record of its own.
 
     `alone`: one voter, whose clock may be the wrong one.
     """
@@ -126,10 +126,10 @@ def refusal(verdict: "Verdict", settings: str, key: str, *, each: bool = False, 
         where = "ahead of" if ahead > 0 else "behind"
         what = "server's: set the one that is wrong" if alone else "voters': set it"
         return f"this node's clock is {abs(ahead)} s {where} the {what}; at most 60 s are tolerated"
-    if verdict.text == "settings":
+    if verdict.text == "voter_set":
         from cronlock.lock.adoption import other_voters
 
-        return other_voters(answer, settings, key, each=each)
+        return other_voters(answer, voter_set, key, each=each)
     return verdict.text
 
 
@@ -152,7 +152,7 @@ def nobody_ran(answers: "Sequence[dict[str, Any]]", tick: int, enough: int) -> b
     older than the oldest that a voter knows may have run and have been forgotten.
     """
     known = [[answer[name] for name in ("tick", "tick1", "tick2")] for answer in answers]
-    sure = sum(bool(answer["token"]) and not answer["reborn"] for answer in answers) >= enough
+    sure = sum(bool(answer["token"]) and not answer["restarted"] for answer in answers) >= enough
     oldest = max((min(filter(None, ticks), default=tick) for ticks in known), default=tick)
     return sure and all(tick not in ticks for ticks in known) and oldest < tick < max(map(max, known), default=0)
 

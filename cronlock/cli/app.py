@@ -162,16 +162,16 @@ def _people(module: str, name: str) -> "Callable[..., int]":
 
         from cronlock.commands.invocation import Call
         from cronlock.errors import CronlockError
-        from cronlock.messages import Say
+        from cronlock.messages import Messages
 
         given = _given(values)
         wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}
         confirm = (lambda _question: True) if wishes.get("yes") else _confirmed
-        do: Callable[[Call], int] = getattr(import_module(f"cronlock.people.{module}"), name)
+        do: Callable[[Call], int] = getattr(import_module(f"cronlock.commands.{module}"), name)
         try:
             return do(Call(words, given, wishes, os.environ, confirm))
         except CronlockError as error:
-            Say().failed(error)
+            Messages().error(error)
             return error.status
 
     return callback
@@ -227,6 +227,7 @@ people_commands = [
         "check",
         "Look for what is wrong, before it goes wrong: voters, placement, clocks, persistence, and every crontab line "
         "of this machine that uses cronlock.",
+        module="check.command",
     ),
     _people_command(
         "wrap",

@@ -112,11 +112,11 @@ def _seen(adoption: Adoption, voters: Voters) -> list[str]:
     lines = []
     for label, answer in adoption.answers:
         last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
-        known = f"{last}, last run on {answer['node']}, with {spelled(answer['settings'])}"
-        known += ", may be old: restarted or promoted since" if answer["reborn"] else ""
+        known = f"{last}, last run on {answer['node']}, with {spelled(answer['voter_set'])}"
+        known += ", may be old: restarted or promoted since" if answer["restarted"] else ""
         known = known if answer["token"] else "knows nothing"
         if IMPOSSIBLE in answer:
             known = f"its fencing token {answer[IMPOSSIBLE]} is far beyond every clock, and is not kept"
         lines.append(f"{label}: {known}")
     lines += [f"left out: {text}" for text in adoption.missing]
-    return [*lines, f"here: {spelled(voters.settings)}"]
+    return [*lines, f"here: {spelled(voters.voter_set)}"]

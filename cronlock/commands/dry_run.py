@@ -48,8 +48,8 @@ def _time(plan: Plan) -> list[tuple[str, str]]:
         ]
     lease = plan.lease_at(int(time.time() * 1000))
     rows.append(("lease", f"{spell(lease // 1000 * 1000)} from now, extended while the command runs"))
-    if plan.late_at:
-        rows.append(("late at", instant(plan.late_at // 1000)))
+    if plan.start_deadline:
+        rows.append(("late at", instant(plan.start_deadline // 1000)))
     return rows
 
 

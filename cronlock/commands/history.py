@@ -13,7 +13,7 @@ from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.node_stats import ENTRY, HISTORY_LENGTH
 from cronlock.lock.protocol import ADOPTED
-from cronlock.messages import Say, instant, printable, since
+from cronlock.messages import Messages, instant, printable, since
 from cronlock.output.json import dumped, moment
 from cronlock.output.table import Cell, Printer, bar, length
 from cronlock.survey.report import DIED, RUNNING, key_status, newest, whole
@@ -57,10 +57,10 @@ def history(call: Call) -> int:
     else:
         printer.write("\n".join(_table(printer, key, runs, len(keys) > 1) for key, runs in found.items() if runs))
     for text in survey.missing.values():
-        Say().failed(Unreachable(text))
+        Messages().error(Unreachable(text))
     silent = [key for key, runs in found.items() if not runs]
     for key in silent:
-        Say(key).always("no voter knows of a run")
+        Messages(key).notice("no voter knows of a run")
     return UNKNOWN if silent else 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cronlock.config.settings import Settings, load
 from cronlock.errors import CronlockError, Refused, Unreachable
-from cronlock.messages import Say, printable
+from cronlock.messages import Messages, printable
 from cronlock.process.event_loop import Loop
 from cronlock.servers.voters import voters_for
 
@@ -40,13 +40,13 @@ class Call:
         try:
             keys = self._records() if records and self._everything() else [(key, None) for key in self._keys()]
         except CronlockError as error:
-            Say().failed(error)
+            Messages().error(error)
             return error.status
         for key, node in keys:
             try:
                 ended = self._one(key, node, work)
             except CronlockError as error:
-                Say(f"{key} on {node}" if node else key).failed(error)
+                Messages(f"{key} on {node}" if node else key).error(error)
                 ended = error.status
                 if isinstance(error, Unreachable):
                     return status or ended

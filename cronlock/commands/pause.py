@@ -59,8 +59,8 @@ def _never_ran(poll: Poll) -> str:
 def _insist_on_same_list(poll: Poll, voters: Voters, settings: Settings) -> None:
     """Nodes with other voters may not have to heed what was told to these."""
     for answer in poll.answers.values():
-        if answer["settings"] not in ("", voters.settings):
-            reason = other_voters(answer, voters.settings, settings.key or "")
+        if answer["voter_set"] not in ("", voters.voter_set):
+            reason = other_voters(answer, voters.voter_set, settings.key or "")
             raise Refused(f"only at this node's voters, and nodes have others: {reason}")
 
 

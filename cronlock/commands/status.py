@@ -16,7 +16,7 @@ from cronlock.commands.check.blocked_keys import note_stuck
 from cronlock.commands.invocation import Call
 from cronlock.config.settings import load
 from cronlock.errors import Unreachable
-from cronlock.messages import Say, instant, printable, since
+from cronlock.messages import Messages, instant, printable, since
 from cronlock.output.json import dumped, key_as_json
 from cronlock.output.prometheus import metrics
 from cronlock.output.table import Cell, Printer, length
@@ -57,10 +57,10 @@ def status(call: Call) -> int:
     else:
         printer.write("no key is known\n")
     for text in survey.missing.values():
-        Say().failed(Unreachable(text))
+        Messages().error(Unreachable(text))
     unknown = [key for key in keys if all(one.key != key for one in found)]
     for key in unknown:
-        Say(key).always("no voter knows it")
+        Messages(key).notice("no voter knows it")
     return UNKNOWN if unknown else 0
 
 
@@ -160,7 +160,7 @@ def _side_by_side(printer: Printer, copies: Sequence[Seen], voters: int) -> str:
         style = "red" if name in different else ""
         rows.append([printable(name), *((cell, style) for cell in cells), ("differs", style) if style else ""])
     rows.append(["lease left", *(length(seen.left) if seen.left else "-" for seen in copies), ""])
-    rows.append(["may be old", *(("yes", "yellow") if seen.reborn else "no" for seen in copies), ""])
+    rows.append(["may be old", *(("yes", "yellow") if seen.restarted else "no" for seen in copies), ""])
     return printer.table(titles, rows)
 
 

@@ -20,7 +20,7 @@ from cronlock.cron.schedule import Schedule
 from cronlock.cron.shell import commands
 from cronlock.errors import CronlockError, Refused
 from cronlock.files import too_long
-from cronlock.messages import Say
+from cronlock.messages import Messages
 from cronlock.process.event_loop import sha1
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def wrap(call: Call) -> int:
 
     125, and nothing on standard output, when it can't be wrapped as a whole.
     """
-    say = Say("wrap")
+    messages = Messages("wrap")
     try:
         mode = _mode(call.given)
         path = _path(call.words)
@@ -103,10 +103,10 @@ def wrap(call: Call) -> int:
         crontab, notes = wrapped(text, Way(find_cronlock(sys.argv[0], call.environ), mode, system, cron))
         _write(crontab)
     except CronlockError as error:
-        say.failed(error)
+        messages.error(error)
         return error.status
     for note in notes:
-        say.always(note)
+        messages.notice(note)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 As long as both kinds of nodes are about, no moment may come at which each of them has a quorum: two majorities of
 different sets need not meet. So it takes two phases, as a change of members does in Raft ("joint consensus",
-https://raft.github.io/raft.pdf, section 6): first the voters that had others beside them are told that those settings
+https://raft.github.io/raft.pdf, section 6): first the voters that had others beside them are told that those voter_set
 have ended, and only when no quorum of the old ones is left, all are told the new ones.
 """
 
@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cronlock.lock.attempt import ANSWER_WAIT, Candidate
-from cronlock.lock.lease import COMMIT_RETRY, NOT_AFTER, Holder
+from cronlock.lock.attempt import ANSWER_WAIT, Attempt
+from cronlock.lock.lease import COMMIT_RETRY, NOT_AFTER, Lease
 from cronlock.lock.protocol import ADOPTED, EXPIRED, OK
-from cronlock.lock.quorum import Failure, Verdict, blank, judge_adoption, quorum
+from cronlock.lock.quorum import Failure, Verdict, is_amnesic, judge_adoption, quorum
 from cronlock.servers.placement import COPIES
 
 if TYPE_CHECKING:
-    from cronlock.lock.attempt import Reply, Request, Seat, Voters
+    from cronlock.lock.attempt import Reply, Request, Voters, VoterState
 
 Fields = dict[str, Any]
 
-ENDED = " ended"  # behind settings that no node has any more
+ENDED = " ended"  # behind voter_set that no node has any more
 IMPOSSIBLE = "impossible token"  # a field of answers here, and of no voter
 NEW_LIST = "it is the new one, and other nodes have it"
 LEASE = 10_000  # ms: nothing runs under it
@@ -33,7 +33,7 @@ RETENTION = 3 * 366 * 86_400_000  # ms: a person does not tell how rare the sche
 
 
 @dataclass(frozen=True)
-class Former:
+class VoterSet:
     """Settings that a record was made with. `count` is 0 when this version does not understand them."""
 
     text: str
@@ -41,8 +41,8 @@ class Former:
     labels: tuple[str, ...]
 
     @classmethod
-    def read(cls, settings: str) -> Former:
-        text = settings.removesuffix(ENDED)
+    def read(cls, voter_set: str) -> VoterSet:
+        text = voter_set.removesuffix(ENDED)
         _, _, rest = text.partition(" ")
         count, _, labels = rest.partition(" ")
         known = COPIES if count == "cluster" else int(count) if count.isascii() and count.isdigit() else 0
@@ -53,20 +53,20 @@ class Former:
         """So many of its voters, and no quorum is left without them."""
         return self.count - quorum(self.count) + 1
 
-    def had(self, label: str, answer: Fields) -> bool:
+    def contains(self, label: str, answer: Fields) -> bool:
         """Whether this voter is one of them: by its name or, under another one, by what it remembers.
 
         A copy that was carried to another server is known by the run_id of the one that wrote it. A single server
-        has no name in its settings, and any server that was restarted would look like a copy.
+        has no name in its voter_set, and any server that was restarted would look like a copy.
         """
         if label in self.labels:
             return True
-        return Former.read(answer["settings"]).text == self.text and (self.count == 1 or not blank(answer))
+        return VoterSet.read(answer["voter_set"]).text == self.text and (self.count == 1 or not is_amnesic(answer))
 
 
-def spelled(settings: str) -> str:
-    """The voters that settings name, for people."""
-    former = Former.read(settings)
+def spelled(voter_set: str) -> str:
+    """The voters that voter_set name, for people."""
+    former = VoterSet.read(voter_set)
     if former.labels:
         return ", ".join(former.labels)
     if former.count:
@@ -77,30 +77,35 @@ def spelled(settings: str) -> str:
 def hindrance(answers: Sequence[tuple[str, Fields]], mine: str, voters: int) -> str:
     """Which nodes could go on with the voters that they name, if these answers became the truth; empty when none could.
 
-    `answers` by the labels of their voters; `mine` are the settings to come, of so many voters. Who forgot does not
+    `answers` by the labels of their voters; `mine` are the voter_set to come, of so many voters. Who forgot does not
     count for the old voters, unless all of them are here.
     """
-    if sum(answer["settings"] == mine and not blank(answer) for _, answer in answers) >= quorum(voters):
+    if sum(answer["voter_set"] == mine and not is_amnesic(answer) for _, answer in answers) >= quorum(voters):
         return ""  # it is the truth already, and was when the first of them were told
-    for settings in foreign((answer for _, answer in answers), mine):
-        former = Former.read(settings)
-        here = [answer for label, answer in answers if former.had(label, answer)]
-        remember = sum(not blank(answer) for answer in here)
+    for voter_set in foreign((answer for _, answer in answers), mine):
+        former = VoterSet.read(voter_set)
+        here = [answer for label, answer in answers if former.contains(label, answer)]
+        remember = sum(not is_amnesic(answer) for answer in here)
         if not former.count or (len(here) < former.count and remember < former.enough):
-            by = next(answer["settings_by"] for _, answer in answers if answer["settings"] == settings)
+            by = next(answer["voter_set_by"] for _, answer in answers if answer["voter_set"] == voter_set)
             rule = f"{remember} of these remember it here, {former.enough} have to" if former.count else "unknown here"
-            return f"nodes such as {by} could go on with {spelled(settings)} ({rule})"
+            return f"nodes such as {by} could go on with {spelled(voter_set)} ({rule})"
     return ""
 
 
 def other_voters(answer: Fields, mine: str, key: str, *, each: bool = False) -> str:
-    """Why a node is refused that has other settings than the record, and what to do.
+    """Why a node is refused that has another voter set than the record, and what to do.
 
     `each`: no other node has this record, so none has to have the same list for it.
     """
-    there, by = answer["settings"], answer["settings_by"]
-    nobody, new = ("this node does not run", "it is the new one") if each else ("no node runs", NEW_LIST)
+    there, by = answer["voter_set"], answer["voter_set_by"]
     adopt = f"cronlock adopt {'--each ' if each else ''}{shlex.quote(key)}"
+    adopt = f"cronlock adopt {'--each ' if each else ''}{shlex.quote(key)}"
+    theirs, here = there.partition(" ")[0], mine.partition(" ")[0]
+    if theirs != here:
+        versions = f"protocol {theirs}; here {here}"
+        return f"{by} ran this key with another version of cronlock ({versions}): run the same one everywhere: {adopt}"
+    nobody, new = ("this node does not run", "it is the new one") if each else ("no node runs", NEW_LIST)
     if there.endswith(ENDED):
         return f"{by} has begun to adopt other voters, and it was not finished: {nobody} this key: {adopt}"
     has = f"{spelled(there)}; here {spelled(mine)}"
@@ -111,7 +116,7 @@ def other_voters(answer: Fields, mine: str, key: str, *, each: bool = False) -> 
 
 def foreign(answers: Iterable[Fields], mine: str) -> list[str]:
     """The settings of others in these answers, each once."""
-    return list(dict.fromkeys(answer["settings"] for answer in answers if answer["settings"] not in ("", mine)))
+    return list(dict.fromkeys(answer["voter_set"] for answer in answers if answer["voter_set"] not in ("", mine)))
 
 
 class Adoption:
@@ -120,19 +125,19 @@ class Adoption:
     def __init__(self, voters: Voters, node: str, time: int) -> None:
         """Ask all voters; `time` is this machine's wall clock in ms."""
         self._voters, self._node = voters, node
-        self._candidate = Adopting(voters, ANSWER_WAIT, judge_adoption)
-        ask: Fields = {"time": time, "tick": 0, "late_at": 0, "over_at": 0, "attempts": 1}
+        self._attempt = Adopting(voters, ANSWER_WAIT, judge_adoption)
+        ask: Fields = {"time": time, "tick": 0, "start_deadline": 0, "takeover_deadline": 0, "attempts": 1}
         ask |= {"again": 0, "fair": 0, "counts": 0, "adopt": 1, "node": node, "job": ""}
-        self.verdict: Verdict = self._candidate.run(ask, voters.clock() + 2 * ANSWER_WAIT)
+        self.verdict: Verdict = self._attempt.run(ask, voters.clock() + 2 * ANSWER_WAIT)
 
     @property
-    def seats(self) -> list[Seat]:
-        return self._candidate.seats.all if self._candidate.seats else []
+    def seats(self) -> list[VoterState]:
+        return self._attempt.ballot.all if self._attempt.ballot else []
 
     @property
     def answers(self) -> list[tuple[str, Fields]]:
         """What the voters that answered have, by their labels."""
-        replies = enumerate(self._candidate.replies)
+        replies = enumerate(self._attempt.replies)
         return [(self._voters.label(voter), reply) for voter, reply in replies if isinstance(reply, dict)]
 
     @property
@@ -147,7 +152,7 @@ class Adoption:
     @property
     def settled(self) -> bool:
         """Whether all voters remember the key, and as one of these voters."""
-        told = [answer["settings"] == self._voters.settings and not blank(answer) for _, answer in self.answers]
+        told = [answer["voter_set"] == self._voters.voter_set and not is_amnesic(answer) for _, answer in self.answers]
         return all(told) and len(told) == self._voters.count
 
     @property
@@ -159,7 +164,7 @@ class Adoption:
     @property
     def hindrance(self) -> str:
         """See there."""
-        return hindrance(self.answers, self._voters.settings, self._voters.count)
+        return hindrance(self.answers, self._voters.voter_set, self._voters.count)
 
     @property
     def objection(self) -> str:
@@ -168,8 +173,8 @@ class Adoption:
 
     def release(self) -> None:
         """Nobody waits for a person to answer."""
-        if self._candidate.seats:
-            self._candidate.seats.release(self._voters.clock() + ANSWER_WAIT)
+        if self._attempt.ballot:
+            self._attempt.ballot.release(self._voters.clock() + ANSWER_WAIT)
 
     @property
     def token(self) -> int:
@@ -182,16 +187,16 @@ class Adoption:
         `last` has the fields of the last run's record, which stay what they are; without it the adoption takes their
         place.
         """
-        assert self._candidate.seats is not None  # noqa: S101 - it has won
+        assert self._attempt.ballot is not None  # noqa: S101 - it has won
         run = {"node": self._node, "pid": pid, "command": "cronlock adopt", "retention": RETENTION}
         run |= {"schedule": "", "zone": "", "next": 0, "by": self._node}
-        holder = Adopter(self._candidate, self._candidate.seats, run, (0, False), lambda _time: LEASE, 0)
+        holder = Adopter(self._attempt, self._attempt.ballot, run, (0, False), lambda _time: LEASE, 0)
         holder.keep(last or {})
         present = [seat for seat in self.seats if isinstance(seat.reply, dict)]
-        mine = self._voters.settings
-        former = [seat for seat in present if _settings(seat) not in ("", mine)]
-        if not holder.tell(former, lambda seat: _settings(seat).removesuffix(ENDED) + ENDED):
-            holder.tell(former, _settings)
+        mine = self._voters.voter_set
+        former = [seat for seat in present if _voter_set(seat) not in ("", mine)]
+        if not holder.tell(former, lambda seat: _voter_set(seat).removesuffix(ENDED) + ENDED):
+            holder.tell(former, _voter_set)
             self.release()
             return [self._voters.label(seat.voter) for seat in present]
         holder.tell(present, lambda _seat: mine, final=True)
@@ -200,14 +205,14 @@ class Adoption:
         return left
 
 
-class Adopting(Candidate):
+class Adopting(Attempt):
     """An attempt in which a voter with an impossible fencing token takes part, as one that forgot its token."""
 
     def _unbelievable(self, voter: int, answer: Fields, final: bool) -> Reply:
         return answer | {"token": 0, IMPOSSIBLE: answer["token"]}
 
 
-class Adopter(Holder):
+class Adopter(Lease):
     """A holder whose run is the adoption, told as the last run that there was."""
 
     _last: Fields
@@ -223,8 +228,8 @@ class Adopter(Holder):
         """Let go; the state of the tick stays, also that of a run that died."""
         return self.finish(self._run["state"], ADOPTED, self._last.get("status", 0), self._last.get("end", 0))
 
-    def tell(self, seats: Sequence[Seat], settings: Callable[[Seat], str], *, final: bool = False) -> bool:
-        """Commit with these settings; whether all of them confirmed it.
+    def tell(self, seats: Sequence[VoterState], voter_set: Callable[[VoterState], str], *, final: bool = False) -> bool:
+        """Commit with these voter_set; whether all of them confirmed it.
 
         What is not final may be released, and a release gives back an attempt of a tick that seems to be running.
         """
@@ -238,15 +243,15 @@ class Adopter(Holder):
                 return False
             for seat in left:
                 if not seat.request and seat.due <= now:
-                    ask = self._ask(seat.voter_now(now) + NOT_AFTER) | {"settings": settings(seat)} | more
+                    ask = self._ask(seat.voter_now(now) + NOT_AFTER) | {"voter_set": voter_set(seat)} | more
                     self._seats.send(seat, "commit", ask, self._told)
             self._voters.step(min(until - now, COMMIT_RETRY))
         return all(seat.committed for seat in seats)
 
-    def _late(self, seat: Seat) -> None:
+    def _late(self, seat: VoterState) -> None:
         """Who answers after all was not judged."""
 
-    def _told(self, seat: Seat, reply: Reply, _request: Request) -> None:
+    def _told(self, seat: VoterState, reply: Reply, _request: Request) -> None:
         seat.due = self._clock() + COMMIT_RETRY
         if isinstance(reply, Failure) or reply["answer"] == EXPIRED:
             return
@@ -254,5 +259,5 @@ class Adopter(Holder):
         seat.rejected = not seat.committed
 
 
-def _settings(seat: Seat) -> str:
-    return str(seat.reply["settings"]) if isinstance(seat.reply, dict) else ""
+def _voter_set(seat: VoterState) -> str:
+    return str(seat.reply["voter_set"]) if isinstance(seat.reply, dict) else ""

@@ -2,8 +2,8 @@
 
 from cronlock.lock import protocol
 from cronlock.lock.quorum import (
-    AGAIN,
     REFUSED,
+    RETRY,
     TOKEN_AHEAD,
     WON,
     Failure,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Judge = Callable[[Sequence[Reply | None], Sequence[bool], int], Verdict | None]
 
 ANSWER_WAIT = 1_000  # ms for one answer
-UNDER_WAY, STANDS = "under way", "stands"  # states of a subscription at a voter
+PENDING, ACTIVE = "under way", "stands"  # states of a subscription at a voter
 RELEASE_WAIT = 200  # ms for releases to be answered; what is not heard runs out by itself
 LAST_WORD = 200  # ms for the rest, when a tick is taken over: one of them may have heard that it ended well
 QUIET_WAIT = 10  # ms for the rest, once a quorum sends this node home: a late ok is then released at once
@@ -47,21 +47,22 @@ def sleep(voters: "Voters", length: int) -> None:
 class Request:
     """One request under way: when it was sent, the lease in ms that it asks for, until when it may be executed."""
 
-    __slots__ = ("call", "lease", "sent", "void_at")
+    __slots__ = ("call", "expires_at", "lease", "sent")
 
-    def __init__(self, sent: int, lease: int, void_at: int) -> None:
+    def __init__(self, sent: int, lease: int, expires_at: int) -> None:
         self.sent = sent
         self.lease = lease
-        self.void_at = void_at
+        self.expires_at = expires_at
         self.call: Call | None = None
 
 
-class Seat:
+class VoterState:
     """One voter, as this attempt sees it. Times are on the voters' clock() unless said otherwise."""
 
     __slots__ = (
         "committed",
         "due",
+        "expires_at",
         "failures",
         "holder",
         "lost",
@@ -73,7 +74,6 @@ class Seat:
         "reply",
         "request",
         "until",
-        "void_at",
         "voter",
     )
 
@@ -89,7 +89,7 @@ class Seat:
         self.lost = False  # it holds a newer run, or other settings
         self.until = 0  # the end of the run's lease there, as far as this node may believe
         self.due = 0  # when to ask it again
-        self.void_at = 0  # until when a write-back that was not answered may still be executed
+        self.expires_at = 0  # until when a write-back that was not answered may still be executed
         self.failures = 0  # of the connection, when it was last looked at
         self.now = 0  # the clock that the voter told, at this node's `now_at`
         self.now_at = 0
@@ -99,42 +99,46 @@ class Seat:
         return self.now + clock - self.now_at
 
 
-class Seats:
+class Ballot:
     """All voters of one attempt, under holder ids that nobody else has."""
 
     def __init__(self, voters: "Voters") -> None:
         self.voters = voters
         self.clock = voters.clock
         holder = random_id()
-        self.all = [Seat(voter, holder) for voter in range(voters.count)]
+        self.all = [VoterState(voter, holder) for voter in range(voters.count)]
         self.ending = False  # release or finish is under way: nothing new is taken
+
+    def fresh(self, now: int) -> "list[bool]":
+        """For each voter, whether the short lease behind its ok is still valid."""
+        return [now < state.prepared_until for state in self.all]
 
     def send(
         self,
-        seat: Seat,
+        state: VoterState,
         operation: str,
         ask: "Fields",
-        done: "Callable[[Seat, Reply, Request], None]",
-        void_at: int = 0,
+        done: "Callable[[VoterState, Reply, Request], None]",
+        expires_at: int = 0,
     ) -> None:
         """Ask one voter; `done` gets the answer with the request that it answers.
 
         What is still under way there was sent before, so it is not sent again when its slot turns out to have moved.
         """
-        if seat.request and seat.request.call:
-            seat.request.call.void = True
-        request = seat.request = Request(self.clock(), int(ask.get("lease", 0)), void_at)
+        if state.request and state.request.call:
+            state.request.call.void = True
+        request = state.request = Request(self.clock(), int(ask.get("lease", 0)), expires_at)
 
         def answered(reply: "Reply") -> None:
-            if seat.request is request:
-                seat.request = None
+            if state.request is request:
+                state.request = None
             if isinstance(reply, Failure):
-                seat.void_at = max(seat.void_at, request.void_at)
+                state.expires_at = max(state.expires_at, request.expires_at)
             else:
-                seat.now, seat.now_at = reply["now"], self.clock()
-            done(seat, reply, request)
+                state.now, state.now_at = reply["now"], self.clock()
+            done(state, reply, request)
 
-        request.call = self.voters.send(seat.voter, operation, {"holder": seat.holder, **ask}, answered)
+        request.call = self.voters.send(state.voter, operation, {"holder": state.holder, **ask}, answered)
 
     def release(self, until: int) -> None:
         """Take everything back where something of this attempt may stand, behind what is still under way there.
@@ -143,12 +147,12 @@ class Seats:
         answered are waited for, also with a commit under way: until all have let go, others take it for a run.
         """
         self.ending = True
-        waiting = [seat for seat in self.all if seat.prepared or seat.request or _passing(seat.reply)]
-        answered: list[Seat] = []
-        prompt = sum(isinstance(seat.reply, dict) for seat in waiting)
-        for seat in waiting:
-            seat.prepared = seat.committed = False
-            self.send(seat, "release", {}, lambda seat, _reply, _request: answered.append(seat))
+        waiting = [state for state in self.all if state.prepared or state.request or _passing(state.reply)]
+        answered: list[VoterState] = []
+        prompt = sum(isinstance(state.reply, dict) for state in waiting)
+        for state in waiting:
+            state.prepared = state.committed = False
+            self.send(state, "release", {}, lambda state, _reply, _request: answered.append(state))
         self.voters.flush()
         until = min(until, self.clock() + RELEASE_WAIT)
         while len(answered) < prompt and self.clock() < until:
@@ -159,7 +163,7 @@ def _passing(reply: "Reply | None") -> bool:
     return isinstance(reply, Failure) and not reply.final
 
 
-class Candidate:
+class Attempt:
     """One attempt under a fresh holder id. `seats` is empty until the voters are known.
 
     `straggler_wait` is how many ms the rest of a split vote gets once a quorum has answered: a voter that hangs must
@@ -173,10 +177,10 @@ class Candidate:
         self._ask: Fields = {}
         self._asked_at = 0
         self._clock = voters.clock
-        self.seats: Seats | None = None
+        self.ballot: Ballot | None = None
         self.wall_ahead = 0  # by how much this node's wall clock was ahead of clock() when it asked, in ms
         self._doubts = False  # an answer may not be believed
-        self.late_ok: Callable[[Seat], None] | None = None  # told of an ok that came after the verdict
+        self.on_late_ok: Callable[[VoterState], None] | None = None  # told of an ok that came after the verdict
 
     @property
     def answers(self) -> "list[Fields]":
@@ -186,13 +190,13 @@ class Candidate:
     @property
     def replies(self) -> "list[Reply | None]":
         """What each voter said so far; in place of an answer that is not believed what `_unbelievable` makes of it."""
-        seats = self.seats.all if self.seats else []
-        replies = [seat.reply for seat in seats]
+        ballot = self.ballot.all if self.ballot else []
+        replies = [state.reply for state in ballot]
         if not self._doubts:
             return replies
         return [
-            self._unbelievable(seat.voter, reply, None not in replies) if isinstance(reply, dict) and beyond else reply
-            for seat, reply, beyond in zip(seats, replies, overreaching(replies, self._time()), strict=True)
+            self._unbelievable(state.voter, reply, None not in replies) if isinstance(reply, dict) and beyond else reply
+            for state, reply, beyond in zip(ballot, replies, overreaching(replies, self._time()), strict=True)
         ]
 
     def _unbelievable(self, voter: int, answer: "Fields", final: bool) -> "Reply":
@@ -206,7 +210,7 @@ class Candidate:
         return int(self._ask.get("time", 0)) + self._clock() - self._asked_at
 
     @property
-    def part(self) -> bool:
+    def got_some_votes(self) -> bool:
         """Whether any voter said ok."""
         return any(answer["answer"] == protocol.OK for answer in self.answers)
 
@@ -215,34 +219,34 @@ class Candidate:
         self.wall_ahead = ask["time"] - self._clock()
         failure = self._voters.find(min(until, self._clock() + ANSWER_WAIT))
         if failure:
-            return Verdict(REFUSED if failure.final else AGAIN, text=failure.text, reached=False)
-        self.seats = Seats(self._voters)
-        self._ask = {**ask, "lease": protocol.PREPARE_LEASE, "settings": self._voters.settings}
+            return Verdict(REFUSED if failure.final else RETRY, text=failure.text, reached=False)
+        self.ballot = Ballot(self._voters)
+        self._ask = {**ask, "lease": protocol.PREPARE_LEASE, "voter_set": self._voters.voter_set}
         self._asked_at = self._clock()
-        for seat in self.seats.all:
-            self.ask(seat)
-        verdict = self._wait(self.seats, ask["tick"], min(until, self._clock() + ANSWER_WAIT))
+        for state in self.ballot.all:
+            self.ask(state)
+        verdict = self._wait(self.ballot, ask["tick"], min(until, self._clock() + ANSWER_WAIT))
         if self._voters.conflict:
             verdict = Verdict(REFUSED, text=self._voters.conflict)
         if verdict.kind == WON:
-            self._leave_out(self.seats)
+            self._leave_out(self.ballot)
         else:
-            self.seats.release(until)
+            self.ballot.release(until)
         return verdict
 
-    def ask(self, seat: Seat) -> None:
+    def ask(self, state: VoterState) -> None:
         """Send the prepare to one voter: to each at first, later again to one that failed.
 
         That one may execute both, the first one late, when it has forgotten or given to another what the second one
         got: hence under another id.
         """
-        if self.seats:
-            if isinstance(seat.reply, Failure):
-                seat.holder = random_id()
-            seat.prepared_until = self._clock() + protocol.PREPARE_LEASE - drift(protocol.PREPARE_LEASE)
-            self.seats.send(seat, "prepare", {**self._ask, "time": self._time()}, self._answered)
+        if self.ballot:
+            if isinstance(state.reply, Failure):
+                state.holder = random_id()
+            state.prepared_until = self._clock() + protocol.PREPARE_LEASE - drift(protocol.PREPARE_LEASE)
+            self.ballot.send(state, "prepare", {**self._ask, "time": self._time()}, self._answered)
 
-    def _wait(self, seats: Seats, tick: int, deadline: int) -> Verdict:
+    def _wait(self, ballot: Ballot, tick: int, deadline: int) -> Verdict:
         heard, heard_at = -1, 0
         while True:
             now = self._clock()
@@ -250,7 +254,7 @@ class Candidate:
             pending = sum(reply is None for reply in replies)
             if len(replies) - pending != heard:
                 heard, heard_at = len(replies) - pending, now
-            verdict = self._twins() or self._judge(replies, [now < seat.prepared_until for seat in seats.all], tick)
+            verdict = self._same_server_twice() or self._judge(replies, ballot.fresh(now), tick)
             rest = pending and verdict and verdict.kind == WON and takes_over(replies, tick)
             if verdict and verdict.kind in (WON, REFUSED) and not rest:
                 return verdict
@@ -265,37 +269,37 @@ class Candidate:
                 return verdict or undecided([reply or self._silent(voter) for voter, reply in enumerate(replies)])
             self._voters.step(until - now)
 
-    def _leave_out(self, seats: Seats) -> None:
+    def _leave_out(self, ballot: Ballot) -> None:
         """No commit to a voter whose answer was not believed: its short lease runs out."""
-        for seat, reply in zip(seats.all, self.replies, strict=True):
-            if isinstance(reply, Failure) and isinstance(seat.reply, dict):
-                seat.prepared, seat.rejected = False, True
+        for state, reply in zip(ballot.all, self.replies, strict=True):
+            if isinstance(reply, Failure) and isinstance(state.reply, dict):
+                state.prepared, state.rejected = False, True
 
     def _silent(self, voter: int) -> Failure:
         return Failure(f"{self._voters.label(voter)}: no answer")
 
-    def _answered(self, seat: Seat, reply: "Reply", _request: "Request") -> None:
-        seat.reply = reply
+    def _answered(self, state: VoterState, reply: "Reply", _request: "Request") -> None:
+        state.reply = reply
         if isinstance(reply, Failure):
             return
         self._doubts = self._doubts or reply["token"] > self._time() + TOKEN_AHEAD
         if reply["answer"] == protocol.CLOCK:
             from cronlock.lock.undecided import clock_off
 
-            reply["off"] = clock_off(self._voters.label(seat.voter), round((reply["time"] - self._time()) / 1000))
+            reply["off"] = clock_off(self._voters.label(state.voter), round((reply["time"] - self._time()) / 1000))
         elif reply["answer"] == protocol.OK:
-            seat.prepared = True
-            if self.late_ok:
-                self.late_ok(seat)
+            state.prepared = True
+            if self.on_late_ok:
+                self.on_late_ok(state)
 
-    def _twins(self) -> Verdict | None:
+    def _same_server_twice(self) -> Verdict | None:
         """The same server under two names: its run_id tells."""
         ids = [answer["run_id"] for answer in self.answers if answer["run_id"]]
-        if not self._voters.distinct or len(set(ids)) == len(ids) or not self.seats:
+        if not self._voters.distinct or len(set(ids)) == len(ids) or not self.ballot:
             return None
         labels = [
-            self._voters.label(seat.voter)
-            for seat in self.seats.all
-            if isinstance(seat.reply, dict) and ids.count(seat.reply["run_id"]) > 1
+            self._voters.label(state.voter)
+            for state in self.ballot.all
+            if isinstance(state.reply, dict) and ids.count(state.reply["run_id"]) > 1
         ]
         return Verdict(REFUSED, text=f"the same server twice: {' and '.join(labels)}: name each server once")

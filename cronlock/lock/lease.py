@@ -2,24 +2,24 @@
 
 from cronlock.lock import protocol
 from cronlock.lock.quorum import (
-    AGAIN,
+    RETRY,
     UNKNOWN,
     WON,
     Failure,
-    believed,
     claim,
     drift,
-    joins,
+    lease_valid_until,
+    may_join_commit,
     median_time,
     quorum,
-    unended,
+    unfinished_run,
 )
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.lock.attempt import Candidate, Fields, Reply, Request, Seat, Seats
+    from cronlock.lock.attempt import Attempt, Ballot, Fields, Reply, Request, VoterState
 
 NOT_AFTER = 2_000  # ms: a server that was stopped must not execute what nobody waits for any more
 RETRY_MIN, RETRY_MAX = 1_000, 30_000  # ms between two tries at a voter that failed: a tenth of the lease
@@ -29,7 +29,7 @@ FINISH_WAIT = 3_000  # ms for a quorum to hear of the end: the exit status stand
 FINISH_MORE = 50  # ms for the other voters after that
 
 
-class Holder:
+class Lease:
     """The run that a won candidate may become.
 
     `run` is what the record tells of it (node, pid, command, schedule, zone, next). `lease_at` gives the length of a
@@ -39,30 +39,30 @@ class Holder:
 
     def __init__(
         self,
-        candidate: "Candidate",
-        seats: "Seats",
+        attempt: "Attempt",
+        seats: "Ballot",
         run: "Fields",
         claimed: "tuple[int, bool]",
         lease_at: "Callable[[int], int]",
-        spare: int,
+        stop_margin: int,
     ) -> None:
         self._seats = seats
         self._voters = seats.voters
         self._clock = seats.clock
         self._lease_at = lease_at
-        self._spare = spare
+        self._stop_margin = stop_margin
         self._enough = quorum(len(seats.all))
-        answers = candidate.answers
+        answers = attempt.answers
         self._time, self._time_at = median_time(answers), self._clock()
-        self.unended = unended(answers)  # the run before, when nobody heard of its end
-        self._run = {**run, "start": self._time, "settings": self._voters.settings, **claim(answers, *claimed)}
+        self.unfinished_run = unfinished_run(answers)  # the run before, when nobody heard of its end
+        self._run = {**run, "start": self._time, "voter_set": self._voters.voter_set, **claim(answers, *claimed)}
         self.missing: list[str] = []  # what kept voters from hearing of the end
         self.disowned: list[Fields] = []  # what a quorum answered that did not know the run any more at its end
         self._begun = False
         self._prepared_until = min(seat.prepared_until for seat in seats.all if seat.prepared)
-        self.wall_ahead = candidate.wall_ahead
-        self._candidate = candidate
-        candidate.late_ok = self._late
+        self.wall_ahead = attempt.wall_ahead
+        self._candidate = attempt
+        attempt.on_late_ok = self._late
 
     @property
     def token(self) -> int:
@@ -77,14 +77,14 @@ class Holder:
     @property
     def validity(self) -> int:
         """Until when a quorum of the leases is good, on clock()."""
-        return believed([seat.until for seat in self._seats.all], self._enough)
+        return lease_valid_until([seat.until for seat in self._seats.all], self._enough)
 
     @property
     def stop_at(self) -> int:
         """When the command must begin to stop; at once when so many voters hold something newer that none is left."""
         if sum(seat.lost for seat in self._seats.all) > len(self._seats.all) - self._enough:
             return 0
-        return self.validity - self._spare
+        return self.validity - self._stop_margin
 
     @property
     def due(self) -> int:
@@ -96,7 +96,7 @@ class Holder:
 
     # -- commit ----------------------------------------------------------------------------------------------------
 
-    def commit(self, until: int, meanwhile: "Callable[[], object]" = lambda: None) -> str:
+    def commit(self, until: int, while_committing: "Callable[[], object]" = lambda: None) -> str:
         """WON once a quorum of leases is good; AGAIN when too many voters refuse for this ever to become a run;
         UNKNOWN when neither is known by `until`. Nothing of the last two stays.
 
@@ -106,7 +106,7 @@ class Holder:
             if seat.prepared:
                 self._commit(seat)
         self._voters.flush()
-        meanwhile()
+        while_committing()
         while True:
             now = self._clock()
             if self.stop_at > now:
@@ -116,28 +116,28 @@ class Holder:
             hopeless = sum(seat.rejected for seat in self._seats.all) > len(self._seats.all) - self._enough
             if hopeless or now >= until:
                 self._seats.release(max(until, now + COMMIT_RETRY))
-                return AGAIN if hopeless else UNKNOWN
+                return RETRY if hopeless else UNKNOWN
             for seat in self._seats.all:
                 if seat.request or seat.due > now or seat.rejected:
                     continue
-                if seat.prepared and (not seat.committed or seat.until - self._spare <= now):
+                if seat.prepared and (not seat.committed or seat.until - self._stop_margin <= now):
                     self._commit(seat)
                 elif not seat.prepared and _may_say_ok(seat.reply):  # it may be up or free by now, and another one down
                     seat.due = now + ASK_RETRY
                     self._candidate.ask(seat)
             self._voters.step(min(until - now, COMMIT_RETRY))
 
-    def _commit(self, seat: "Seat") -> None:
+    def _commit(self, seat: "VoterState") -> None:
         if not self._seats.ending:
             self._seats.send(seat, "commit", self._ask(seat.voter_now(self._clock()) + NOT_AFTER), self._committed)
 
-    def _late(self, seat: "Seat") -> None:
+    def _late(self, seat: "VoterState") -> None:
         """An ok that came after the verdict joins the commit.
 
         Once the short leases of the other oks are over, another may have got this voter with one that has forgotten our
         commit since: then only what is acknowledged from now on counts.
         """
-        if not isinstance(seat.reply, dict) or not joins(seat.reply, self.token):
+        if not isinstance(seat.reply, dict) or not may_join_commit(seat.reply, self.token):
             seat.rejected = True  # it gets the record once this is a run
         elif self._begun or self._clock() < self._prepared_until:
             self._commit(seat)
@@ -146,7 +146,7 @@ class Holder:
                 prepared.until = 0
                 self._commit(prepared)
 
-    def _committed(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
+    def _committed(self, seat: "VoterState", reply: "Reply", request: "Request") -> None:
         seat.due = self._clock() + COMMIT_RETRY
         if seat.request:  # it was sent again since
             return
@@ -161,7 +161,7 @@ class Holder:
     def _ask(self, not_after: int) -> "Fields":
         return {**self._run, "lease": self._lease_at(self._voter_time()), "not_after": not_after}
 
-    def _good(self, seat: "Seat", request: "Request") -> None:
+    def _good(self, seat: "VoterState", request: "Request") -> None:
         seat.committed, seat.lost = True, False
         seat.until = request.sent + request.lease - drift(request.lease)
         seat.due = request.sent + request.lease // 3
@@ -202,15 +202,15 @@ class Holder:
             for seat in self._seats.all:
                 self._extend(seat, now)
 
-    def _extend(self, seat: "Seat", now: int) -> None:
+    def _extend(self, seat: "VoterState", now: int) -> None:
         if not seat.now_at:  # its clock is unknown: what is void everywhere comes back with it
             self._seats.send(seat, "extend", self._ask(0), self._extended)
             return
         good_for = min(NOT_AFTER, self.validity - now)
         ask = self._ask(seat.voter_now(now) + good_for)
-        self._seats.send(seat, "extend", ask, self._extended, void_at=now + good_for)
+        self._seats.send(seat, "extend", ask, self._extended, expires_at=now + good_for)
 
-    def _extended(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
+    def _extended(self, seat: "VoterState", reply: "Reply", request: "Request") -> None:
         seat.due = self._clock() + self._retry()
         if seat.request:  # it was asked again since
             return
@@ -224,7 +224,7 @@ class Holder:
             seat.due = self._clock() + COMMIT_RETRY
         else:
             seat.committed = False
-            seat.lost = reply["answer"] in (protocol.NEWER, protocol.SETTINGS)
+            seat.lost = reply["answer"] in (protocol.NEWER, protocol.VOTER_SET)
 
     def release(self) -> None:
         """Take the commit back: nothing was started."""
@@ -251,7 +251,7 @@ class Holder:
         while not ending.over(self._clock(), self._enough) and self._clock() < start + FINISH_WAIT:
             now = self._clock()
             for seat in self._seats.all:
-                if ending.lacks(seat.voter) and max(seat.due, seat.void_at) <= now:
+                if ending.lacks(seat.voter) and max(seat.due, seat.expires_at) <= now:
                     ending.under_way.add(seat.voter)
                     self._seats.send(seat, "finish", ask, ending.answer)
             if not ending.over(self._clock(), self._enough):
@@ -269,11 +269,11 @@ class Holder:
 
     def _wait_for_writes(self, until: int) -> None:
         """A write-back that was lost on its way must not come back after the finish."""
-        while (now := self._clock()) < min(until, max(seat.void_at for seat in self._seats.all)):
-            self._voters.step(min(until, max(seat.void_at for seat in self._seats.all)) - now)
+        while (now := self._clock()) < min(until, max(seat.expires_at for seat in self._seats.all)):
+            self._voters.step(min(until, max(seat.expires_at for seat in self._seats.all)) - now)
 
 
-def _same_server(seat: "Seat", reply: "Fields") -> bool:
+def _same_server(seat: "VoterState", reply: "Fields") -> bool:
     """Whether the server that took the commit is the one that said ok: another may have gone back to that ok, and given
     this voter to a run in between.
     """
@@ -300,7 +300,7 @@ class Ending:
         self.enough_at = 0
         self.failed = False
 
-    def answer(self, seat: "Seat", reply: "Reply", request: "Request") -> None:
+    def answer(self, seat: "VoterState", reply: "Reply", request: "Request") -> None:
         self.under_way.discard(seat.voter)
         if isinstance(reply, Failure):
             self.failed = True

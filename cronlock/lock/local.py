@@ -8,7 +8,7 @@ import time
 
 from cronlock.errors import Refused
 from cronlock.lock import operator_actions, protocol, state_machine
-from cronlock.lock.attempt import STANDS
+from cronlock.lock.attempt import ACTIVE
 from cronlock.lock.local_copy import look
 from cronlock.lock.quorum import Failure
 from cronlock.lock.witness import Witness, lock, private, this_clock
@@ -64,7 +64,7 @@ class LocalVoters:
     count = 1
     conflict = ""
     distinct = False
-    settings = "1 local"
+    voter_set = "2 local"
     warning = ""  # what the operator must be told of the record, whatever the outcome
 
     def __init__(self, loop: "Loop", directory: str, prefix: str, key: str, node: str = "") -> None:
@@ -189,13 +189,13 @@ class LocalVoters:
         """Let go of the witness: what this process ran has ended, or never began."""
         self._witness.let_go()
 
-    def listen(self, rung: "Callable[[int, int], None]") -> None:
+    def listen(self, on_run_ended: "Callable[[int, int], None]") -> None:
         """Be told of the end of a run, by its token, from now on."""
-        self._rung = rung
+        self._rung = on_run_ended
 
     def listening(self, state: str) -> int:
         """How many voters' subscriptions are in this state (attempt.py)."""
-        return int(state == STANDS and self._rung is not None)
+        return int(state == ACTIVE and self._rung is not None)
 
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen."""
@@ -205,7 +205,7 @@ class LocalVoters:
         self._loop.step(min(timeout, LOOK))
         self._look(self._rung)
 
-    def _look(self, rung: "Callable[[int, int], None]") -> None:
+    def _look(self, on_run_ended: "Callable[[int, int], None]") -> None:
         """Nobody tells of a file: it is looked at, and read when another one stands in its place."""
         try:
             seen = os.stat(self._path)
@@ -219,7 +219,7 @@ class LocalVoters:
             return
         self._seen = seen
         if view and not view.copy.live(monotonic()):
-            rung(0, view.copy.get("token"))
+            on_run_ended(0, view.copy.get("token"))
 
 
 def _damaged(path: str) -> Failure:

@@ -34,6 +34,7 @@ class View:
         """Take over what a file says. Raises ValueError, KeyError and TypeError for what is none of a record."""
         copy = self.copy
         copy.record = dict(stored["record"])
+        state_machine.read_protocol_1(copy.record)
         copy.nodes = dict(stored["nodes"])
         copy.history = list(stored["history"])
         copy.expires = stored["expires"]

@@ -16,7 +16,7 @@ TEXTS = ("job:", "result:")  # of nodes; all else there are numbers
 RESULT = "start end outcome status success".split()  # of result:NODE; `success`: when a run last ended with status 0
 
 
-def note_seen(copy: "Copy", ask: "Fields", time: int) -> None:
+def record_request(copy: "Copy", ask: "Fields", time: int) -> None:
     """The newest tick that a node asked for, and what it would run now."""
     name, at = ("seen:" if ask["tick"] else "asked:") + ask["node"], ask["tick"] or time // 1000
     if at > copy.nodes.get(name, 0):
@@ -25,7 +25,7 @@ def note_seen(copy: "Copy", ask: "Fields", time: int) -> None:
         copy.nodes["job:" + ask["node"]] = ask["job"]
 
 
-def remember(copy: "Copy", outcome: str) -> None:
+def append_history(copy: "Copy", outcome: str) -> None:
     """A line of history for the run that stands here, counted for its node."""
     line = "\t".join(str(outcome if name == "outcome" else copy.get(name)) for name in ENTRY)
     copy.history = [line, *copy.history[: HISTORY_LENGTH - 1]]
@@ -38,7 +38,7 @@ def count(copy: "Copy", outcome: str, node: str) -> None:
     copy.nodes[name] = copy.nodes.get(name, 0) + 1
 
 
-def keep_result(copy: "Copy") -> None:
+def record_result(copy: "Copy") -> None:
     """What the node's last run came to, and when one last ended well."""
     name = "result:" + copy.get("node")
     well = copy.get("outcome") == "ran" and copy.get("status") == 0

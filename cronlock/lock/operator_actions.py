@@ -1,14 +1,14 @@
 """What a person may do with the record of a key; the rest of the specification that state_machine.py begins."""
 
-from cronlock.lock.node_stats import remember
+from cronlock.lock.node_stats import append_history
 from cronlock.lock.protocol import BUSY, HELD, OK, OTHER
-from cronlock.lock.state_machine import report, retain
+from cronlock.lock.state_machine import report, set_expiry
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from cronlock.lock.state_machine import Copy, Fields, Operation
 
-LEFT = ("token", "settings", "settings_by", "run_id")  # by forget: what is not known to be new stays known
+LEFT = ("token", "voter_set", "voter_set_by", "run_id")  # by forget: what is not known to be new stays known
 
 
 def look(copy: "Copy", _ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
@@ -22,7 +22,7 @@ def unlock(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fi
         return report(copy, OTHER, now, time, run_id)
     copy.record.update(outcome="unlocked", end=time)
     copy.clear_holder()
-    remember(copy, "unlocked")
+    append_history(copy, "unlocked")
     return report(copy, OK, now, time, run_id)
 
 
@@ -39,14 +39,14 @@ def forget(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fi
     copy.expires = 0
     if copy.record:
         copy.record["outcome"] = "forgotten"
-        retain(copy, ask, time)
+        set_expiry(copy, ask, time)
     return report(copy, OK, now, time, run_id)
 
 
 def pause(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
     """No run starts before `until` in wall-clock ms, -1 for good; 0 resumes. A run that goes on is left alone."""
     copy.record.update(paused_until=ask["until"], pause_reason=ask["reason"], pause_by=ask["node"])
-    retain(copy, ask, time)
+    set_expiry(copy, ask, time)
     return report(copy, OK, now, time, run_id)
 
 

@@ -7,7 +7,7 @@ YIELD_MAX = 5_000  # ms: politeness must not make a run late
 
 OK, BUSY, HELD, DONE, PAUSED, LATE, YIELD = "ok", "busy", "held", "done", "paused", "late", "yield"
 OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and finish are not done
-SETTINGS, CLOCK = "settings", "clock"  # why prepare is refused
+VOTER_SET, CLOCK = "voter_set", "clock"  # why prepare is refused
 ADOPTED = "adopted"  # the outcome that an adoption leaves
 
 LARGEST = 2**53  # what Lua's numbers hold exactly, and more than any time or tick
@@ -16,7 +16,7 @@ TIME_MAX = 1000 * TICK_MAX  # ms
 RANGES = {  # of each number in an answer, whatever a voter says
     "now": (0, TIME_MAX),
     "time": (0, TIME_MAX),
-    "reborn": (0, 1),
+    "restarted": (0, 1),
     "left": (0, LEASE_MAX),
     "wait": (0, YIELD_MAX),
     "token": (0, LARGEST),  # quorum.py says which of these are believed
@@ -37,13 +37,13 @@ TEXTS = {  # how many characters of each text in an answer are read
     "kind": 20,
     "outcome": 40,
     "node": 200,  # as long as an option's
-    "settings_by": 200,
-    "settings": 8_192,  # the names of all voters
+    "voter_set_by": 200,
+    "voter_set": 8_192,  # the names of all voters
     "pause_reason": 500,
 }
 ANSWERED = (RANGES.keys() | TEXTS.keys()) - {"wait"}  # what every answer has; prepare's has all
 NUMBERS = frozenset(
     "token tick tick1 tick2 attempt lease_end lease pid start end run_tick run_attempt next status missed missed_tick"
-    " paused_until not_after late_at over_at attempts again fair counts retention time now left reborn wait"
-    " until".split()
+    " paused_until not_after start_deadline takeover_deadline attempts again fair counts retention time now left"
+    " restarted wait until".split()
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
     Reply: TypeAlias = "Fields | Failure | None"
 
-WON, AGAIN, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
+WON, RETRY, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
 QUIET = (protocol.HELD, protocol.DONE, protocol.PAUSED)
 SHOWN = 3  # failures named in a message: more do not make it clearer
 TOKEN_AHEAD = 86_400_000  # ms: a token is a time, or the last one plus one; further ahead of the clock none can come
@@ -63,14 +63,14 @@ def drift(lease: int) -> int:
     return lease * DRIFT_PERCENT // 100 + DRIFT_MS
 
 
-def believed(until: "Sequence[int]", enough: int) -> int:
+def lease_valid_until(until: "Sequence[int]", enough: int) -> int:
     """Until when `enough` of the leases that end at these times are good."""
     return sorted(until, reverse=True)[enough - 1]
 
 
-def blank(answer: "Fields") -> bool:
+def is_amnesic(answer: "Fields") -> bool:
     """A copy that forgot, or may have gone back to older data: its ok counts only beside all the others'."""
-    return not answer["token"] or bool(answer["reborn"])
+    return not answer["token"] or bool(answer["restarted"])
 
 
 def overreaching(replies: "Sequence[Reply]", time: int) -> "list[bool]":
@@ -96,7 +96,7 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]") -> int:
     """
     valid = [reply for reply, good in zip(replies, fresh, strict=True) if isinstance(reply, dict) and good]
     oks = [answer for answer in valid if answer["answer"] == protocol.OK]
-    return len(oks) if len(oks) == len(replies) else sum(not blank(answer) for answer in oks)
+    return len(oks) if len(oks) == len(replies) else sum(not is_amnesic(answer) for answer in oks)
 
 
 def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Verdict | None":
@@ -105,8 +105,8 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     for answer in answers:
-        if answer["answer"] == protocol.SETTINGS:
-            return Verdict(REFUSED, answer, protocol.SETTINGS)
+        if answer["answer"] == protocol.VOTER_SET:
+            return Verdict(REFUSED, answer, protocol.VOTER_SET)
     final = [failure for failure in failures if failure.final]
     if len(replies) - len(final) < enough:
         return Verdict(REFUSED, text=final[0].text)
@@ -124,8 +124,8 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
             return Verdict(kind, same[0], kind)
     quiet = [answer for answer in answers if _sends_home(answer)]
     if len(quiet) >= enough and _of_one_run(quiet, enough, tick):
-        loudest = _loudest(quiet)
-        return Verdict(loudest["answer"], loudest)
+        newest = _newest(quiet)
+        return Verdict(newest["answer"], newest)
     pending = sum(reply is None for reply in replies)
     if not pending:
         return undecided(replies)
@@ -171,7 +171,7 @@ def _clocks_off(clocks: "Sequence[Fields]", enough: int) -> Verdict:
 def _sends_home(answer: "Fields") -> bool:
     """Held, done or paused, said of a committed record."""
     if answer["answer"] == protocol.HELD:
-        return not blank(answer)
+        return not is_amnesic(answer)
     return answer["answer"] in QUIET
 
 
@@ -198,7 +198,7 @@ def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
     return newer >= enough or max(tokens.count(token) for token in tokens) >= enough
 
 
-def _loudest(answers: "list[Fields]") -> "Fields":
+def _newest(answers: "list[Fields]") -> "Fields":
     """Of answers that differ the newest: held before done where one copy has heard the end and another has not yet."""
     return max(answers, key=lambda answer: (answer["token"], answer["answer"] == protocol.HELD))
 
@@ -215,9 +215,9 @@ def token(answers: "Sequence[Fields]") -> int:
     return max(median_time(answers), highest + 1)
 
 
-def joins(answer: "Fields", token: int) -> bool:
+def may_join_commit(answer: "Fields", token: int) -> bool:
     """Whether an ok that was not among those that won is good for their commit: nothing newer, nothing forgotten."""
-    return not blank(answer) and bool(answer["token"] < token)
+    return not is_amnesic(answer) and bool(answer["token"] < token)
 
 
 def claim(answers: "Sequence[Fields]", tick: int, again: bool) -> "Fields":
@@ -250,7 +250,7 @@ def _used(known: "Sequence[Fields]") -> int:
     return min(back, default=most)
 
 
-def unended(answers: "Sequence[Fields]") -> "Fields | None":
+def unfinished_run(answers: "Sequence[Fields]") -> "Fields | None":
     """The run before this one, when no voter has heard of its end: its node died."""
     newest = max(answer["token"] for answer in answers)
     last = [answer for answer in answers if answer["token"] == newest]

@@ -12,7 +12,7 @@ Redis they are the same). Ticks are epoch seconds, 0 means none.
 Fields of the record. The lease: holder, kind (prepare or run), lease_end, lease. The claim on ticks: token, tick, state
 (running, done, failed, back), attempt, and the two ticks before it (tick1, tick2). The last run: node, pid, start, end,
 run_tick, run_attempt, command, schedule, zone, next, outcome (empty while it goes on), status. The rest: settings,
-settings_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, and as run_id the stamp of
+voter_set_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, and as run_id the stamp of
 the server that last wrote a run: its run_id and its replication id. A restart changes the one, a promotion the other.
 An adoption writes the last run as it found it, `by` a person's node: outcome is adopted then, and last_outcome is what
 the run's was; it is nothing that a node ran, in `nodes` and `history`.
@@ -25,7 +25,7 @@ newest first.
 With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
 """
 
-from cronlock.lock.node_stats import count, drop_gone_nodes, keep_result, note_seen, remember
+from cronlock.lock.node_stats import append_history, count, drop_gone_nodes, record_request, record_result
 from cronlock.lock.protocol import (
     ADOPTED,
     BUSY,
@@ -40,7 +40,7 @@ from cronlock.lock.protocol import (
     OK,
     OTHER,
     PAUSED,
-    SETTINGS,
+    VOTER_SET,
     YIELD,
     YIELD_MAX,
 )
@@ -60,12 +60,19 @@ YIELD_STEP = (
 BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
 
 WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
-    "holder lease token tick state attempt settings node pid start run_tick run_attempt command schedule zone next"
+    "holder lease token tick state attempt voter_set node pid start run_tick run_attempt command schedule zone next"
 ).split()
 REPORTED = (  # what every answer tells of the record
-    "token tick tick1 tick2 state attempt kind node pid start run_tick run_attempt outcome settings settings_by"
+    "token tick tick1 tick2 state attempt kind node pid start run_tick run_attempt outcome voter_set voter_set_by"
 ).split()
 PAUSE = ("paused_until", "pause_reason")  # reported too
+
+
+def read_protocol_1(record: "Fields") -> None:
+    """Show the voter set of a record that protocol 1 wrote, so that nodes of protocol 2 refuse it by its number."""
+    for old, new in (("settings", "voter_set"), ("settings_by", "voter_set_by")):
+        if old in record:
+            record.setdefault(new, record[old])
 
 
 class Copy:
@@ -87,6 +94,10 @@ class Copy:
         """A field of the record; 0 or the empty text when it was never written."""
         return self.record.get(field, 0 if field in NUMBERS else "")
 
+    def has_other_voters(self, ask: "Fields") -> bool:
+        """Whether the record was made with a voter set that is not the asking node's."""
+        return bool(self.get("voter_set")) and self.get("voter_set") != ask["voter_set"]
+
     def pause(self, field: str) -> "Any":
         """A field of PAUSE, of the whole key."""
         record = self.record if self.main is None else self.main
@@ -96,13 +107,13 @@ class Copy:
         """Whether somebody's lease runs."""
         return bool(self.get("holder")) and 0 < self.get("lease_end") - now <= LEASE_MAX
 
-    def mine(self, ask: "Fields") -> bool:
+    def is_current_holder(self, ask: "Fields") -> bool:
         """Whether the run that asks is the one that stands here."""
         return bool(
             self.get("holder") == ask["holder"] and self.get("token") == ask["token"] and self.get("kind") == "run"
         )
 
-    def claims(self) -> bool:
+    def owns_tick_state(self) -> bool:
         """Whether the last run is what the tick's state speaks of: not so for --again, nor without a tick."""
         return bool(self.get("run_tick") == self.get("tick") != 0 and self.get("state") == "running")
 
@@ -115,7 +126,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
     answer = _refusal(copy, ask, time)
     if not answer:
         if not ask.get("adopt"):
-            note_seen(copy, ask, time)
+            record_request(copy, ask, time)
         answer = _judge(copy, ask, now, time)
     wait = 0
     if answer == OK and ask["fair"] and copy.main is None:  # where a node is alone there is no line
@@ -134,8 +145,8 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
 def _refusal(copy: Copy, ask: "Fields", time: int) -> str:
     if abs(ask["time"] - time) > CLOCK_LIMIT:
         return CLOCK
-    if copy.get("settings") and copy.get("settings") != ask["settings"] and not ask.get("adopt"):
-        return SETTINGS
+    if copy.has_other_voters(ask) and not ask.get("adopt"):
+        return VOTER_SET
     return ""
 
 
@@ -154,8 +165,8 @@ def _judge(copy: Copy, ask: "Fields", now: int, time: int) -> str:
             return DONE
         if copy.get("tick") == tick and (copy.get("state") == "done" or copy.get("attempt") >= ask["attempts"]):
             return DONE
-    late_at = ask["over_at"] if _takes_over(copy, ask) else ask["late_at"]
-    if late_at and time >= late_at:
+    start_deadline = ask["takeover_deadline"] if _takes_over(copy, ask) else ask["start_deadline"]
+    if start_deadline and time >= start_deadline:
         return LATE
     return OK
 
@@ -168,12 +179,12 @@ def _takes_over(copy: Copy, ask: "Fields") -> bool:
 
 def _wait_in_line(copy: Copy, ask: "Fields") -> int:
     """How many ms this node lets those go first that ran longer ago; who missed the last three ticks is not in line."""
-    mine, oldest = copy.nodes.get("last:" + ask["node"], 0), int(copy.get("tick2"))
+    is_current_holder, oldest = copy.nodes.get("last:" + ask["node"], 0), int(copy.get("tick2"))
     before: int = sum(
         name.startswith("seen:")
         and name != "seen:" + ask["node"]
         and seen >= oldest
-        and copy.nodes.get("last:" + name[5:], 0) < mine
+        and copy.nodes.get("last:" + name[5:], 0) < is_current_holder
         for name, seen in copy.nodes.items()
     )
     return min(before * YIELD_STEP, YIELD_MAX)
@@ -199,11 +210,11 @@ def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
     answer = OK
     if now > ask["not_after"]:
         answer = EXPIRED
-    elif copy.mine(ask):
+    elif copy.is_current_holder(ask):
         copy.record.update(lease_end=now + ask["lease"], lease=ask["lease"], run_id=run_id)
-        retain(copy, ask, time)
-    elif copy.get("settings") and copy.get("settings") != ask["settings"]:
-        answer = SETTINGS
+        set_expiry(copy, ask, time)
+    elif copy.has_other_voters(ask):
+        answer = VOTER_SET
     elif copy.get("token") > ask["token"]:
         answer = NEWER
     elif copy.live(now) and copy.get("holder") != ask["holder"]:
@@ -215,21 +226,21 @@ def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
 
 def _write(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> None:
     if copy.get("token") not in (0, ask["token"]) and copy.get("node") and not copy.get("outcome"):
-        remember(copy, "died")
+        append_history(copy, "died")
     if copy.get("tick") and ask["tick"] > copy.get("tick"):
         copy.record.update(tick1=copy.get("tick"), tick2=copy.get("tick1"))
     if ask["run_tick"] and copy.get("missed_tick") == ask["run_tick"]:  # the contender got it after all
         copy.record.update(missed=copy.get("missed") - 1, missed_tick=0)
     copy.record.update({name: ask[name] for name in WRITTEN})
     by = ask.get("by", ask["node"])
-    copy.record.update(kind="run", lease_end=now + ask["lease"], settings_by=by, run_id=run_id)
+    copy.record.update(kind="run", lease_end=now + ask["lease"], voter_set_by=by, run_id=run_id)
     if "last_outcome" in ask or "last_outcome" in copy.record:
         copy.record["last_outcome"] = ask.get("last_outcome", "")
     copy.record.update(outcome="", end=0, status=0)
     name = "last:" + ask["node"]
     if ask["run_tick"] > copy.nodes.get(name, 0):
         copy.nodes[name] = ask["run_tick"]
-    retain(copy, ask, time)
+    set_expiry(copy, ask, time)
 
 
 def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
@@ -237,7 +248,7 @@ def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
     if copy.get("holder") != ask["holder"]:
         return report(copy, OTHER, now, time, run_id)
     if copy.get("kind") == "run":
-        if copy.claims():
+        if copy.owns_tick_state():
             copy.record.update(attempt=max(0, copy.get("attempt") - 1))
         copy.record.update(outcome="not run", end=time)
     copy.clear_holder()
@@ -246,7 +257,7 @@ def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
 
 def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
     """End the run that stands here: its tick is done, failed, or given back, which uses up no attempt. Repeatable."""
-    if not copy.mine(ask):
+    if not copy.is_current_holder(ask):
         if (
             copy.get("token") == ask["token"]
             and copy.get("end") == ask["end"]
@@ -256,21 +267,21 @@ def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
         if copy.get("holder") == ask["holder"] and copy.get("kind") == "prepare":
             copy.clear_holder()
         return report(copy, OTHER, now, time, run_id)
-    if copy.claims():
+    if copy.owns_tick_state():
         copy.record.update(state=ask["state"])
         if ask["state"] == "back":
             copy.record.update(attempt=max(0, copy.get("attempt") - 1))
     copy.record.update(outcome=ask["outcome"], status=ask["status"], end=ask["end"])
     copy.clear_holder()
     if ask["outcome"] != ADOPTED:
-        remember(copy, ask["outcome"])
-        keep_result(copy)
+        append_history(copy, ask["outcome"])
+        record_result(copy)
     drop_gone_nodes(copy, ask["retention"], time)
-    retain(copy, ask, time)
+    set_expiry(copy, ask, time)
     return report(copy, OK, now, time, run_id)
 
 
-def retain(copy: Copy, ask: "Fields", time: int) -> None:
+def set_expiry(copy: Copy, ask: "Fields", time: int) -> None:
     """Keep it as long as asked, and for three of the last run's periods: a person does not know of a rare schedule."""
     period = copy.get("next") - copy.get("run_tick") if copy.get("next") and copy.get("run_tick") else 0
     copy.expires = 0 if copy.get("paused_until") else time + max(ask["retention"], period * 3000)
@@ -285,7 +296,7 @@ def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields
         now=now,
         time=time,
         run_id=run_id,
-        reborn=int(bool(stamp and run_id and stamp != run_id)),
+        restarted=int(bool(stamp and run_id and stamp != run_id)),
         left=copy.get("lease_end") - now if copy.live(now) else 0,
     )
     return fields

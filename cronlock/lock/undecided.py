@@ -1,7 +1,7 @@
 """The verdict over a round of prepare that decided nothing, and why: what an operator reads of it. Pure."""
 
 from cronlock.lock import protocol
-from cronlock.lock.quorum import AGAIN, REFUSED, SHOWN, Failure, Verdict, blank, quorum
+from cronlock.lock.quorum import REFUSED, RETRY, SHOWN, Failure, Verdict, is_amnesic, quorum
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ def verdict(replies: "Sequence[Reply]") -> Verdict:
     enough = quorum(len(replies))
     oks = [answer for answer in answers if answer["answer"] == protocol.OK]
     split = any(answer["answer"] in (protocol.BUSY, protocol.YIELD) for answer in answers)
-    if any(map(blank, oks)) and not split and len(oks) >= enough:
+    if any(map(is_amnesic, oks)) and not split and len(oks) >= enough:
         few = _too_few_count(oks, len(replies))
         final = [failure for failure in failures if failure.final]
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} ({few})")
-        return Verdict(AGAIN, text=f"{few}: {text}" if text else few, reached=False)
-    ghost = next((answer for answer in answers if answer["answer"] == protocol.HELD and blank(answer)), None)
+        return Verdict(RETRY, text=f"{few}: {text}" if text else few, reached=False)
+    ghost = next((answer for answer in answers if answer["answer"] == protocol.HELD and is_amnesic(answer)), None)
     if ghost and not text:
         which = "a voter" if len(replies) > 1 else "the server"
         text = f"{which} was restarted or promoted during a run on {ghost['node']}, and the lease of that still runs"
-    return Verdict(AGAIN, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
+    return Verdict(RETRY, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
 
 
 def _too_few_count(oks: "Sequence[Fields]", voters: int) -> str:
@@ -40,7 +40,7 @@ def _too_few_count(oks: "Sequence[Fields]", voters: int) -> str:
     if forgot == len(oks):
         count = f"{forgot} of {voters} voters do not know this key"
         return f"{count}, as if it were new; a new key's first run needs all of them"
-    restarted = sum(bool(answer["token"] and answer["reborn"]) for answer in oks)
+    restarted = sum(bool(answer["token"] and answer["restarted"]) for answer in oks)
     good = len(oks) - forgot - restarted
     text = f"{good} of {voters} voters count{'s' * (good == 1)} for this key"
     text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted or promoted" if restarted else ""

@@ -57,7 +57,7 @@ def key_as_json(one: KeyStatus, copies: Sequence[Seen] = ()) -> dict[str, Any]:
 
 
 def _fields(seen: Seen) -> dict[str, Any]:
-    return {"record": {name: seen.copy.get(name) for name in sorted(seen.copy.record)}, "may_be_old": seen.reborn}
+    return {"record": {name: seen.copy.get(name) for name in sorted(seen.copy.record)}, "may_be_old": seen.restarted}
 
 
 def _node_as_json(node: NodeStatus) -> dict[str, Any]:

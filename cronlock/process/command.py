@@ -87,7 +87,7 @@ class Command:
             terminal.take_back()
             raise
         CHILDREN.add(self._child.pid)
-        guard.admit(self._child.pid)
+        guard.register(self._child.pid)
 
     def look(self) -> int | None:
         """The exit status when the command has ended, 128+n for signal n; None while it runs. Notes a stop."""
@@ -198,7 +198,7 @@ def _become(
     try:
         try:
             os.setpgid(0, guard.group.number)
-            guard.expect(os.getpid())
+            guard.register_before_exec(os.getpid())
             for number in signal.valid_signals():
                 if number in PYTHON_IGNORES or callable(signal.getsignal(number)):
                     signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)

@@ -22,7 +22,7 @@ class Group:
         self.command = 0
         self._born = b""
 
-    def admit(self, command: int) -> None:
+    def register(self, command: int) -> None:
         """Answer for this process as well. It is there, or nobody has waited for it yet."""
         self.command = command
         self._born = _stat(command)[2] if _proc_is_ours() else b""

@@ -54,42 +54,42 @@ class Guard:
         self._pid = 0
         self._gone: list[int] = []
         self._pipe = -1
-        self._told: Order | None = None
+        self._last_order: Order | None = None
         self._tether: tuple[int, ...] = ()
         self._tied = False
 
-    def announce(self, begin_at: int, kill_at: int) -> None:
+    def set_deadlines(self, begin_at: int, kill_at: int) -> None:
         """Say until when this process is to be trusted. The first time starts the guard: raises OSError if it can't."""
         begun = self._clock() >= self.begin_at
         self.begin_at, self._kill_at = begin_at, kill_at
         order = (begin_at, kill_at, self.group.command)
-        if order == self._told:
+        if order == self._last_order:
             return
         if not self._pid:
             self._fork()
             return
         try:
             os.write(self._pipe, _packed(order))
-            self._told = order
+            self._last_order = order
         except BlockingIOError:  # somebody stopped it, and the pipe is full: again the next time
-            self._told = None
+            self._last_order = None
         except BrokenPipeError:
             if begun:
                 self._retire(order)
             else:
                 self._replace()
 
-    def expect(self, command: int) -> None:
+    def register_before_exec(self, command: int) -> None:
         """In the process that is about to become the command: tell the guard, before anything can go wrong."""
         try:
             os.write(self._pipe, _packed((self.begin_at, self._kill_at, command)))
         except BrokenPipeError:  # it is about to be replaced
             pass
 
-    def admit(self, command: int) -> None:
+    def register(self, command: int) -> None:
         """Answer for the command, which has started."""
-        self.group.admit(command)
-        self._told = (self.begin_at, self._kill_at, command)
+        self.group.register(command)
+        self._last_order = (self.begin_at, self._kill_at, command)
 
     def tie(self) -> None:
         """Have the kernel end the group when this process and the guard are both dead."""
@@ -124,11 +124,11 @@ class Guard:
         except ChildProcessError:  # it has died
             pass
 
-    def company(self, until: int) -> bool:
+    def group_alive(self, until: int) -> bool:
         """Whether anything lives that the guard is there for, as far as that can be told until then."""
         return self.group.alive(self._pid, lambda: self._clock() >= until)
 
-    def got(self, number: int) -> bool:
+    def pending_signal(self, number: int) -> bool:
         """Whether a signal came to the whole group, as those that are typed do: it waits at the guard."""
         try:
             lines = whole(f"/proc/{self._pid}/status").split(b"\n")
@@ -137,7 +137,7 @@ class Guard:
             return True
         return bool(pending and pending[0] >> number - 1 & 1)
 
-    def let_go(self) -> None:
+    def dismiss(self) -> None:
         """The farewell: the guard leaves, and what the command left behind in the group stays."""
         self._untie()
         if self._pid:
@@ -145,9 +145,9 @@ class Guard:
             self._loop.forget(self._pipe)
             os.close(self._pipe)
             self._gone.append(self._pid)
-            self._pid, self._told = 0, None
+            self._pid, self._last_order = 0, None
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Wait for those that have gone; it takes them half a millisecond, in which others can be told of the end."""
         while self._gone:
             pid = self._gone.pop()
@@ -163,7 +163,7 @@ class Guard:
     def _retire(self, order: "Order") -> None:
         """It has done what it was there for, and nothing is left to be told."""
         self._loop.forget(self._pipe)
-        self._told = order
+        self._last_order = order
 
     def _replace(self) -> None:
         """Start another one in the same group, whose number the dead one holds until it is waited for."""
@@ -172,11 +172,11 @@ class Guard:
         try:
             self._fork()
         except OSError:  # no process to be had: again with the next announcement
-            self._told = None
+            self._last_order = None
             return
         os.close(pipe)
         self._gone.append(dead)
-        self.bury()
+        self.reap()
 
     def _fork(self) -> None:
         group = self.group.number if self.group.command else 0
@@ -204,7 +204,7 @@ class Guard:
         gc.enable()  # it was off for a quick start (__main__.py); what runs for months must not leave cycles behind
         CHILDREN.add(pid)
         self._pid, self._pipe = pid, write
-        self._told = (self.begin_at, self._kill_at, self.group.command)
+        self._last_order = (self.begin_at, self._kill_at, self.group.command)
         if not group:
             self.group = Group(pid)
         self._loop.watch(write, select.POLLHUP, self._died)  # which macOS, unlike POSIX, tells only those who ask
@@ -247,7 +247,7 @@ class Guard:
                 int.from_bytes(last[at : at + NUMBER], "big") for at in range(0, ORDER, NUMBER)
             )
             if command != self.group.command:
-                self.group.admit(command)
+                self.group.register(command)
 
     def _ask(self) -> None:
         """Ask the group to end, and wait for that."""
@@ -255,7 +255,7 @@ class Guard:
         self.group.signal(signal.SIGTERM)
         self.group.signal(signal.SIGCONT)
         pause = LOOK_MIN
-        while self.company(kill_at) and (left := kill_at - self._clock()) > 0:
+        while self.group_alive(kill_at) and (left := kill_at - self._clock()) > 0:
             time.sleep(min(left, pause) / 1000)
             pause = min(2 * pause, LOOK_MAX)
 

@@ -6,9 +6,9 @@ import os
 from cronlock.config.options import spell
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock import protocol
-from cronlock.lock.attempt import Candidate, sleep
-from cronlock.lock.lease import Holder
-from cronlock.lock.quorum import AGAIN, REFUSED, UNKNOWN, WON, Verdict
+from cronlock.lock.attempt import Attempt, sleep
+from cronlock.lock.lease import Lease
+from cronlock.lock.quorum import REFUSED, RETRY, UNKNOWN, WON, Verdict
 from cronlock.messages import refusal
 from cronlock.process.event_loop import random_between
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronlock.lock.attempt import Fields, Voters
-    from cronlock.messages import Say
+    from cronlock.messages import Messages
     from cronlock.run.plan import Plan
-    from cronlock.run.waiting import Stay
+    from cronlock.run.waiting import Waiter
 
 LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
 SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
@@ -31,7 +31,7 @@ TOLD_AFTER = 1_000  # ms of an outage, after which a person at a terminal hears 
 COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
 
 
-class Pace:
+class Backoff:
     """How long to go on asking, and how long to pause in between. Times are ms on a clock that `begin` is told."""
 
     def __init__(self, outage_wait: int, now: int) -> None:
@@ -42,31 +42,31 @@ class Pace:
         """A window begins: nothing was asked yet, or the voters have answered."""
         self.begun = now
         self.until = now + self._outage_wait
-        self.patience = STRAGGLER_WAIT
+        self.straggler_wait = STRAGGLER_WAIT
         self._split, self._outage = split, OUTAGE_STEP_MIN
 
-    def after_a_split(self, part: bool, took: int) -> int:
+    def after_split_vote(self, got_some_votes: bool, attempt_ms: int) -> int:
         """The pause after an attempt that split the voters, which is no outage.
 
         Who got a `part` of them asks again first: of a crowd most get none, and would only be in the way. And what took
         long is not repeated soon: a crowd that servers are too slow for would keep them so.
         """
         self.until = max(self.until, self.begun + SPLIT_WINDOW)
-        split = max(self._split, took)
-        pause = random_between(split // 10, split) if part else random_between(split, 4 * split)
-        self._split, self.patience = min(2 * self._split, SPLIT_MAX), min(2 * self.patience, SPLIT_MAX)
+        split = max(self._split, attempt_ms)
+        pause = random_between(split // 10, split) if got_some_votes else random_between(split, 4 * split)
+        self._split, self.straggler_wait = min(2 * self._split, SPLIT_MAX), min(2 * self.straggler_wait, SPLIT_MAX)
         return pause
 
-    def after_an_outage(self, took: int) -> int:
+    def after_outage(self, attempt_ms: int) -> int:
         """The pause after an attempt that no quorum answered, and that took so long."""
         self.until = self.begun + self._outage_wait
-        outage = max(self._outage, took)
+        outage = max(self._outage, attempt_ms)
         pause = random_between(outage // 2, outage)
         self._outage = min(2 * self._outage, OUTAGE_STEP_MAX)
         return pause
 
 
-class Contender:
+class Acquirer:
     """This node, asking for the lock on behalf of a command.
 
     `meanwhile` is done while the voters write a won claim down. `waited_in_vain`: the time that --wait gives is over.
@@ -77,74 +77,74 @@ class Contender:
         self,
         plan: "Plan",
         voters: "Voters",
-        say: "Say",
+        messages: "Messages",
         argv: "Sequence[str]",
-        meanwhile: "Callable[[], object]" = lambda: None,
+        while_committing: "Callable[[], object]" = lambda: None,
     ) -> None:
         self.waited_in_vain = False
         self.answers: Sequence[Fields] = ()
-        self._meanwhile = meanwhile
+        self._while_committing = while_committing
         self._plan = plan
         self._voters = voters
         self._clock = voters.clock
-        self._say = say
+        self._messages = messages
         self._command = " ".join(argv)[:COMMAND_SHOWN]
-        self._stay: Stay | None = None
+        self._waiter: Waiter | None = None
         self._fair = plan.fair
         self._first = True
         self._told = False  # of an outage
         self._warned = False  # of what the voters say about the record
 
-    def contend(self) -> "Holder | Verdict":
+    def acquire(self) -> "Lease | Verdict":
         """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
         try:
-            return self._contend()
+            return self._acquire()
         finally:
-            if self._stay:
-                self._stay.close()
+            if self._waiter:
+                self._waiter.close()
 
-    def _contend(self) -> "Holder | Verdict":
+    def _acquire(self) -> "Lease | Verdict":
         if self._plan.splay:
             sleep(self._voters, random_between(0, self._plan.splay))
-        pace = Pace(self._plan.outage_wait, self._clock())
+        backoff = Backoff(self._plan.outage_wait, self._clock())
         while True:
-            candidate = Candidate(self._voters, pace.patience)
+            attempt = Attempt(self._voters, backoff.straggler_wait)
             asked, polite = self._clock(), self._fair
             try:
-                got = self._attempt(candidate, pace.until + LAST_TRY)
+                got = self._attempt(attempt, backoff.until + LAST_TRY)
             except Exception:
-                if candidate.seats:
-                    candidate.seats.release(self._clock() + LAST_TRY)
+                if attempt.ballot:
+                    attempt.ballot.release(self._clock() + LAST_TRY)
                 raise
-            if isinstance(got, Holder):
+            if isinstance(got, Lease):
                 return got
-            self.answers = candidate.answers
+            self.answers = attempt.answers
             if got.kind == protocol.HELD:
-                if not self._stays(got, candidate):
+                if not self._worth_waiting(got, attempt):
                     return got
-                pace.begin(self._clock(), SPLIT_WOKEN)
+                backoff.begin(self._clock(), SPLIT_WOKEN)
             elif got.wait and polite:  # one who did not ask for it is not told to wait, or does not heed it
                 self._let_others_go_first(got.wait)
-                pace.begin(self._clock())
-            elif got.kind in (AGAIN, UNKNOWN):
-                late = self._again(got, pace, candidate.part, self._clock() - asked)
+                backoff.begin(self._clock())
+            elif got.kind in (RETRY, UNKNOWN):
+                late = self._again(got, backoff, attempt.got_some_votes, self._clock() - asked)
                 if late:
                     return late
             else:
                 return got
             gc.enable()  # it was off for a quick start (__main__.py); who asks again may do so for months
 
-    def _stays(self, held: Verdict, candidate: Candidate) -> bool:
+    def _worth_waiting(self, held: Verdict, attempt: Attempt) -> bool:
         """Whether it is worth asking again, after a wait. Most nodes go home, and import nothing for it."""
         plan, tick = self._plan, held.answer["tick"]
         if not (plan.wait or plan.failover or 0 < tick < plan.tick):
             return False
-        if not self._stay:
-            from cronlock.run.waiting import Stay
+        if not self._waiter:
+            from cronlock.run.waiting import Waiter
 
-            self._stay = Stay(plan, self._voters, self._say)
-        goes_on = self._stay.wait(held, candidate.answers)
-        self.waited_in_vain = self._stay.ran_out
+            self._waiter = Waiter(plan, self._voters, self._messages)
+        goes_on = self._waiter.wait(held, attempt.answers)
+        self.waited_in_vain = self._waiter.ran_out
         return goes_on
 
     def _let_others_go_first(self, wait: int) -> None:
@@ -152,48 +152,48 @@ class Contender:
         left = self._plan.left()
         sleep(self._voters, wait if left is None else max(0, min(wait, left // 2)))
 
-    def _again(self, got: Verdict, pace: Pace, part: bool, took: int) -> Verdict | None:
+    def _again(self, got: Verdict, backoff: Backoff, got_some_votes: bool, attempt_ms: int) -> Verdict | None:
         """Pause before the next attempt; LATE when split votes go on for too long. Raises Unreachable."""
-        split = got.kind == AGAIN and got.reached
-        pause = pace.after_a_split(part, took) if split else pace.after_an_outage(took)
-        started = bool(self._stay and self._stay.takes_over)
+        split = got.kind == RETRY and got.reached
+        pause = backoff.after_split_vote(got_some_votes, attempt_ms) if split else backoff.after_outage(attempt_ms)
+        started = bool(self._waiter and self._waiter.takes_over)
         if split and self._plan.too_late(started=started):
             return Verdict(protocol.LATE)
         now = self._clock()
-        if got.kind == UNKNOWN or now >= pace.until or self._plan.too_late(started=started):
-            raise Unreachable(self._unreachable(got, now - pace.begun), outage=not split)
-        if not split and not self._told and pace.begun + TOLD_AFTER <= now <= pace.until - TOLD_AFTER:
+        if got.kind == UNKNOWN or now >= backoff.until or self._plan.too_late(started=started):
+            raise Unreachable(self._unreachable(got, now - backoff.begun), outage=not split)
+        if not split and not self._told and backoff.begun + TOLD_AFTER <= now <= backoff.until - TOLD_AFTER:
             self._told = True
-            more = spell((pace.until - now) // 1000 * 1000)
-            self._say.told(f"{self._unreachable(got, now - pace.begun)}: trying for {more} more")
+            more = spell((backoff.until - now) // 1000 * 1000)
+            self._messages.info(f"{self._unreachable(got, now - backoff.begun)}: trying for {more} more")
         left = self._plan.left(started=started)
         if left is not None:  # however long the others take: once more before it is too late
             pause = min(pause, left // 2)
-        sleep(self._voters, min(pause, pace.until - now))
+        sleep(self._voters, min(pause, backoff.until - now))
         return None
 
-    def _attempt(self, candidate: Candidate, until: int) -> "Holder | Verdict":
+    def _attempt(self, attempt: Attempt, until: int) -> "Lease | Verdict":
         ask = self._plan.ask(self._command, fair=self._fair, first=self._first)
-        verdict = candidate.run(ask, until)
+        verdict = attempt.run(ask, until)
         if self._voters.warning and not self._warned:
             self._warned = True
-            self._say.always(self._voters.warning)
+            self._messages.notice(self._voters.warning)
         if verdict.reached or verdict.wait:
             self._fair = self._first = False
         if verdict.kind == REFUSED:
             each, alone = bool(self._plan.each_node), self._voters.count == 1
-            raise Refused(refusal(verdict, self._voters.settings, self._plan.key, each=each, alone=alone))
-        if verdict.kind != WON or not candidate.seats:
+            raise Refused(refusal(verdict, self._voters.voter_set, self._plan.key, each=each, alone=alone))
+        if verdict.kind != WON or not attempt.ballot:
             return verdict
-        holder = Holder(
-            candidate,
-            candidate.seats,
+        holder = Lease(
+            attempt,
+            attempt.ballot,
             self._plan.run(os.getpid(), self._command),
             (self._plan.tick, self._plan.again),
             self._plan.lease_at,
-            self._plan.spare,
+            self._plan.stop_margin,
         )
-        result = holder.commit(until, self._meanwhile)
+        result = holder.commit(until, self._while_committing)
         return holder if result == WON else Verdict(result, text="the commit was not confirmed")
 
     def _unreachable(self, verdict: Verdict, waited: int) -> str:

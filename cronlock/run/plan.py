@@ -36,7 +36,7 @@ NAMELESS = (
 )
 
 
-class Blame:
+class NamingSources:
     """Names the sources of the values that are judged inside it, when one is refused and stands elsewhere."""
 
     def __init__(self, settings: "Settings", *names: str) -> None:
@@ -53,7 +53,7 @@ class Blame:
 
 
 class Plan:
-    """The decisions of one call. Ticks are epoch seconds, 0 for none; lengths, `late_at` and `over_at` are ms."""
+    """The decisions of one call. Ticks are epoch seconds, 0 for none; lengths and deadlines are ms."""
 
     wall_clock = staticmethod(time.time)
 
@@ -81,16 +81,18 @@ class Plan:
         self.ttl = LEASE_FAILOVER if self.failover and settings.ttl is None else settings.ttl
         shortest = shortest_lease(self.next or None, self.ttl)
         self.kill_after = kill_after_default(shortest) if settings.kill_after is None else settings.kill_after
-        with Blame(settings, "ttl", "kill-after"):
+        with NamingSources(settings, "ttl", "kill-after"):
             check_lease(shortest, None if settings.kill_after is None else self.kill_after)
-        self.spare = self.kill_after + STOP_MARGIN
+        self.stop_margin = self.kill_after + STOP_MARGIN
         period = self.next - self.tick if self.next else None
         self.outage_wait = outage_window(period) if settings.outage_wait is None else settings.outage_wait
         ends = [self.next * 1000] if self.next else []
         within = [self.tick * 1000 + settings.start_within] if self.tick and settings.start_within else []
-        self.late_at = min([*ends, *within], default=0)
-        self.over_at = self.next * 1000 if self.failover else self.late_at  # for a run that takes a tick over
-        with Blame(settings, "splay", "start-within"):
+        self.start_deadline = min([*ends, *within], default=0)
+        self.takeover_deadline = (
+            self.next * 1000 if self.failover else self.start_deadline
+        )  # for a run that takes a tick over
+        with NamingSources(settings, "splay", "start-within"):
             self._check_splay()
         self.retention = max(RETENTION, 3000 * (period or 0))
 
@@ -102,7 +104,7 @@ class Plan:
             from cronlock.cron.schedule import Schedule
 
             self.schedule_source = settings.source("schedule")
-            with Blame(settings, "schedule", "tz"):
+            with NamingSources(settings, "schedule", "tz"):
                 return Schedule([settings.schedule], settings.tz or "")
         if settings.tick:
             return None
@@ -114,7 +116,7 @@ class Plan:
             if settings.tz:
                 from cronlock.cron.schedule import load_zone
 
-                with Blame(settings, "tz"):
+                with NamingSources(settings, "tz"):
                     load_zone(settings.tz)
             if settings.once or settings.each or settings.again or settings.start_within:
                 self.note = NO_SCHEDULE
@@ -122,7 +124,7 @@ class Plan:
         from cronlock.cron.schedule import Schedule
 
         self.schedule_source = ", ".join(line.place for line in lines)
-        with Blame(settings, "tz"):
+        with NamingSources(settings, "tz"):
             return Schedule([line.fields for line in lines], settings.tz or lines[0].zone)
 
     def _find_tick(self, settings: "Settings", now: float) -> tuple[int, int]:
@@ -133,7 +135,7 @@ class Plan:
             return tick, self.schedule.after(tick)
         from cronlock.cron.schedule import parse_tick
 
-        with Blame(settings, "tick", "tz"):
+        with NamingSources(settings, "tick", "tz"):
             tick = parse_tick(settings.tick, settings.tz or "")
         if tick > now + FUTURE:
             raise Refused(f"the tick {settings.tick!r} lies in the future: it would stop all ticks until then")
@@ -152,8 +154,8 @@ class Plan:
             raise Refused("--failover needs a tick: give --schedule or --tick, or without ticks --wait forever")
 
     def _check_splay(self) -> None:
-        if self.late_at and self.splay > self.late_at - self.tick * 1000:
-            longest = spell(self.late_at - self.tick * 1000)
+        if self.start_deadline and self.splay > self.start_deadline - self.tick * 1000:
+            longest = spell(self.start_deadline - self.tick * 1000)
             raise Refused(f"--splay {spell(self.splay)} is too long: the run must start within {longest} of its tick")
 
     def lease_at(self, voter_time: int) -> int:
@@ -164,8 +166,8 @@ class Plan:
         """How many ms from now the tick will be late, by this node's clock; None is never. `started`: to be taken over
         from another node.
         """
-        late_at = self.over_at if started else self.late_at
-        return late_at - int(self.wall_clock() * 1000) if late_at else None
+        start_deadline = self.takeover_deadline if started else self.start_deadline
+        return start_deadline - int(self.wall_clock() * 1000) if start_deadline else None
 
     def too_late(self, ahead: int = 0, *, started: bool = False) -> bool:
         """Whether the tick will be late so many ms from now."""
@@ -178,8 +180,8 @@ class Plan:
             "node": self.node,
             "time": int(self.wall_clock() * 1000),
             "tick": self.tick,
-            "late_at": self.late_at,
-            "over_at": self.over_at,
+            "start_deadline": self.start_deadline,
+            "takeover_deadline": self.takeover_deadline,
             "attempts": self.attempts,
             "again": int(self.again),
             "fair": int(fair),

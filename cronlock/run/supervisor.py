@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from cronlock.config.settings import Settings
     from cronlock.lock.attempt import Voters
-    from cronlock.lock.lease import Holder
-    from cronlock.messages import Say
+    from cronlock.lock.lease import Lease
+    from cronlock.messages import Messages
     from cronlock.process.command import NoTerminal
     from cronlock.process.event_loop import Loop
     from cronlock.process.signals import Signals
@@ -32,7 +32,11 @@ LOST, TIMED_OUT = 123, 124
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
 TIE_AFTER = 20  # ms from a command's start: to tie the guard costs half a millisecond, most of it an import
 SAME_SIGNAL = 20  # ms between a signal to the command and the same one to this process
-GIVE_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # and SIGHUP when it was the end: daemons read files on it
+RELEASING_SIGNALS = {
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+}  # and SIGHUP when it was the end: daemons read files on it
 TYPED = {signal.SIGINT, signal.SIGQUIT}  # what a terminal sends to end what is in its foreground
 GUARD_MARGIN = STOP_MARGIN // 2  # ms by which the guard comes after this process: when all is well it never has to
 CONTINUED_SOON = 20  # ms in which a program that watches the command's state answers a stop
@@ -40,7 +44,7 @@ GAP = 1_000  # ms by which the wall clock jumped: more than a clock is slewed by
 LOOK_MIN, LOOK_MAX = 20, 100  # ms between two looks at whether a group that was told to end has done so
 
 
-def guard_times(holder: "Holder | None") -> tuple[int, int]:
+def guard_times(holder: "Lease | None") -> tuple[int, int]:
     """When the guard is to send SIGTERM and SIGKILL for this lease; never without one."""
     if not holder:
         return NEVER, NEVER
@@ -62,7 +66,7 @@ def disowned(answers: "Sequence[dict[str, Any]]", token: int) -> str:
     """Why a quorum does not know the run with this token any more, as the newest of its answers to the end tells."""
     newest = max(answers, key=lambda answer: answer["token"])
     if newest["outcome"] == ADOPTED:
-        return f"its record had been replaced before, by cronlock adopt on {newest['settings_by']}"
+        return f"its record had been replaced before, by cronlock adopt on {newest['voter_set_by']}"
     if newest["token"] > token:
         return f"another run took the key before, on {newest['node']}"
     if not newest["token"]:
@@ -74,7 +78,7 @@ def disowned(answers: "Sequence[dict[str, Any]]", token: int) -> str:
     return "its lease had been ended before, by cronlock unlock"
 
 
-class Hold:
+class Supervisor:
     """One command under way. `cause` is LOST or TIMED_OUT once it is to be stopped, and `why`; the first one stays.
 
     Without a `holder` there is no lease. `max_runtime` and `kill_after` are ms, `wall_clock` tells seconds.
@@ -85,14 +89,14 @@ class Hold:
         command: "Command",
         guard: "Guard",
         voters: "Voters",
-        holder: "Holder | None",
+        holder: "Lease | None",
         kill_after: int,
         max_runtime: int | None,
         wall_clock: "Callable[[], float]",
     ) -> None:
         self.cause = 0
         self.why = ""
-        self.keyed = False  # what ended the command was typed at the terminal
+        self.ended_by_keyboard = False  # what ended the command was typed at the terminal
         self._command = command
         self._guard = guard
         self._voters = voters
@@ -120,20 +124,22 @@ class Hold:
         while True:
             status = self._command.look()
             if not self.cause:
-                self._judge(ended=status is not None)
+                self._check_deadlines(ended=status is not None)
             if self.cause:
-                self._press()
-                if status is not None and (self._killed or not self._guard.company(self._kill_at)):
+                self._escalate_to_sigkill()
+                if status is not None and (self._killed or not self._guard.group_alive(self._kill_at)):
                     break
             elif status is not None:
                 break
             elif self._command.stopped_by:
                 self._stop_with_the_command()
-            self._step()
+            self._wait_and_extend()
         if self.cause and not self._killed:
             self._command.signal(signal.SIGKILL)  # whoever was forked behind the last look
-        self.keyed = self._command.killed_by in TYPED and self._guard.got(self._command.killed_by)
-        self._guard.let_go()
+        self.ended_by_keyboard = self._command.killed_by in TYPED and self._guard.pending_signal(
+            self._command.killed_by
+        )
+        self._guard.dismiss()
         self._command.reap()
         return status
 
@@ -166,7 +172,7 @@ class Hold:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _judge(self, ended: bool) -> None:
+    def _check_deadlines(self, ended: bool) -> None:
         now = self._clock()
         if now >= self._guard.begin_at:
             self._stop(LOST, "cronlock itself was stopped, or held up, until the lease was nearly over")
@@ -185,7 +191,7 @@ class Hold:
         self._command.signal(signal.SIGTERM)
         self._command.signal(signal.SIGCONT)
 
-    def _press(self) -> None:
+    def _escalate_to_sigkill(self) -> None:
         """SIGKILL when it is time, which is never after the lease."""
         if self._killed:
             return
@@ -193,13 +199,13 @@ class Hold:
         if self._holder:
             self._kill_at = min(self._kill_at, max(now, self._holder.validity - STOP_MARGIN))
         if now < self._kill_at:
-            self._guard.announce(self._kill_at + GUARD_MARGIN, self._kill_at + GUARD_MARGIN)
+            self._guard.set_deadlines(self._kill_at + GUARD_MARGIN, self._kill_at + GUARD_MARGIN)
         else:
             self._command.signal(signal.SIGKILL)  # ends the guard as well
-            self._guard.let_go()
+            self._guard.dismiss()
             self._killed = True
 
-    def _step(self) -> None:
+    def _wait_and_extend(self) -> None:
         """Wait for whatever comes first; a lease that is good still is extended."""
         now = self._clock()
         wait = self._end_at - now
@@ -209,14 +215,14 @@ class Hold:
                 self._look_for_a_gap(self._holder)
                 self._holder.tend()
             if not self.cause:
-                self._guard.announce(*guard_times(self._holder))
+                self._guard.set_deadlines(*guard_times(self._holder))
         if self._holder:
             wait = min(wait, self._holder.due - now, self._holder.stop_at - now)
         if self.cause:
             wait = LOOK_MAX if self._killed else min(max(self._kill_at - now, LOOK_MIN), LOOK_MAX)
         self._voters.step(wait)
 
-    def _look_for_a_gap(self, holder: "Holder") -> None:
+    def _look_for_a_gap(self, holder: "Lease") -> None:
         """A host that pauses its machine may stop all clocks of the machine but the wall clock, which is set later.
 
         The voters' leases went on: only they know whether the run still holds the key.
@@ -233,16 +239,16 @@ class Work:
         self,
         settings: "Settings",
         plan: "Plan",
-        say: "Say",
+        messages: "Messages",
         argv: "Sequence[str]",
         loop: "Loop",
         signals: "Signals",
         voters: "Voters",
-        holder: "Holder | None",
+        holder: "Lease | None",
     ) -> None:
         self.settings = settings
         self.plan = plan
-        self.say = say
+        self.messages = messages
         self.argv = argv
         self.signals = signals
         self.voters = voters
@@ -250,43 +256,43 @@ class Work:
         self.holder = holder
         self.guard = Guard(loop, self.clock, plan.kill_after, voters.witness)
         self.forwarded: set[int] = set()  # signals that reached the command through this process
-        self.too_late_for: set[int] = set()  # signals that came when it had ended
-        self.typed = 0  # the signal of a key that ended the command
+        self.signals_after_exit: set[int] = set()  # signals that came when it had ended
+        self.keyboard_signal = 0  # the signal of a key that ended the command
 
     def story(self) -> int:
         """From the start to the end; the exit status. Raises Unreachable, Refused, Interrupted."""
         holder = self.holder
-        if holder and holder.unended:
-            self._tell_of_the_last(holder.unended)
+        if holder and holder.unfinished_run:
+            self._tell_of_the_last(holder.unfinished_run)
         try:
             terminal = controlling_terminal()
             command = self._launch(terminal)
         except CannotStartError as error:
-            self.guard.let_go()
-            self.say.always(f"can't start: {error}")
+            self.guard.dismiss()
+            self.messages.notice(f"can't start: {error}")
             if holder:
                 holder.finish(*ending(self.plan, error.status, 0), error.status)
             return error.status
         except BaseException:
-            self.guard.let_go()
+            self.guard.dismiss()
             if holder:
                 holder.release()
             raise
         kill_after, max_runtime = self.plan.kill_after, self.settings.max_runtime
-        hold = Hold(command, self.guard, self.voters, holder, kill_after, max_runtime, self.plan.wall_clock)
+        hold = Supervisor(command, self.guard, self.voters, holder, kill_after, max_runtime, self.plan.wall_clock)
         self.signals.receiver = lambda number: self._forward(hold, number)
-        let_go_of_what_is_the_commands(stderr=self.say.elsewhere)
+        let_go_of_what_is_the_commands(stderr=self.messages.off_stderr)
         self._tie_if_it_lasts(command)
         status = hold.wait()
-        self.signals.receiver = self.too_late_for.add  # there is nobody left to forward to
-        if not hold.cause and command.killed_by in GIVE_BACK - self.forwarded:
+        self.signals.receiver = self.signals_after_exit.add  # there is nobody left to forward to
+        if not hold.cause and command.killed_by in RELEASING_SIGNALS - self.forwarded:
             self._listen_once_more(command.killed_by)
         self.signals.receiver = ignore
-        if hold.keyed and terminal.there and (command.had_terminal or command.killed_by in self.forwarded):
-            self.typed = command.killed_by
+        if hold.ended_by_keyboard and terminal.there and (command.had_terminal or command.killed_by in self.forwarded):
+            self.keyboard_signal = command.killed_by
         if hold.cause:  # said when it is over: whoever reads may be slow, and the lease does not wait
-            self.say.always(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
-        if hold.cause == LOST and not self.say.tells:  # all is said, and voters that do not answer take 3 s
+            self.messages.notice(f"{STOPPED[hold.cause]}: {hold.why}: the command was stopped (status {hold.cause})")
+        if hold.cause == LOST and not self.messages.shows_info:  # all is said, and voters that do not answer take 3 s
             let_go_of_standard_streams((2,))
         return self._tell(status, hold.cause)
 
@@ -296,7 +302,7 @@ class Work:
         env = self._environment()  # before the fork: what is written to after it is memory for two
         too_late = Unreachable("the lease was over before the command could start")
         try:
-            self.guard.announce(*guard_times(holder))
+            self.guard.set_deadlines(*guard_times(holder))
             self.signals.deliver()  # what came until now came before the command
             self.signals.receiver = ignore
             if holder and holder.stop_at <= self.clock():
@@ -322,17 +328,17 @@ class Work:
     def _tell_of_the_last(self, last: "dict[str, Any]") -> None:
         tick = last["run_tick"]
         which = f"the run of {instant(tick)}" if tick else f"a run since {since(last['start'])}"
-        self.say.always(f"{which} on {last['node']} never ended")
+        self.messages.notice(f"{which} on {last['node']} never ended")
 
-    def _forward(self, hold: Hold, number: int) -> None:
-        (self.forwarded if hold.forward(number) else self.too_late_for).add(number)
+    def _forward(self, hold: Supervisor, number: int) -> None:
+        (self.forwarded if hold.forward(number) else self.signals_after_exit).add(number)
 
     def _listen_once_more(self, ended_by: int) -> None:
         """Whoever ended the command may have meant this process too: systemd signals a whole control group."""
         until = self.clock() + SAME_SIGNAL
-        while ended_by not in self.too_late_for and self.clock() < until:
+        while ended_by not in self.signals_after_exit and self.clock() < until:
             self.voters.step(until - self.clock())
-        if ended_by in self.too_late_for:
+        if ended_by in self.signals_after_exit:
             self.forwarded.add(ended_by)
 
     def _tell(self, status: int, cause: int) -> int:
@@ -345,17 +351,17 @@ class Work:
                 why = "no quorum heard of it: the lease runs out by itself"
                 if holder.disowned:
                     why = disowned(holder.disowned, holder.token)
-                self.say.always(f"ended with status {result}, but {why}")
+                self.messages.notice(f"ended with status {result}, but {why}")
             for text in holder.missing:
-                self.say.told(f"a voter is missing: {text}")
+                self.messages.info(f"a voter is missing: {text}")
         if not cause:
-            self.say.told(f"ran: status {status}")
+            self.messages.info(f"ran: status {status}")
         return result
 
     def _broken_off(self, status: int) -> bool:
         """Whether somebody ended the command through this process."""
         hung_up = signal.SIGHUP in self.forwarded and status == SIGNALLED + signal.SIGHUP
-        return bool(hung_up or self.typed or self.forwarded & GIVE_BACK)
+        return bool(hung_up or self.keyboard_signal or self.forwarded & RELEASING_SIGNALS)
 
     def _environment(self) -> dict[bytes, bytes]:
         holder = self.holder

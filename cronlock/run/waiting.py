@@ -7,7 +7,7 @@ import os
 
 from cronlock.config.options import FOREVER, spell
 from cronlock.lock import protocol
-from cronlock.lock.attempt import ANSWER_WAIT, STANDS, UNDER_WAY, sleep
+from cronlock.lock.attempt import ACTIVE, ANSWER_WAIT, PENDING, sleep
 from cronlock.lock.quorum import quorum
 from cronlock.messages import outcome
 from cronlock.process.event_loop import random_between
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
     from cronlock.lock.attempt import Voters
     from cronlock.lock.quorum import Verdict
-    from cronlock.messages import Say
+    from cronlock.messages import Messages
     from cronlock.output.progress import Waiting
     from cronlock.run.plan import Plan
 
 OLDER_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, a living node's is not
 EXTENDED = 1_000  # ms by which an extension moves a lease's end at least; measuring its end twice differs by less
 SLOWEST = 50  # ms after the last lease: it ends a little later than it was measured
-RING_WAIT = 20  # ms for a quorum to tell of an end, once one voter has: those who ask too soon split the votes
+NOTIFY_WAIT = 20  # ms for a quorum to tell of an end, once one voter has: those who ask too soon split the votes
 STAGGER = 2  # ms, at random: those who are woken together should not ask together
 LEASE_STAGGER = 50  # ms, at random: nor those who know when a lease ends
 POLL = 10_000  # ms between two looks, for a message that was lost
-DEAF_POLL = 700  # ms for each voter between two looks, when they can't tell: below two commands a second
+FALLBACK_POLL = 700  # ms for each voter between two looks, when they can't tell: below two commands a second
 
 
-class Stay:
+class Waiter:
     """One node's patience with those who hold the key before it. `ran_out`: the time that --wait gives is over."""
 
-    def __init__(self, plan: "Plan", voters: "Voters", say: "Say") -> None:
+    def __init__(self, plan: "Plan", voters: "Voters", messages: "Messages") -> None:
         self.ran_out = False
         self.takes_over = False  # it was this tick that another node ran
         self._plan = plan
         self._voters = voters
         self._clock = voters.clock
-        self._say = say
-        self._older = OlderLease()
+        self._messages = messages
+        self._older = StaleLease()
         self._until = 0  # the end of --wait, once it has begun
         self._listens = False
         self._token = 0
@@ -61,9 +61,9 @@ class Stay:
             self._listens = True
             self._listen(now + ANSWER_WAIT)
             return True
-        self._voters.listen(self._ring)
-        deaf = self._voters.listening(STANDS) < quorum(self._voters.count)
-        look = DEAF_POLL * self._voters.count if deaf else POLL
+        self._voters.listen(self._on_run_ended)
+        deaf = self._voters.listening(ACTIVE) < quorum(self._voters.count)
+        look = FALLBACK_POLL * self._voters.count if deaf else POLL
         self._sleep(min(until, now + look))
         return True
 
@@ -81,7 +81,7 @@ class Stay:
         if not left or self._plan.too_late(left):
             return 0
         if not self._listens:
-            self._say.told(f"waiting for a lease of an older tick, {held.answer['node']}'s, to end or be extended")
+            self._messages.info(f"waiting for a lease of an older tick, {held.answer['node']}'s, to end or be extended")
         return now + left
 
     def _begin(self, held: "Verdict", now: int) -> None:
@@ -93,13 +93,13 @@ class Stay:
             return
         self._until = now + self._plan.wait
         longest = "" if self._plan.wait == FOREVER else f"at most {spell(self._plan.wait)} "
-        if self._say.at_terminal and os.environ.get("TERM", "dumb") != "dumb":
+        if self._messages.at_terminal and os.environ.get("TERM", "dumb") != "dumb":
             from cronlock.output.progress import Waiting
 
             self._shown = Waiting(self._plan.key, f"waiting {longest}for the lock")
             self._shown.tell(holder, held.answer["start"])
         else:
-            self._say.always(f"waiting {longest}for the lock, {holder}")
+            self._messages.notice(f"waiting {longest}for the lock, {holder}")
 
     def _bounded(self, now: int, until: int) -> int:
         left = self._plan.left(started=self.takes_over)
@@ -113,12 +113,12 @@ class Stay:
 
     # -- being told ------------------------------------------------------------------------------------------------
 
-    def _ring(self, voter: int, token: int) -> None:
+    def _on_run_ended(self, voter: int, token: int) -> None:
         self._ended[voter] = max(token, self._ended.get(voter, 0))
 
     def _listen(self, until: int) -> None:
-        self._voters.listen(self._ring)
-        while self._voters.listening(UNDER_WAY) and self._clock() < until:
+        self._voters.listen(self._on_run_ended)
+        while self._voters.listening(PENDING) and self._clock() < until:
             self._voters.step(until - self._clock())
 
     def _sleep(self, until: int) -> None:
@@ -127,10 +127,10 @@ class Stay:
         while (now := self._clock()) < until:
             told = sum(token >= self._token for token in self._ended.values())
             heard_at = heard_at or (now if told else 0)
-            if told >= quorum(self._voters.count) or (told and now >= heard_at + RING_WAIT):
+            if told >= quorum(self._voters.count) or (told and now >= heard_at + NOTIFY_WAIT):
                 sleep(self._voters, random_between(0, STAGGER))
                 break
-            self._voters.step((min(until, heard_at + RING_WAIT) if told else until) - now)
+            self._voters.step((min(until, heard_at + NOTIFY_WAIT) if told else until) - now)
             if self._shown:
                 self._shown.refresh()
         self._ended.clear()
@@ -142,7 +142,7 @@ class Stay:
             self._shown = None
 
 
-class OlderLease:
+class StaleLease:
     """The lease of an older tick, which a contender waits for: a dead node's must not cost the next tick."""
 
     def __init__(self) -> None:

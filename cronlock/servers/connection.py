@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.locator import Places
+    from cronlock.servers.locator import Locator
     from cronlock.servers.tls import Session
     from cronlock.servers.url import Address
 
-    Place = tuple[int, Any]  # address family, and what connect(2) takes
-    Done = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
-    Heard = Callable[[bytes, bytes], None]  # gets channel and payload of a message
+    SocketAddress = tuple[int, Any]  # address family, and what connect(2) takes
+    Callback = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or a Failure of the connection
+    OnMessage = Callable[[bytes, bytes], None]  # gets channel and payload of a message
 
 CHUNK = 16_384  # bytes that are read at once: some answers of the script
 LONGEST = 16_777_216  # bytes of one reply: a thousand times the longest that any server has to say
@@ -62,7 +62,7 @@ def pack(words: "Sequence[bytes]") -> bytes:
     return b"".join(parts)
 
 
-class Unsafe(Exception):
+class TlsError(Exception):
     """Raised when a connection is not the safe one that was asked for; waiting will not help."""
 
     def __init__(self, what: str, todo: str = "") -> None:
@@ -81,23 +81,23 @@ class Connection:
         self,
         loop: "Loop",
         address: "Address",
-        heard: "Heard | None" = None,
-        corked: bool = False,
-        places: "Sequence[Place]" = (),
+        heard: "OnMessage | None" = None,
+        buffered: bool = False,
+        places: "Sequence[SocketAddress]" = (),
     ) -> None:
         self.address = address
-        self._corked = corked
+        self._corked = buffered
         self._heard = heard
         self._loop = loop
         self._socket: socket.socket | None = None
-        self._search: Places | None = None
-        self._places: list[Place] = list(places)
+        self._search: Locator | None = None
+        self._places: list[SocketAddress] = list(places)
         self._host = address.host  # as its certificate has it
         self._tls: Session | None = None
         self._opened = False
         self._connected = False
         self._out = bytearray()
-        self._waiting: list[Done] = []
+        self._waiting: list[Callback] = []
         self._heard_at = 0  # ms, of boottime(): the last progress, or the first request after all were answered
         self._reader = hiredis.Reader()
         self._unread = 0  # bytes since the last reply
@@ -110,13 +110,13 @@ class Connection:
         return not self._waiting
 
     @property
-    def patience(self) -> int:
+    def time_left(self) -> int:
         """How many ms more to wait for the answers under way; 0 or less when it is time to fail."""
         if self._search and not all(connection.idle for connection in self._search.connections):
             return SILENCE  # it is they who lose patience
         return self._heard_at + SILENCE - boottime()
 
-    def hurry(self, ms: int) -> None:
+    def shorten_timeout(self, ms: int) -> None:
         """Lose patience in so many ms."""
         self._heard_at = min(self._heard_at, boottime() - SILENCE + ms)
 
@@ -132,7 +132,7 @@ class Connection:
         asked = self._search.connections if self._search else ()
         return [self, *(part for connection in asked for part in connection.parts)]
 
-    def send(self, words: "Sequence[bytes]", done: "Done") -> None:
+    def send(self, words: "Sequence[bytes]", done: "Callback") -> None:
         """Queue a request; `done` gets its reply, or the Failure that ended the connection."""
         opening = not self._opened
         if not self._waiting:
@@ -173,7 +173,7 @@ class Connection:
         for done in waiting:
             done(failure)
 
-    def _give_up(self, error: "Unsafe") -> None:
+    def _give_up(self, error: "TlsError") -> None:
         """Waiting will not help, unless it was safe before: certificates are replaced while a run goes on."""
         self.fail(str(error), final=not self._answered)
 
@@ -207,9 +207,9 @@ class Connection:
             self._connect()
         elif not self._search:  # one that takes longer than a request may last goes on for the next request
             try:
-                from cronlock.servers.locator import Places
+                from cronlock.servers.locator import Locator
 
-                self._search = search = Places(self._loop, self.address, self._found)
+                self._search = search = Locator(self._loop, self.address, self._found)
                 search.start()
             except (OSError, ImportError) as error:  # no process or no file descriptor to be had, an upgrade meanwhile
                 if self._search:
@@ -217,7 +217,7 @@ class Connection:
                 self._search = None
                 self.fail((getattr(error, "strerror", None) or str(error)).lower())
 
-    def _found(self, places: "list[Place] | Failure", host: str) -> None:
+    def _found(self, places: "list[SocketAddress] | Failure", host: str) -> None:
         self._search = None
         if isinstance(places, Failure):
             self.fail(places.text, places.final)
@@ -250,7 +250,7 @@ class Connection:
             from cronlock.servers.tls import Session
 
             self._tls = Session(self.address, self._host)
-        except Unsafe as error:
+        except TlsError as error:
             self._give_up(error)
         except (OSError, ImportError) as error:  # a Python without OpenSSL, an upgrade meanwhile
             self.fail(f"no TLS: {error}", final=isinstance(error, ImportError) and not self._answered)
@@ -287,7 +287,7 @@ class Connection:
                 del out[: self._socket.send(out)]
         except BlockingIOError:
             pass
-        except Unsafe as error:
+        except TlsError as error:
             self._give_up(error)
             return
         except OSError as error:
@@ -312,7 +312,7 @@ class Connection:
         if self._tls:
             try:
                 data = self._tls.open(data)
-            except Unsafe as error:
+            except TlsError as error:
                 self._give_up(error)
                 return
             self._heard_at = boottime()
@@ -364,7 +364,7 @@ class Connection:
 FLAGS = getattr(socket, "SOCK_CLOEXEC", 0) | getattr(socket, "SOCK_NONBLOCK", 0)  # where they can be set at once
 
 
-def numeric(address: "Address") -> "list[Place]":
+def numeric(address: "Address") -> "list[SocketAddress]":
     """The place of an address that needs no look-up; none for a host name."""
     if address.path:
         return [(socket.AF_UNIX, address.path)]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Connection, Place
+    from cronlock.servers.connection import Connection, SocketAddress
     from cronlock.servers.url import Address
 
 CHUNK = 65_536
@@ -21,7 +21,9 @@ class Resolution:
 
     connections: "Sequence[Connection]" = ()
 
-    def __init__(self, loop: "Loop", address: "Address", done: "Callable[[list[Place] | Failure], None]") -> None:
+    def __init__(
+        self, loop: "Loop", address: "Address", done: "Callable[[list[SocketAddress] | Failure], None]"
+    ) -> None:
         self._loop = loop
         self._done = done
         self._text = b""
@@ -50,7 +52,7 @@ class Resolution:
             return
         self.cancel()
         lines = self._text.decode("utf-8", "surrogateescape").splitlines()
-        places: list[Place] = []
+        places: list[SocketAddress] = []
         for line in lines[1:]:
             family, host, port = line.split(" ")
             places.append((int(family), (host, int(port))))

@@ -2,30 +2,32 @@
 
 from cronlock.lock.quorum import Failure
 from cronlock.servers.dns import Resolution
-from cronlock.servers.server_identity import Namesakes
+from cronlock.servers.server_identity import ServerIdentity
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Connection, Place
+    from cronlock.servers.connection import Connection, SocketAddress
     from cronlock.servers.sentinel import Search
     from cronlock.servers.url import Address
 
 
-class Places:
+class Locator:
     """One search. `done` gets the places, the best first, and the host whose they are; or a Failure.
 
     Raises OSError when there is no process or no file descriptor to be had.
     """
 
-    def __init__(self, loop: "Loop", address: "Address", done: "Callable[[list[Place] | Failure, str], None]") -> None:
+    def __init__(
+        self, loop: "Loop", address: "Address", done: "Callable[[list[SocketAddress] | Failure, str], None]"
+    ) -> None:
         self._loop = loop
         self._address = address
         self._done = done
         self._host = address.host
-        self._stage: Resolution | Namesakes | Search | None = None
+        self._stage: Resolution | ServerIdentity | Search | None = None
 
     @property
     def connections(self) -> "Sequence[Connection]":
@@ -47,20 +49,20 @@ class Places:
         if self._stage:
             self._stage.cancel()
 
-    def _found(self, places: "list[Place] | Failure", host: str = "") -> None:
+    def _found(self, places: "list[SocketAddress] | Failure", host: str = "") -> None:
         self._host = host or self._host
         if isinstance(places, Failure) or len(places) == 1:
             self._end(places)
             return
-        self._stage = namesakes = Namesakes(self._loop, self._address, places, self._end, strict=_crowded(places))
+        self._stage = namesakes = ServerIdentity(self._loop, self._address, places, self._end, strict=_crowded(places))
         namesakes.start()
 
-    def _end(self, places: "list[Place] | Failure") -> None:
+    def _end(self, places: "list[SocketAddress] | Failure") -> None:
         self._stage = None
         self._done(places, self._host)
 
 
-def _crowded(places: "list[Place]") -> bool:
+def _crowded(places: "list[SocketAddress]") -> bool:
     """Whether there are several of one address family: one of each is a machine with both."""
     families = [family for family, _ in places]
     return len(set(families)) < len(families)

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Done
+    from cronlock.servers.connection import Callback
     from cronlock.servers.placement import Names
-    from cronlock.servers.subscriptions import Ears
+    from cronlock.servers.subscriptions import Subscriptions
     from cronlock.servers.url import Address
 
     Fields = dict[str, Any]
     Answered = Callable[[Fields | Failure], None]
 
-PROTOCOL = "1"  # nodes that speak another one must not share a key
+PROTOCOL = "2"  # nodes that speak another one must not share a key
 OTHERS_WAIT = 300  # ms for further URLs of a cluster that it does not tell as its nodes: a name, or another server
 REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
 NUMBERS = {name.encode(): (name, bounds) for name, bounds in protocol.RANGES.items()}  # as they stand in a reply
 TEXTS = {name.encode(): (name, length) for name, length in protocol.TEXTS.items()}
 SCRIPT = "scripts/record.lua"
-DIGEST = b"83cabdc98df36c55480da487753fdd9a55b33697"  # its SHA-1, which a test holds to it
+DIGEST = b"24728c2bc8c602799df100bbc870d8f15b69448e"  # its SHA-1, which a test holds to it
 
 
 def _script() -> bytes:
@@ -99,7 +99,7 @@ class Call:
         self.void = False
 
 
-class Hearing:
+class Discovery:
     """What the servers said when asked what they are: one good answer decides. `silent` have not answered yet."""
 
     __slots__ = ("decided", "failures", "silent")
@@ -126,7 +126,7 @@ class RedisVoters:
         self._loop = loop
         self.key, self.node = key, node  # the node is empty where all nodes share the record
         self._prefix = prefix
-        self._seeds = [Connection(loop, address, corked=True) for address in addresses]
+        self._seeds = [Connection(loop, address, buffered=True) for address in addresses]
         self._pool = {seed.address.label: seed for seed in self._seeds}
         self._names: list[Names] = []
         self._places: list[Connection | None] = []
@@ -134,7 +134,7 @@ class RedisVoters:
         self._nodes: set[tuple[bytes, int]] = set()  # their hosts and ports
         self._cluster = False
         self._lost = -1  # connections, when it was asked last
-        self._ears: Ears | None = None
+        self._subscriptions: Subscriptions | None = None
         self._script = _script()
 
     @property
@@ -143,7 +143,7 @@ class RedisVoters:
         return len(self._places) or len(self._seeds)
 
     @property
-    def settings(self) -> str:
+    def voter_set(self) -> str:
         """What all nodes that share a key must agree on."""
         return agreed([seed.address.label for seed in self._seeds], self._cluster)
 
@@ -167,25 +167,25 @@ class RedisVoters:
         if self._places and (not self._cluster or (self._losses() == self._lost and None not in self._places)):
             return None
         asked = list(self._pool.values())
-        hearing = Hearing(asked)
+        discovery = Discovery(asked)
         self._members.clear()  # a cluster that was built anew at the same place is not the one of before
         for connection in asked:
-            connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, hearing))
-        while not hearing.decided and len(hearing.failures) < len(asked) and self.clock() < until:
+            connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, discovery))
+        while not discovery.decided and len(discovery.failures) < len(asked) and self.clock() < until:
             self.step(until - self.clock())
-        if hearing.decided:
-            self._hear_the_others(hearing, until)
+        if discovery.decided:
+            self._hear_the_others(discovery, until)
             self._lost = self._losses()
             return None
-        passing = [failure for failure in hearing.failures if not failure.final]
+        passing = [failure for failure in discovery.failures if not failure.final]
         silent = [Failure(f"{asked[0].address.label}: {asked[0].silence}")]
-        return (passing or hearing.failures if len(hearing.failures) == len(asked) else passing or silent)[0]
+        return (passing or discovery.failures if len(discovery.failures) == len(asked) else passing or silent)[0]
 
-    def _hear_the_others(self, hearing: Hearing, until: int) -> None:
+    def _hear_the_others(self, discovery: Discovery, until: int) -> None:
         """Of a cluster: a server that is no part of it must not be passed over, for another node may ask it first."""
         until = min(until, self.clock() + OTHERS_WAIT)
         while self._cluster and self.clock() < until:
-            asked = [connection.address for connection in hearing.silent]
+            asked = [connection.address for connection in discovery.silent]
             if all((address.host.encode(errors="surrogateescape"), address.port) in self._nodes for address in asked):
                 break
             self.step(until - self.clock())
@@ -193,24 +193,24 @@ class RedisVoters:
     def _losses(self) -> int:
         return sum(connection.failures for connection in self._pool.values())
 
-    def _listener(self, connection: Connection, hearing: Hearing) -> "Done":
+    def _listener(self, connection: Connection, discovery: Discovery) -> "Callback":
         def described(reply: "Any") -> None:
-            if connection in hearing.silent:
-                hearing.silent.remove(connection)
+            if connection in discovery.silent:
+                discovery.silent.remove(connection)
             if isinstance(reply, hiredis.ReplyError) and "cluster support disabled" in str(reply):
                 self._use_plain(connection)
                 if connection in self._seeds:
-                    hearing.decided = True
+                    discovery.decided = True
                 else:
-                    hearing.failures.append(Failure(f"{connection.address.label}: it is no part of the cluster now"))
+                    discovery.failures.append(Failure(f"{connection.address.label}: it is no part of the cluster now"))
             elif isinstance(reply, hiredis.ReplyError):
-                hearing.failures.append(refused_by_server(connection.address.label, str(reply)))
+                discovery.failures.append(refused_by_server(connection.address.label, str(reply)))
             elif isinstance(reply, Failure):
-                hearing.failures.append(reply)
+                discovery.failures.append(reply)
             elif self._understood(connection, reply):
-                hearing.decided = True
+                discovery.decided = True
             else:
-                hearing.failures.append(Failure(f"{connection.address.label}: its cluster has no slots yet"))
+                discovery.failures.append(Failure(f"{connection.address.label}: its cluster has no slots yet"))
 
         return described
 
@@ -260,7 +260,7 @@ class RedisVoters:
             raise ValueError
         address = beside.address.beside(host.decode("utf-8", "surrogateescape") or beside.address.host, port)
         if address.label not in self._pool:
-            self._pool[address.label] = Connection(self._loop, address, corked=True)
+            self._pool[address.label] = Connection(self._loop, address, buffered=True)
         return self._pool[address.label]
 
     def send(self, voter: int, operation: str, ask: "Fields", answered: "Answered") -> Call:
@@ -333,25 +333,25 @@ class RedisVoters:
         except Exception:  # no file to be had, no Python any more, or that of another version
             return True
 
-    def listen(self, rung: "Callable[[int, int], None]") -> None:
+    def listen(self, on_run_ended: "Callable[[int, int], None]") -> None:
         """Be told of the ends of runs, by voter and token, from now on; again, to mend what was lost meanwhile."""
-        from cronlock.servers.subscriptions import Ears
+        from cronlock.servers.subscriptions import Subscriptions
 
-        self._ears = self._ears or Ears(self._loop, rung)
-        self._ears.listen(
+        self._subscriptions = self._subscriptions or Subscriptions(self._loop, on_run_ended)
+        self._subscriptions.listen(
             (voter, place.address, self._names[voter].keys[0]) for voter, place in enumerate(self._places) if place
         )
 
     def listening(self, state: str) -> int:
         """How many voters' subscriptions are in this state (lock/attempt.py)."""
-        return self._ears.count(state) if self._ears else 0
+        return self._subscriptions.count(state) if self._subscriptions else 0
 
     def refresh(self) -> None:
         """Ask a cluster again who has which slots, without waiting; for after a failure."""
         if self._cluster:
             for connection in list(self._pool.values()):
                 if connection.idle:
-                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Hearing([])))
+                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Discovery([])))
 
     def failures(self, voter: int) -> int:
         """How often the connection to this voter was lost: another number than before means that it may be another."""
@@ -368,16 +368,16 @@ class RedisVoters:
         self.flush()
         for connection in self._pool.values():
             connection.close()
-        if self._ears:
-            self._ears.close()
+        if self._subscriptions:
+            self._subscriptions.close()
 
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen; what has been silent for too long counts as lost."""
         self.flush()
-        roots = [*self._pool.values(), *(self._ears.connections if self._ears else ())]
+        roots = [*self._pool.values(), *(self._subscriptions.connections if self._subscriptions else ())]
         connections = [part for connection in roots for part in connection.parts]
         busy = [connection for connection in connections if not connection.idle]
-        self._loop.step(min([timeout, *(connection.patience for connection in busy)]))
+        self._loop.step(min([timeout, *(connection.time_left for connection in busy)]))
         for connection in busy:
-            if not connection.idle and connection.patience <= 0:
+            if not connection.idle and connection.time_left <= 0:
                 connection.fail(connection.silence)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Place
+    from cronlock.servers.connection import SocketAddress
 
 
 class Search:
@@ -48,10 +48,10 @@ class Search:
                 named = self._named(sentinel)
                 self._look_ups.append(Resolution(self._loop, sentinel, named))
 
-    def _named(self, sentinel: Address) -> "Callable[[list[Place] | Failure], None]":
+    def _named(self, sentinel: Address) -> "Callable[[list[SocketAddress] | Failure], None]":
         return lambda places: self._resolved(sentinel, places)
 
-    def _resolved(self, sentinel: Address, places: "list[Place] | Failure") -> None:
+    def _resolved(self, sentinel: Address, places: "list[SocketAddress] | Failure") -> None:
         if not self._unresolved:  # it is over
             return
         self._unresolved -= 1
@@ -84,7 +84,7 @@ class Search:
                 except (TypeError, ValueError, AttributeError):  # another program
                     self._failures.append(Failure(f"{label}: its answers are not those of a sentinel", final=True))
             for connection in self.connections if self._votes else ():
-                connection.hurry(OTHERS_WAIT)
+                connection.shorten_timeout(OTHERS_WAIT)
             if self.connections:
                 self._judge()
 

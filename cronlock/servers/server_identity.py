@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Place
+    from cronlock.servers.connection import SocketAddress
     from cronlock.servers.url import Address
 
     Ids = frozenset[bytes]
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OTHERS_WAIT = 300  # ms for further addresses, once one has answered: a name may outlive a pod
 
 
-class Namesakes:
+class ServerIdentity:
     """Asks each of the places what it is. `done` gets those that answered, or a Failure.
 
     Those that are silent or refuse the connection are passed over. `strict`: refuse what can't be told, too; one
@@ -31,15 +31,15 @@ class Namesakes:
         self,
         loop: "Loop",
         address: "Address",
-        places: "Sequence[Place]",
-        done: "Callable[[list[Place] | Failure], None]",
+        places: "Sequence[SocketAddress]",
+        done: "Callable[[list[SocketAddress] | Failure], None]",
         strict: bool = True,
     ) -> None:
         self._done = done
         self._label = address.label
         self._strict = strict
         self._asked = len(places)
-        self._good: list[Place] = []
+        self._good: list[SocketAddress] = []
         self._known: tuple[bool, Ids] | None = (
             None  # whether it is a cluster, and the ids of servers that it is made of
         )
@@ -64,7 +64,7 @@ class Namesakes:
             else:
                 self._told(connection, replies[0], reply)
             for other in self.connections if self._good else ():
-                other.hurry(OTHERS_WAIT)
+                other.shorten_timeout(OTHERS_WAIT)
             self._judge()
 
         return told
@@ -97,7 +97,7 @@ class Namesakes:
             passing = [failure for failure in self._failures if not failure.final]
             self._end(self._good or [*passing, *self._failures][0])
 
-    def _end(self, found: "list[Place] | Failure") -> None:
+    def _end(self, found: "list[SocketAddress] | Failure") -> None:
         self.cancel()
         self._done(found)
 

@@ -5,7 +5,7 @@ In RESP2 a subscribed connection can't call scripts, so these are others than th
 
 import hiredis
 
-from cronlock.lock.attempt import STANDS, UNDER_WAY
+from cronlock.lock.attempt import ACTIVE, PENDING
 from cronlock.lock.quorum import Failure
 from cronlock.servers.connection import Connection
 
@@ -21,7 +21,7 @@ DIGITS = 20  # more than a token has
 REFUSED = "refused"  # without the right to it: not asked for again
 
 
-class Ear:
+class Subscription:
     """One voter's channel: on which connection, and how often that one had failed when it was asked for."""
 
     __slots__ = ("connection", "failures", "state")
@@ -29,41 +29,41 @@ class Ear:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.failures = connection.failures
-        self.state = UNDER_WAY
+        self.state = PENDING
 
     def answered(self, reply: "Any") -> None:
         if isinstance(reply, hiredis.ReplyError):
             self.state = REFUSED
         elif not isinstance(reply, Failure):
-            self.state = STANDS
+            self.state = ACTIVE
 
     def is_(self, state: str) -> bool:
         return self.state == state and self.connection.failures == self.failures
 
 
-class Ears:
+class Subscriptions:
     """`rung` gets the voter, and the token of the run that has ended there."""
 
-    def __init__(self, loop: "Loop", rung: "Callable[[int, int], None]") -> None:
+    def __init__(self, loop: "Loop", on_run_ended: "Callable[[int, int], None]") -> None:
         self.connections: list[Connection] = []
         self._loop = loop
-        self._rung = rung
-        self._ears: dict[int, Ear] = {}
+        self._rung = on_run_ended
+        self._subscriptions: dict[int, Subscription] = {}
         self._voters: dict[tuple[str, bytes], int] = {}  # by server and channel, which alone may be the same everywhere
 
     def listen(self, voters: "Iterable[tuple[int, Address, bytes]]") -> None:
         """Subscribe to each voter's channel, and again to those that were lost."""
         for voter, address, channel in voters:
-            ear = self._ears.get(voter)
+            ear = self._subscriptions.get(voter)
             if ear and (ear.state == REFUSED or ear.connection.failures == ear.failures):
                 continue
             self._voters[address.label, channel] = voter
-            ear = self._ears[voter] = Ear(self._connection(address))
+            ear = self._subscriptions[voter] = Subscription(self._connection(address))
             ear.connection.send([b"SUBSCRIBE", channel], ear.answered)
 
     def count(self, state: str) -> int:
         """How many voters' subscriptions are in this state."""
-        return sum(ear.is_(state) for ear in self._ears.values())
+        return sum(ear.is_(state) for ear in self._subscriptions.values())
 
     def close(self) -> None:
         for connection in self.connections:

@@ -3,7 +3,7 @@
 import os
 import ssl
 
-from cronlock.servers.connection import Unsafe
+from cronlock.servers.connection import TlsError
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Session:
         try:
             self._object = context.wrap_bio(self._in, self._out, server_hostname=host.partition("%")[0])
         except ValueError:
-            raise Unsafe("no certificate can have that host name") from None
+            raise TlsError("no certificate can have that host name") from None
 
     def seal(self, plain: bytearray) -> bytearray:
         """What is to be sent now; `plain` is taken over as soon as the handshake is done. Raises Unsafe."""
@@ -69,19 +69,19 @@ class Session:
             raise reason(error) from None
 
 
-def reason(error: ssl.SSLError) -> Unsafe:
+def reason(error: ssl.SSLError) -> TlsError:
     """What went wrong, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         todo = "name the file of its CA as ssl_ca_certs" if error.verify_code in UNKNOWN_ISSUER else ""
         if error.verify_code in OTHER_HOST:
             todo = "name the host as its certificate does, or give ssl_check_hostname=false"
-        return Unsafe(f"its certificate is not accepted: {error.verify_message.rstrip('.')}", todo)
+        return TlsError(f"its certificate is not accepted: {error.verify_message.rstrip('.')}", todo)
     word = error.reason or "broken"
     if "WRONG_VERSION_NUMBER" in word or "RECORD_LAYER_FAILURE" in word:
-        return Unsafe("it does not speak TLS", "write redis://")
+        return TlsError("it does not speak TLS", "write redis://")
     if "CERTIFICATE_REQUIRED" in word:
-        return Unsafe("it wants a certificate of this node", GIVE_CERTIFICATE)
-    return Unsafe(f"TLS failed: {word.replace('_', ' ').lower()}")
+        return TlsError("it wants a certificate of this node", GIVE_CERTIFICATE)
+    return TlsError(f"TLS failed: {word.replace('_', ' ').lower()}")
 
 
 def context_of(options: "dict[str, str]") -> ssl.SSLContext:
@@ -101,7 +101,7 @@ def _new_context(options: "dict[str, str]") -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"))
     except (OSError, ValueError):  # SSLError is an OSError
-        raise Unsafe(f"ssl_ca_certs: {options.get('ssl_ca_certs', '')} holds no certificates") from None
+        raise TlsError(f"ssl_ca_certs: {options.get('ssl_ca_certs', '')} holds no certificates") from None
     context.check_hostname = options.get("ssl_check_hostname") != "false" and options.get("ssl_cert_reqs") != "none"
     if options.get("ssl_cert_reqs") == "none":
         context.verify_mode = ssl.CERT_NONE
@@ -112,7 +112,7 @@ def _new_context(options: "dict[str, str]") -> ssl.SSLContext:
             )
         except (OSError, ValueError) as error:
             reason = (getattr(error, "reason", "") or "no certificate with its key").replace("_", " ").lower()
-            raise Unsafe(f"ssl_certfile, ssl_keyfile, ssl_password: they do not go together: {reason}") from None
+            raise TlsError(f"ssl_certfile, ssl_keyfile, ssl_password: they do not go together: {reason}") from None
     return context
 
 
@@ -128,11 +128,11 @@ def _state(path: str) -> object:
 def _require_file(name: str, path: str) -> None:
     """Raises Unsafe, and OSError, for what OpenSSL could hang on: it opens any path, and reads to the end."""
     if not os.path.isfile(path) and os.path.exists(path):
-        raise Unsafe(f"{name}: {path} is no file")  # a pipe could be read once only
+        raise TlsError(f"{name}: {path} is no file")  # a pipe could be read once only
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if os.fstat(fd).st_size > FILE_MAX:
-            raise Unsafe(f"{name}: {path} is longer than {FILE_MAX} bytes")
+            raise TlsError(f"{name}: {path} is longer than {FILE_MAX} bytes")
     finally:
         os.close(fd)
 
@@ -144,7 +144,7 @@ def _try_to_read(name: str, path: str) -> None:
             return
         for entry in os.scandir(path):
             if entry.name[8:9] == "." and os.path.exists(entry.path) and not os.path.isfile(entry.path):
-                raise Unsafe(f"{name}: {entry.path} is no file")  # a HASH.N that OpenSSL would open
+                raise TlsError(f"{name}: {entry.path} is no file")  # a HASH.N that OpenSSL would open
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise Unsafe(f"{name}: can't read {path}: {reason}") from None
+        raise TlsError(f"{name}: can't read {path}: {reason}") from None

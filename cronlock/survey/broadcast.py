@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cronlock.lock.attempt import Reply, Voters
 
 PATIENCE = 3_000  # ms: a person waits
-AGAIN = 200  # ms between two tries at a voter that failed
+RETRY = 200  # ms between two tries at a voter that failed
 
 
 class Poll:
@@ -36,7 +36,7 @@ class Poll:
                 break
             if any(self._lacks(voter) for voter in left):
                 voters.refresh()
-                voters.step(AGAIN)
+                voters.step(RETRY)
         if voters.conflict:
             raise Refused(voters.conflict)
         if len(self.answers) < quorum(voters.count):
@@ -48,7 +48,7 @@ class Poll:
                 raise Refused(failure.text)
             if self._voters.clock() >= self._until:
                 raise Unreachable(f"no voter answered: {failure.text}")
-            self._voters.step(AGAIN)
+            self._voters.step(RETRY)
 
     def _listener(self, voter: int) -> Callable[[Reply], None]:
         def answered(reply: Reply) -> None:

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused
-from cronlock.servers.connection import Unsafe
+from cronlock.servers.connection import TlsError
 from cronlock.servers.redis_voters import known_host
 from cronlock.servers.tls import GIVE_CERTIFICATE, context_of, reason
 from cronlock.servers.url import Address
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Insecure(redis.ConnectionError):
     """Stands for what TLS made of a connection, as `run` says it."""
 
-    def __init__(self, unsafe: Unsafe) -> None:
+    def __init__(self, unsafe: TlsError) -> None:
         super().__init__(str(unsafe))
         self.unsafe = unsafe
 
@@ -118,7 +118,7 @@ def _about_tls(error: BaseException, address: Address) -> Insecure | None:
         return Insecure(reason(error))
     if "ssl_certfile" in (address.tls or {}):
         return None
-    return Insecure(Unsafe("it ended the connection", f"if it wants a certificate of this node, {GIVE_CERTIFICATE}"))
+    return Insecure(TlsError("it ended the connection", f"if it wants a certificate of this node, {GIVE_CERTIFICATE}"))
 
 
 def _client(address: Address) -> redis.Redis:
@@ -143,7 +143,7 @@ def _client(address: Address) -> redis.Redis:
 def _tls(address: Address) -> dict[str, Any]:
     try:
         context_of(address.tls or {})
-    except Unsafe as error:
+    except TlsError as error:
         raise Refused(f"{address.label}: {error}") from None
     tls: dict[str, Any] = {"ssl": True, **(address.tls or {})}
     verified = tls["ssl_cert_reqs"] == "required"

@@ -80,8 +80,8 @@ class KeyStatus:
     command: str
     schedule: str
     zone: str
-    settings: str
-    settings_by: str
+    voter_set: str
+    voter_set_by: str
     told: int
     voters: int
     time: int
@@ -149,9 +149,9 @@ def statuses(survey: Survey) -> list[KeyStatus]:
     ]
     of_nodes: dict[str, list[KeyStatus]] = {}
     for one in found:
-        if survey.settings and one.settings not in ("", survey.settings):
+        if survey.voter_set and one.voter_set not in ("", survey.voter_set):
             one.foreign = (
-                f"{one.settings_by} has other voters: {spelled(one.settings)}; here {spelled(survey.settings)}"
+                f"{one.voter_set_by} has other voters: {spelled(one.voter_set)}; here {spelled(survey.voter_set)}"
             )
             one.wrong.append(one.foreign)
         if one.each:
@@ -217,7 +217,7 @@ def key_status(
     return status
 
 
-_AS_THEY_ARE = "node pid start end token status missed next command schedule zone settings settings_by".split()
+_AS_THEY_ARE = "node pid start end token status missed next command schedule zone voter_set voter_set_by".split()
 
 
 def _paused(copies: Sequence[Seen], voters: int) -> Seen:

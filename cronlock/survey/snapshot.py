@@ -10,7 +10,7 @@ from typing import Any
 from cronlock.cron.schedule import TICK_MAX
 from cronlock.lock.protocol import NUMBERS
 from cronlock.lock.quorum import TOKEN_AHEAD
-from cronlock.lock.state_machine import Copy
+from cronlock.lock.state_machine import Copy, read_protocol_1
 from cronlock.process.event_loop import monotonic
 
 Pairs = dict[bytes, bytes]
@@ -55,6 +55,7 @@ class Seen:
     def copy(self) -> Copy:
         copy = Copy()
         copy.record = typed(self._raw, lambda name: name in NUMBERS)
+        read_protocol_1(copy.record)
         return copy
 
     def get(self, field: str) -> Any:
@@ -77,7 +78,7 @@ class Seen:
         return self.newness[0] > self.time + TOKEN_AHEAD
 
     @property
-    def reborn(self) -> bool:
+    def restarted(self) -> bool:
         """Whether its server may have gone back to older data since the last run."""
         stamp = self.get("run_id")
         return bool(stamp and self.run_id and stamp != self.run_id)

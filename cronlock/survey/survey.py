@@ -48,7 +48,7 @@ class Survey:
         self.missing: dict[str, str] = {}
         self.ahead: dict[str, float] = {}
         self.voters = 1
-        self.settings = ""  # as a node here has them; empty for local files, which are nobody else's
+        self.voter_set = ""  # as a node here has them; empty for local files, which are nobody else's
         self._prefix, self._heads = settings.prefix, heads and not keys
         self._servers: clients.Servers | None = None  # all that were named or found
         self._telling = clients.Servers(False, [], {})  # those that answered so far
@@ -73,7 +73,7 @@ class Survey:
     ) -> None:
         self._servers = found or clients.find(settings)
         self.voters = COPIES if self._servers.cluster else len(settings.redis)
-        self.settings = agreed([address.label for address in settings.redis], self._servers.cluster)
+        self.voter_set = agreed([address.label for address in settings.redis], self._servers.cluster)
 
         def read(server: Server) -> list[Seen]:
             if keys:

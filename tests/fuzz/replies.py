@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from cronlock.lock import protocol
-from cronlock.lock.attempt import Candidate
-from cronlock.messages import Say, outcome, refusal
+from cronlock.lock.attempt import Attempt
+from cronlock.messages import Messages, outcome, refusal
 from cronlock.process.event_loop import READ, Loop
 from cronlock.servers.connection import Connection, numeric
 from cronlock.servers.placement import COPIES
@@ -25,7 +25,7 @@ MEMORY = 3 << 30  # bytes of address space
 WAIT = 5  # ms, of the steps of the second half: what is waited for is waited for a second at most
 STEPS = 1_000  # of the loop, for one input: far more than are needed
 NUMBERS = [0, 1, -1, 1_795_500_000, 1_795_500_000_000, 2**53, 2**62, -(2**63)]
-WORDS = [b"", b"ok", b"held", b"done", b"paused", b"settings", b"clock", b"late", b"yield", b"busy", b"run", b"9" * 30]
+WORDS = [b"", b"ok", b"held", b"done", b"paused", b"voter_set", b"clock", b"late", b"yield", b"busy", b"run", b"9" * 30]
 ERRORS = [
     *(
         b"MOVED 1 127.0.0.1:6379",
@@ -283,15 +283,22 @@ def check_voters(talk: Talk) -> None:
         step(0 if left[0] > STEPS // 2 else WAIT)
 
     voters.step = impatient  # type: ignore[method-assign]
-    ask = {"node": "n", "time": 1_795_500_000_000, "tick": 1_795_500_000, "late_at": 0, "over_at": 0, "attempts": 3}
+    ask = {
+        "node": "n",
+        "time": 1_795_500_000_000,
+        "tick": 1_795_500_000,
+        "start_deadline": 0,
+        "takeover_deadline": 0,
+        "attempts": 3,
+    }
     try:
-        candidate = Candidate(voters, 0)
-        verdict = candidate.run(ask | {"again": 0, "fair": 1, "counts": 1, "job": ""}, voters.clock() + 100)
+        attempt = Attempt(voters, 0)
+        verdict = attempt.run(ask | {"again": 0, "fair": 1, "counts": 1, "job": ""}, voters.clock() + 100)
         if verdict.answer and verdict.kind in ("held", "done", "paused", "late"):
             said = outcome(verdict.kind, verdict.answer, ask["tick"])
         else:
-            said = refusal(verdict, voters.settings, "job")
-        Say("job", quiet=True).always(said)
+            said = refusal(verdict, voters.voter_set, "job")
+        Messages("job", quiet=True).notice(said)
         assert isinstance(said, str)
     finally:
         peer.close_all()

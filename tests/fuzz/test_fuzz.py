@@ -17,7 +17,7 @@ from cronlock.process.event_loop import Loop
 from cronlock.servers import connection
 from cronlock.servers.connection import Connection
 from cronlock.servers.redis_voters import decoded
-from cronlock.servers.subscriptions import Ears
+from cronlock.servers.subscriptions import Subscriptions
 from cronlock.servers.url import Address
 from tests.fuzz import harness, replies
 from tests.fuzz.harness import HangError, Target, fuzz
@@ -140,14 +140,14 @@ def test_a_number_that_no_calendar_has_can_be_shown(number: bytes) -> None:
 )
 def test_a_message_of_no_server_rings_no_bell(message: tuple[object, object]) -> None:
     """A channel that is a number, a token that is none."""
-    rung: list[int] = []
-    ears = Ears(Loop(), lambda _voter, token: rung.append(token))
+    on_run_ended: list[int] = []
+    ears = Subscriptions(Loop(), lambda _voter, token: on_run_ended.append(token))
     address = Address("127.0.0.1", 1)
     ears.listen([(0, address, b"c")])
     ears._heard(address.label, *message)
-    assert rung == []
+    assert on_run_ended == []
     ears._heard(address.label, b"c", b"7")
-    assert rung == [7]
+    assert on_run_ended == [7]
     ears.close()
 
 

@@ -52,14 +52,14 @@ def serve():
         listener.close()
 
 
-def ask(address, *requests, patience=5.0):
+def ask(address, *requests, time_left=5.0):
     """What came back for each request."""
     loop = Loop()
     connection = Connection(loop, address)
     got = []
     for request in requests:
         connection.send(request, got.append)
-    until = time.monotonic() + patience
+    until = time.monotonic() + time_left
     while len(got) < len(requests) and time.monotonic() < until:
         loop.step(100)
     return connection, got
@@ -74,7 +74,7 @@ def test_what_is_queued_on_a_corked_connection_goes_together():
     """Copies of a key that lie on one server are asked with one write: nobody comes in between."""
     loop, got = Loop(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]), corked=True)
+        connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]), buffered=True)
         connection.send([b"FIRST"], got.append)
         server, _ = listener.accept()
         loop.step(1000)
@@ -167,7 +167,7 @@ def test_a_name_is_looked_up_in_a_child_that_is_reaped():
 
 def test_a_name_that_nobody_knows_says_so():
     """The resolver's own words."""
-    _, [failure] = ask(Address("nowhere.invalid", 1), [b"X"], patience=30)
+    _, [failure] = ask(Address("nowhere.invalid", 1), [b"X"], time_left=30)
     assert failure.text.startswith("nowhere.invalid:1: ")
     assert not failure.final
 

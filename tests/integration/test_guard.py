@@ -265,18 +265,18 @@ def test_a_cronlock_without_files_ends_the_command_all_the_same(start):
 def test_a_guard_that_reads_late_believes_the_newest_order():
     """Many orders wait for a guard that stood still: the oldest are long over, and the last one counts."""
     guard = Guard(Loop(), monotonic, 1000)
-    guard.announce(monotonic() + 500, monotonic() + 1000)
+    guard.set_deadlines(monotonic() + 500, monotonic() + 1000)
     group = guard.group.number
     os.kill(group, signal.SIGSTOP)
     for number in range(300):
-        guard.announce(monotonic() + 200 + number, NEVER)
-    guard.announce(NEVER, NEVER)
+        guard.set_deadlines(monotonic() + 200 + number, NEVER)
+    guard.set_deadlines(NEVER, NEVER)
     time.sleep(1)
     os.kill(group, signal.SIGCONT)
     with pytest.raises(AssertionError):
         wait_until(lambda: about(group)["State"][0] == "Z", timeout=1)
-    guard.let_go()
-    guard.bury()
+    guard.dismiss()
+    guard.reap()
 
 
 @pytest.mark.debian
@@ -363,14 +363,14 @@ def test_a_command_that_daemonises_has_run(server):
 def test_nothing_starts_in_the_group_of_a_guard_that_has_begun():
     """A cronlock that was stopped just before the start, and wakes when its lease is over, starts nothing."""
     guard = Guard(Loop(), monotonic, 1000)
-    guard.announce(monotonic() + 300, NEVER)
+    guard.set_deadlines(monotonic() + 300, NEVER)
     group = guard.group.number
     wait_until(lambda: about(group)["State"][0] == "Z", message="the guard's end")
     with pytest.raises(CannotStartError):
         Command(["touch", str(home() / "ran")], os.environb, [], guard, Terminal())
     assert not Path(home(), "ran").exists()
-    guard.let_go()
-    guard.bury()
+    guard.dismiss()
+    guard.reap()
 
 
 @pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)

@@ -57,7 +57,7 @@ def spoiled(server: Server, more: dict[str, str | int]) -> None:
     """The record of a key, as somebody with a right to write would leave it, under its name and under another one."""
     run(at(server), *TICK, "--node", "n", "--", "true")
     [record], [nodes], [history] = (server.redis.keys(f"*:{part}:job") for part in ("record", "nodes", "history"))
-    texts = "node command schedule zone outcome state settings_by pause_reason pause_by".split()
+    texts = "node command schedule zone outcome state voter_set_by pause_reason pause_by".split()
     server.redis.hset(record, mapping={**dict.fromkeys(texts, EVIL), EVIL: EVIL, **more})
     server.redis.hset(nodes, mapping={f"job:{EVIL}": "\t".join([EVIL] * 3), f"result:{EVIL}": f"1\t2\t{EVIL}\t0\t2"})
     server.redis.hset(nodes, mapping={f"seen:{EVIL}": "1795500000", f"{EVIL}:{EVIL}": "3"})
@@ -71,7 +71,7 @@ def test_what_another_hand_wrote_into_a_record_is_escaped(server: Server) -> Non
     in_an_hour = int(time.time() * 1000) + 1_800_000
     lease = {"holder": EVIL, "kind": "run", "lease_end": in_an_hour, "token": 5}
     for more, words in (
-        ({"settings": EVIL}, (*NEXT, "--", "true")),
+        ({"voter_set": EVIL}, (*NEXT, "--", "true")),
         (lease, (*NEXT, "-v", "--", "true")),
         (lease, ("--schedule", "none", "--wait", "100ms", "--", "true")),
         ({"paused_until": -1}, (*NEXT, "-v", "--", "true")),

@@ -81,7 +81,7 @@ def test_texts_of_megabytes_are_one_line_that_can_be_read() -> None:
     huge = "x" * 1_000_000
     for lies in (
         {"answer": "held", "token": 5, "node": huge},
-        {"answer": "settings", "settings": f"1 3 {huge}", "settings_by": huge},
+        {"answer": "voter_set", "voter_set": f"1 3 {huge}", "voter_set_by": huge},
         {"answer": "paused", "paused_until": -1, "pause_reason": huge},
         {"answer": huge},
         {"run_id": huge, "state": huge, "kind": huge, "outcome": huge},

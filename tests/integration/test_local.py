@@ -144,14 +144,22 @@ def wall() -> int:
 
 
 def candidate(holder: str = "h1", **more: Any) -> Fields:
-    plain = {"holder": holder, "node": "web-1", "time": wall(), "tick": TICK, "late_at": 0, "over_at": 0, "attempts": 1}
+    plain = {
+        "holder": holder,
+        "node": "web-1",
+        "time": wall(),
+        "tick": TICK,
+        "start_deadline": 0,
+        "takeover_deadline": 0,
+        "attempts": 1,
+    }
     plain |= {"again": 0, "fair": 0, "counts": 1, "job": ""}
-    return {**plain, "lease": 2_000, "settings": "1 local", **more}
+    return {**plain, "lease": 2_000, "voter_set": "1 local", **more}
 
 
 def run_of(holder: str = "h1", **more: Any) -> Fields:
     plain = {"holder": holder, "node": "web-1", "token": 7, "tick": TICK, "state": "running", "attempt": 1}
-    plain |= {"settings": "1 local", "pid": 1, "start": 0, "run_tick": TICK, "run_attempt": 1, "command": "true"}
+    plain |= {"voter_set": "1 local", "pid": 1, "start": 0, "run_tick": TICK, "run_attempt": 1, "command": "true"}
     plain |= {"schedule": "", "zone": "", "next": 0, "retention": RETENTION, "lease": 60_000}
     return {**plain, "not_after": now() + 2_000, **more}
 
@@ -228,7 +236,7 @@ def test_its_clock_stands_still_while_the_machine_sleeps(voter: Voter) -> None:
     before, answer, after = now(), voter.prepare(), now()
     assert before <= answer["now"] <= after
     assert abs(answer["time"] - wall()) < 5_000
-    assert (answer["run_id"], answer["reborn"]) == ("", 0)
+    assert (answer["run_id"], answer["restarted"]) == ("", 0)
     assert voter.stored["record"]["lease_end"] == answer["now"] + 2_000
 
 
@@ -720,8 +728,9 @@ from cronlock.process.event_loop import Loop
 directory, holder = sys.argv[1:]
 voters = LocalVoters(Loop(), directory, "cronlock", "job")
 voters.find(0)
-ask = {"holder": holder, "node": "web-1", "late_at": 0, "over_at": 0, "counts": 1, "attempts": 1, "again": 0, "fair": 0,
-       "job": "", "lease": 60000, "settings": "1 local", "until": 0, "retention": 60000}
+ask = {"holder": holder, "node": "web-1", "start_deadline": 0, "takeover_deadline": 0, "counts": 1,
+       "attempts": 1, "again": 0, "fair": 0,
+       "job": "", "lease": 60000, "voter_set": "1 local", "until": 0, "retention": 60000}
 def said(operation, **more):
     reply = []
     while not reply:

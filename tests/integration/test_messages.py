@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cronlock.lock.quorum import AGAIN, REFUSED, Failure, judge, judge_adoption, undecided
+from cronlock.lock.quorum import REFUSED, RETRY, Failure, judge, judge_adoption, undecided
 from cronlock.messages import instant, nobody_ran, refusal
 from cronlock.run.supervisor import disowned
 from cronlock.servers.placement import copies
@@ -16,7 +16,7 @@ from tests.support.commands import cronlock, faked_clock, home, start_cronlock, 
 from tests.support.operator import NEXT, PLAIN, TICK, Place, at, person, run
 from tests.support.servers import Place as Where
 from tests.support.servers import Server
-from tests.unit.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, reborn, said
+from tests.unit.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, restarted, said
 
 MINUTELY = ("--schedule", "* * * * *", "--tz", "UTC", "--outage-wait", "0")
 MIDDLE = 45  # s of a minute that leave time for three runs before the next tick
@@ -110,11 +110,11 @@ def test_only_a_tick_that_no_voter_knows_and_all_would_know_is_told(
     known: list[tuple[int, int, int]], aloud: bool
 ) -> None:
     """One voter may have missed its run; and what is older than the oldest that a voter knows may have run."""
-    answers = [dict(zip(("tick", "tick1", "tick2"), ticks, strict=True), token=7, reborn=0) for ticks in known]
+    answers = [dict(zip(("tick", "tick1", "tick2"), ticks, strict=True), token=7, restarted=0) for ticks in known]
     assert nobody_ran(answers, 8, len(known)) is aloud
     assert not nobody_ran(answers, 0, len(known))
     assert not nobody_ran(answers, 8, len(known) + 1), "a quorum has to know"
-    forgot = [answer | {"reborn": 1} for answer in answers]
+    forgot = [answer | {"restarted": 1} for answer in answers]
     assert not nobody_ran([*forgot[:1], *answers[1:]], 8, len(known) or 1), "and who may have gone back does not"
 
 
@@ -266,11 +266,11 @@ def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
 def test_answers_that_split_tell_the_reason() -> None:
     """By situation: restarted, emptied, new, a clock, and what will not pass."""
     table = [
-        ([OK, reborn(), DOWN], "1 of 3 voters counts for this key, 1 was restarted or promoted; all count"),
+        ([OK, restarted(), DOWN], "1 of 3 voters counts for this key, 1 was restarted or promoted; all count"),
         ([OK, forgot(), DOWN], "1 of 3 voters counts for this key, 1 knows nothing of it; all count"),
-        ([reborn(), reborn(), DOWN], "0 of 3 voters count for this key, 2 were restarted or promoted; all count"),
+        ([restarted(), restarted(), DOWN], "0 of 3 voters count for this key, 2 were restarted or promoted; all count"),
         (
-            [reborn(), forgot(), forgot(), DOWN, DOWN],
+            [restarted(), forgot(), forgot(), DOWN, DOWN],
             "0 of 5 voters count for this key, 1 was restarted or promoted, 2 know nothing of it; all",
         ),
         ([forgot(), forgot(), DOWN], "2 of 3 voters do not know this key, as if it were new; a new key's"),
@@ -279,9 +279,9 @@ def test_answers_that_split_tell_the_reason() -> None:
     ]
     for replies, text in table:
         verdict = undecided(replies)
-        assert (verdict.kind, verdict.reached) == (AGAIN, False)
+        assert (verdict.kind, verdict.reached) == (RETRY, False)
         assert verdict.text.startswith(text), verdict.text
-    final = undecided([OK, reborn(), SHUT])
+    final = undecided([OK, restarted(), SHUT])
     assert (final.kind, final.text.partition(" (1 of 3 voters counts")[0]) == (REFUSED, SHUT.text)
     assert undecided([OK, BUSY, off(300)]).reached, "other runs ask, and that passes"
 
@@ -320,7 +320,7 @@ def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: l
 
 def test_a_restart_during_a_run_is_one_voters_of_several() -> None:
     """Only a single one is the server."""
-    ghost = said("held", reborn=1)
+    ghost = said("held", restarted=1)
     assert undecided([ghost]).text.startswith("the server was restarted or promoted during a run on web-1")
     several = undecided([ghost, OK, said("done", 9)]).text
     assert several.startswith("a voter was restarted or promoted during a run on web-1")

@@ -247,8 +247,8 @@ LOOK = """
 import sys
 from cronlock.config.settings import load
 from cronlock.cron.crontab import Sources
-from cronlock.people import check, findings
-found = check.look(load({"local": True}, {}), Sources(sys.argv[1], 1, lambda: open(sys.argv[2]).read()))
+from cronlock.commands.check import command, findings
+found = command.look(load({"local": True}, {}), Sources(sys.argv[1], 1, lambda: open(sys.argv[2]).read()))
 findings.print_table(found)
 findings.print_json(found)
 """

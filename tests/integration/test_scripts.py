@@ -152,7 +152,7 @@ class OnServer(Pair):
             super().put(part, values)
 
     def ask(self, operation: str, holder: str, fields: Fields) -> Fields:
-        again = operation == "finish" and not self.pure.mine({"token": 0, **fields, "holder": holder})
+        again = operation == "finish" and not self.pure.is_current_holder({"token": 0, **fields, "holder": holder})
         answer = super().ask(operation, holder, fields)
         left = [left for left in self.stored.left if left != MISSING]
         if answer["answer"] == state_machine.OK and operation in ("commit", "extend", "finish", "pause") and not again:
@@ -247,11 +247,11 @@ def asking(stored: Stored) -> Fields:
         "node": "a",
         "time": stored.now(),
         "tick": TICKS,
-        "late_at": 0,
-        "over_at": 0,
+        "start_deadline": 0,
+        "takeover_deadline": 0,
         "attempts": 1,
     }
-    return plain | {"again": 0, "fair": 0, "counts": 1, "job": "", "lease": 2_000, "settings": "1 3"}
+    return plain | {"again": 0, "fair": 0, "counts": 1, "job": "", "lease": 2_000, "voter_set": "1 3"}
 
 
 def candidate(stored: Stored, **more: Any) -> Fields:
@@ -314,15 +314,15 @@ def test_a_held_answer_does_not_shorten_what_a_rare_schedule_keeps(server: Serve
 
 
 def test_without_the_right_to_info_there_is_no_stamp(server: Server) -> None:
-    """INFO is in the category @dangerous: the lock works all the same, and no copy counts as reborn."""
+    """INFO is in the category @dangerous: the lock works all the same, and no copy counts as restarted."""
     server.ask("ACL", "SETUSER", "cron", "on", ">secret", "~*", "&*", "+@all", "-info")
     stored = Stored(server, **LOGIN)
     answer = candidate(stored)
-    assert (answer["answer"], answer["run_id"], answer["reborn"]) == ("ok", "", 0)
+    assert (answer["answer"], answer["run_id"], answer["restarted"]) == ("ok", "", 0)
     assert stored.call("commit", run_of(stored))["answer"] == "ok"
     assert stored.record["run_id"] == ""
     stored.plain.hset(KEYS[0], "run_id", "0123abcd")
-    assert stored.call("extend", run_of(stored))["reborn"] == 0
+    assert stored.call("extend", run_of(stored))["restarted"] == 0
 
 
 def test_a_run_that_goes_on_keeps_all_that_is_known_of_its_key(server: Server) -> None:
@@ -345,15 +345,15 @@ def test_data_of_before_a_promotion_are_not_the_servers_of_now(servers: list[Ser
     """A server that was a replica for a while and is a master again has the same run_id, and may have older data."""
     server, other = servers[:2]
     stored = Stored(server)
-    assert (candidate(stored)["answer"], stored.call("commit", run_of(stored))["reborn"]) == ("ok", 0)
-    assert candidate(stored, holder="h2")["reborn"] == 0
+    assert (candidate(stored)["answer"], stored.call("commit", run_of(stored))["restarted"]) == ("ok", 0)
+    assert candidate(stored, holder="h2")["restarted"] == 0
     run_id, before = server.run_id, server.stamp
     server.ask("REPLICAOF", other.place.address, str(other.port))
     server.ask("REPLICAOF", "NO", "ONE")
     assert server.run_id == run_id
     assert server.stamp != before
-    assert candidate(stored, holder="h2")["reborn"] == 1
-    assert stored.call("extend", run_of(stored))["reborn"] == 0, "the run has written since"
+    assert candidate(stored, holder="h2")["restarted"] == 1
+    assert stored.call("extend", run_of(stored))["restarted"] == 0, "the run has written since"
 
 
 def test_with_the_right_to_info_the_stamp_is_the_servers_run_id(server: Server) -> None:
@@ -369,13 +369,13 @@ def test_a_copy_that_came_back_from_a_dump_is_reborn(fresh_servers: Servers, eve
     (server,) = fresh_servers(binary=every_binary, appendonly="yes", appendfsync="always")
     stored = Stored(server)
     candidate(stored)
-    assert stored.call("commit", run_of(stored))["reborn"] == 0
+    assert stored.call("commit", run_of(stored))["restarted"] == 0
     server.restart()
-    assert candidate(Stored(server))["reborn"] == 1
-    assert Stored(server).call("extend", run_of(Stored(server)))["reborn"] == 0
+    assert candidate(Stored(server))["restarted"] == 1
+    assert Stored(server).call("extend", run_of(Stored(server)))["restarted"] == 0
     server.restart()
-    assert candidate(Stored(server))["reborn"] == 1
-    assert Stored(server).call("commit", run_of(Stored(server)))["reborn"] == 0
+    assert candidate(Stored(server))["restarted"] == 1
+    assert Stored(server).call("commit", run_of(Stored(server)))["restarted"] == 0
 
 
 @pytest.mark.parametrize("right", ["-publish", "resetchannels"])

@@ -165,7 +165,7 @@ def test_a_voter_that_missed_a_run_stands_out(servers: list[Server]) -> None:
     shown = person(place, "status", "job").stdout
     assert re.search(r"^status +1 +1 +0 +differs$", shown, re.MULTILINE)
     assert re.search(r"^pid +\d+ +\d+ +\d+ +differs$", shown, re.MULTILINE)
-    assert re.search(r"^settings_by +(\S+) +\1 +\1$", shown, re.MULTILINE)
+    assert re.search(r"^voter_set_by +(\S+) +\1 +\1$", shown, re.MULTILINE)
 
 
 def test_the_seven_copies_of_a_cluster_agree_after_a_run(cluster: Cluster) -> None:
@@ -384,7 +384,7 @@ class Story:
 
     def run(self, token: int, tick: int, schedule: str = "0 * * * *", **end: Any) -> None:
         ask = {"holder": "h", "node": "web-1", "token": token, "tick": tick, "run_tick": tick, "state": "running"}
-        ask |= {"attempt": 1, "run_attempt": 1, "settings": "1 1", "pid": 7, "start": self.now, "command": "true"}
+        ask |= {"attempt": 1, "run_attempt": 1, "voter_set": "1 1", "pid": 7, "start": self.now, "command": "true"}
         ask |= {"schedule": schedule, "zone": "UTC", "next": tick + 3600, "retention": HOUR, "lease": 60_000}
         self.copy.record.update(holder="h", kind="prepare", lease_end=self.now + 1)
         assert OPERATIONS["commit"](self.copy, ask | {"not_after": self.now}, self.now, self.now, "")["answer"] == "ok"

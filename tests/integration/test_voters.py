@@ -157,6 +157,21 @@ def test_the_lines_of_refused_nodes_name_both_lists_and_both_ways_out(servers: l
     assert f"web-2 adopted other voters for this key: {labels}; here a single server: give this node that list" in late
 
 
+def test_a_record_of_protocol_1_is_refused_until_it_is_adopted(server: Server) -> None:
+    """Its voter set was called `settings`: a node of this version says which versions differ, and what to do."""
+    run([server], "--node", "web-1", *TICK, "--", "true")
+    (name,) = server.redis.keys("*:record:job")
+    voter_set, by = (server.redis.hget(name, field) for field in ("voter_set", "voter_set_by"))
+    server.redis.hdel(name, "voter_set", "voter_set_by")
+    server.redis.hset(name, mapping={"settings": voter_set.replace("2", "1", 1), "settings_by": by})
+    done = run([server], *NEXT, "--", "true")
+    assert done.returncode == 125
+    said = "web-1 ran this key with another version of cronlock (protocol 1; here 2): run the same one everywhere: "
+    assert f"{said}cronlock adopt job" in done.stderr
+    adopt([server])
+    assert run([server], *NEXT, "--", "true").returncode == 0
+
+
 @pytest.mark.parametrize("command", ["pause", "resume"])
 def test_a_pause_by_a_list_that_nodes_no_longer_have_says_so(servers: list[Server], command: str) -> None:
     """Those with the new list need not heed it."""
@@ -217,8 +232,8 @@ def test_an_adoption_that_was_not_finished_is_told_and_can_be_given_again(server
     run(servers, *TICK, "--", "true")
     (name,) = [name for name in servers[0].redis.scan_iter() if ":record:" in name]
     for server in servers[:2]:
-        settings = server.redis.hget(name, "settings")
-        server.redis.hset(name, "settings", f"{settings} ended")
+        settings = server.redis.hget(name, "voter_set")
+        server.redis.hset(name, "voter_set", f"{settings} ended")
     for voters in (servers, servers[:2]):
         done = run(voters, *NEXT, "--", "true")
         assert done.returncode == 125

@@ -81,7 +81,7 @@ class Alone:
         columns = list(state[: self._model.voters])
         if self._world.commits_to_odd:
             return state
-        for voter, good in enumerate(self._moves.believed(self._model.views(state, c))):
+        for voter, good in enumerate(self._moves.lease_valid_until(self._model.views(state, c))):
             if not good:
                 column = self._model.columns.values[columns[voter]]
                 columns[voter] = self._model.columns(saw(column, c, REJECTED))

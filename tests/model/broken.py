@@ -72,7 +72,7 @@ def commit_without_token(copy: Copy, ask: Fields, now: int, time: int, run_id: s
 
 def extend_over_a_prepare(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A write-back takes a copy whose lease another has."""
-    if not copy.mine(ask) and copy.record["token"] < ask["token"]:
+    if not copy.is_current_holder(ask) and copy.record["token"] < ask["token"]:
         copy.clear_holder()
     return state_machine.extend(copy, ask, now, time, run_id)
 
@@ -101,7 +101,7 @@ def extend_by_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -
 
 def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """A write-back writes the whole record."""
-    mine = copy.mine(ask)
+    mine = copy.is_current_holder(ask)
     answer = state_machine.extend(copy, ask, now, time, run_id)
     if answer["answer"] == state_machine.OK and not mine:
         copy.record["paused_until"] = 0
@@ -110,7 +110,7 @@ def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: st
 
 def extend_leaves_expiry(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
     """The expiry is what commit set, however long the run goes on."""
-    mine, expires = copy.mine(ask), copy.expires
+    mine, expires = copy.is_current_holder(ask), copy.expires
     answer = state_machine.extend(copy, ask, now, time, run_id)
     if mine:
         copy.expires = expires
@@ -190,7 +190,7 @@ def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], tick: i
     oks = sum(answer["answer"] == state_machine.OK for answer in answers)
     enough = quorum.quorum(len(replies))
     open_to = oks + len(replies) - len(answers)
-    if (verdict and verdict.kind != quorum.AGAIN) or not quiet or len(answers) < enough or open_to >= enough:
+    if (verdict and verdict.kind != quorum.RETRY) or not quiet or len(answers) < enough or open_to >= enough:
         return verdict
     return quorum.Verdict(quiet[0]["answer"], quiet[0])
 

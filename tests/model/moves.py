@@ -89,7 +89,7 @@ class Moves:
     def _prepared(self, column: Column, c: int, holder: int | None = None) -> tuple[Answer, Kept]:
         node = self._world.nodes[c]
         ask = (("tick", node.tick), ("attempts", node.attempts), ("again", int(node.again)))
-        if node.adopt or node.settings:
+        if node.adopt or node.voter_set:
             ask = (*ask, ("adopt", int(node.adopt)), *_settings(node))
         return self._do("prepare", column.copy, c if holder is None else holder, ask)
 
@@ -98,7 +98,7 @@ class Moves:
             return
         text, asking = f"c{c} prepare at %s", client._replace(phase=ASKING)
         answer, copy = self._prepared(column, c)
-        blank = "" if answer.token and not answer.reborn else " (blank)"
+        blank = "" if answer.token and not answer.restarted else " (blank)"
         then = "" if said_ok(answer) else ANSWERED
         yield Move(f"{text}: {answer.answer}{blank}", saw(column, c, answer, copy), asking, then)
         if self._world.yields and said_ok(answer) and not client.pressed:
@@ -136,19 +136,19 @@ class Moves:
             yield from self._executed(text, column, copy, client, c, Unheard(answer))
 
     def _joining(self, text: str, column: Column, c: int, client: Client, answer: Answer) -> Move:
-        if not self._world.rules.joins(answer.fields(), client.token):
+        if not self._world.rules.may_join_commit(answer.fields(), client.token):
             return Move(text, saw(column, c, REJECTED), client)
         then = "" if client.fresh or self._world.old_acks else JOINED
         return Move(text, saw(column, c, TO_COMMIT), client, then)
 
     def _running(self, column: Column, c: int, client: Client) -> Iterator[Move]:
-        believed = column.views[c] == BELIEVED
-        if believed:
+        lease_valid_until = column.views[c] == BELIEVED
+        if lease_valid_until:
             yield Move(f"the lease from %s is over for c{c}", saw(column, c, UNASKED), client, STOP)
         if self._world.unlocks == "alive":
             yield from self._unlocked(column, c, client)
         answer, copy = self._do("extend", column.copy, c, client.claim)
-        if answer.answer == state_machine.OK and not (believed and copy == column.copy):
+        if answer.answer == state_machine.OK and not (lease_valid_until and copy == column.copy):
             text = f"c{c} extend (token {client.token}) at %s"
             yield Move(f"{text}: ok", saw(column, c, BELIEVED, copy), client)
             yield from self._executed(text, column, copy, client, c)
@@ -173,10 +173,10 @@ class Moves:
             if copy != column.copy:
                 yield Move(f"a person's unlock of c{c} reaches %s", column._replace(copy=copy), client)
 
-    def believed(self, views: tuple[View, ...]) -> Sequence[bool]:
+    def lease_valid_until(self, views: tuple[View, ...]) -> Sequence[bool]:
         """Which of the voters' answers count."""
         replies = [view.fields() if isinstance(view, Answer) else None for view in views]
-        return self._world.rules.believed(replies)
+        return self._world.rules.lease_valid_until(replies)
 
     def verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
         """What node c makes of the answers: the kind of verdict, and what it commits when it won."""
@@ -184,7 +184,7 @@ class Moves:
         silent = quorum.Failure("down") if node.adopt and self._world.adopts_without else None
         replies = [view.fields() if isinstance(view, Answer) else silent for view in views]
         odd = quorum.Failure("not believed", final=True)
-        replies = [reply if good else odd for reply, good in zip(replies, self.believed(views), strict=True)]
+        replies = [reply if good else odd for reply, good in zip(replies, self.lease_valid_until(views), strict=True)]
         judge = rules.judge_adoption if node.adopt else rules.judge
         verdict = judge(replies, [True] * len(replies), node.tick)
         if not verdict or verdict.kind != quorum.WON:
@@ -218,4 +218,4 @@ class Moves:
 
 
 def _settings(node: Node) -> tuple[tuple[str, Any], ...]:
-    return (("settings", node.settings),) if node.settings else ()
+    return (("voter_set", node.voter_set),) if node.voter_set else ()

@@ -10,7 +10,7 @@ from tests.model.worlds import OVERLAP, PAUSED, SERIAL, TOKEN, TWICE, TWO_TICKS
 PERSON = Node(0, adopt=True)
 MOVED = "other settings"
 AROUND = replace(SERIAL, nodes=(Node(), PERSON, Node()))  # a person adopts between two runs of a tick
-MOVING = replace(SERIAL, nodes=(Node(), PERSON._replace(settings=MOVED), Node(settings=MOVED)))
+MOVING = replace(SERIAL, nodes=(Node(), PERSON._replace(voter_set=MOVED), Node(voter_set=MOVED)))
 FAILOVER = nodes(1, 1, attempts=(2, 2))
 
 FAILS: dict[str, tuple[str, World]] = {

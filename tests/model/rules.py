@@ -23,7 +23,7 @@ def end_lease(copy: state_machine.Copy) -> None:
     copy.record.update(lease_end=0)
 
 
-def believed(replies: Sequence[Reply]) -> Sequence[bool]:
+def lease_valid_until(replies: Sequence[Reply]) -> Sequence[bool]:
     """Which answers count, as lock/attempt.py has it; time stands at 0."""
     return [not beyond for beyond in quorum.overreaching(replies, 0)]
 
@@ -43,7 +43,7 @@ class Rules:
     judge: Judge = quorum.judge
     judge_adoption: Judge = quorum.judge_adoption
     claim: Claim = quorum.claim
-    joins: Callable[[Fields, int], bool] = quorum.joins
+    may_join_commit: Callable[[Fields, int], bool] = quorum.may_join_commit
     end_lease: Callable[[state_machine.Copy], None] = end_lease
     stamp: Callable[[str, str], str] = stamp
-    believed: Callable[[Sequence[Reply]], Sequence[bool]] = believed
+    lease_valid_until: Callable[[Sequence[Reply]], Sequence[bool]] = lease_valid_until

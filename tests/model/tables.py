@@ -83,7 +83,7 @@ FAILS: dict[str, tuple[str, World]] = {
     "acks from before a late ok count, go back 1": (OVERLAP, World(back=1, late_oks=True, old_acks=True)),
     "late oks join whatever they say": (
         OVERLAP,
-        World(forget=1, late_oks=True, rules=Rules(joins=broken.joins_always)),
+        World(forget=1, late_oks=True, rules=Rules(may_join_commit=broken.joins_always)),
     ),
     "extend by the token alone": (OVERLAP, World(TWO_TICKS, forget=1, rules=Rules(extend=broken.extend_by_token))),
     "finish whose run it is or not": (

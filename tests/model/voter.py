@@ -22,10 +22,10 @@ class Kept(NamedTuple):
     tick: int = 0
     state: str = ""
     attempt: int = 0
-    claims: bool = False  # the run that stands here is the one that the tick's state speaks of
+    owns_tick_state: bool = False  # the run that stands here is the one that the tick's state speaks of
     paused: bool = False
     stale: bool = False  # last written by a run under another run_id of this server
-    settings: str = ""  # other ones than most nodes have
+    voter_set: str = ""  # other ones than most nodes have
     old: bool = False  # its expiry was not renewed in the month that is about to end
     mark: int = 0  # of known-bad rules that need a field of their own
 
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     tick: int
     state: str
     attempt: int
-    reborn: int
+    restarted: int
 
     def fields(self) -> Fields:
         return self._asdict() | {"time": 0, "now": NOW, "wait": 0}
@@ -64,10 +64,10 @@ def thaw(kept: Kept) -> Copy:
         "tick": kept.tick,
         "state": kept.state,
         "attempt": kept.attempt,
-        "run_tick": kept.tick if kept.claims else -1,
+        "run_tick": kept.tick if kept.owns_tick_state else -1,
         "paused_until": -1 if kept.paused else 0,
         "run_id": "earlier" if kept.stale else "today",
-        "settings": kept.settings or (USUAL if kept.token else ""),
+        "voter_set": kept.voter_set or (USUAL if kept.token else ""),
         "mark": kept.mark,
     }
     return copy
@@ -83,10 +83,10 @@ def freeze(copy: Copy) -> Kept:
         tick=copy.get("tick"),
         state=copy.get("state"),
         attempt=copy.get("attempt"),
-        claims=copy.get("kind") == "run" and copy.claims(),
+        owns_tick_state=copy.get("kind") == "run" and copy.owns_tick_state(),
         paused=bool(copy.get("paused_until")),
         stale=bool(copy.get("token")) and copy.get("run_id") == "earlier",
-        settings="" if copy.get("settings") == USUAL else copy.get("settings"),
+        voter_set="" if copy.get("voter_set") == USUAL else copy.get("voter_set"),
         old=bool(copy.get("token")) and 0 < copy.expires < RETENTION,
         mark=copy.get("mark") or 0,
     )
@@ -123,8 +123,8 @@ class Voter:
         copy = thaw(kept)
         said = operation(copy, request, NOW, 0, "today")
         after = freeze(copy)
-        reborn = said["reborn"] if said["token"] else 0  # a copy without a token is blank anyway
-        return Answer(said["answer"], said["token"], said["tick"], said["state"], said["attempt"], reborn), after
+        restarted = said["restarted"] if said["token"] else 0  # a copy without a token is blank anyway
+        return Answer(said["answer"], said["token"], said["tick"], said["state"], said["attempt"], restarted), after
 
     def end_lease(self, kept: Kept) -> Kept:
         copy = thaw(kept)
@@ -135,13 +135,13 @@ class Voter:
 def _request(holder: int, ask: tuple[tuple[str, Any], ...], in_time: bool) -> Fields:
     """A complete request; what has no bearing on the lock is the same in all of them."""
     texts = dict.fromkeys("command schedule zone job reason".split(), "")
-    numbers = dict.fromkeys("time fair late_at over_at counts pid start end next status".split(), 0)
+    numbers = dict.fromkeys("time fair start_deadline takeover_deadline counts pid start end next status".split(), 0)
     return {
         **texts,
         **numbers,
         "holder": _name(holder),
         "node": f"node-{holder}",
-        "settings": USUAL,
+        "voter_set": USUAL,
         "lease": PREPARE_LEASE,
         "retention": RETENTION,
         "not_after": NOW if in_time else NOW - 1,

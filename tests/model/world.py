@@ -17,7 +17,7 @@ CONTENDING = (IDLE, ASKING, COMMITTING, RETRYING)  # whoever may still start a r
 
 # what a node knows of a voter, besides its answer to prepare
 UNASKED, UNHEARD = "unasked", "unheard"  # unheard: prepare was executed, its answer was lost
-TO_COMMIT, BELIEVED, REJECTED = "to commit", "believed", "rejected"
+TO_COMMIT, BELIEVED, REJECTED = "to commit", "lease_valid_until", "rejected"
 View = str | Answer | Unheard
 
 ONCE_DONE = Kept(token=1, tick=0, state="done", attempt=1)
@@ -34,7 +34,7 @@ class Node(NamedTuple):
     attempts: int = 1
     again: bool = False
     adopt: bool = False  # a person, who says that what the voters answer is the truth
-    settings: str = ""  # other ones than the others have
+    voter_set: str = ""  # other ones than the others have
 
 
 class Client(NamedTuple):

@@ -69,7 +69,7 @@ class Person:
             try:
                 voters.point = self._mortal(left)
                 self.done = self._adopt(voters, task)
-                world.tell(PERSON, "has adopted" if self.done else "did not adopt", voters.settings)
+                world.tell(PERSON, "has adopted" if self.done else "did not adopt", voters.voter_set)
             except Dead:
                 world.tell(PERSON, "is killed")
             voters.close()

@@ -55,7 +55,7 @@ class Guard:
         self._kill_after = kill_after
         self._gone = False
 
-    def announce(self, begin_at: int, kill_at: int) -> None:
+    def set_deadlines(self, begin_at: int, kill_at: int) -> None:
         """Say until when the process is to be trusted."""
         self.begin_at = begin_at
         if not self.begun and not self._gone:
@@ -79,15 +79,15 @@ class Guard:
         if self.command and not self._gone:
             self.command.signal(signal.SIGKILL)
 
-    def company(self, _until: int) -> bool:
+    def group_alive(self, _until: int) -> bool:
         """Nothing but the command is in its group."""
         return False
 
     def keep_awake(self) -> None:
         pass
 
-    def got(self, _number: int) -> bool:
+    def pending_signal(self, _number: int) -> bool:
         return False
 
-    def let_go(self) -> None:
+    def dismiss(self) -> None:
         self._gone = True

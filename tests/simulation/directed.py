@@ -56,7 +56,7 @@ def report_on(world: World) -> Report:
     return Report(broken(world), world.story(), sum(bool(call.command) for call in world.calls))
 
 
-def late_ok() -> Report:
+def on_late_ok() -> Report:
     """An ok that comes late does not join acknowledgements that were given before the short leases were over.
 
     n1 has A's commit, can't reach C, and B hears nothing of it any more. A forgets. When n1's short lease at B is over,
@@ -208,7 +208,7 @@ def paused_host_unseen() -> Report:
 SCHEDULES = {
     one.__name__: one
     for one in (
-        late_ok,
+        on_late_ok,
         asked_again,
         two_dead_commits,
         restarted_and_forgotten,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from cronlock.lock.attempt import STANDS
+from cronlock.lock.attempt import ACTIVE
 from cronlock.lock.quorum import Failure
 from cronlock.process.event_loop import POLL_MAX
 from tests.simulation.machine import Machine
@@ -93,7 +93,7 @@ class Line:
         return bool(self._waiting)
 
     @property
-    def patience(self) -> int:
+    def time_left(self) -> int:
         return self._heard_at + SILENCE - self._machine.now
 
     def send(self, passage: Passage, operation: str, ask: Fields, answered: Answered) -> None:
@@ -151,7 +151,7 @@ class SimulatedVoters:
     ) -> None:
         self.count = len(servers)
         names = sorted(server.name for server in servers)
-        self.settings = f"1 {self.count}" + (f" {','.join(names)}" if self.count > 1 else "")
+        self.voter_set = f"1 {self.count}" + (f" {','.join(names)}" if self.count > 1 else "")
         self.point: Callable[[str], None] = lambda _: None
         self._machine, self._time = machine, machine.time
         self._task = task
@@ -181,16 +181,16 @@ class SimulatedVoters:
         passage = self._weather.passage(self._node, self._servers[voter], operation)
         self._lines[voter].send(passage, operation, ask, answered)
 
-    def listen(self, rung: Callable[[int, int], None]) -> None:
+    def listen(self, on_run_ended: Callable[[int, int], None]) -> None:
         """Subscribe where that is to be done: at once, but only to servers that are up."""
-        self._rung = rung
+        self._rung = on_run_ended
         for voter, server in enumerate(self._servers):
             if server.up:
                 server.ears[self, voter] = server.life
 
     def listening(self, state: str) -> int:
         ears = [server.ears.get((self, voter)) == server.life for voter, server in enumerate(self._servers)]
-        return sum(ears) if state == STANDS else 0
+        return sum(ears) if state == ACTIVE else 0
 
     def tell(self, voter: int, token: int) -> None:
         """A run has ended at a voter, which is heard late, or never."""
@@ -228,7 +228,7 @@ class SimulatedVoters:
         """As Loop.step and RedisVoters.step do: until something comes, a second at most."""
         self.point("step")
         busy = [line for line in self._lines if line.busy]
-        wait = max(0, min([timeout, POLL_MAX, *(line.patience for line in busy)]))
+        wait = max(0, min([timeout, POLL_MAX, *(line.time_left for line in busy)]))
         if not self._rings and not any(line.inbox for line in self._lines):
             self._sleep(wait)
         self.point("step")
@@ -239,5 +239,5 @@ class SimulatedVoters:
             if line.inbox:
                 line.read()
         for line in busy:
-            if line.busy and line.patience <= 0:
+            if line.busy and line.time_left <= 0:
                 line.fail("no answer")

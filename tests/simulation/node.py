@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cronlock.errors import Interrupted, Refused, Unreachable
-from cronlock.lock.lease import Holder
+from cronlock.lock.lease import Lease
 from cronlock.lock.protocol import RETENTION
 from cronlock.process.event_loop import signal
-from cronlock.run.acquire import Contender
+from cronlock.run.acquire import Acquirer
 from cronlock.run.plan import ATTEMPTS, STOP_MARGIN, Plan
-from cronlock.run.supervisor import Hold, ending, guard_times
+from cronlock.run.supervisor import Supervisor, ending, guard_times
 from tests.simulation.command import Command, Guard
 from tests.simulation.machine import Machine
 from tests.simulation.server import EPOCH
@@ -73,9 +73,9 @@ class SimulatedPlan(Plan):
         self.key, self.node, self.each_node, self.again = "job", node, "", False
         self.tick, self.next = (tick, tick + terms.period) if terms.ticks else (0, 0)
         self.schedule, self.ttl, self.retention = None, terms.lease, terms.retention
-        self.kill_after, self.spare = terms.kill_after, terms.kill_after + STOP_MARGIN
-        self.outage_wait, self.late_at = terms.outage_wait, self.next * 1000
-        self.over_at = self.late_at
+        self.kill_after, self.stop_margin = terms.kill_after, terms.kill_after + STOP_MARGIN
+        self.outage_wait, self.start_deadline = terms.outage_wait, self.next * 1000
+        self.takeover_deadline = self.start_deadline
         self.fair, self.wait, self.splay = terms.fair and terms.ticks, terms.wait, 0
         self.failover = terms.failover and terms.ticks
         self.retry_failed = terms.retry_failed and self.failover
@@ -105,11 +105,11 @@ class Call:
         self._guard = Guard(self.machine, terms.kill_after)
         self._told_to_end = self._ending = False
 
-    def told(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """What Say would print."""
         self._world.tell(self.name, text)
 
-    always = told
+    notice = info
     at_terminal = False
 
     def live(self, task: Task) -> None:
@@ -131,18 +131,20 @@ class Call:
         self._world.tell(self.name, "ends", self.outcome, self.said)
 
     def _story(self) -> str:
-        got = Contender(self._plan, self.voters, self, ["job"]).contend()
-        if not isinstance(got, Holder):
+        got = Acquirer(self._plan, self.voters, self, ["job"]).acquire()
+        if not isinstance(got, Lease):
             self.said = f"token {got.answer.get('token')}, tick {got.answer.get('tick')}"
             return got.kind
         try:
             self.command = self._launch(got)
         except BaseException as end:
             if not isinstance(end, Dead):
-                self._guard.let_go()
+                self._guard.dismiss()
                 got.release()
             raise
-        hold = Hold(self.command, self._guard, self.voters, got, self.terms.kill_after, None, self._plan.wall_clock)
+        hold = Supervisor(
+            self.command, self._guard, self.voters, got, self.terms.kill_after, None, self._plan.wall_clock
+        )
         status = hold.wait()
         self._ending = True
         state, outcome = ending(self._plan, status, hold.cause, broken_off=self._told_to_end)
@@ -151,9 +153,9 @@ class Call:
         self.closed = got.finish(state, outcome, hold.cause or status) and state == "done"
         return outcome
 
-    def _launch(self, holder: Holder) -> Command:
+    def _launch(self, holder: Lease) -> Command:
         """Run._launch: guard and command, after one more look."""
-        self._guard.announce(*guard_times(holder))
+        self._guard.set_deadlines(*guard_times(holder))
         if holder.stop_at <= self.voters.clock() or self._guard.begun:
             raise Unreachable("the lease was over before the command could start")
         self.token = holder.token

@@ -21,16 +21,16 @@ Change = tuple[str, str, str]  # of a file of cronlock: what stands there, and w
 Simulate = Callable[..., subprocess.CompletedProcess[str]]
 
 QUORUM_OF_ONE = ("lock/quorum.py", "return voters // 2 + 1", "return 1")
-BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not blank(answer) for answer in oks)", "len(oks)")
+BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not is_amnesic(answer) for answer in oks)", "len(oks)")
 LATE_OKS_JOIN = ("lock/lease.py", "self._begun or self._clock() < self._prepared_until:", "True:")
-SAME_HOLDER_AGAIN = ("lock/attempt.py", "seat.holder = random_id()", "pass")
+SAME_HOLDER_AGAIN = ("lock/attempt.py", "state.holder = random_id()", "pass")
 DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
 ANOTHER_SERVERS_ACK = ("lock/lease.py", "== protocol.OK and _same_server(seat, reply):", "== protocol.OK:")
 NOBODY_IS_MISSED = ("lock/adoption.py", 'return "; ".join(self.missing) or self.hindrance', "return self.hindrance")
 NO_CONSENT_OF_THE_OLD = ("lock/adoption.py", "if not former.count or (", "if False and (")
 WHO_FORGOT_CONSENTS = (
     "lock/adoption.py",
-    "remember = sum(not blank(answer) for answer in here)",
+    "remember = sum(not is_amnesic(answer) for answer in here)",
     "remember = len(here)",
 )
 IN_ONE_PHASE = (
@@ -40,7 +40,7 @@ IN_ONE_PHASE = (
 )
 EXTEND_LEAVES_THE_EXPIRY = (
     "lock/state_machine.py",
-    "run_id=run_id)\n        retain(copy, ask, time)",
+    "run_id=run_id)\n        set_expiry(copy, ask, time)",
     "run_id=run_id)",
 )
 NO_LOOK_AFTER_A_GAP = ("run/supervisor.py", "holder.ask_now()", "pass")
@@ -137,7 +137,7 @@ def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kin
 @pytest.mark.parametrize(
     ("change", "schedule", "kind"),
     [
-        (LATE_OKS_JOIN, "late_ok", "overlap"),
+        (LATE_OKS_JOIN, "on_late_ok", "overlap"),
         (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
         (DEAD_COMMITS_SEND_HOME, "two_dead_commits", "silent"),
         (ANOTHER_SERVERS_ACK, "went_back_inside_commit", "overlap"),

@@ -102,7 +102,7 @@ class World:
             known = self.committed.setdefault(ask["token"], Committed(ask["run_tick"], now))
             known.voters.add(server.name)
             known.until = max(known.until, now + ask["lease"] * 102 // 100)
-            if known.quorum_at is None and len(known.voters) >= int(ask["settings"].split()[1]) // 2 + 1:
+            if known.quorum_at is None and len(known.voters) >= int(ask["voter_set"].split()[1]) // 2 + 1:
                 known.quorum_at = now
         self.after_each()
 

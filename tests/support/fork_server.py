@@ -14,8 +14,8 @@ AT_ONCE = 16  # most of them wait for servers that don't answer
 PATIENCE = 100  # s for all of them
 CODE = """
 import importlib, json, os, pkgutil, sys, traceback
-import cronlock.cli.app, cronlock.people, cronlock.run.session
-for module in pkgutil.iter_modules(cronlock.people.__path__, "cronlock.people."):
+import cronlock.cli.app, cronlock.run.session
+for module in pkgutil.walk_packages(cronlock.__path__, "cronlock."):
     importlib.import_module(module.name)
 from cronlock.__main__ import main
 at_once, calls = json.load(sys.stdin)

@@ -26,7 +26,8 @@ TICKS = int(time.time()) // 60 * 60 + 3600  # epoch seconds: none becomes old wh
 SLACK = 10_000  # ms that a slow machine may take between a step and the look at what it left
 
 SENT = {  # by lock/lease.py and lock/attempt.py, beside the holder
-    "prepare": "node time tick late_at over_at attempts again fair counts job lease settings adopt".split(),
+    "prepare": "node time tick start_deadline takeover_deadline attempts again fair counts job lease voter_set"
+    " adopt".split(),
     "commit": [*state_machine.WRITTEN[1:], "retention", "not_after"],
     "extend": [*state_machine.WRITTEN[1:], "retention", "not_after"],
     "release": [],
@@ -37,9 +38,9 @@ SENT = {  # by lock/lease.py and lock/attempt.py, beside the holder
     "pause": "node until reason retention".split(),
 }
 ANSWERS = {
-    "prepare": "ok busy held done paused late yield settings clock".split(),
+    "prepare": "ok busy held done paused late yield voter_set clock".split(),
     "commit": "ok other expired".split(),
-    "extend": "ok expired settings newer busy".split(),
+    "extend": "ok expired voter_set newer busy".split(),
     "release": "ok other".split(),
     "finish": "ok other".split(),
     "look": ["ok"],
@@ -56,9 +57,17 @@ class FromNow(int):
         return f"FromNow({int(self)})"
 
 
-PLAIN: Fields = {"node": "a", "time": FromNow(0), "tick": TICKS, "late_at": 0, "over_at": 0, "attempts": 1, "again": 0}
+PLAIN: Fields = {
+    "node": "a",
+    "time": FromNow(0),
+    "tick": TICKS,
+    "start_deadline": 0,
+    "takeover_deadline": 0,
+    "attempts": 1,
+    "again": 0,
+}
 PLAIN |= {"fair": 0, "counts": 1, "job": "0 2 * * *\t\ttrue"}
-PLAIN |= {"lease": 60_000, "settings": "1 3", "pid": 1, "start": 0, "command": "true", "schedule": "", "zone": ""}
+PLAIN |= {"lease": 60_000, "voter_set": "1 3", "pid": 1, "start": 0, "command": "true", "schedule": "", "zone": ""}
 PLAIN |= {"next": 0, "retention": RETENTION, "not_after": FromNow(60_000), "end": 0, "status": 0, "outcome": "ran"}
 PLAIN |= {"ends": "done"}
 
@@ -83,15 +92,15 @@ ANY = {
     "node": nodes,
     "time": one_of(*[FromNow(0)] * 5) | limits,
     "tick": ticks,
-    "late_at": one_of(0, 0, 0) | offsets,
-    "over_at": one_of(0, 0, 0) | offsets,
+    "start_deadline": one_of(0, 0, 0) | offsets,
+    "takeover_deadline": one_of(0, 0, 0) | offsets,
     "attempts": st.integers(1, 3),
     "again": one_of(0, 0, 1),
     "fair": st.integers(0, 1),
     "counts": st.integers(0, 1),
     "job": texts,
     "lease": one_of(1, 2_000, 60_000, LEASE_MAX, LEASE_MAX + SLACK),
-    "settings": one_of("1 3", "1 3", "1 3", "1 5"),
+    "voter_set": one_of("1 3", "1 3", "1 3", "1 5"),
     "token": st.integers(1, 4) | one_of(2**31 + 1, 2**50),
     "state": one_of("running", "running", "done", "failed", "back", ""),
     "attempt": st.integers(0, 3),
@@ -114,12 +123,12 @@ ANY = {
 near = {  # what mostly happens: few nodes and few ticks, so that they meet
     "node": one_of("web-1", "ü-日本", "a b%s:1"),
     "tick": one_of(TICKS, TICKS + 60, TICKS + 120, TICKS + 180) | one_of(TICKS, TICKS + 60, TICKS + 120, 0),
-    "late_at": one_of(0, 0, 0, 0, 0, FromNow(0), FromNow(1)),
-    "over_at": one_of(0, 0, 0, 0, 0, FromNow(0), FromNow(1)),
+    "start_deadline": one_of(0, 0, 0, 0, 0, FromNow(0), FromNow(1)),
+    "takeover_deadline": one_of(0, 0, 0, 0, 0, FromNow(0), FromNow(1)),
     "attempts": st.integers(1, 2),
     "again": one_of(0, 0, 0, 1),
     "ends": one_of("done", "failed", "back"),
-    "settings": one_of(*["1 3"] * 9, "1 5"),
+    "voter_set": one_of(*["1 3"] * 9, "1 5"),
     "not_after": one_of(*[SLACK] * 9, 0).map(FromNow),
     "lease": one_of(60_000, 60_000, LEASE_MAX, 1),
     "retention": retentions,
@@ -135,8 +144,10 @@ forged = st.fixed_dictionaries(  # what no node would claim here: another voter 
         "attempt": st.integers(0, 2),
     }
 )
-claims = one_of(False, False, False, True).flatmap(lambda is_forged: forged if is_forged else st.just({}))
-runs = st.tuples(st.fixed_dictionaries(near), numbers, claims).map(lambda it: {**it[0], **it[1], "claims": it[2]})
+owns_tick_state = one_of(False, False, False, True).flatmap(lambda is_forged: forged if is_forged else st.just({}))
+runs = st.tuples(st.fixed_dictionaries(near), numbers, owns_tick_state).map(
+    lambda it: {**it[0], **it[1], "owns_tick_state": it[2]}
+)
 then = one_of(
     (),  # it died, or its release was lost
     *[("release",)] * 3,
@@ -208,15 +219,15 @@ TOUR: list[Any] = [  # by which each answer is met whatever chance brings
     ("go_on", ("h1", ["finish"], {"outcome": "lost"})),  # other
     ("go_on", ("h1", ["finish"], {"end": 1})),  # other
     ("play", ("h2", {}, [])),  # done
-    ("play", ("h2", {"tick": TICKS + 60, "late_at": FromNow(0)}, [])),  # late
-    ("play", ("h2", {"settings": "1 5"}, [])),  # settings
+    ("play", ("h2", {"tick": TICKS + 60, "start_deadline": FromNow(0)}, [])),  # late
+    ("play", ("h2", {"voter_set": "1 5"}, [])),  # voter_set
     ("play", ("h2", {"time": FromNow(100_000)}, [])),  # clock
     ("ask", ("pause", "-", PAUSE)),
     ("play", ("h2", {"tick": TICKS + 60}, [])),  # paused
     ("come_to", ("paused_until", 0)),
     ("play", ("h2", {"tick": TICKS + 60, "node": "b"}, [])),
     ("go_on", ("h1", ["extend"], {"not_after": FromNow(-1)})),  # expired
-    ("go_on", ("h1", ["extend"], {"settings": "1 5"})),  # settings
+    ("go_on", ("h1", ["extend"], {"voter_set": "1 5"})),  # voter_set
     ("go_on", ("h1", ["extend"], {})),  # busy
     ("go_on", ("h2", ["commit"], {})),
     ("go_on", ("h1", ["extend"], {})),  # newer
@@ -274,7 +285,7 @@ class Pair:
         if told["answer"] == state_machine.OK:
             claimed = claim([told], fields["tick"], bool(fields["again"]))
             claimed["token"] = told["token"] + 1  # not by the clock: two nodes may come to the same one
-            self._runs[holder] = fields | claimed | fields.get("claims", {})
+            self._runs[holder] = fields | claimed | fields.get("owns_tick_state", {})
             self.go_on(holder, then, {})
 
     def go_on(self, holder: str, then: Iterable[str], more: Fields) -> None:

@@ -7,8 +7,8 @@ from cronlock.lock.adoption import hindrance, spelled
 ONE, THREE, FIVE = "1 1", "1 3 a,b,c", "1 5 a,b,c,d,e"
 
 
-def has(label, settings, token=7, reborn=0):
-    return label, {"settings": settings, "settings_by": "web-1", "token": token, "reborn": reborn}
+def has(label, settings, token=7, restarted=0):
+    return label, {"voter_set": settings, "voter_set_by": "web-1", "token": token, "restarted": restarted}
 
 
 def new(label):
@@ -19,7 +19,7 @@ def new(label):
     ("answers", "mine", "safe"),
     [
         ([has("a", ONE), new("b"), new("c")], THREE, True),
-        ([has("a", ONE, reborn=1), new("b"), new("c")], THREE, True),
+        ([has("a", ONE, restarted=1), new("b"), new("c")], THREE, True),
         ([has("a", THREE), has("b", THREE), has("c", THREE), new("d"), new("e")], FIVE, True),
         ([has("a", THREE), new("b"), new("c"), new("d"), new("e")], FIVE, True),
         ([has("a", FIVE), has("b", FIVE), has("c", FIVE)], THREE, True),
@@ -27,9 +27,9 @@ def new(label):
         ([has("a", THREE), has("b", THREE)], "1 2 a,b", True),
         ([has("a", THREE)], ONE, False),
         ([has("a", THREE), has("b", THREE), new("d")], "1 3 a,b,d", True),
-        ([has("a", THREE), has("b", THREE, reborn=1), new("d")], "1 3 a,b,d", False),
+        ([has("a", THREE), has("b", THREE, restarted=1), new("d")], "1 3 a,b,d", False),
         ([has("x", THREE), has("y", THREE), has("z", THREE)], "1 3 x,y,z", True),
-        ([has("x", THREE), has("y", THREE, reborn=1), new("z")], "1 3 x,y,z", False),
+        ([has("x", THREE), has("y", THREE, restarted=1), new("z")], "1 3 x,y,z", False),
         ([has("a", f"{THREE} ended"), has("b", THREE), new("d")], "1 3 a,b,d", True),
         ([has("a", "1 3 a,b,d"), has("d", "1 3 a,b,d"), has("b", THREE)], "1 3 a,b,d", True),
         ([has("a", "2 other")], ONE, False),

@@ -8,24 +8,24 @@ from hypothesis import strategies as st
 
 from cronlock.lock import state_machine
 from cronlock.lock.quorum import (
-    AGAIN,
     REFUSED,
+    RETRY,
     WON,
     Failure,
     Verdict,
-    believed,
-    blank,
     claim,
     drift,
-    joins,
+    is_amnesic,
     judge,
     judge_adoption,
+    lease_valid_until,
+    may_join_commit,
     median_time,
     quorum,
     takes_over,
     token,
     undecided,
-    unended,
+    unfinished_run,
     votes,
 )
 
@@ -38,7 +38,7 @@ SHUT = Failure("redis-1:6379: WRONGPASS", final=True)
 
 def said(answer: str, token: int = 7, **more: Any) -> Fields:
     """An answer of a copy that remembers."""
-    plain = {"answer": answer, "token": token, "reborn": 0, "wait": 0, "time": 1_800_000_000_000, "tick": TICK - 60}
+    plain = {"answer": answer, "token": token, "restarted": 0, "wait": 0, "time": 1_800_000_000_000, "tick": TICK - 60}
     plain |= {"off": "redis-3:6379: its clock is off"} if answer == "clock" else {}
     return {**plain, "attempt": 1, "state": "done", "outcome": "ran", "kind": "", "node": "web-1", **more}
 
@@ -48,14 +48,14 @@ def forgot(answer: str = "ok", **more: Any) -> Fields:
     return said(answer, 0, **{"tick": 0, "attempt": 0, "state": "", "outcome": "", "node": "", **more})
 
 
-def reborn(answer: str = "ok") -> Fields:
+def restarted(answer: str = "ok") -> Fields:
     """An answer of a copy that may have gone back to older data."""
-    return said(answer, reborn=1)
+    return said(answer, restarted=1)
 
 
 OK, BUSY, YIELD = said("ok"), said("busy"), said("yield", wait=500)
 HELD, DONE, PAUSED, LATE = said("held"), said("done"), said("paused"), said("late")
-CLOCK, SETTINGS = said("clock"), said("settings")
+CLOCK, VOTER_SET = said("clock"), said("voter_set")
 
 
 def verdict(*replies: Reply, tick: int = TICK, stale: int = 0) -> Verdict | None:
@@ -81,7 +81,7 @@ def test_a_quorum_of_ok_wins_without_the_rest() -> None:
     """Whatever the others say, or do not say."""
     assert kind(OK) == WON
     assert kind(OK, OK, None) == WON
-    for other in (None, DOWN, SHUT, BUSY, YIELD, HELD, DONE, PAUSED, LATE, CLOCK, forgot(), reborn()):
+    for other in (None, DOWN, SHUT, BUSY, YIELD, HELD, DONE, PAUSED, LATE, CLOCK, forgot(), restarted()):
         assert kind(OK, OK, other) == WON
         assert kind(OK, other, None) is None
     assert kind(OK, OK) == WON
@@ -92,22 +92,22 @@ def test_a_quorum_of_ok_wins_without_the_rest() -> None:
 
 def test_an_ok_counts_only_while_its_short_lease_stands() -> None:
     """Another may have taken it since."""
-    assert kind(OK, OK, DOWN, stale=1) == AGAIN
+    assert kind(OK, OK, DOWN, stale=1) == RETRY
     assert kind(OK, OK, OK, stale=1) == WON
-    assert kind(OK, OK, OK, stale=2) == AGAIN
-    assert kind(forgot(), forgot(), forgot(), stale=1) == AGAIN
-    assert kind(forgot(), forgot(), forgot(), tick=0, stale=2) == AGAIN
+    assert kind(OK, OK, OK, stale=2) == RETRY
+    assert kind(forgot(), forgot(), forgot(), stale=1) == RETRY
+    assert kind(forgot(), forgot(), forgot(), tick=0, stale=2) == RETRY
 
 
-@pytest.mark.parametrize("lost", [forgot(), reborn(), reborn() | {"token": 0}])
+@pytest.mark.parametrize("lost", [forgot(), restarted(), restarted() | {"token": 0}])
 def test_a_copy_that_forgot_does_not_vote_unless_all_say_ok(lost: Fields) -> None:
     """With it, one that remembers the tick could be outvoted: the tick would run twice."""
-    assert blank(lost)
-    assert kind(OK, lost, DOWN) == AGAIN
-    assert kind(OK, lost, DONE) == AGAIN
-    assert kind(lost, lost, DONE) == AGAIN
+    assert is_amnesic(lost)
+    assert kind(OK, lost, DOWN) == RETRY
+    assert kind(OK, lost, DONE) == RETRY
+    assert kind(lost, lost, DONE) == RETRY
     assert kind(lost, lost, None) is None
-    assert kind(lost, lost, DOWN) == AGAIN
+    assert kind(lost, lost, DOWN) == RETRY
     assert kind(OK, lost, OK) == WON
     assert kind(OK, lost, lost) == WON
     assert kind(lost, lost, lost) == WON
@@ -116,22 +116,22 @@ def test_a_copy_that_forgot_does_not_vote_unless_all_say_ok(lost: Fields) -> Non
 def test_a_new_key_with_ticks_starts_when_all_voters_answer() -> None:
     """Nobody can tell a new key from one that a quorum forgot."""
     assert kind(forgot(), forgot(), forgot()) == WON
-    assert kind(forgot(), forgot(), DOWN) == AGAIN
-    assert kind(forgot(), forgot(), forgot("busy")) == AGAIN
+    assert kind(forgot(), forgot(), DOWN) == RETRY
+    assert kind(forgot(), forgot(), forgot("busy")) == RETRY
 
 
 def test_a_key_without_ticks_starts_when_all_voters_answer_too() -> None:
     """Two of three that know nothing may be new ones: others have the third one alone, and a run goes on there."""
     assert kind(forgot(), forgot(), forgot(), tick=0) == WON
     assert kind(forgot(), forgot(), None, tick=0) is None
-    assert kind(forgot(), forgot(), DOWN, tick=0) == AGAIN
-    assert kind(forgot(), forgot(), forgot("clock"), tick=0) == AGAIN
+    assert kind(forgot(), forgot(), DOWN, tick=0) == RETRY
+    assert kind(forgot(), forgot(), forgot("clock"), tick=0) == RETRY
 
 
-@pytest.mark.parametrize("other", [OK, BUSY, HELD, PAUSED, CLOCK, forgot("paused"), reborn("held")])
+@pytest.mark.parametrize("other", [OK, BUSY, HELD, PAUSED, CLOCK, forgot("paused"), restarted("held")])
 def test_blank_copies_start_nothing_beside_one_that_remembers(other: Fields) -> None:
     """A run may go on that two of three forgot."""
-    assert kind(forgot(), forgot(), forgot(), other, DOWN, tick=0) == AGAIN
+    assert kind(forgot(), forgot(), forgot(), other, DOWN, tick=0) == RETRY
     assert votes([forgot(), forgot(), None, other], [True] * 4) == (other is OK)
 
 
@@ -146,30 +146,30 @@ def test_a_quorum_sends_a_node_home(home: Fields) -> None:
         assert found is not None
         assert (found.kind, found.answer) == (home["answer"], home)
     assert kind(home, OK, None) is None
-    assert kind(home, DOWN, DOWN) == AGAIN
+    assert kind(home, DOWN, DOWN) == RETRY
 
 
 @pytest.mark.parametrize("other", [BUSY, YIELD, OK, HELD | {"token": 0}, LATE, CLOCK, DOWN])
 def test_answers_that_differ_send_nobody_home(other: Fields | Failure) -> None:
     """Two prepares that split the voters must not lose the tick: both would say that the other has it."""
     for home in (HELD, DONE):
-        assert kind(home, other, DOWN) == AGAIN
-        assert kind(home, other, BUSY) == AGAIN
+        assert kind(home, other, DOWN) == RETRY
+        assert kind(home, other, BUSY) == RETRY
 
 
 @pytest.mark.parametrize("other", [BUSY, YIELD])
 def test_busy_and_yield_send_nobody_home(other: Fields) -> None:
     """Not even all of them."""
-    assert kind(other, other, other) == AGAIN
-    assert kind(other, BUSY, YIELD) == AGAIN
-    assert kind(other, other, OK) == AGAIN
+    assert kind(other, other, other) == RETRY
+    assert kind(other, BUSY, YIELD) == RETRY
+    assert kind(other, other, OK) == RETRY
 
 
-@pytest.mark.parametrize("lost", [forgot("held"), reborn("held")])
+@pytest.mark.parametrize("lost", [forgot("held"), restarted("held")])
 def test_held_by_a_copy_that_forgot_sends_nobody_home(lost: Fields) -> None:
     """It speaks of no committed record that is sure to be the newest."""
-    assert kind(lost, lost, lost) == AGAIN
-    assert kind(HELD, lost, DOWN) == AGAIN
+    assert kind(lost, lost, lost) == RETRY
+    assert kind(HELD, lost, DOWN) == RETRY
     assert kind(HELD, HELD, lost) == "held"
 
 
@@ -188,29 +188,29 @@ def test_held_and_done_count_together_and_the_newest_speaks() -> None:
 def test_runs_that_nobody_else_knows_of_send_nobody_home(tick: int) -> None:
     """Two nodes may each have died with a commit at one voter: nobody ran."""
     one, two = said("held", 6, tick=tick, state="running"), said("held", 7, tick=tick, state="running")
-    assert kind(one, two, OK, tick=tick) == AGAIN
+    assert kind(one, two, OK, tick=tick) == RETRY
     assert kind(one, two, None, tick=tick) is None
     assert kind(one, two, two, tick=tick) == "held"
-    assert kind(one, said("done", 7, tick=tick, state="running"), DOWN, tick=tick) == AGAIN
+    assert kind(one, said("done", 7, tick=tick, state="running"), DOWN, tick=tick) == RETRY
 
 
 def test_the_end_of_this_tick_is_proof_enough_and_so_are_newer_ticks() -> None:
     """A finish is sent by a run; where a newer tick was tried, this one comes too late."""
     one = said("held", 6, tick=TICK, state="running")
     assert kind(one, said("done", 7, tick=TICK), OK) == "done"
-    assert kind(one, said("done", 7, tick=TICK - 60), OK) == AGAIN  # of another tick
+    assert kind(one, said("done", 7, tick=TICK - 60), OK) == RETRY  # of another tick
     newer = said("done", 7, tick=TICK + 60, state="running")
-    assert kind(one, newer, OK) == AGAIN
+    assert kind(one, newer, OK) == RETRY
     assert kind(newer, said("done", 8, tick=TICK + 120, state="running"), OK) == "done"
-    assert kind(said("done", 6, tick=0), said("held", 7, tick=0), OK, tick=0) == AGAIN
+    assert kind(said("done", 6, tick=0), said("held", 7, tick=0), OK, tick=0) == RETRY
 
 
 def test_an_ok_joins_a_commit_where_nothing_newer_was_seen_and_nothing_forgotten() -> None:
     """Else it would overwrite a run, or vote for what it has forgotten."""
-    assert joins(said("ok", 6), 7)
-    assert not joins(said("ok", 7), 7)
-    assert not joins(forgot(), 7)
-    assert not joins(reborn(), 8)
+    assert may_join_commit(said("ok", 6), 7)
+    assert not may_join_commit(said("ok", 7), 7)
+    assert not may_join_commit(forgot(), 7)
+    assert not may_join_commit(restarted(), 8)
 
 
 def test_a_paused_copy_that_forgot_all_else_still_is_paused() -> None:
@@ -221,14 +221,14 @@ def test_a_paused_copy_that_forgot_all_else_still_is_paused() -> None:
 def test_a_minority_that_is_paused_stops_nobody() -> None:
     """A pause is done when all voters have it, and says so."""
     assert kind(PAUSED, OK, OK) == WON
-    assert kind(PAUSED, OK, DOWN) == AGAIN
+    assert kind(PAUSED, OK, DOWN) == RETRY
 
 
 def test_late_needs_a_quorum() -> None:
     """By the voters' clocks."""
     assert kind(LATE, LATE, None) == "late"
     assert kind(LATE, OK, OK) == WON
-    assert kind(LATE, OK, DOWN) == AGAIN
+    assert kind(LATE, OK, DOWN) == RETRY
     assert kind(DONE, DONE, LATE) == "done"
 
 
@@ -238,9 +238,9 @@ def test_late_needs_a_quorum() -> None:
 def test_one_voter_with_other_settings_ends_the_attempt() -> None:
     """Whatever the others say: two groups of nodes would each have a quorum."""
     for others in ([None, None], [OK, OK], [HELD, HELD], [SHUT, SHUT], [DOWN, DOWN]):
-        found = verdict(*others, SETTINGS)
+        found = verdict(*others, VOTER_SET)
         assert found is not None
-        assert (found.kind, found.text, found.answer) == (REFUSED, "settings", SETTINGS)
+        assert (found.kind, found.text, found.answer) == (REFUSED, "voter_set", VOTER_SET)
 
 
 def test_a_wrong_clock_is_the_nodes_when_a_quorum_says_so() -> None:
@@ -250,7 +250,7 @@ def test_a_wrong_clock_is_the_nodes_when_a_quorum_says_so() -> None:
     assert (found.kind, found.text) == (REFUSED, "clock")
     assert kind(CLOCK, OK, OK) == WON
     assert kind(CLOCK, OK, None) is None
-    assert kind(CLOCK, OK, DOWN) == AGAIN
+    assert kind(CLOCK, OK, DOWN) == RETRY
     assert kind(CLOCK, HELD, HELD) == "held"
 
 
@@ -258,8 +258,8 @@ def test_final_failures_refuse_only_when_they_leave_no_quorum() -> None:
     """A wrong password at one of three servers costs one voter, at two the lock."""
     assert kind(SHUT, OK, OK) == WON
     assert kind(SHUT, OK, None) is None
-    assert kind(SHUT, DOWN, DOWN) == AGAIN
-    assert kind(SHUT, DOWN, OK) == AGAIN
+    assert kind(SHUT, DOWN, DOWN) == RETRY
+    assert kind(SHUT, DOWN, OK) == RETRY
     found = verdict(SHUT, SHUT, None)
     assert found is not None
     assert (found.kind, found.text) == (REFUSED, SHUT.text)
@@ -278,10 +278,10 @@ def test_nothing_is_decided_while_answers_that_could_decide_are_missing() -> Non
     assert verdict(None, None, None) is None
     assert verdict(DOWN, DOWN, None) is None
     outage = undecided([DOWN, DOWN, None])
-    assert (outage.kind, outage.reached, outage.text) == (AGAIN, False, DOWN.text)
+    assert (outage.kind, outage.reached, outage.text) == (RETRY, False, DOWN.text)
     split = verdict(OK, BUSY, HELD)
     assert split is not None
-    assert (split.kind, split.reached, split.wait) == (AGAIN, True, 0)
+    assert (split.kind, split.reached, split.wait) == (RETRY, True, 0)
     assert undecided([OK, OK, None]).reached
     assert not undecided([OK, DOWN, None]).reached
 
@@ -290,7 +290,7 @@ def test_again_waits_as_long_as_any_voter_asked_for() -> None:
     """For those in front in the line."""
     found = verdict(said("yield", wait=500), said("yield", wait=1000), OK)
     assert found is not None
-    assert (found.kind, found.wait) == (AGAIN, 1000)
+    assert (found.kind, found.wait) == (RETRY, 1000)
 
 
 def test_a_quorum_of_ok_goes_on_in_spite_of_a_yield() -> None:
@@ -381,11 +381,11 @@ def test_a_run_without_a_tick_leaves_what_is_known_of_ticks(states: list[str], s
 def test_a_run_whose_end_no_voter_heard_of_is_told_of() -> None:
     """By the node that runs next; one voter that knows how it ended is enough to know better."""
     dead = said("ok", 8, outcome="", node="web-2")
-    assert unended([said("ok", 7), dead, forgot()]) == dead
-    assert unended([dead, said("ok", 8, outcome="ran")]) is None
-    assert unended([said("ok", 7, outcome=""), said("ok", 8)]) is None
-    assert unended([dead, said("ok", 8, outcome="not run")]) is None
-    assert unended([forgot(), forgot()]) is None
+    assert unfinished_run([said("ok", 7), dead, forgot()]) == dead
+    assert unfinished_run([dead, said("ok", 8, outcome="ran")]) is None
+    assert unfinished_run([said("ok", 7, outcome=""), said("ok", 8)]) is None
+    assert unfinished_run([dead, said("ok", 8, outcome="not run")]) is None
+    assert unfinished_run([forgot(), forgot()]) is None
 
 
 # -- how long to believe in it -----------------------------------------------------------------------------------------
@@ -393,10 +393,10 @@ def test_a_run_whose_end_no_voter_heard_of_is_told_of() -> None:
 
 def test_a_quorum_of_leases_is_good_until_the_weakest_of_it_ends() -> None:
     """Of the best ones."""
-    assert believed([10, 30, 20], 2) == 20
-    assert believed([10, 30, 20], 3) == 10
-    assert believed([0, 0, 30], 2) == 0
-    assert believed([5], 1) == 5
+    assert lease_valid_until([10, 30, 20], 2) == 20
+    assert lease_valid_until([10, 30, 20], 3) == 10
+    assert lease_valid_until([0, 0, 30], 2) == 0
+    assert lease_valid_until([5], 1) == 5
 
 
 def test_drift_is_the_redlock_pages_allowance() -> None:
@@ -406,12 +406,12 @@ def test_drift_is_the_redlock_pages_allowance() -> None:
 
 # -- for all answers ---------------------------------------------------------------------------------------------------
 
-ANSWERS = ["ok", "ok", "ok", "busy", "held", "done", "paused", "late", "yield", "clock", "settings"]
+ANSWERS = ["ok", "ok", "ok", "busy", "held", "done", "paused", "late", "yield", "clock", "voter_set"]
 answers = st.builds(
     said,
     st.sampled_from(ANSWERS),
     st.integers(0, 3),
-    reborn=st.sampled_from([0, 0, 1]),
+    restarted=st.sampled_from([0, 0, 1]),
     wait=st.integers(0, 5_000),
     time=st.integers(0, 10),
     tick=st.sampled_from([0, TICK - 60, TICK, TICK + 60]),
@@ -432,7 +432,7 @@ def test_who_won_has_a_quorum_of_fresh_oks(seats: list[tuple[Reply, bool]], tick
         oks = [reply for reply, good in seats if isinstance(reply, dict) and good and reply["answer"] == "ok"]
         assert len(oks) >= quorum(len(seats))
         if tick and len(oks) < len(seats):
-            assert sum(not blank(ok) for ok in oks) >= quorum(len(seats))
+            assert sum(not is_amnesic(ok) for ok in oks) >= quorum(len(seats))
 
 
 @settings(max_examples=500)
@@ -478,7 +478,7 @@ def test_a_verdict_stands_whatever_is_answered_after_it(
     said_all, fresh = zip(*seats, strict=True)
     found = judge(said_all, fresh, tick)
     later = [data.draw(replies) if reply is None else reply for reply in said_all]
-    assume(not any(isinstance(reply, dict) and reply["answer"] == "settings" for reply in later))
+    assume(not any(isinstance(reply, dict) and reply["answer"] == "voter_set" for reply in later))
     after = judge(later, fresh, tick)
     if found and found.kind == WON and tick:
         assert after is not None
@@ -494,7 +494,7 @@ def test_a_round_that_is_complete_has_a_verdict(seats: list[tuple[Reply, bool]],
     said_all, fresh = zip(*seats, strict=True)
     found = judge(said_all, fresh, tick)
     assert found or None in said_all
-    assert found is None or found.kind in (WON, AGAIN, REFUSED, "held", "done", "paused", "late")
+    assert found is None or found.kind in (WON, RETRY, REFUSED, "held", "done", "paused", "late")
 
 
 @settings(max_examples=500)
@@ -522,15 +522,15 @@ def test_every_answer_of_the_record_is_known(answer: str) -> None:
         state_machine.LATE,
         state_machine.YIELD,
     }
-    assert answer in words | {state_machine.CLOCK, state_machine.SETTINGS}
+    assert answer in words | {state_machine.CLOCK, state_machine.VOTER_SET}
 
 
 def test_a_split_vote_on_a_new_key_is_no_outage() -> None:
     """Others ask at the same time: that is no copy that forgot, and passes in a moment."""
     split = undecided([forgot(), forgot(), forgot("busy")])
-    assert (split.kind, split.reached) == (AGAIN, True)
+    assert (split.kind, split.reached) == (RETRY, True)
     new = undecided([forgot(), forgot(), DOWN])
-    assert (new.kind, new.reached) == (AGAIN, False)
+    assert (new.kind, new.reached) == (RETRY, False)
     assert "2 of 3 voters do not know this key" in new.text
     assert DOWN.text in new.text
 
@@ -548,7 +548,7 @@ def test_a_new_key_that_one_voter_refuses_for_good_is_refused() -> None:
         ([OK, OK, HELD], state_machine.HELD),
         ([OK, OK, PAUSED], state_machine.PAUSED),
         ([OK, OK, CLOCK], REFUSED),
-        ([OK, DOWN, DOWN], AGAIN),
+        ([OK, DOWN, DOWN], RETRY),
         ([OK, BUSY, DOWN], state_machine.BUSY),
         ([OK, OK, BUSY], state_machine.BUSY),
     ],

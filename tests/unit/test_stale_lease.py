@@ -1,6 +1,6 @@
 """The lease of an older tick: waited for when its node is dead, not disturbed when it lives."""
 
-from cronlock.run.waiting import OLDER_LEASE_MAX, OlderLease
+from cronlock.run.waiting import OLDER_LEASE_MAX, StaleLease
 
 TICK = 1_800_000_000
 NOW = 1_000_000
@@ -12,37 +12,37 @@ def held(left, token=7, tick=TICK - 60):
 
 def test_the_wait_lasts_until_the_slowest_voter_is_free():
     """Each voter's lease ends when its own request came, not when the first answer says."""
-    wait = OlderLease().left([held(3000), held(3040), held(2990)], TICK, NOW)
+    wait = StaleLease().left([held(3000), held(3040), held(2990)], TICK, NOW)
     assert 3040 < wait < 3200
 
 
 def test_a_lease_that_still_stands_after_the_wait_is_waited_for_again():
     """It ended a little later than it was measured: nobody has extended it."""
-    lease = OlderLease()
+    lease = StaleLease()
     assert lease.left([held(3000)], TICK, NOW)
     assert lease.left([held(30)], TICK, NOW + 3050) > 30
 
 
 def test_a_lease_that_was_extended_is_no_dead_nodes():
     """The run goes on; this tick is held."""
-    lease = OlderLease()
+    lease = StaleLease()
     assert lease.left([held(3000)], TICK, NOW)
     assert lease.left([held(4000)], TICK, NOW + 3050) == 0
 
 
 def test_the_lease_of_another_run_is_not_waited_for():
     """Somebody else came first."""
-    lease = OlderLease()
+    lease = StaleLease()
     assert lease.left([held(3000)], TICK, NOW)
     assert lease.left([held(10, token=8)], TICK, NOW + 3050) == 0
 
 
 def test_a_lease_of_this_tick_or_without_a_tick_is_not_waited_for():
     """Staying for those is another wish."""
-    assert OlderLease().left([held(3000, tick=TICK)], TICK, NOW) == 0
-    assert OlderLease().left([held(3000, tick=0)], TICK, NOW) == 0
+    assert StaleLease().left([held(3000, tick=TICK)], TICK, NOW) == 0
+    assert StaleLease().left([held(3000, tick=0)], TICK, NOW) == 0
 
 
 def test_a_long_lease_is_not_waited_for():
     """A dead node's lease of a schedule is over before the next tick; a longer one lives."""
-    assert OlderLease().left([held(OLDER_LEASE_MAX + 1)], TICK, NOW) == 0
+    assert StaleLease().left([held(OLDER_LEASE_MAX + 1)], TICK, NOW) == 0

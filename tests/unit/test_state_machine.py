@@ -36,12 +36,20 @@ class Voter:
         return OPERATIONS[operation](self.copy, ask, self.now, self.now, self.run_id)
 
     def prepare(self, holder: str, tick: int = TICK, **more: Any) -> Fields:
-        plain = {"time": self.now, "tick": tick, "late_at": 0, "over_at": 0, "attempts": 1, "again": 0, "fair": 0}
+        plain = {
+            "time": self.now,
+            "tick": tick,
+            "start_deadline": 0,
+            "takeover_deadline": 0,
+            "attempts": 1,
+            "again": 0,
+            "fair": 0,
+        }
         plain |= {"counts": 1, "job": ""}
-        return self.ask("prepare", holder, **{**plain, "lease": PREPARE_LEASE, "settings": "1 3", **more})
+        return self.ask("prepare", holder, **{**plain, "lease": PREPARE_LEASE, "voter_set": "1 3", **more})
 
     def write(self, operation: str, holder: str, token: int, tick: int = TICK, **more: Any) -> str:
-        plain = {"token": token, "tick": tick, "state": "running", "attempt": 1, "settings": "1 3", "pid": 41}
+        plain = {"token": token, "tick": tick, "state": "running", "attempt": 1, "voter_set": "1 3", "pid": 41}
         plain |= {"start": self.now, "run_tick": tick, "run_attempt": 1, "command": "true", "schedule": "", "zone": ""}
         plain |= {"next": 0, "retention": RETENTION, "lease": LEASE, "not_after": self.now + 2_000}
         return str(self.ask(operation, holder, **{**plain, **more})["answer"])
@@ -140,7 +148,7 @@ def test_a_run_makes_it_held_for_any_tick(voter: Voter) -> None:
     voter.run("a")
     for tick in (0, EARLIER, TICK, LATER):
         assert voter.prepare("b", tick)["answer"] == "held"
-        assert voter.prepare("b", tick, again=1, attempts=3, late_at=1)["answer"] == "held"
+        assert voter.prepare("b", tick, again=1, attempts=3, start_deadline=1)["answer"] == "held"
     voter.pause(-1)
     answer = voter.prepare("b")
     assert answer["answer"] == "held"
@@ -201,7 +209,7 @@ def test_again_runs_what_is_done_but_never_beside_a_run_nor_while_paused(voter: 
     voter.release("b")
     assert voter.prepare("b", EARLIER, again=1)["answer"] == "ok"
     voter.release("b")
-    assert voter.prepare("b", again=1, late_at=NOW)["answer"] == "late"
+    assert voter.prepare("b", again=1, start_deadline=NOW)["answer"] == "late"
     voter.pause(-1)
     assert voter.prepare("b", again=1)["answer"] == "paused"
 
@@ -262,28 +270,28 @@ def test_no_message_of_a_run_touches_a_pause(voter: Voter) -> None:
 
 def test_a_tick_is_late_from_its_limit_on_but_done_comes_first(voter: Voter) -> None:
     """By the voter's clock; 0 is no limit."""
-    assert voter.prepare("a", late_at=NOW + 1)["answer"] == "ok"
+    assert voter.prepare("a", start_deadline=NOW + 1)["answer"] == "ok"
     voter.release("a")
-    assert voter.prepare("a", late_at=NOW)["answer"] == "late"
-    assert voter.prepare("a", late_at=NOW - 1)["answer"] == "late"
+    assert voter.prepare("a", start_deadline=NOW)["answer"] == "late"
+    assert voter.prepare("a", start_deadline=NOW - 1)["answer"] == "late"
     voter.ran("a")
-    assert voter.prepare("b", late_at=NOW - 1)["answer"] == "done"
+    assert voter.prepare("b", start_deadline=NOW - 1)["answer"] == "done"
 
 
 def test_a_takeover_may_start_later_than_a_first_run(voter: Voter) -> None:
     """Until the next tick, also after a run that was given back; --again is no takeover, nor is another tick."""
-    later = {"attempts": 3, "late_at": NOW, "over_at": NOW + 10_000}
+    later = {"attempts": 3, "start_deadline": NOW, "takeover_deadline": NOW + 10_000}
     assert voter.prepare("b", **later)["answer"] == "late"
     voter.run("a")
     voter.now += LEASE
-    assert voter.prepare("b", **later | {"over_at": voter.now + 1})["answer"] == "ok"
+    assert voter.prepare("b", **later | {"takeover_deadline": voter.now + 1})["answer"] == "ok"
     voter.release("b")
-    assert voter.prepare("b", **later | {"over_at": voter.now})["answer"] == "late"
-    assert voter.prepare("b", again=1, **later | {"over_at": 0})["answer"] == "late"
-    assert voter.prepare("b", LATER, **later | {"over_at": 0})["answer"] == "late"
+    assert voter.prepare("b", **later | {"takeover_deadline": voter.now})["answer"] == "late"
+    assert voter.prepare("b", again=1, **later | {"takeover_deadline": 0})["answer"] == "late"
+    assert voter.prepare("b", LATER, **later | {"takeover_deadline": 0})["answer"] == "late"
     assert voter.extend("a") == "ok"
     assert voter.finish("a", state="back") == "ok"
-    assert voter.prepare("b", **later | {"over_at": voter.now + 1})["answer"] == "ok"
+    assert voter.prepare("b", **later | {"takeover_deadline": voter.now + 1})["answer"] == "ok"
 
 
 def test_an_answer_counts_only_when_it_is_asked_for_the_first_time(voter: Voter) -> None:
@@ -343,7 +351,7 @@ def test_forget_leaves_the_token_and_nothing_of_ticks_counts_and_history(voter: 
     voter.finish("a")
     voter.pause(-1)
     assert voter.ask("forget", "admin", retention=RETENTION)["answer"] == "ok"
-    left = {"token": 7, "settings": "1 3", "settings_by": "web-a", "run_id": "aaaa", "outcome": "forgotten"}
+    left = {"token": 7, "voter_set": "1 3", "voter_set_by": "web-a", "run_id": "aaaa", "outcome": "forgotten"}
     assert voter.copy.record == left
     assert (voter.copy.nodes, voter.copy.history) == ({}, [])
     assert voter.copy.expires == voter.now + RETENTION
@@ -366,7 +374,7 @@ def test_a_nodes_own_record_is_paused_with_its_key_and_forgotten_alone(voter: Vo
 def test_a_node_with_a_wrong_clock_is_refused_whatever_it_asks(voter: Voter, off: int) -> None:
     """Before all else, and it leaves no tick behind that others would have to wait for."""
     voter.run("b")
-    assert voter.prepare("a", time=NOW + off, settings="other")["answer"] == "clock"
+    assert voter.prepare("a", time=NOW + off, voter_set="other")["answer"] == "clock"
     assert "seen:web-a" not in voter.copy.nodes
     assert voter.prepare("a", time=NOW + off // abs(off) * CLOCK_LIMIT)["answer"] == "held"
 
@@ -374,8 +382,8 @@ def test_a_node_with_a_wrong_clock_is_refused_whatever_it_asks(voter: Voter, off
 def test_a_node_with_other_settings_is_refused_before_held(voter: Voter) -> None:
     """Nodes that do not share all voters must not share a key; the answer names who set them."""
     voter.run("b")
-    answer = voter.prepare("a", settings="1 5")
-    assert (answer["answer"], answer["settings"], answer["settings_by"]) == ("settings", "1 3", "web-b")
+    answer = voter.prepare("a", voter_set="1 5")
+    assert (answer["answer"], answer["voter_set"], answer["voter_set_by"]) == ("voter_set", "1 3", "web-b")
     assert "seen:web-a" not in voter.copy.nodes
     assert voter["missed"] == 0
 
@@ -410,12 +418,12 @@ def test_prepare_counts_what_it_answers_by_node_but_not_ok_busy_yield(voter: Vot
     voter.finish("a")
     voter.prepare("b")
     voter.prepare("b", time=0)
-    voter.prepare("b", settings="x")
-    voter.prepare("b", LATER, late_at=1)
+    voter.prepare("b", voter_set="x")
+    voter.prepare("b", LATER, start_deadline=1)
     voter.pause(-1)
     voter.prepare("b", LATER)
     counts = {name: n for name, n in voter.copy.nodes.items() if name.split(":")[0] not in ("seen", "last", "result")}
-    b = {"held": 2, "done": 1, "clock": 1, "settings": 1, "late": 1, "paused": 1}
+    b = {"held": 2, "done": 1, "clock": 1, "voter_set": 1, "late": 1, "paused": 1}
     assert counts == {f"{answer}:web-b": n for answer, n in b.items()} | {"ran:web-a": 1}
 
 
@@ -466,14 +474,14 @@ def test_a_run_that_never_ended_is_counted_by_the_next_one(voter: Voter) -> None
 def test_a_copy_that_another_server_process_wrote_is_reborn(voter: Voter) -> None:
     """It may have gone back to older data; one run mends it. Without a stamp nothing is known."""
     voter.ran("a", tick=EARLIER)
-    assert voter.prepare("b")["reborn"] == 0
+    assert voter.prepare("b")["restarted"] == 0
     voter.run_id = ""
-    assert voter.prepare("b")["reborn"] == 0
+    assert voter.prepare("b")["restarted"] == 0
     voter.run_id = "bbbb"
     answer = voter.prepare("b")
-    assert (answer["reborn"], answer["run_id"], answer["answer"]) == (1, "bbbb", "ok")
+    assert (answer["restarted"], answer["run_id"], answer["answer"]) == (1, "bbbb", "ok")
     voter.commit("b", 8)
-    assert voter.prepare("c")["reborn"] == 0
+    assert voter.prepare("c")["restarted"] == 0
 
 
 # -- commit ------------------------------------------------------------------------------------------------------------
@@ -486,7 +494,7 @@ def test_commit_makes_the_prepared_holder_the_run(voter: Voter) -> None:
     expected = {"holder": "a", "kind": "run", "lease_end": NOW + LEASE, "lease": LEASE, "token": 7, "tick": TICK}
     expected |= {"state": "running", "attempt": 1, "node": "web-a", "pid": 41, "start": NOW, "run_tick": TICK}
     expected |= {"run_attempt": 1, "command": "job", "schedule": "@daily", "zone": "UTC", "next": LATER}
-    expected |= {"settings": "1 3", "settings_by": "web-a", "run_id": "aaaa", "outcome": "", "end": 0, "status": 0}
+    expected |= {"voter_set": "1 3", "voter_set_by": "web-a", "run_id": "aaaa", "outcome": "", "end": 0, "status": 0}
     assert voter.copy.record == expected
     assert voter.copy.nodes["last:web-a"] == TICK
     assert voter.copy.expires == NOW + RETENTION
@@ -637,11 +645,11 @@ def test_a_write_back_never_goes_under_a_live_lease(voter: Voter, commits: bool)
 
 def test_a_write_back_keeps_out_of_a_record_with_other_settings(voter: Voter) -> None:
     """Somebody adopted other ones; but the own lease there is extended."""
-    voter.ran("b", 6, settings="1 5")
-    assert voter.extend("a") == "settings"
+    voter.ran("b", 6, voter_set="1 5")
+    assert voter.extend("a") == "voter_set"
     voter.copy = Copy()
     voter.run("a")
-    voter.copy.record["settings"] = "1 5"
+    voter.copy.record["voter_set"] = "1 5"
     assert voter.extend("a") == "ok"
 
 
@@ -882,6 +890,6 @@ def test_yield_is_judged_last(voter: Voter) -> None:
     voter.release("b")
     voter.ran("a", tick=TICK)
     assert voter.prepare("a", TICK, fair=1)["answer"] == "done"
-    assert voter.prepare("a", LATER, fair=1, late_at=1)["answer"] == "late"
+    assert voter.prepare("a", LATER, fair=1, start_deadline=1)["answer"] == "late"
     voter.run("b", 8, TICK + 1)
     assert voter.prepare("a", LATER, fair=1)["answer"] == "held"

@@ -45,7 +45,7 @@ class Standing:
     record: Record
     voters: int
     good: Counter[str]
-    blank: Counter[str]
+    is_amnesic: Counter[str]
     gone: Counter[str]
     why: dict[str, str]
     cure: str
@@ -57,28 +57,28 @@ class Standing:
         """Of the copies that were read; `gone` are the servers that do not vote (see away)."""
         found = {(seen.voter, slot_of(seen.name)): seen for seen in copies}
         unbelieved = overreaching(copies)
-        good, blank, lost, why = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
+        good, is_amnesic, lost, why = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
         for label, slot in survey.places(record):
             seen = found.get((label, slot))
             if label in gone:
                 lost[label] += 1
                 why[label] = gone[label]
             elif seen and seen in unbelieved:
-                blank[label] += 1
+                is_amnesic[label] += 1
                 why.setdefault(label, f"{label} has a fencing token that can't be")
             elif seen and _remembers(seen):
                 good[label] += 1
             else:
-                blank[label] += 1
+                is_amnesic[label] += 1
                 forgot = not seen or not seen.newness[0]
                 why.setdefault(label, f"{label} {'knows nothing of it' if forgot else 'was restarted or promoted'}")
-        answering = good.total() + blank.total()
+        answering = good.total() + is_amnesic.total()
         unset = [label for label in lost if label not in survey.missing]
         return cls(
             record,
             survey.voters,
             good,
-            blank,
+            is_amnesic,
             lost,
             why,
             _cure([label for label in lost if label in survey.missing], unset),
@@ -94,7 +94,7 @@ class Standing:
     @property
     def reason(self) -> str:
         """Why it is stuck; the same for keys that are so for the same reason."""
-        names = [*self.gone, *(label for label in self.blank if not self.never)]
+        names = [*self.gone, *(label for label in self.is_amnesic if not self.never)]
         why = "; ".join(self.why[label] for label in names)
         if self.never:
             return f"it never ran, and a first run needs all {self.voters} voters: {why}"
@@ -112,7 +112,7 @@ class Standing:
 
 def _remembers(seen: Seen) -> bool:
     """As a run's verdict has it."""
-    return bool(seen.newness[0]) and not seen.reborn
+    return bool(seen.newness[0]) and not seen.restarted
 
 
 def _cure(missing: Sequence[str], unset: Sequence[str]) -> str:
@@ -129,7 +129,7 @@ def standings(survey: Survey) -> list[Standing]:
     return [
         Standing.of(record, copies, survey, gone)
         for record, copies in sorted(survey.records.items())
-        if newest(copies).get("settings") in ("", survey.settings)
+        if newest(copies).get("voter_set") in ("", survey.voter_set)
     ]
 
 

@@ -20,7 +20,7 @@ class Counts:
     which no run can start as it is; `todo` is what makes copies count that do not.
     """
 
-    blank: dict[str, list[str]] = field(default_factory=dict)
+    is_amnesic: dict[str, list[str]] = field(default_factory=dict)
     stops: dict[str, list[str]] = field(default_factory=dict)
     stuck: list[Finding] = field(default_factory=list)
     todo: str = NEXT_RUNS
@@ -37,12 +37,12 @@ def count(survey: Survey) -> Counts:
     for standing in standings(survey):
         if standing.stuck:
             stuck.append(standing)
-        elif not standing.never and (standing.blank or standing.gone):
+        elif not standing.never and (standing.is_amnesic or standing.gone):
             key = standing.record[0]
             counts.todo = standing.cure or counts.todo
-            for label in standing.blank:
-                _add(counts.blank, label, key)
-            for label in {*standing.blank, *standing.good}:
+            for label in standing.is_amnesic:
+                _add(counts.is_amnesic, label, key)
+            for label in {*standing.is_amnesic, *standing.good}:
                 if standing.good.total() - standing.good[label] < quorum(standing.voters):
                     _add(counts.stops, label, key)
     counts.stuck = list(_stuck(stuck))
@@ -72,7 +72,7 @@ def _stuck(found: Iterable[Standing]) -> Iterable[Finding]:
 def look(counts: Counts) -> list[Finding]:
     """A line for each voter that does not count everywhere."""
     findings = []
-    for label, keys in sorted(counts.blank.items()):
+    for label, keys in sorted(counts.is_amnesic.items()):
         number = len(set(keys))
         why = "it was restarted or promoted, or knows nothing of them"
         text = f"it does not count for {number} key{'s' * (number > 1)}: {why}"

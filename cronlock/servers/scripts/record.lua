@@ -16,11 +16,11 @@ local YIELD_STEP, YIELD_MAX = 1200, 5000
 local BLANK_RETENTION, RETENTION = 60000, 2592000000
 local HISTORY_LENGTH = 100
 local SWEPT, SHARE = 100, 30 -- fields of nodes that a finish looks at: so many, or this part of them
-local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'settings', 'node', 'pid', 'start', 'run_tick',
+local WRITTEN = {'holder', 'lease', 'token', 'tick', 'state', 'attempt', 'voter_set', 'node', 'pid', 'start', 'run_tick',
   'run_attempt', 'command', 'schedule', 'zone', 'next'}
 local NUMBERS_REPORTED = {'token', 'tick', 'tick1', 'tick2', 'attempt', 'pid', 'start', 'run_tick', 'run_attempt'}
-local TEXTS_REPORTED = {'state', 'kind', 'node', 'outcome', 'settings', 'settings_by'}
-local LEFT = {'token', 'settings', 'settings_by', 'run_id'}
+local TEXTS_REPORTED = {'state', 'kind', 'node', 'outcome', 'voter_set', 'voter_set_by'}
+local LEFT = {'token', 'voter_set', 'voter_set_by', 'run_id'}
 local ENTRY = {'token', 'run_tick', 'run_attempt', 'node', 'pid', 'start', 'end', 'outcome', 'status'}
 local ENTRY_TEXTS = {node = true, outcome = true}
 
@@ -36,6 +36,8 @@ local function asked(name) return tonumber(ask[name]) end
 local record = {}
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+record.voter_set = record.voter_set or record.settings -- as protocol 1 called it: shown, so that it is refused
+record.voter_set_by = record.voter_set_by or record.settings_by
 local function number(name) return tonumber(record[name] or 0) end
 local function word(name) return record[name] or '' end
 local function set(values)
@@ -124,7 +126,7 @@ local function write()
   local values = {}
   for _, name in ipairs(WRITTEN) do values[name] = ask[name] end
   values.kind, values.lease_end = 'run', now + asked('lease')
-  values.settings_by, values.run_id = ask.by or ask.node, run_id
+  values.voter_set_by, values.run_id = ask.by or ask.node, run_id
   values.last_outcome = ask.last_outcome or record.last_outcome and ''
   values.outcome, values['end'], values.status = '', 0, 0
   set(values)
@@ -136,7 +138,7 @@ end
 
 local function refusal()
   if math.abs(asked('time') - now) > CLOCK_LIMIT then return 'clock' end
-  if word('settings') ~= '' and word('settings') ~= ask.settings and ask.adopt ~= '1' then return 'settings' end
+  if word('voter_set') ~= '' and word('voter_set') ~= ask.voter_set and ask.adopt ~= '1' then return 'voter_set' end
 end
 local function takes_over(tick)
   local began = number('attempt') ~= 0 or word('state') == 'back'
@@ -158,8 +160,8 @@ local function judge()
       return 'done'
     end
   end
-  local late_at = asked(takes_over(tick) and 'over_at' or 'late_at')
-  if late_at ~= 0 and now >= late_at then return 'late' end
+  local start_deadline = asked(takes_over(tick) and 'takeover_deadline' or 'start_deadline')
+  if start_deadline ~= 0 and now >= start_deadline then return 'late' end
   return 'ok'
 end
 local function note_seen()
@@ -237,7 +239,7 @@ function operations.extend()
     retain()
     return 'ok'
   end
-  if word('settings') ~= '' and word('settings') ~= ask.settings then return 'settings' end
+  if word('voter_set') ~= '' and word('voter_set') ~= ask.voter_set then return 'voter_set' end
   if number('token') > asked('token') then return 'newer' end
   if live() and word('holder') ~= ask.holder then return 'busy' end
   write()
@@ -314,9 +316,9 @@ end
 local answer = operations[ARGV[1]]()
 local stamp, left = word('run_id'), 0
 if live() then left = number('lease_end') - now end
-local reborn = stamp ~= '' and run_id ~= '' and stamp ~= run_id
+local restarted = stamp ~= '' and run_id ~= '' and stamp ~= run_id
 local reply = {'answer', answer, 'now', text(now), 'time', text(now), 'run_id', run_id,
-  'reborn', reborn and '1' or '0', 'left', text(left),
+  'restarted', restarted and '1' or '0', 'left', text(left),
   'paused_until', text(paused_until()), 'pause_reason', pause_reason()}
 local last = #reply
 local function tell(name, value)

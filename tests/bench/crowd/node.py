@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from cronlock.config.settings import load
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.lease import Holder
+from cronlock.lock.lease import Lease
 from cronlock.lock.quorum import Failure
 from cronlock.process.event_loop import monotonic
-from cronlock.run.acquire import Contender
+from cronlock.run.acquire import Acquirer
 from cronlock.run.plan import Plan
 from cronlock.servers.redis_voters import RedisVoters
 from tests.bench.crowd.hub import Hub, NodeLoop
@@ -56,10 +56,10 @@ class Mute:
 
     at_terminal = False
 
-    def told(self, text: str) -> None:
+    def info(self, text: str) -> None:
         pass
 
-    always = told
+    notice = info
 
 
 class Node:
@@ -80,19 +80,19 @@ class Node:
         fate = self.fate
         fate.begun = monotonic()
         try:
-            got = Contender(self._plan, self._voters, Mute(), ["job"]).contend()
-            outcome = "ran" if isinstance(got, Holder) else got.kind
+            got = Acquirer(self._plan, self._voters, Mute(), ["job"]).acquire()
+            outcome = "ran" if isinstance(got, Lease) else got.kind
         except (Unreachable, Refused) as error:
             got, outcome, fate.text = None, type(error).__name__.lower(), str(error)
         finally:
             fate.attempts = self._voters.attempts
         fate.answered, fate.outcome = monotonic(), outcome
         self._told()
-        if isinstance(got, Holder):
+        if isinstance(got, Lease):
             self._work(got)
         self._voters.close()
 
-    def _work(self, holder: Holder) -> None:
+    def _work(self, holder: Lease) -> None:
         self.fate.token = holder.token
         while not self.over:
             if self._voters.clock() >= holder.stop_at:
