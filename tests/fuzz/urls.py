@@ -39,9 +39,9 @@ def make(rng: random.Random) -> tuple[str, bool]:
 
 
 def check(given: tuple[str, bool]) -> None:
-    url, whole = given
+    text, whole = given
     try:
-        found = url.parse(url, "source")
+        found = url.parse(text, "source")
     except Refused as refused:
         said = str(refused)
         assert said.startswith("source: "), said
@@ -51,5 +51,5 @@ def check(given: tuple[str, bool]) -> None:
         assert 0 <= found.db <= 65_535
     assert said.isprintable(), said
     assert not whole or MARK not in said, said
-    if whole and not ODD & set(url):
-        assert MARK not in masked(url), masked(url)
+    if whole and not ODD & set(text):
+        assert MARK not in masked(text), masked(text)
