@@ -30,8 +30,8 @@ from tests.support.servers import Server
 from tests.support.terminals import BASH, Terminal
 
 BEFORE = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
-WITHOUT_LINUX = {"PYTHONPATH": f"{ROOT / 'tests' / 'elsewhere'}:{ROOT}"}
-ELSEWHERE: dict[str, Any] = {"env": WITHOUT_LINUX, "before": BEFORE}
+WITHOUT_LINUX = {"PYTHONPATH": f"{ROOT / 'tests' / 'support' / 'macos_stub'}:{ROOT}"}
+MACOS: dict[str, Any] = {"env": WITHOUT_LINUX, "before": BEFORE}
 TICK = ("--tick", "2026-11-20T02:00Z")
 UNTIL_TOLD = "trap 'exit 7' TERM; touch ready; while :; do sleep 0.05; done"
 DAY, HOUR = 86_400_000, 3_600_000  # ms
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.debian
 
 def start(*words: str, script: str = UNTIL_TOLD) -> subprocess.Popen[str]:
     """A run there, as soon as its command is."""
-    process = start_cronlock("run", "--key", "job", *words, "--", "sh", "-c", script, **ELSEWHERE)
+    process = start_cronlock("run", "--key", "job", *words, "--", "sh", "-c", script, **MACOS)
     wait_until(Path(home(), "ready").exists, message="the command")
     return process
 
@@ -58,10 +58,10 @@ def family(process: subprocess.Popen[str]) -> tuple[int, int]:
 def test_a_run_is_won_done_and_held(server: Server) -> None:
     where = ("--redis", server.url, "-v", "--key", "job")
     for said in ("ran: status 3", "done: "):
-        done = cronlock("run", *where, *TICK, "--", "sh", "-c", "exit 3", **ELSEWHERE)
+        done = cronlock("run", *where, *TICK, "--", "sh", "-c", "exit 3", **MACOS)
         assert said in done.stderr
     start("--redis", server.url, "--schedule", "none")
-    done = cronlock("run", *where, "--schedule", "none", "true", **ELSEWHERE)
+    done = cronlock("run", *where, "--schedule", "none", "true", **MACOS)
     assert (done.returncode, "held by" in done.stderr) == (0, True)
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_read_from_proc_and_nothing_taken_that_only_linux_has() -> No
 
 
 def test_servers_are_believed_by_a_clock_that_goes_on_in_sleep_and_the_file_by_one_that_does_not() -> None:
-    asks = "import time; from cronlock import system; print(system.BOOTTIME, system.UPTIME)"
+    asks = "import time; from cronlock.process import event_loop as system; print(system.BOOTTIME, system.UPTIME)"
     done = subprocess.run([sys.executable, "-c", asks], env=WITHOUT_LINUX, capture_output=True, text=True, check=True)
     assert done.stdout == f"{time.CLOCK_MONOTONIC} {time.CLOCK_MONOTONIC_RAW}\n"
 
@@ -83,7 +83,7 @@ def test_a_signal_gives_the_run_back(server: Server) -> None:
     process = start("--redis", server.url, *TICK)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 7
-    done = cronlock("run", "-v", "--redis", server.url, "--key", "job", *TICK, "true", **ELSEWHERE)
+    done = cronlock("run", "-v", "--redis", server.url, "--key", "job", *TICK, "true", **MACOS)
     assert "ran: status 0" in done.stderr
 
 
@@ -159,7 +159,7 @@ def test_ctrl_z_and_fg_at_a_terminal(open_terminal: Callable[..., Terminal]) -> 
 def test_a_start_of_the_machine_ends_a_local_lease_or_leaves_it(local_key: str, uptime: int, ran: bool) -> None:
     """Without a boot id: one that ends later than any can is of before the start; no other ends too early."""
     words = ("run", "-v", "--local", "--key", local_key, "--schedule", "none", "--")
-    process = start_cronlock(*words, "sh", "-c", UNTIL_TOLD, **ELSEWHERE)
+    process = start_cronlock(*words, "sh", "-c", UNTIL_TOLD, **MACOS)
     wait_until(Path(home(), "ready").exists, message="the command")
     kill_all(process)
     [path] = Path(state_directory()).glob(f"{local_key}-*.json")
@@ -167,7 +167,7 @@ def test_a_start_of_the_machine_ends_a_local_lease_or_leaves_it(local_key: str, 
     assert stored["boot"] == "unknown"
     stored["record"]["lease_end"] += uptime
     path.write_text(json.dumps(stored))
-    done = cronlock(*words, "true", **ELSEWHERE)
+    done = cronlock(*words, "true", **MACOS)
     assert ("ran: status 0" in done.stderr) == ran, done.stderr
 
 
