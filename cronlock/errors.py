@@ -1,29 +1,52 @@
-"""What cronlock raises, one tree:
+"""The exit statuses of cronlock, and the errors that it raises, one tree:
 
     CronlockError            never raised itself
-    |-- Refused              125: usage, configuration, other settings, a clock
-    |-- Unreachable          122: no quorum answered in time, nothing was started
-    `-- Interrupted          128+n: signal n came before the command started
+    |-- Refused              125
+    |-- Unreachable          122
+    `-- Interrupted          128+n
 
-Not getting the lock is no error: held, done, paused and late are values (run/session.py). Losing it and running
-out of time are ends of a run that started (run/supervisor.py). Every message is one line that says what to do.
+A lock that is held, done, paused or late is not an error but a value (run/session.py). A lost lease and a time limit
+end a run that has started (run/supervisor.py). Every message is one line that says what to do.
 """
+
+WAIT_EXPIRED = 75  # EX_TEMPFAIL of sysexits.h: users of flock read it as "try again"
+GAVE_UP = 121  # no node will start this tick again, so a monitor has to see a status that is not 0
+UNREACHABLE = 122
+LOST = 123
+TIMED_OUT = 124  # as timeout(1)
+REFUSED = 125  # as timeout(1) and env(1): a failure of cronlock must not look like one of the command
+CANNOT_EXECUTE, NOT_FOUND = 126, 127  # as the shell and env(1)
+SIGNALLED = 128  # plus the number of the signal, as the shell
+
+EXIT_STATUSES = (  # README, the man page, `cronlock run --help` and the tests have this table
+    ("the command's own", "the command ran; 128+n when signal n ended it"),
+    ("0, or N with -E N", "held, done, paused or late: the command was not started here"),
+    (f"{WAIT_EXPIRED}", "gave up waiting: the lock was held until --wait was over, and -E was not given"),
+    (f"{GAVE_UP}", "failed: with --failover, the last attempt at the tick failed too; no node starts it again"),
+    (f"{UNREACHABLE}", "unreachable: no quorum answered in time; the command was not started"),
+    (f"{LOST}", "lost: the lease was lost and the command was stopped"),
+    (f"{TIMED_OUT}", "timed out: the command ran for longer than --max-runtime and was stopped"),
+    (f"{REFUSED}", "refused: wrong usage or configuration, other voters, or a wrong clock"),
+    (f"{CANNOT_EXECUTE}", "the command can't be executed"),
+    (f"{NOT_FOUND}", "the command was not found"),
+    (f"{SIGNALLED}+n", "signal n came before the command was started"),
+)
 
 
 class CronlockError(Exception):
-    """Base of all; `status` is what the process exits with."""
+    """Base of all errors; `status` is the exit status of the process."""
 
-    status = 125
+    status = REFUSED
 
 
 class Refused(CronlockError):
-    """Raised when cronlock will not start the command until somebody changes something."""
+    """Raised when cronlock can't start the command until an operator changes something."""
 
 
 class Unreachable(CronlockError):
     """Raised when no quorum of the voters agreed in time; `outage`: because too few of them answered."""
 
-    status = 122
+    status = UNREACHABLE
 
     def __init__(self, message: str, outage: bool = True) -> None:
         super().__init__(message)
@@ -31,9 +54,9 @@ class Unreachable(CronlockError):
 
 
 class Interrupted(CronlockError):
-    """Raised when a signal ends cronlock before the command was started."""
+    """Raised when a signal ends cronlock before the command has started."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"signal {signum}")
         self.signum = signum
-        self.status = 128 + signum
+        self.status = SIGNALLED + signum

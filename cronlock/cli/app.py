@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem, ShellComplete, add_completion
 
 from cronlock import __version__
 from cronlock.config.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
+from cronlock.errors import EXIT_STATUSES, REFUSED, SIGNALLED
 from cronlock.messages import printable, write_anything
 
 TYPE_CHECKING = False  # as everywhere on the way to `run`
@@ -14,14 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-STATUS_REFUSED = 125  # usage errors too: a wrapper's own failure must not look like the command's
-STATUS_INTERRUPTED = 130  # 128 + SIGINT
-EPILOG = """Exit status: the command's own; 0 (or -E N) when another node has or had the tick; 122 no quorum answered;
-123 the lease was lost; 124 --max-runtime is over; 125 refused; 126, 127 the command can't be executed, was not
-found; 128+n signal n came first.
-
-Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option is also a variable, CRONLOCK_START_WITHIN, and a name in
-/etc/cronlock.toml and ~/.config/cronlock.toml, start-within. See man cronlock.
+SIGINT = 2
+EPILOG = """Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option is also a variable, CRONLOCK_START_WITHIN, and a name
+in /etc/cronlock.toml and ~/.config/cronlock.toml, start-within. See man cronlock.
 """
 
 
@@ -128,6 +124,9 @@ class TableCommand(click.Command):
             formatter.write_dl([("--help", "Show this page.")])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.name == "run":
+            with formatter.section("Exit status"):
+                formatter.write_dl(EXIT_STATUSES)
         if self.epilog:
             formatter.write(f"\n{self.epilog}")
 
@@ -291,14 +290,14 @@ def cli(words: "Sequence[str]") -> int:
         status = group.main(list(words), prog_name="cronlock", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
-        return STATUS_REFUSED
+        return REFUSED
     except click.ClickException as error:
         where = f": {error.ctx.info_name}" if isinstance(error, click.UsageError) and error.ctx else ""
         message = printable(" ".join(error.format_message().split()))
         click.echo(f"cronlock{where if where != ': cronlock' else ''}: refused: {message}", err=True)
-        return STATUS_REFUSED
+        return REFUSED
     except click.Abort:
-        return STATUS_INTERRUPTED
+        return SIGNALLED + SIGINT
     except SystemExit as end:  # click's way to end a completion; __main__ exits, and waits for no thread
         return int(end.code or 0)
     return int(status or 0)

@@ -3,6 +3,7 @@
 import os
 import select
 
+from cronlock.errors import CANNOT_EXECUTE, NOT_FOUND, SIGNALLED
 from cronlock.process.event_loop import CHILDREN, EXITED, KILLED, STOPPED, Child, go_on, signal, whole
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -14,11 +15,9 @@ if TYPE_CHECKING:
 
 SHELL = b"/bin/sh"
 STOPPED_EARLY = 50  # ms after which it is asked whether a process that should execute the command was stopped
-CANNOT_EXECUTE, NOT_FOUND = 126, 127  # as the shell and env(1)
 ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # what stops a group that wants the foreground and has it not
 TERMINAL = "/dev/tty"
 NO_SUCH_FILE = 2  # ENOENT, without importing errno: what comes of an empty name
-SIGNALLED = 128  # plus the number of the signal
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs, and nothing tells what they were
 
 

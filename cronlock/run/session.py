@@ -6,7 +6,7 @@ What a command needs is imported when there is to be one, while the voters write
 import time
 
 from cronlock.config.settings import has_password, load
-from cronlock.errors import CronlockError, Interrupted, Refused, Unreachable
+from cronlock.errors import GAVE_UP, WAIT_EXPIRED, CronlockError, Interrupted, Refused, Unreachable
 from cronlock.lock import protocol
 from cronlock.lock.quorum import Verdict, quorum
 from cronlock.messages import ELSEWHERE, IN_ARGV, Messages, gave_up, instant, nobody_ran, outcome
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from cronlock.config.settings import Settings
     from cronlock.lock.lease import Lease
     from cronlock.run.supervisor import Work
-
-GAVE_UP = 121  # nobody will do this tick's work any more: whoever looks at the status has to hear of it
-WAITED = 75  # EX_TEMPFAIL of sysexits.h: flock's users take it for "try again"
 
 
 def run(given: "Mapping[str, Any]", argv: "Sequence[str]", environ: "Mapping[str, str]") -> int:
@@ -100,7 +97,7 @@ class Run:
         if got.kind == protocol.HELD and acquirer.waited_in_vain:
             self.messages.notice(f"waited in vain: {line}")
             by_default = self.settings.source("conflict-exit-code") == "default"
-            return WAITED if by_default else self.settings.conflict_exit_code
+            return WAIT_EXPIRED if by_default else self.settings.conflict_exit_code
         if got.kind == protocol.DONE and self.plan.failover and gave_up(got.answer, self.plan.tick):
             self.messages.notice(f"failed: {line}")
             return GAVE_UP

@@ -4,10 +4,10 @@ import os
 import time
 
 from cronlock.config.options import OPTIONS, spell
-from cronlock.errors import Refused, Unreachable
+from cronlock.errors import LOST, SIGNALLED, TIMED_OUT, Refused, Unreachable
 from cronlock.lock.protocol import ADOPTED
 from cronlock.messages import instant, since
-from cronlock.process.command import SIGNALLED, CannotStartError, Command, controlling_terminal, environment
+from cronlock.process.command import CannotStartError, Command, controlling_terminal, environment
 from cronlock.process.event_loop import let_go_of_standard_streams, let_go_of_what_is_the_commands, signal
 from cronlock.process.guard import NEVER, Guard
 from cronlock.process.signals import ignore
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from cronlock.process.terminal import Terminal
     from cronlock.run.plan import Plan
 
-LOST, TIMED_OUT = 123, 124
 STOPPED = {LOST: "lost", TIMED_OUT: "timed out"}  # the outcome of a run that was stopped
 TIE_AFTER = 20  # ms from a command's start: to tie the guard costs half a millisecond, most of it an import
 SAME_SIGNAL = 20  # ms between a signal to the command and the same one to this process

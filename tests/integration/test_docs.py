@@ -20,12 +20,9 @@ from cronlock.config.settings import load
 from cronlock.cron.crontab import Sources, own_lines
 from cronlock.cron.parser import DEBIAN, every_line
 from cronlock.cron.schedule import Schedule
-from cronlock.errors import Refused, Unreachable
+from cronlock.errors import EXIT_STATUSES
 from cronlock.lock.local import state_directory
 from cronlock.output.prometheus import FAMILIES
-from cronlock.process.command import CANNOT_EXECUTE, NOT_FOUND
-from cronlock.run.session import GAVE_UP, WAITED
-from cronlock.run.supervisor import LOST, TIMED_OUT
 from tests.support.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
 from tests.support.doc_blocks import MAN_PAGE, entries, flags_in, pieces, plain, section, text_of
 from tests.support.servers import Server
@@ -135,14 +132,11 @@ def test_the_readme_names_no_option_that_is_not_there() -> None:
 # Statuses, messages, variables
 
 
-def test_readme_and_man_page_have_the_same_exit_statuses() -> None:
-    assert [(text_of(header), body) for header, body in entries(section("EXIT STATUS"))] == table("exit status")
-
-
-def test_the_exit_statuses_are_those_of_the_program() -> None:
-    statuses = {status for status, _ in table("exit status") if status.isdigit()}
-    own = (GAVE_UP, WAITED, Refused.status, Unreachable.status, LOST, TIMED_OUT, CANNOT_EXECUTE, NOT_FOUND)
-    assert statuses == {str(status) for status in own}
+def test_readme_man_page_and_help_have_the_exit_statuses_of_the_program() -> None:
+    assert table("exit status") == list(EXIT_STATUSES)
+    assert [(text_of(header), body) for header, body in entries(section("EXIT STATUS"))] == list(EXIT_STATUSES)
+    shown = cronlock("run", "--help").stdout.partition("Exit status:\n")[2].partition("\n\n")[0]
+    assert shown.split() == [word for row in EXIT_STATUSES for text in row for word in text.split()]
 
 
 def messages() -> list[str]:

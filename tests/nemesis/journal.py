@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-LOST = 123  # the status of a cronlock that had to stop its command
+from cronlock.errors import LOST
+
 UNHEARD = "no quorum heard of it"  # what it says when the voters don't know of the end
 
 

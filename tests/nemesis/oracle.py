@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tests.nemesis.journal import LOST, Attempt, Pause, Run
+from cronlock.errors import GAVE_UP, LOST, WAIT_EXPIRED
+from tests.nemesis.journal import Attempt, Pause, Run
 
-WAITED = 75  # the status of those who waited in vain
-GAVE_UP = 121  # the status of those who stayed when the last attempt at their tick came to nothing
 QUIET = 0  # the status of held, done, and of a command that ends well
 CUT_INSIDE_COMMIT = "the commit was not confirmed"  # as good as dead there: that may cost the tick, and it said so
 KILLED = 10.0  # s at most until a run that was killed, and wrote no end, is over
@@ -197,7 +196,7 @@ def _unserved(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) ->
             continue
         if attempt.status == QUIET or attempt.number in rules.calm:
             yield Violation("unserved", f"{who}: it did not run: {attempt.status}, {attempt.said}")
-        elif attempt.status == WAITED and attempt.end < attempt.start + rules.wait:
+        elif attempt.status == WAIT_EXPIRED and attempt.end < attempt.start + rules.wait:
             yield Violation("unserved", f"{who}: after {attempt.end - attempt.start:.1f} s only: {attempt.said}")
 
 
