@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class
 
 from cronlock import __version__
-from cronlock.config.options import BY_NAME, GROUPS, ONE_CALL, OPTIONS, Choice, Option, scan
+from cronlock.config.options import BY_NAME, COMMAND_OPTIONS, GROUPS, OPTIONS, Choice, Option, scan
 from cronlock.errors import EXIT_STATUSES, REFUSED, SIGNALLED
 from cronlock.messages import printable, write_anything
 
@@ -132,7 +132,7 @@ class TableCommand(click.Command):
 
 
 def _options_of(command: str | None) -> list[Option]:
-    return [option for option in (*OPTIONS, *ONE_CALL) if command in option.commands]
+    return [option for option in (*OPTIONS, *COMMAND_OPTIONS) if command in option.commands]
 
 
 def _help_row(option: Option, command: str | None) -> tuple[str, str]:
@@ -159,16 +159,16 @@ def _people(module: str, name: str) -> "Callable[..., int]":
     def callback(words: "Sequence[str]" = (), **values: "Any") -> int:
         from importlib import import_module
 
-        from cronlock.commands.invocation import Call
+        from cronlock.commands.invocation import Invocation
         from cronlock.errors import CronlockError
         from cronlock.messages import Messages
 
         given = _given(values)
-        wishes = {option.name: given.pop(option.name) for option in ONE_CALL if option.name in given}
-        confirm = (lambda _question: True) if wishes.get("yes") else _confirmed
-        do: Callable[[Call], int] = getattr(import_module(f"cronlock.commands.{module}"), name)
+        command_options = {option.name: given.pop(option.name) for option in COMMAND_OPTIONS if option.name in given}
+        confirm = (lambda _question: True) if command_options.get("yes") else _confirmed
+        do: Callable[[Invocation], int] = getattr(import_module(f"cronlock.commands.{module}"), name)
         try:
-            return do(Call(words, given, wishes, os.environ, confirm))
+            return do(Invocation(words, given, command_options, os.environ, confirm))
         except CronlockError as error:
             Messages().error(error)
             return error.status

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronlock.commands.invocation import DECLINED, Call, tell
+from cronlock.commands.invocation import DECLINED, Invocation, tell
 from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.lock.adoption import IMPOSSIBLE, Adoption, spelled
@@ -14,23 +14,23 @@ from cronlock.lock.protocol import BUSY
 from cronlock.lock.quorum import REFUSED, WON
 from cronlock.lock.state_machine import Copy
 from cronlock.messages import instant, outcome, printable, refusal
-from cronlock.survey.report import newest
+from cronlock.survey.copies import newest_copy
 from cronlock.survey.survey import Survey
 
 if TYPE_CHECKING:
     from cronlock.lock.attempt import Voters
 
 
-def adopt(call: Call) -> int:
+def adopt(invocation: Invocation) -> int:
     """Adopt each key, after showing what the voters have, when a person says yes to a question; the exit status.
 
     Where all voters have it so already nothing is asked and nothing is done.
     """
-    return call.for_each(lambda settings, voters: _adopt(call, settings, voters), records=True)
+    return invocation.for_each(lambda settings, voters: _adopt(invocation, settings, voters), records=True)
 
 
-def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
-    leave_out = bool(call.wishes.get("leave-out"))
+def _adopt(invocation: Invocation, settings: Settings, voters: Voters) -> int:
+    leave_out = bool(invocation.command_options.get("leave-out"))
     name = f"{settings.key} on {settings.node}" if settings.each else settings.key
     adoption = _ask(settings, voters)
     if adoption.settled or adoption.new:
@@ -44,7 +44,7 @@ def _adopt(call: Call, settings: Settings, voters: Voters) -> int:
         _insist_on_all(adoption, voters, leave_out=leave_out)
     finally:
         adoption.release()  # nobody waits for a person to answer
-    if not call.confirm(f"Is that the truth about {printable(name or '')} from now on?"):
+    if not invocation.confirm(f"Is that the truth about {printable(name or '')} from now on?"):
         return DECLINED
     last = _last_run(settings)  # before the key is asked for: that lease is short
     adoption = _ask(settings, voters)
@@ -73,7 +73,7 @@ def _last_run(settings: Settings) -> dict[str, Any]:
         copies = Survey(settings, [key]).records.get((key, settings.node if settings.each else ""), [])
     except CronlockError:  # what is adopted does not depend on it
         return {}
-    copy = newest(copies).copy if copies else Copy()
+    copy = newest_copy(copies).copy if copies else Copy()
     return copy.record if copy.get("node") else {}
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cronlock.commands.invocation import Call
-from cronlock.commands.status import UNKNOWN, ended
+from cronlock.commands.invocation import Invocation
+from cronlock.commands.status import UNKNOWN_KEY, ended
 from cronlock.config.settings import load
 from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
@@ -16,8 +16,11 @@ from cronlock.lock.protocol import ADOPTED
 from cronlock.messages import Messages, instant, printable, since
 from cronlock.output.json import dumped, moment
 from cronlock.output.table import Cell, Printer, bar, length
-from cronlock.survey.report import DIED, RUNNING, key_status, newest, whole
-from cronlock.survey.snapshot import Seen
+from cronlock.survey.copies import newest_copy
+from cronlock.survey.key_status import DIED, RUNNING
+from cronlock.survey.node_status import number_or_zero
+from cronlock.survey.report import key_status
+from cronlock.survey.snapshot import Snapshot
 from cronlock.survey.survey import Survey
 
 WIDTH = 20  # cells of a bar
@@ -42,16 +45,16 @@ class Entry:
         return max(0, self.end - self.start) if self.end and self.outcome != DIED else 0
 
 
-def history(call: Call) -> int:
+def history(invocation: Invocation) -> int:
     """Show the last runs of each key; the exit status."""
-    keys = list(dict.fromkeys(call.words))
+    keys = list(dict.fromkeys(invocation.arguments))
     if not keys:
         raise Refused("no key: name one or more")
-    survey = Survey(load(call.given, call.environ), keys)
+    survey = Survey(load(invocation.given, invocation.environ), keys)
     survey.read_all(history=True)
-    found = {key: runs_of(survey, key)[: call.wishes.get("limit", HISTORY_LENGTH)] for key in keys}
+    found = {key: runs_of(survey, key)[: invocation.command_options.get("limit", HISTORY_LENGTH)] for key in keys}
     printer = Printer()
-    if call.wishes.get("format") == "json":
+    if invocation.command_options.get("format") == "json":
         told = [{"key": key, "runs": list(map(_as_json, runs))} for key, runs in found.items()]
         printer.write(dumped({"keys": told}))
     else:
@@ -61,7 +64,7 @@ def history(call: Call) -> int:
     silent = [key for key, runs in found.items() if not runs]
     for key in silent:
         Messages(key).notice("no voter knows of a run")
-    return UNKNOWN if silent else 0
+    return UNKNOWN_KEY if silent else 0
 
 
 def runs_of(survey: Survey, key: str) -> list[Entry]:
@@ -71,7 +74,7 @@ def runs_of(survey: Survey, key: str) -> list[Entry]:
         if record[0] == key:
             own = _merged(copies)
             now = key_status(record, copies, survey.voters, sure=not survey.missing)
-            adopted = newest(copies).get("outcome") == ADOPTED  # its token is not the run's, which is told
+            adopted = newest_copy(copies).get("outcome") == ADOPTED  # its token is not the run's, which is told
             if now.state in (RUNNING, DIED) and not adopted and all(run.token != now.token for run in own):
                 outcome = DIED if now.state == DIED else ""
                 own.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, outcome, 0))
@@ -79,7 +82,7 @@ def runs_of(survey: Survey, key: str) -> list[Entry]:
     return sorted(runs, key=lambda run: (run.start, run.token), reverse=True)
 
 
-def _merged(copies: Iterable[Seen]) -> list[Entry]:
+def _merged(copies: Iterable[Snapshot]) -> list[Entry]:
     """One entry for each token: a voter that missed the end thinks that the run died, another one knows better."""
     found: dict[int, Entry] = {}
     for seen in copies:
@@ -96,7 +99,7 @@ def _entry(line: str) -> Entry | None:
     if len(texts) != len(ENTRY):
         return None
     told = dict(zip(ENTRY, texts, strict=True))
-    numbers = {name: whole(text) for name, text in told.items() if name not in ("node", "outcome")}
+    numbers = {name: number_or_zero(text) for name, text in told.items() if name not in ("node", "outcome")}
     if not numbers["token"] or numbers["run_tick"] >= TICK_MAX or told["outcome"] == ADOPTED:
         return None
     return Entry(

@@ -20,14 +20,15 @@ DECLINED = 1  # the exit status when a question was answered with no
 
 
 @dataclass
-class Call:
-    """`words` are its keys, or a file; `given` are settings by option name, `wishes` the options of this call only;
-    `confirm` asks a person.
+class Invocation:
+    """The keys (or a file) in `arguments`, settings by option name in `given`, and the options of one command alone.
+
+    `confirm` asks the operator a question.
     """
 
-    words: Sequence[str]
+    arguments: Sequence[str]
     given: Mapping[str, Any]
-    wishes: Mapping[str, Any]
+    command_options: Mapping[str, Any]
     environ: Mapping[str, str]
     confirm: Callable[[str], bool]
 
@@ -54,10 +55,10 @@ class Call:
         return status
 
     def _everything(self) -> bool:
-        everything = bool(self.wishes.get("all", False))
-        if everything and self.words:
+        everything = bool(self.command_options.get("all", False))
+        if everything and self.arguments:
             raise Refused("keys and --all: give one of them")
-        if not everything and not self.words:
+        if not everything and not self.arguments:
             raise Refused("no key: name one or more")
         return everything
 
@@ -71,7 +72,7 @@ class Call:
 
     def _keys(self) -> Sequence[str]:
         if not self._everything():
-            return list(dict.fromkeys(self.words))
+            return list(dict.fromkeys(self.arguments))
         from cronlock.survey.key_scan import known_keys
 
         found = known_keys(load(self.given, self.environ))

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cronlock.commands.invocation import Call, tell
+from cronlock.commands.invocation import Invocation, tell
 from cronlock.config.settings import Settings
 from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.adoption import other_voters
 from cronlock.lock.protocol import RETENTION
 from cronlock.messages import outcome, since
-from cronlock.survey.broadcast import Poll
+from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
     from cronlock.lock.attempt import Voters
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 FOR_GOOD, OVER = -1, 0
 
 
-def pause(call: Call) -> int:
+def pause(invocation: Invocation) -> int:
     """Pause each key; 122 unless all voters of all keys have heard of it."""
-    until = _until(call.wishes)
-    reason = call.wishes.get("reason", "")
+    until = _until(invocation.command_options)
+    reason = invocation.command_options.get("reason", "")
     how = "until resumed" if until == FOR_GOOD else f"until {since(until)}"
 
     def work(settings: Settings, voters: Voters) -> int:
@@ -36,10 +36,10 @@ def pause(call: Call) -> int:
             tell(settings.key, f"{outcome('held', poll.runs[0], 0)}: that run goes on")
         return Unreachable.status if poll.missing else 0
 
-    return call.for_each(work)
+    return invocation.for_each(work)
 
 
-def resume(call: Call) -> int:
+def resume(invocation: Invocation) -> int:
     """Take the pause of each key back; 122 unless all voters of all keys have heard of it."""
 
     def work(settings: Settings, voters: Voters) -> int:
@@ -48,15 +48,15 @@ def resume(call: Call) -> int:
         _insist_on_same_list(poll, voters, settings)
         return Unreachable.status if poll.missing else 0
 
-    return call.for_each(work)
+    return invocation.for_each(work)
 
 
-def _never_ran(poll: Poll) -> str:
+def _never_ran(poll: Broadcast) -> str:
     """A key may be paused before its first run; more often it is mistyped."""
     return "" if any(answer["token"] for answer in poll.answers.values()) else "; no voter knows of a run of it"
 
 
-def _insist_on_same_list(poll: Poll, voters: Voters, settings: Settings) -> None:
+def _insist_on_same_list(poll: Broadcast, voters: Voters, settings: Settings) -> None:
     """Nodes with other voters may not have to heed what was told to these."""
     for answer in poll.answers.values():
         if answer["voter_set"] not in ("", voters.voter_set):
@@ -64,19 +64,19 @@ def _insist_on_same_list(poll: Poll, voters: Voters, settings: Settings) -> None
             raise Refused(f"only at this node's voters, and nodes have others: {reason}")
 
 
-def _tell_all(settings: Settings, voters: Voters, until: int, reason: str) -> Poll:
-    return Poll(voters, "pause", {"node": settings.node, "until": until, "reason": reason, "retention": RETENTION})
+def _tell_all(settings: Settings, voters: Voters, until: int, reason: str) -> Broadcast:
+    return Broadcast(voters, "pause", {"node": settings.node, "until": until, "reason": reason, "retention": RETENTION})
 
 
-def _until(wishes: Mapping[str, Any]) -> int:
+def _until(options: Mapping[str, Any]) -> int:
     """Milliseconds of the wall clock."""
-    if "for" in wishes and "until" in wishes:
+    if "for" in options and "until" in options:
         raise Refused("--for and --until: give one of them")
-    if "for" in wishes:
-        return int(time.time() * 1000) + int(wishes["for"])
-    if "until" not in wishes:
+    if "for" in options:
+        return int(time.time() * 1000) + int(options["for"])
+    if "until" not in options:
         return FOR_GOOD
-    return _moment(wishes["until"])
+    return _moment(options["until"])
 
 
 def _moment(text: str) -> int:

@@ -13,36 +13,37 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cronlock.commands.check.blocked_keys import note_stuck
-from cronlock.commands.invocation import Call
+from cronlock.commands.invocation import Invocation
 from cronlock.config.settings import load
 from cronlock.errors import Unreachable
 from cronlock.messages import Messages, instant, printable, since
 from cronlock.output.json import dumped, key_as_json
 from cronlock.output.prometheus import metrics
 from cronlock.output.table import Cell, Printer, length
-from cronlock.survey.report import DIED, RUNNING, KeyStatus, NodeStatus, differing, newest, statuses
-from cronlock.survey.report import UNKNOWN as MAYBE
-from cronlock.survey.snapshot import Seen
+from cronlock.survey.copies import differing_fields, newest_copy
+from cronlock.survey.key_status import DIED, RUNNING, UNCERTAIN, KeyStatus, NodeStatus
+from cronlock.survey.report import all_statuses
+from cronlock.survey.snapshot import Snapshot
 from cronlock.survey.survey import Survey
 
 TITLES = "KEY|STATE|NODE|SINCE|LEASE LEFT|LAST TICK|ENDED|TOOK|MISSED|NEXT TICK|PAUSED".split("|")
-UNKNOWN = 1  # the exit status when a key that was named is known to no voter
-STATE_STYLE = {RUNNING: "green", DIED: "red", MAYBE: "yellow"}
+UNKNOWN_KEY = 1  # the exit status when a key that was named is known to no voter
+STATE_STYLE = {RUNNING: "green", DIED: "red", UNCERTAIN: "yellow"}
 
 
-def status(call: Call) -> int:
+def status(invocation: Invocation) -> int:
     """Show all keys, or those named; the exit status."""
-    how = call.wishes.get("format", "table")
-    keys = list(dict.fromkeys(call.words))
+    how = invocation.command_options.get("format", "table")
+    keys = list(dict.fromkeys(invocation.arguments))
     gc.disable()  # a short life, in which thousands of copies would be walked again and again
     of_all = bool(keys) or how != "table"  # counts are what a quorum has; the table shows none
     with _progress() as progress:
-        survey = Survey(load(call.given, call.environ), keys, progress, heads=not of_all)
+        survey = Survey(load(invocation.given, invocation.environ), keys, progress, heads=not of_all)
         if of_all:
             survey.read_all()
         else:
-            survey.read_newest(newest)
-    found = statuses(survey)
+            survey.read_newest(newest_copy)
+    found = all_statuses(survey)
     note_stuck(found, survey)
     printer = Printer()
     if how == "prometheus":
@@ -61,7 +62,7 @@ def status(call: Call) -> int:
     unknown = [key for key in keys if all(one.key != key for one in found)]
     for key in unknown:
         Messages(key).notice("no voter knows it")
-    return UNKNOWN if unknown else 0
+    return UNKNOWN_KEY if unknown else 0
 
 
 @contextmanager
@@ -88,14 +89,14 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def _overview(printer: Printer, found: Sequence[KeyStatus]) -> str:
-    wrong = [f"{one.name}: {text}" for one in found for text in one.wrong]
+    wrong = [f"{one.name}: {text}" for one in found for text in one.problems]
     lines = "".join(printer.paint(printable(text), "red") + "\n" for text in wrong)
     return printer.table(TITLES, map(_row, found)) + ("\n" + lines if lines else "")
 
 
 def _row(one: KeyStatus) -> list[Cell]:
-    red = "red" if one.wrong else ""
-    took = one.took
+    red = "red" if one.problems else ""
+    took = one.duration
     return [
         (printable(one.name), red),
         (one.state, STATE_STYLE.get(one.state, "")),
@@ -139,7 +140,7 @@ def _details(printer: Printer, one: KeyStatus, survey: Survey) -> str:
 def _node_row(node: NodeStatus) -> list[Cell]:
     return [
         printable(node.node),
-        instant(node.seen) if node.seen else since(node.asked * 1000) if node.asked else "-",
+        instant(node.newest_tick) if node.newest_tick else since(node.asked * 1000) if node.asked else "-",
         since(node.start) if node.start else "-",
         ended(node.outcome, node.status),
         since(node.success) if node.success else "-",
@@ -149,11 +150,11 @@ def _node_row(node: NodeStatus) -> list[Cell]:
     ]
 
 
-def _side_by_side(printer: Printer, copies: Sequence[Seen], voters: int) -> str:
+def _side_by_side(printer: Printer, copies: Sequence[Snapshot], voters: int) -> str:
     """Each voter's copy in a column, and a mark where they differ."""
     names = sorted({name for seen in copies for name in seen.copy.record} - {"command", "schedule", "zone"})
     titles = [f"{len(copies)} OF {voters} VOTERS", *(printable(seen.voter) for seen in copies), ""]
-    different = set(differing(copies))
+    different = set(differing_fields(copies))
     rows: list[list[Cell]] = []
     for name in names:
         cells = [printable(_shown(name, seen.copy.record.get(name, ""))) for seen in copies]

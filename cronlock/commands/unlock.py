@@ -5,36 +5,36 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronlock.commands.invocation import DECLINED, Call, tell
+from cronlock.commands.invocation import DECLINED, Invocation, tell
 from cronlock.config.settings import Settings
 from cronlock.errors import Unreachable
 from cronlock.lock.protocol import OK
 from cronlock.lock.quorum import quorum
 from cronlock.messages import instant, outcome, printable, since
-from cronlock.survey.broadcast import Poll
+from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
     from cronlock.lock.attempt import Voters
 
 
-def unlock(call: Call) -> int:
+def unlock(invocation: Invocation) -> int:
     """End the lease of each key, after showing whose it is, when a person says yes; the exit status."""
 
     def work(settings: Settings, voters: Voters) -> int:
-        holds = Poll(voters, "look", {}).runs
+        holds = Broadcast(voters, "look", {}).runs
         if not holds:
             tell(settings.key, "nobody holds it")
             return 0
         newest = max(holds, key=lambda answer: int(answer["token"]))
         for line in _about(newest, [answer for answer in holds if answer["token"] == newest["token"]], voters.count):
             tell(settings.key, line)
-        if not call.confirm(
+        if not invocation.confirm(
             f"Is {printable(newest['node'])} dead, so that its lease on {printable(settings.key)} may end now?"
         ):
             return DECLINED
         return _end(settings, voters, newest)
 
-    return call.for_each(work)
+    return invocation.for_each(work)
 
 
 def _about(run: dict[str, Any], copies: list[dict[str, Any]], voters: int) -> list[str]:
@@ -55,7 +55,7 @@ def _about(run: dict[str, Any], copies: list[dict[str, Any]], voters: int) -> li
 
 
 def _end(settings: Settings, voters: Voters, run: dict[str, Any]) -> int:
-    done = Poll(voters, "unlock", {"token": run["token"]})
+    done = Broadcast(voters, "unlock", {"token": run["token"]})
     ended = sum(answer["answer"] == OK for answer in done.answers.values())
     if len(done.answers) - len(done.runs) < quorum(voters.count):
         raise Unreachable(f"ended at {ended} of {voters.count} voters, which is not enough: try again")

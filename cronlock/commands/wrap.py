@@ -13,7 +13,7 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronlock.config.options import ONE_CALL, OPTIONS
+from cronlock.config.options import COMMAND_OPTIONS, OPTIONS
 from cronlock.cron.crontab import CRONTAB_MAX, Sources, is_user
 from cronlock.cron.parser import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
 from cronlock.cron.schedule import Schedule
@@ -24,10 +24,10 @@ from cronlock.messages import Messages
 from cronlock.process.event_loop import sha1
 
 if TYPE_CHECKING:
-    from cronlock.commands.invocation import Call
+    from cronlock.commands.invocation import Invocation
     from cronlock.cron.parser import Row, Variables
 
-SUBCOMMANDS = frozenset(name for option in (*OPTIONS, *ONE_CALL) for name in option.commands)
+SUBCOMMANDS = frozenset(name for option in (*OPTIONS, *COMMAND_OPTIONS) for name in option.commands)
 ONE_FILE, FOLDER = "/etc/crontab", "/etc/cron.d"  # crontabs with a user column
 LONGEST = 998  # bytes: Debian's cron reads nothing of a crontab in which one command is longer
 NAME_LONGEST = 100  # characters of a program's name in a key, which may have 200
@@ -88,19 +88,19 @@ class Way:
         return shlex.quote(path) if self.cron == BUSYBOX else shlex.quote(path).replace("%", r"\%")
 
 
-def wrap(call: Call) -> int:
+def wrap(invocation: Invocation) -> int:
     """Print the crontab on standard output, and on standard error, a line each, what was left alone and why.
 
     125, and nothing on standard output, when it can't be wrapped as a whole.
     """
     messages = Messages("wrap")
     try:
-        mode = _mode(call.given)
-        path = _path(call.words)
+        mode = _mode(invocation.given)
+        path = _path(invocation.arguments)
         text = _read(path)
         cron = Sources().cron
-        system = _is_system(path, text, cron, call.wishes.get("crontab", ""))
-        crontab, notes = wrapped(text, Way(find_cronlock(sys.argv[0], call.environ), mode, system, cron))
+        system = _is_system(path, text, cron, invocation.command_options.get("crontab", ""))
+        crontab, notes = wrapped(text, Way(find_cronlock(sys.argv[0], invocation.environ), mode, system, cron))
         _write(crontab)
     except CronlockError as error:
         messages.error(error)

@@ -268,7 +268,7 @@ OPTIONS = (
     Option("-q --quiet", SAYS, "Say nothing at all."),
     Option("--syslog", SAYS, "To syslog instead of standard error."),
 )
-ONE_CALL = (  # of one call only: no variable, no place in the file
+COMMAND_OPTIONS = (  # of one call only: no variable, no place in the file
     Option("--all", WHO, "Every key that the voters know.", commands="adopt pause resume"),
     Option("--for", WHEN, "Pause so long.", lasting, "D", "until resumed", commands="pause"),
     Option(

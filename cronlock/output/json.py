@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from cronlock.messages import masked
-from cronlock.survey.report import KeyStatus, NodeStatus, differing
-from cronlock.survey.snapshot import Seen
+from cronlock.survey.copies import differing_fields
+from cronlock.survey.key_status import KeyStatus, NodeStatus
+from cronlock.survey.snapshot import Snapshot
 
 SCHEMA = 1  # of all that is printed as JSON; a field is never taken away under the same number
 
@@ -19,7 +20,7 @@ def dumped(told: dict[str, Any]) -> str:
     return json.dumps(_clean({"schema": SCHEMA, **told})) + "\n"
 
 
-def key_as_json(one: KeyStatus, copies: Sequence[Seen] = ()) -> dict[str, Any]:
+def key_as_json(one: KeyStatus, copies: Sequence[Snapshot] = ()) -> dict[str, Any]:
     """A key; with its copies, where they are given."""
     told: dict[str, Any] = {
         "key": one.key,
@@ -29,7 +30,7 @@ def key_as_json(one: KeyStatus, copies: Sequence[Seen] = ()) -> dict[str, Any]:
         "pid": one.pid or None,
         "start": moment(one.start),
         "end": moment(one.end) if one.outcome else None,
-        "duration": None if one.took is None else one.took / 1000,
+        "duration": None if one.duration is None else one.duration / 1000,
         "lease_left": one.left / 1000,
         "tick": moment(one.tick * 1000),
         "attempt": one.attempt or None,
@@ -46,25 +47,25 @@ def key_as_json(one: KeyStatus, copies: Sequence[Seen] = ()) -> dict[str, Any]:
         "schedule": one.schedule,
         "zone": one.zone,
         "voters": one.voters,
-        "voters_told": one.told,
+        "voters_told": one.voters_answered,
         "nodes": [_node_as_json(node) for node in one.nodes],
-        "wrong": one.wrong,
+        "wrong": one.problems,
     }
     if copies:
         told["copies"] = [{"voter": seen.voter, "lease_left": seen.left / 1000, **_fields(seen)} for seen in copies]
-        told["differs"] = differing(copies)
+        told["differs"] = differing_fields(copies)
     return told
 
 
-def _fields(seen: Seen) -> dict[str, Any]:
+def _fields(seen: Snapshot) -> dict[str, Any]:
     return {"record": {name: seen.copy.get(name) for name in sorted(seen.copy.record)}, "may_be_old": seen.restarted}
 
 
 def _node_as_json(node: NodeStatus) -> dict[str, Any]:
     return {
         "node": node.node,
-        "last_asked": moment(node.seen * 1000 or node.asked * 1000),
-        "last_tick_run": moment(node.last * 1000),
+        "last_asked": moment(node.newest_tick * 1000 or node.asked * 1000),
+        "last_tick_run": moment(node.last_tick_run * 1000),
         "schedule": node.schedule,
         "zone": node.zone,
         "command": node.command,

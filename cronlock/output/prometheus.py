@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cronlock.lock.protocol import ADOPTED
 from cronlock.messages import printable
-from cronlock.survey.report import RUNNING, UNKNOWN, KeyStatus
+from cronlock.survey.key_status import RUNNING, UNCERTAIN, KeyStatus
 
 Sample = tuple[dict[str, str], float]  # labels and value
 
 
 def metrics(found: Sequence[KeyStatus]) -> str:
     """All metrics of these keys."""
-    known = [one for one in found if one.state != UNKNOWN]
+    known = [one for one in found if one.state != UNCERTAIN]
     return "".join(line for family in FAMILIES for line in _lines(*family, known))
 
 
@@ -102,7 +102,7 @@ FAMILIES: tuple[tuple[str, str, str, Callable[[KeyStatus], Iterable[Sample]]], .
         "cronlock_missed_ticks_total",
         "counter",
         "Ticks in whose time an older run went on.",
-        _of_key(lambda one: max(0, one.missed - one.pending)),
+        _of_key(lambda one: max(0, one.missed - one.missed_pending)),
     ),
     ("cronlock_lease_left_seconds", "gauge", "What is left of the lease of the run that goes on.", _lease_left),
     ("cronlock_paused", "gauge", "1 while the key is paused.", _of_key(lambda one: int(one.paused))),
@@ -118,5 +118,5 @@ FAMILIES: tuple[tuple[str, str, str, Callable[[KeyStatus], Iterable[Sample]]], .
         "The next tick by the schedule of the last run.",
         _of_key(lambda one: one.next or None),
     ),
-    ("cronlock_wrong", "gauge", "How many things status shows in red.", _of_key(lambda one: len(one.wrong))),
+    ("cronlock_wrong", "gauge", "How many things status shows in red.", _of_key(lambda one: len(one.problems))),
 )

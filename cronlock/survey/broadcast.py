@@ -17,7 +17,7 @@ PATIENCE = 3_000  # ms: a person waits
 RETRY = 200  # ms between two tries at a voter that failed
 
 
-class Poll:
+class Broadcast:
     """What the voters answered. Raises Unreachable when fewer than a quorum did, Refused where waiting is in vain."""
 
     def __init__(self, voters: Voters, operation: str, ask: dict[str, Any]) -> None:

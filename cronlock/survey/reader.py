@@ -13,7 +13,7 @@ from cronlock.lock.node_stats import TEXTS
 from cronlock.servers.placement import MAIN
 from cronlock.survey.clients import Server
 from cronlock.survey.key_scan import pattern
-from cronlock.survey.snapshot import HEAD, Pairs, Seen, text, typed
+from cronlock.survey.snapshot import HEAD, Pairs, Snapshot, text, typed
 
 AT_ONCE = 1_000  # names in one call of SCAN, and commands in one pipeline
 ELSEWHERE = (
@@ -26,11 +26,11 @@ WRONGTYPE = "WRONGTYPE"  # of one name that somebody else has taken
 Progress = Callable[[int, int], None]  # so many names of so many were looked at, by one server
 
 
-def scanned(server: Server, prefix: str, heads: bool, progress: Progress) -> list[Seen]:
+def scanned(server: Server, prefix: str, heads: bool, progress: Progress) -> list[Snapshot]:
     """All copies that a server has."""
     told = info(server)
     size = sum(part["keys"] for name, part in told.items() if re.fullmatch(r"db\d+", name))
-    found: list[Seen] = []
+    found: list[Snapshot] = []
     cursor, done = -1, 0
     while cursor:
         cursor, names = server.client.scan(max(cursor, 0), pattern(prefix), AT_ONCE)
@@ -48,11 +48,11 @@ def info(server: Server) -> dict[str, Any]:
         return {}
 
 
-def records(server: Server, names: list[bytes], told: dict[str, Any], heads: bool = False) -> list[Seen]:
+def records(server: Server, names: list[bytes], told: dict[str, Any], heads: bool = False) -> list[Snapshot]:
     """Their copies; with `heads` only HEAD of each. The clock is read behind them: before, a lease could seem further
     away than any is.
     """
-    found: list[Seen] = []
+    found: list[Snapshot] = []
     label, run_id = server.label, stamp(told)
     for start in range(0, len(names), AT_ONCE - 1):
         part = names[start : start + AT_ONCE - 1]
@@ -62,7 +62,7 @@ def records(server: Server, names: list[bytes], told: dict[str, Any], heads: boo
         for name, answer in zip(part, answers, strict=True):
             raw = _as_pairs(answer)
             if raw:
-                found.append(Seen(label, label, name, raw, (now, now, run_id)))
+                found.append(Snapshot(label, label, name, raw, (now, now, run_id)))
     return found
 
 
@@ -105,7 +105,7 @@ def pipelined(server: Server, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     return answers
 
 
-def complete(server: Server, chosen: Sequence[Seen], prefix: str, heads: bool, history: bool) -> None:
+def complete(server: Server, chosen: Sequence[Snapshot], prefix: str, heads: bool, history: bool) -> None:
     """Read of these copies what is missing: the record, where only heads were read, its nodes, its history."""
     if heads:
         *wholes, clock = pipelined(server, [*(("HGETALL", seen.name) for seen in chosen), ("TIME",)])

@@ -23,7 +23,7 @@ TICKS = frozenset("tick tick1 tick2 run_tick missed_tick next seen last asked".s
 TIMES = frozenset("start end lease_end".split())  # ms
 
 
-class Seen:
+class Snapshot:
     """One voter's copy of a record. `now` is its clock for leases, `time` its wall clock, both ms."""
 
     def __init__(self, voter: str, server: str, name: bytes, raw: Pairs, clock: tuple[int, int, str]) -> None:
@@ -42,7 +42,7 @@ class Seen:
             self.__dict__.pop("copy", None)
 
     @classmethod
-    def of_file(cls, path: str, copy: Copy) -> Seen:
+    def of_file(cls, path: str, copy: Copy) -> Snapshot:
         """The local voter's."""
         seen = cls(path, "", b"", {}, (monotonic(), int(time.time() * 1000), ""))
         for part in (copy.record, copy.nodes):
@@ -73,7 +73,7 @@ class Seen:
         return int(self.get("lease_end")) - self.now
 
     @property
-    def overreaches(self) -> bool:
+    def token_is_ahead(self) -> bool:
         """Whether its fencing token is further ahead of its own clock than any run's can be."""
         return self.newness[0] > self.time + TOKEN_AHEAD
 

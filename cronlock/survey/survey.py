@@ -20,7 +20,7 @@ from cronlock.survey import clients, reader
 from cronlock.survey.clients import Server
 from cronlock.survey.key_scan import FINAL, local_names, record_of
 from cronlock.survey.reader import Progress
-from cronlock.survey.snapshot import Seen, text
+from cronlock.survey.snapshot import Snapshot, text
 
 Record = tuple[str, str]  # a key, and with --each its node, else ""
 
@@ -28,7 +28,7 @@ Record = tuple[str, str]  # a key, and with --each its node, else ""
 class Survey:
     """The copies by record. `voters` are as many as a record has, `missing` says why some servers did not tell.
 
-    `ahead`: by how many seconds the servers' clocks are ahead of this machine's.
+    `clock_offsets`: by how many seconds the servers' clocks are ahead of this machine's.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Survey:
         `heads`: of most copies it is enough to know how new they are; `read_newest` reads the rest of one for each.
         `found`: the servers, where they are known already; those of its failures are not asked.
         """
-        self.records: dict[Record, list[Seen]] = {}
+        self.records: dict[Record, list[Snapshot]] = {}
         self.missing: dict[str, str] = {}
-        self.ahead: dict[str, float] = {}
+        self.clock_offsets: dict[str, float] = {}
         self.voters = 1
         self.voter_set = ""  # as a node here has them; empty for local files, which are nobody else's
         self._prefix, self._heads = settings.prefix, heads and not keys
@@ -66,7 +66,7 @@ class Survey:
                 if copy is None:
                     self.missing[path] = f"{path}: it is damaged: remove it to begin anew"
                 elif copy.record:  # else it has expired
-                    self.records[found] = [Seen.of_file(path, copy)]
+                    self.records[found] = [Snapshot.of_file(path, copy)]
 
     def _read_servers(
         self, settings: Settings, keys: Sequence[str], progress: Progress, found: clients.Servers | None
@@ -75,13 +75,13 @@ class Survey:
         self.voters = COPIES if self._servers.cluster else len(settings.redis)
         self.voter_set = agreed([address.label for address in settings.redis], self._servers.cluster)
 
-        def read(server: Server) -> list[Seen]:
+        def read(server: Server) -> list[Snapshot]:
             if keys:
                 told = self._read_some(server, keys)
             else:
                 told = reader.scanned(server, self._prefix, self._heads, progress)
             clock = told[-1].time / 1000 if told else reader.clock_of(server)
-            self.ahead[server.label] = clock - time.time()
+            self.clock_offsets[server.label] = clock - time.time()
             return told
 
         answers = self._asking(self._servers.failures).ask(read)
@@ -99,7 +99,7 @@ class Survey:
         there = self._servers or self._telling
         return clients.Servers(there.cluster, [server for server in there.all if server.label not in failures], {})
 
-    def places(self, record: Record) -> Iterator[tuple[str, int]]:
+    def copy_locations(self, record: Record) -> Iterator[tuple[str, int]]:
         """Where copies of a record belong: a server's label, and the slot that tells them apart there."""
         there = self._servers or self._telling
         first = slot_of(record[0].encode("utf-8", "surrogateescape"))
@@ -110,7 +110,7 @@ class Survey:
         for slot in [(first + offset) % SLOTS for offset in OFFSETS]:
             yield from ((server.label, slot) for server in there.all if any(slot in part for part in server.slots))
 
-    def _read_some(self, server: Server, keys: Sequence[str]) -> list[Seen]:
+    def _read_some(self, server: Server, keys: Sequence[str]) -> list[Snapshot]:
         """Of each key the main record, and those of all nodes that it is known to run on."""
         names: list[bytes] = []
         for key in keys:
@@ -132,7 +132,7 @@ class Survey:
         """Fill in what all copies know of the nodes, and their history."""
         self._read_more((seen for found in self.records.values() for seen in found), history)
 
-    def read_newest(self, newest: Callable[[Iterable[Seen]], Seen]) -> None:
+    def read_newest(self, newest: Callable[[Iterable[Snapshot]], Snapshot]) -> None:
         """Read the newest copy of each record as a whole; of a server that fails meanwhile nothing counts any more."""
         chosen = {record: newest(found) for record, found in self.records.items()}
         while failed := self._read_more(chosen.values()):
@@ -147,9 +147,9 @@ class Survey:
                 if seen.server in failed and record in self.records
             }
 
-    def _read_more(self, chosen: Iterable[Seen], history: bool = False) -> set[str]:
+    def _read_more(self, chosen: Iterable[Snapshot], history: bool = False) -> set[str]:
         """The labels of the servers that failed."""
-        by_server: dict[str, list[Seen]] = {}
+        by_server: dict[str, list[Snapshot]] = {}
         for seen in chosen:
             if seen.server:
                 by_server.setdefault(seen.server, []).append(seen)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cronlock.cli.completion import SCRIPTS
-from cronlock.config.options import ONE_CALL, OPTIONS, Choice
+from cronlock.config.options import COMMAND_OPTIONS, OPTIONS, Choice
 from cronlock.survey.clients import TIMEOUT
 from tests.support.commands import cronlock, home
 from tests.support.servers import Cluster, Server
 from tests.support.terminals import BASH, PROMPT, Terminal
 
-ALL = (*OPTIONS, *ONE_CALL)
+ALL = (*OPTIONS, *COMMAND_OPTIONS)
 COMMANDS = sorted({command for option in ALL for command in option.commands})
 OF_KEYS = "status history pause resume unlock forget adopt".split()
 

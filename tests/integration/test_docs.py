@@ -15,7 +15,7 @@ import pytest
 
 from cronlock.commands import wrap
 from cronlock.commands.status import TITLES
-from cronlock.config.options import GROUPS, ONE_CALL, OPTIONS, Option
+from cronlock.config.options import COMMAND_OPTIONS, GROUPS, OPTIONS, Option
 from cronlock.config.settings import load
 from cronlock.cron.crontab import Sources, own_lines
 from cronlock.cron.parser import DEBIAN, every_line
@@ -32,7 +32,7 @@ EXAMPLE = ROOT / "crontab.example"
 INSTALLED = Path("/etc/cron.d/cronlock-example")
 OTHERS = {"--help", "--version"}  # click's own
 FOREIGN = {"--compile-bytecode", "--init", "--no-cache-dir", "--ignore-signal"}  # of uv, docker, pip and env
-ALL = (*OPTIONS, *ONE_CALL)
+ALL = (*OPTIONS, *COMMAND_OPTIONS)
 KNOWN = {flag for option in ALL for flag in option.flags} | OTHERS
 
 

@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cronlock.lock.local import OPERATIONS
 from cronlock.lock.state_machine import Copy
-from cronlock.survey.report import DIED, IDLE, NEW, RUNNING, UNKNOWN, KeyStatus, key_status
-from cronlock.survey.snapshot import Seen
+from cronlock.survey.key_status import DIED, IDLE, NEW, RUNNING, UNCERTAIN, KeyStatus
+from cronlock.survey.report import key_status
+from cronlock.survey.snapshot import Snapshot
 from tests.support.commands import cronlock, cronlock_on_path, environment, wait_until
 from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
 from tests.support.servers import Cluster, Server
@@ -244,11 +245,11 @@ def test_fewer_copies_than_a_quorum_are_not_judged_while_voters_are_missing() ->
     """Those who know of the end may be among the missing."""
     story = Story()
     story.run(5, TICK_0)
-    seen = Seen.of_file("a", story.copy)
+    seen = Snapshot.of_file("a", story.copy)
     seen.now = seen.time = story.now + 61_000
     assert key_status(("job", ""), [seen], 7).state == DIED
     unsure = key_status(("job", ""), [seen], 7, sure=False)
-    assert (unsure.state, unsure.wrong) == (UNKNOWN, [])
+    assert (unsure.state, unsure.problems) == (UNCERTAIN, [])
 
 
 def test_a_pause_and_counts_are_what_a_quorum_has(servers: list[Server]) -> None:
@@ -393,7 +394,7 @@ class Story:
             assert OPERATIONS["finish"](self.copy, done, self.now, self.now, "")["answer"] == "ok"
 
     def status(self, later: int = 0) -> KeyStatus:
-        seen = Seen.of_file("file", self.copy)
+        seen = Snapshot.of_file("file", self.copy)
         seen.now = seen.time = self.now + later
         return key_status(("job", ""), [seen], 1)
 
@@ -404,11 +405,11 @@ TICK_0 = 1_800_000_000 // 3600 * 3600
 def test_a_run_whose_lease_is_over_without_an_end_never_ended() -> None:
     story = Story()
     story.run(5, TICK_0)
-    assert (story.status().state, story.status().wrong) == (RUNNING, [])
+    assert (story.status().state, story.status().problems) == (RUNNING, [])
     died = story.status(later=61_000)
     assert died.state == DIED
-    assert [text.partition(":")[0] for text in died.wrong] == ["the run on web-1 never ended"]
-    assert (story.status(later=61_000).took, story.status(later=5_000).took) == (None, 5_000)
+    assert [text.partition(":")[0] for text in died.problems] == ["the run on web-1 never ended"]
+    assert (story.status(later=61_000).duration, story.status(later=5_000).duration) == (None, 5_000)
 
 
 @pytest.mark.parametrize(("hours", "wrong"), [(0, False), (1, False), (2, False), (3, True), (100, True)])
@@ -417,28 +418,28 @@ def test_a_key_that_nobody_ran_for_three_ticks_is_wrong(hours: int, wrong: bool)
     story = Story(TICK_0 * 1000)
     story.run(5, TICK_0, end=TICK_0 * 1000)
     found = story.status(hours * HOUR + 1000)
-    assert (found.state, bool(found.wrong)) == (IDLE, wrong)
+    assert (found.state, bool(found.problems)) == (IDLE, wrong)
     assert found.next == TICK_0 + (hours + 1) * 3600
     rare = Story(TICK_0 * 1000)
     rare.run(5, TICK_0, "0 0 1 1 *", end=TICK_0 * 1000)
-    assert not rare.status(hours * HOUR).wrong
+    assert not rare.status(hours * HOUR).problems
 
 
 def test_a_run_that_goes_on_for_three_ticks_is_wrong_but_not_while_paused() -> None:
     story = Story(TICK_0 * 1000)
     story.run(5, TICK_0)
     story.copy.record["lease_end"] = story.now + 3 * HOUR + 20_000
-    [text] = story.status(3 * HOUR + 10_000).wrong
+    [text] = story.status(3 * HOUR + 10_000).problems
     assert text.startswith("still runs after 3 more ticks")
     story.copy.record["paused_until"] = -1
-    assert story.status(3 * HOUR + 10_000).wrong == []
+    assert story.status(3 * HOUR + 10_000).problems == []
 
 
 def test_a_schedule_that_this_machine_does_not_understand_is_no_fault() -> None:
     story = Story(TICK_0 * 1000)
     story.run(5, TICK_0, "0 * * * * of another cron", end=TICK_0 * 1000)
     found = story.status(100 * HOUR)
-    assert (found.next, found.wrong) == (0, [])
+    assert (found.next, found.problems) == (0, [])
 
 
 def test_a_copy_that_only_candidates_wrote_to_is_new() -> None:
@@ -451,11 +452,11 @@ def test_the_end_counts_that_one_voter_has_heard_of() -> None:
     story, other = Story(), Story()
     story.run(5, TICK_0)
     other.run(5, TICK_0, end=other.now + 5, status=2)
-    seen = [Seen.of_file("a", story.copy), Seen.of_file("b", other.copy)]
+    seen = [Snapshot.of_file("a", story.copy), Snapshot.of_file("b", other.copy)]
     for copy in seen:
         copy.now = copy.time = story.now
     found = key_status(("job", ""), seen, 2)
-    assert (found.state, found.status, found.took) == (IDLE, 2, 5)
+    assert (found.state, found.status, found.duration) == (IDLE, 2, 5)
 
 
 # colours

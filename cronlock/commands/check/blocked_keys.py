@@ -11,8 +11,9 @@ from cronlock.lock.quorum import quorum
 from cronlock.lock.state_machine import CLOCK_LIMIT
 from cronlock.lock.undecided import record_words
 from cronlock.servers.placement import slot_of
-from cronlock.survey.report import KeyStatus, newest, overreaching
-from cronlock.survey.snapshot import Seen
+from cronlock.survey.copies import copies_with_impossible_token, newest_copy
+from cronlock.survey.key_status import KeyStatus
+from cronlock.survey.snapshot import Snapshot
 from cronlock.survey.survey import Record, Survey
 
 
@@ -28,7 +29,7 @@ def off(ahead: Mapping[str, float]) -> dict[str, float]:
 def away(survey: Survey) -> dict[str, str]:
     """The servers that do not vote, by label, and why not."""
     texts = dict(survey.missing)
-    for label, seconds in off(survey.ahead).items():
+    for label, seconds in off(survey.clock_offsets).items():
         side = "ahead" if seconds > 0 else "behind"
         texts.setdefault(label, f"{label}: its clock is {abs(seconds):.0f} s {side}, and it does not vote")
     return texts
@@ -53,12 +54,12 @@ class Standing:
     never: bool
 
     @classmethod
-    def of(cls, record: Record, copies: Sequence[Seen], survey: Survey, gone: Mapping[str, str]) -> Standing:
+    def of(cls, record: Record, copies: Sequence[Snapshot], survey: Survey, gone: Mapping[str, str]) -> Standing:
         """Of the copies that were read; `gone` are the servers that do not vote (see away)."""
         found = {(seen.voter, slot_of(seen.name)): seen for seen in copies}
-        unbelieved = overreaching(copies)
+        unbelieved = copies_with_impossible_token(copies)
         good, is_amnesic, lost, why = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
-        for label, slot in survey.places(record):
+        for label, slot in survey.copy_locations(record):
             seen = found.get((label, slot))
             if label in gone:
                 lost[label] += 1
@@ -110,7 +111,7 @@ class Standing:
         return f"{self.cure}{more}; or do without: cronlock adopt --leave-out {keys}"
 
 
-def _remembers(seen: Seen) -> bool:
+def _remembers(seen: Snapshot) -> bool:
     """As a run's verdict has it."""
     return bool(seen.newness[0]) and not seen.restarted
 
@@ -129,7 +130,7 @@ def standings(survey: Survey) -> list[Standing]:
     return [
         Standing.of(record, copies, survey, gone)
         for record, copies in sorted(survey.records.items())
-        if newest(copies).get("voter_set") in ("", survey.voter_set)
+        if newest_copy(copies).get("voter_set") in ("", survey.voter_set)
     ]
 
 
@@ -140,7 +141,7 @@ def note_stuck(found: Sequence[KeyStatus], survey: Survey) -> None:
     stuck = {standing.record: standing for standing in standings(survey) if standing.stuck}
     for one in found:
         if standing := stuck.get((one.key, one.each)):
-            one.wrong.append(f"no run of it can start: {standing.reason}: {standing.todo()}")
+            one.problems.append(f"no run of it can start: {standing.reason}: {standing.todo()}")
 
 
 def named(records: Sequence[Record]) -> str:

@@ -9,7 +9,7 @@ from cronlock.commands.check.blocked_keys import off
 from cronlock.commands.check.cron_path import path_of_cron
 from cronlock.commands.check.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
 from cronlock.commands.check.servers import Told
-from cronlock.commands.invocation import Call
+from cronlock.commands.invocation import Invocation
 from cronlock.config.settings import Settings, has_password, load
 from cronlock.cron.crontab import Sources
 from cronlock.messages import ELSEWHERE, IN_ARGV
@@ -19,14 +19,16 @@ from cronlock.survey.clients import Server, Servers, find
 SOMETHING_IS_RED = 1  # the exit status
 
 
-def check(call: Call) -> int:
+def check(invocation: Invocation) -> int:
     """Look at everything and print it; 1 when a finding is red."""
-    settings = load(call.given, call.environ)
+    settings = load(invocation.given, invocation.environ)
     findings = (
-        [Finding(VOTERS, YELLOW, "--redis", IN_ARGV, ELSEWHERE)] if has_password(call.given.get("redis", ())) else []
+        [Finding(VOTERS, YELLOW, "--redis", IN_ARGV, ELSEWHERE)]
+        if has_password(invocation.given.get("redis", ()))
+        else []
     )
     findings += look(settings, Sources())
-    (print_json if call.wishes.get("format") == "json" else print_table)(findings)
+    (print_json if invocation.command_options.get("format") == "json" else print_table)(findings)
     return SOMETHING_IS_RED if worst(findings) == RED else 0
 
 

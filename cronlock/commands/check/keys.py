@@ -12,7 +12,9 @@ from cronlock.lock.undecided import record_words
 from cronlock.run.future_ticks import distance
 from cronlock.run.plan import denied
 from cronlock.survey.clients import Servers
-from cronlock.survey.report import KeyStatus, newest, statuses
+from cronlock.survey.copies import newest_copy
+from cronlock.survey.key_status import KeyStatus
+from cronlock.survey.report import all_statuses
 from cronlock.survey.survey import Survey
 
 SAME_LINE = "give all nodes the same line"
@@ -40,10 +42,10 @@ def known(settings: Settings, servers: Servers | None = None) -> Known | None:
     """None when too few voters could tell. `servers`: those to ask, where they are known."""
     try:
         survey = Survey(settings, heads=True, found=servers)
-        survey.read_newest(newest)
+        survey.read_newest(newest_copy)
     except CronlockError:
         return None
-    return Known(survey, statuses(survey))
+    return Known(survey, all_statuses(survey))
 
 
 def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
@@ -56,17 +58,19 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
     findings = []
     for one in known.found:
         findings += _of_a_future(known.survey, one)
-        findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differ]
-        if one.foreign:
-            findings.append(Finding(KEYS, RED, one.name, one.foreign, OTHER_VOTERS))
+        findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differences]
+        if one.foreign_voters:
+            findings.append(Finding(KEYS, RED, one.name, one.foreign_voters, OTHER_VOTERS))
         if one.paused and not one.each:
             text = f"paused by {one.pause_by}, {one.pause}"
             findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
-        if one.impossible:
+        if one.impossible_token:
             findings.append(
-                Finding(KEYS, RED, one.name, one.impossible, f"cronlock adopt {record_words(one.key, one.each)}")
+                Finding(KEYS, RED, one.name, one.impossible_token, f"cronlock adopt {record_words(one.key, one.each)}")
             )
-        others = [text for text in one.wrong if text not in (*one.differ, one.foreign, one.impossible)]
+        others = [
+            text for text in one.problems if text not in (*one.differences, one.foreign_voters, one.impossible_token)
+        ]
         findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
         count = len(known.keys)
@@ -77,7 +81,7 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
 
 def _of_a_future(survey: Survey, one: KeyStatus) -> list[Finding]:
     """Red where the newest tick is further ahead of the voter's clock than any node may name it."""
-    seen = newest(survey.records[one.key, one.each])
+    seen = newest_copy(survey.records[one.key, one.each])
     if not denied(seen.get("tick"), seen.time):
         return []
     text = f"its newest tick is {distance(seen.get('tick'), seen.time)} of the voter's clock: a clock was wrong, or is"
