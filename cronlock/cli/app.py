@@ -1,174 +1,53 @@
-"""The click commands, built from the table of options; the only module that imports click."""
+"""The commands of cronlock, and the entry for every command line that is not a well-formed `run`."""
 
 import os
 
 import click
-from click.shell_completion import CompletionItem, ShellComplete, add_completion_class
+from click.shell_completion import CompletionItem
 
 from cronlock import __version__
-from cronlock.config.options import BY_NAME, COMMAND_OPTIONS, GROUPS, OPTIONS, Choice, Option, scan
-from cronlock.errors import EXIT_STATUSES, REFUSED, SIGNALLED
-from cronlock.messages import printable, write_anything
+from cronlock.cli.completion import register_shells
+from cronlock.cli.table_command import TableCommand, click_options, given_options, key_arguments
+from cronlock.config.command_options import COMMAND_OPTIONS
+from cronlock.errors import REFUSED, SIGNALLED, CronlockError, Refused
+from cronlock.messages import Messages, printable, write_anything
 
-TYPE_CHECKING = False  # as everywhere on the way to `run`
+TYPE_CHECKING = False  # read as true by mypy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+
 SIGINT = 2
-EPILOG = """Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option is also a variable, CRONLOCK_START_WITHIN, and a name
-in /etc/cronlock.toml and ~/.config/cronlock.toml, start-within. See man cronlock.
-"""
+WIDTH = {"max_content_width": 100}  # columns of a help page, if the terminal has as many
+EPILOG = """Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option can also be set by a variable (CRONLOCK_START_WITHIN)
+and in /etc/cronlock.toml and ~/.config/cronlock.toml (start-within). See man cronlock."""
 
 
-def _confirmed(question: str) -> bool:
-    """Whether a person says yes. Raises Refused where nobody can."""
-    try:
-        return click.confirm(question)
-    except click.Abort as error:
-        if not isinstance(error.__context__, EOFError):
-            raise
-        click.echo()
-        from cronlock.errors import Refused
+def _run(command: "Sequence[str]", **values: "Any") -> int:
+    from cronlock.run.session import run
 
-        raise Refused("nobody answers that question here: give --yes") from None
-
-
-class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
-    """A value that config/options.py reads."""
-
-    def __init__(self, option: Option) -> None:
-        self.name = option.metavar
-        self._option = option
-
-    def convert(self, value: "Any", param: click.Parameter | None, ctx: click.Context | None) -> "Any":
-        assert self._option.parse is not None  # noqa: S101 - flags get no Value
-        try:
-            return self._option.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[Any]":
-        if self._option.name == "config":
-            return [CompletionItem(incomplete, type="file")]
-        words: Sequence[str] = ()
-        if isinstance(self._option.parse, Choice):
-            words = self._option.parse.words
-        elif self._option.name == "key":
-            words = _known_keys(ctx)
-        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
-
-
-def _known_keys(ctx: click.Context) -> "list[str]":
-    """The keys that the voters know, but for those that are typed already."""
-    from cronlock.cli import completion
-
-    where = {name: value for name, value in _given(ctx.params).items() if name in BY_NAME and BY_NAME[name].where}
-    return [key for key in completion.keys(where, os.environ) if key not in (ctx.params.get("words") or ())]
+    return run(given_options(values), command, os.environ)
 
 
 def _program(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":
     return [CompletionItem(incomplete, type="command")]
 
 
-class Completion(ShellComplete):
-    """What Tab does in a shell; cli/completion.py says how that shell is spoken to."""
+def _callback(module: str, function: str) -> "Callable[..., int]":
+    """Return the callback of a command; it imports the command's module when it is called."""
 
-    def source(self) -> str:
-        from cronlock.cli import completion
-
-        return completion.SCRIPTS[self.name]
-
-    def complete(self) -> str:
-        from cronlock.cli import completion
-
-        line = completion.read(os.environ.get("COMP_LINE", ""))
-        told = (
-            completion.answer(self.name, line, os.environ, item.type, str(item.value), item.help or "")
-            for item in self.get_completions(line.words, line.word)
-        )
-        return "\n".join(text for text in told if text is not None)
-
-    def get_completions(self, args: "list[str]", incomplete: str) -> "list[Any]":
-        if args[:1] == ["run"] and scan(args[1:]):  # what follows belongs to the command
-            return [CompletionItem(incomplete, type="file")]
-        items = super().get_completions(args, incomplete)
-        option, equals, _ = incomplete.partition("=")
-        if option.startswith("--") and equals:  # click completes the value alone
-            for item in items:
-                item.value = f"{option}={item.value}"
-        return items
-
-
-for _shell in ("bash", "zsh", "fish"):
-    add_completion_class(type(_shell, (Completion,), {"name": _shell}))
-
-
-def _click_option(option: Option) -> click.Option:
-    names = [*option.flags, option.name.replace("-", "_")]
-    if not option.parse:
-        return click.Option(names, is_flag=True, default=None, help=option.help)
-    return click.Option(names, type=Value(option), multiple=option.many, default=None, help=option.help)
-
-
-class TableCommand(click.Command):
-    """A command whose options stand in the table, grouped by the question that they answer."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for group in GROUPS:
-            rows = [_help_row(option, self.name) for option in _options_of(self.name) if option.group == group]
-            if rows:
-                with formatter.section(group):
-                    formatter.write_dl(rows)
-        with formatter.section("Help"):
-            formatter.write_dl([("--help", "Show this page.")])
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.name == "run":
-            with formatter.section("Exit status"):
-                formatter.write_dl(EXIT_STATUSES)
-        if self.epilog:
-            formatter.write(f"\n{self.epilog}")
-
-
-def _options_of(command: str | None) -> list[Option]:
-    return [option for option in (*OPTIONS, *COMMAND_OPTIONS) if command in option.commands]
-
-
-def _help_row(option: Option, command: str | None) -> tuple[str, str]:
-    flags = ", ".join(option.flags)
-    default = f" [{option.default}]" if option.default and command != "wrap" else ""  # which has to be told
-    return f"{flags} {option.metavar}".rstrip(), option.help + default
-
-
-def _given(values: "dict[str, Any]") -> "dict[str, Any]":
-    """What the command line gave, by option name."""
-    by_name = {name.replace("_", "-"): value for name, value in values.items()}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in by_name.items() if v not in (None, ())}
-
-
-def _run(command: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.run.session import run
-
-    return run(_given(values), command, os.environ)
-
-
-def _people(module: str, name: str) -> "Callable[..., int]":
-    """What a command of people does; its module is imported when it is called."""
-
-    def callback(words: "Sequence[str]" = (), **values: "Any") -> int:
+    def callback(arguments: "Sequence[str]" = (), **values: "Any") -> int:
         from importlib import import_module
 
         from cronlock.commands.invocation import Invocation
-        from cronlock.errors import CronlockError
-        from cronlock.messages import Messages
 
-        given = _given(values)
-        command_options = {option.name: given.pop(option.name) for option in COMMAND_OPTIONS if option.name in given}
-        confirm = (lambda _question: True) if command_options.get("yes") else _confirmed
-        do: Callable[[Invocation], int] = getattr(import_module(f"cronlock.commands.{module}"), name)
+        given = given_options(values)
+        own = {option.name: given.pop(option.name) for option in COMMAND_OPTIONS if option.name in given}
+        confirm = (lambda _question: True) if own.get("yes") else _confirmed
+        do: Callable[[Invocation], int] = getattr(import_module(f"cronlock.commands.{module}"), function)
         try:
-            return do(Invocation(words, given, command_options, os.environ, confirm))
+            return do(Invocation(arguments, given, own, os.environ, confirm))
         except CronlockError as error:
             Messages().error(error)
             return error.status
@@ -176,87 +55,36 @@ def _people(module: str, name: str) -> "Callable[..., int]":
     return callback
 
 
-SHORT = {  # for the list of commands, which cuts what does not fit 80 columns
-    "run": "Run COMMAND if this node gets the lock, and exit with its status.",
-    "status": "Did it run, where, and why not.",
-    "check": "Look for what is wrong, before it goes wrong.",
-    "wrap": "Print a crontab with `cronlock run` before its commands.",
-    "pause": "Start no run of these keys any more.",
-    "unlock": "End the lease of a run whose node is dead.",
-    "forget": "Erase what the voters have of these keys, ticks and history.",
-    "adopt": "Accept what the voters answer now as the truth.",
-}
+def _confirmed(question: str) -> bool:
+    """Return whether the operator answers yes. Raises Refused when standard input is at its end."""
+    try:
+        return click.confirm(question)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        click.echo()
+        raise Refused("standard input is not interactive: pass --yes") from None
 
 
-def _people_command(name: str, help: str, words: click.Argument | None = None, module: str = "") -> TableCommand:
-    """The command `name`, which is that function of people's module of the same name unless another is given."""
-    return TableCommand(
-        name,
-        callback=_people(module or name, name),
-        params=[*(_click_option(option) for option in _options_of(name)), *([words] if words else [])],
-        help=help,
-        short_help=SHORT.get(name),
-        context_settings={"max_content_width": 100},
+def _command(name: str, help: str, argument: click.Argument | None = None, short: str = "", module: str = "") -> None:
+    """Add the command `name`, a function of the module of the same name in commands/, or of another `module`.
+
+    `short` stands in the list of commands, which cuts a text at 80 columns.
+    """
+    group.add_command(
+        TableCommand(
+            name,
+            callback=_callback(module or name, name),
+            params=[*click_options(name), *([argument] if argument else [])],
+            help=help,
+            short_help=short or None,
+            context_settings=WIDTH,
+        )
     )
 
 
-def _keys(metavar: str) -> click.Argument:
-    return click.Argument(["words"], metavar=metavar, nargs=-1, type=Value(BY_NAME["key"]))
-
-
-run_command = TableCommand(
-    "run",
-    callback=_run,
-    params=[
-        *(_click_option(option) for option in _options_of("run")),
-        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_program),
-    ],
-    short_help=SHORT["run"],
-    help="Run COMMAND when this node gets the tick's lock, and exit with its status; else exit quietly.",
-    epilog=EPILOG,
-    options_metavar="[OPTIONS] [--]",
-    context_settings={"allow_interspersed_args": False, "max_content_width": 100},
-)
-people_commands = [
-    _people_command(
-        "status", "Did it run, where, and why not: what the voters know of all keys, or of some.", _keys("[KEY]...")
-    ),
-    _people_command("history", "The last runs of a key.", _keys("KEY...")),
-    _people_command(
-        "check",
-        "Look for what is wrong, before it goes wrong: voters, placement, clocks, persistence, and every crontab line "
-        "of this machine that uses cronlock.",
-        module="check.command",
-    ),
-    _people_command(
-        "wrap",
-        "Print a crontab, from standard input unless FILE is given, with `cronlock run` before its commands.",
-        click.Argument(["words"], metavar="[FILE]", nargs=-1, type=click.Path()),
-    ),
-    _people_command("pause", "Start no run of these keys any more; one that goes on is left alone.", _keys("KEY...")),
-    _people_command("resume", "Take a pause back.", _keys("KEY..."), module="pause"),
-    _people_command(
-        "unlock",
-        "End the lease of a run whose node is dead, after showing until when its command may still run; the attempt "
-        "stays used.",
-        _keys("KEY..."),
-    ),
-    _people_command(
-        "forget",
-        "Erase what the voters have of these keys, ticks and history; never under a lease.",
-        _keys("KEY..."),
-    ),
-    _people_command(
-        "adopt",
-        "Accept what the voters answer now: records made with other settings, copies that forgot, a new key without "
-        "all voters; never under a live lease.",
-        _keys("KEY..."),
-    ),
-]
-
-
 class Group(click.Group):
-    """The commands of cronlock. The bash tool of the same name takes a command of the user's there."""
+    """The commands; a command of the operator's in the place of one, as the bash tool takes it, gets a hint."""
 
     def resolve_command(self, ctx: click.Context, args: "list[str]") -> "Any":
         try:
@@ -264,27 +92,81 @@ class Group(click.Group):
         except click.UsageError as error:
             if args[0].startswith("-"):
                 raise
-            hint = "What to run goes behind `cronlock run --key NAME --`."
+            hint = f"To run a command: cronlock run --key NAME -- {args[0]}"
             raise click.UsageError(f"{error.format_message()} {hint}", error.ctx) from None
 
 
-@click.group(cls=Group, context_settings={"max_content_width": 100})
+@click.group(cls=Group, context_settings=WIDTH)
 @click.version_option(__version__, prog_name="cronlock")
 def group() -> None:
-    """One scheduled run on one machine, when several machines share a crontab.
+    """Run a scheduled job on one machine only, when several machines share a crontab.
 
     \b
     cronlock run --local --key hello -- echo "it works"
     """
 
 
+run_command = TableCommand(
+    "run",
+    callback=_run,
+    params=[
+        *click_options("run"),
+        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_program),
+    ],
+    short_help="Run COMMAND if this node acquires the lock, and exit with its status.",
+    help="Run COMMAND if this node acquires the lock of the tick, and exit with its status; otherwise exit silently.",
+    epilog=EPILOG,
+    options_metavar="[OPTIONS] [--]",
+    context_settings={"allow_interspersed_args": False, **WIDTH},
+)
 group.add_command(run_command)
-for people_command in people_commands:
-    group.add_command(people_command)
+_command(
+    "status",
+    "Show, for all keys or the given ones, which node ran last, how the run ended, and what is wrong.",
+    key_arguments("[KEY]..."),
+    "Show which node ran each key last, and how the run ended.",
+)
+_command("history", "Show the newest runs of each key.", key_arguments("KEY..."))
+_command(
+    "check",
+    "Check the voters, their placement, clocks and persistence, and every crontab line of this machine that uses "
+    "cronlock.",
+    short="Check the voters, and the crontab lines of this machine.",
+    module="check.command",
+)
+_command(
+    "wrap",
+    "Print the crontab in FILE, or on standard input, with `cronlock run` before its commands.",
+    click.Argument(["arguments"], metavar="[FILE]", nargs=-1, type=click.Path()),
+    "Print a crontab with `cronlock run` before its commands.",
+)
+_command("pause", "Pause keys: no new runs start. An active run continues.", key_arguments("KEY..."))
+_command("resume", "Resume paused keys.", key_arguments("KEY..."), module="pause")
+_command(
+    "unlock",
+    "End the lease of a run whose node is dead, after showing until when its command may still run. The attempt stays "
+    "used.",
+    key_arguments("KEY..."),
+    "End the lease of a run whose node is dead.",
+)
+_command(
+    "forget",
+    "Erase the records of keys, with their ticks and history. A key with a live lease is refused.",
+    key_arguments("KEY..."),
+    "Erase the records of keys, with their ticks and history.",
+)
+_command(
+    "adopt",
+    "Make the present answers of the voters the authoritative state of a key: after a change of the voters, after "
+    "voters lost their data, or for a new key when a voter is missing. A key with a live lease is refused.",
+    key_arguments("KEY..."),
+    "Make the present answers of the voters authoritative.",
+)
+register_shells()
 
 
 def cli(words: "Sequence[str]") -> int:
-    """Do what a command line says that is no well-formed `run`; the exit status. Errors are one line and 125."""
+    """Execute a command line that is not a well-formed `run`; return the exit status. An error is one line and 125."""
     write_anything()
     try:
         status = group.main(list(words), prog_name="cronlock", standalone_mode=False)
@@ -298,6 +180,6 @@ def cli(words: "Sequence[str]") -> int:
         return REFUSED
     except click.Abort:
         return SIGNALLED + SIGINT
-    except SystemExit as end:  # click's way to end a completion; __main__ exits, and waits for no thread
+    except SystemExit as end:  # click ends a completion so; __main__ exits without waiting for the thread
         return int(end.code or 0)
     return int(status or 0)

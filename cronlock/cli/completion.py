@@ -1,136 +1,68 @@
-"""Completion at a shell's prompt: the scripts, the line that they send, the answers that they read, and the keys.
+"""Tab completion: the words that click proposes, and the keys that the voters know."""
 
-A script sends the command line up to the cursor as it was typed, in COMP_LINE, and reads one answer a line: its kind,
-the word and an explanation, with tabs between. click's own scripts would do but for keys with colons, which bash takes
-for several words, `--option=value` in zsh and fish, and texts with commas in fish.
-"""
+import os
 
-from __future__ import annotations
+from click.shell_completion import CompletionItem, ShellComplete, add_completion_class
 
-import re
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from threading import Thread
-from typing import Any
+from cronlock.config.options import scan
 
-from cronlock.config.settings import load
-from cronlock.cron.shell import commands
+TYPE_CHECKING = False  # read as true by mypy
+if TYPE_CHECKING:
+    from typing import Any
 
-LOOK = 1.0  # s: somebody who pressed Tab waits
-HERE = "\1"  # stands for the cursor; nobody types it
-
-BASH = r"""_cronlock_completion() {
-    local kind word
-    COMPREPLY=()
-    while IFS=$'\t' read -r kind word; do
-        case $kind in
-            plain) COMPREPLY+=("$word") ;;
-            file) compopt -o default ;;
-            command)
-                compopt -o default
-                [[ $2 == */* ]] || mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
-        esac
-    done < <(env COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_WORD="$2" _CRONLOCK_COMPLETE=bash_complete "$1" 2>/dev/null)
-}
-complete -F _cronlock_completion cronlock
-"""
-ZSH = r"""_cronlock_completion() {
-    local answer line="${(j: :)words[1,CURRENT-1]} $QIPREFIX$PREFIX"
-    local -a parts found
-    for answer in ${(f)"$(env COMP_LINE=$line _CRONLOCK_COMPLETE=zsh_complete $words[1] 2>/dev/null)"}; do
-        parts=("${(@ps:\t:)answer}")
-        case $parts[1] in
-            plain) found+=("$parts[2]${parts[3]:+:$parts[3]}") ;;
-            file) compset -P '--[a-z-]#='; _files ;;
-            command) _command_names -e ;;
-        esac
-    done
-    (( $#found )) && _describe cronlock found
-}
-compdef _cronlock_completion cronlock
-"""
-FISH = r"""function _cronlock_completion
-    set -l line (commandline -cp | string join ' ')
-    for answer in (env COMP_LINE=$line _CRONLOCK_COMPLETE=fish_complete cronlock 2>/dev/null)
-        set -l parts (string split \t -- $answer)
-        switch $parts[1]
-            case plain
-                printf '%s\t%s\n' $parts[2] $parts[3]
-            case file
-                set -l option (string match -r -- '^--[a-z-]+=' (commandline -ct))
-                string join \n -- "$option"(__fish_complete_path (string replace -- "$option" '' (commandline -ct)))
-            case command
-                complete -C (commandline -ct)
-        end
-    end
-end
-complete -c cronlock -f -a '(_cronlock_completion)'
-"""
-SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+TIME_LIMIT = 1.0  # s: an operator who pressed Tab is waiting
 
 
-@dataclass
-class Line:
-    """A command line up to the cursor: the words before, the one that the cursor is in, and the quote open there."""
+class Completion(ShellComplete):
+    """The completion of one shell, registered with click under the shell's name."""
 
-    words: list[str]
-    word: str
-    quote: str
+    def source(self) -> str:
+        from cronlock.cli import shell_scripts
 
+        return shell_scripts.SCRIPTS[self.name]
 
-def read(text: str) -> Line:
-    """The line in a text, behind the name of the command."""
-    words, quote = _split(text)
-    return Line(words[1:-1], words[-1] if len(words) > 1 else "", quote)
+    def complete(self) -> str:
+        from cronlock.cli import shell_scripts
 
+        line = shell_scripts.parse_line(os.environ.get("COMP_LINE", ""))
+        answers = (
+            shell_scripts.answer_line(self.name, line, os.environ, item.type, str(item.value), item.help or "")
+            for item in self.get_completions(line.words, line.word)
+        )
+        return "\n".join(answer for answer in answers if answer is not None)
 
-def _split(text: str) -> tuple[list[str], str]:
-    """The words of a text, the last of which may be empty or not ended yet, and the quote that is open.
-
-    Where the cursor is in no word, in a comment say, the last one is HERE, which no answer begins with.
-    """
-    for quote in ("", '"', "'"):
-        with suppress(ValueError):  # it is another one
-            words = [word.text for word in commands(text + HERE + quote)[-1]]
-            if words and words[-1].endswith(HERE):
-                return [*words[:-1], words[-1][: -len(HERE)]], quote
-    return ["", HERE], ""
-
-
-def answer(shell: str, line: Line, environ: Mapping[str, str], kind: str, word: str, help: str) -> str | None:
-    """What the script reads; None of a word that it can't be told."""
-    if kind != "plain":
-        return kind
-    if shell == "bash":
-        replaced = _split(f"_{line.quote}{environ.get('COMP_WORD', '')}")[0][-1][1:]  # what stands behind a colon, say
-        told = _typed(word[len(line.word) - len(replaced) :], line.quote)
-        return None if told is None else f"{kind}\t{told}"
-    if shell == "zsh":
-        word = re.sub(r"([\\:])", r"\\\1", word)  # _describe reads it up to a colon
-    return f"{kind}\t{word}\t{help}"
+    def get_completions(self, args: "list[str]", incomplete: str) -> "list[Any]":
+        if args[:1] == ["run"] and scan(args[1:]):  # the words that follow are the command's
+            return [CompletionItem(incomplete, type="file")]
+        items = super().get_completions(args, incomplete)
+        option, equals, _ = incomplete.partition("=")
+        if option.startswith("--") and equals:  # click completes the value alone
+            for item in items:
+                item.value = f"{option}={item.value}"
+        return items
 
 
-def _typed(word: str, quote: str) -> str | None:
-    """A word as bash would have it typed, behind a quote that is open; None when that is impossible."""
-    if quote == "'":
-        return None if "'" in word else word
-    if quote == '"':
-        return None if "!" in word else re.sub(r'(["$`\\])', r"\\\1", word)
-    return re.sub(r"([^\w%+,./:=@^-])", r"\\\1", word)
+def register_shells() -> None:
+    """Replace click's own completion of bash, zsh and fish."""
+    for shell in ("bash", "zsh", "fish"):
+        add_completion_class(type(shell, (Completion,), {"name": shell}))
 
 
-def keys(given: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
-    """The keys that the voters know; none when that can't be told within a second, whatever the reason."""
-    from cronlock.survey.key_scan import known_keys  # not part of that second: a machine may be slow
+def known_keys_in_time(given: "dict[str, Any]") -> list[str]:
+    """Return the keys that the voters know; an empty list if they can't be read within TIME_LIMIT."""
+    from contextlib import suppress
+    from threading import Thread
+
+    from cronlock.config.settings import load
+    from cronlock.survey.key_scan import known_keys  # outside the time limit: a slow machine takes long to import it
 
     found: list[str] = []
 
-    def look() -> None:
+    def read_keys() -> None:
         with suppress(Exception):
-            found.extend(known_keys(load(given, environ)))
+            found.extend(known_keys(load(given, os.environ)))
 
-    thread = Thread(target=look, daemon=True)
+    thread = Thread(target=read_keys, daemon=True)
     thread.start()
-    thread.join(LOOK)
+    thread.join(TIME_LIMIT)
     return [key for key in found if key.isprintable() and not key.startswith("-")]

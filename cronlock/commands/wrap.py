@@ -13,7 +13,8 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronlock.config.options import COMMAND_OPTIONS, OPTIONS
+from cronlock.config.command_options import COMMAND_OPTIONS
+from cronlock.config.options import OPTIONS
 from cronlock.cron.crontab import CRONTAB_MAX, Sources, is_user
 from cronlock.cron.parser import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
 from cronlock.cron.schedule import Schedule

@@ -1,7 +1,7 @@
-"""The table of options: the only place where options stand.
+"""The table of options: the only place that defines the options of `run`, and those that it shares with other commands.
 
-cli/app.py builds the click command from it, settings.py the names of variables and of the file's keys, and `scan` reads
-a well-formed `run` line without click. This module is on the path that cron starts: it imports nothing.
+cli/ builds the click commands from the table, settings.py the names of variables and of the settings file's keys, and
+`scan` reads a well-formed `run` line without click. This module is on the path that cron starts: it imports nothing.
 """
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -10,57 +10,51 @@ if TYPE_CHECKING:
     from typing import Any
 
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # in ms
-FOREVER = 10**15  # ms, longer than anything runs: `forever` needs no case of its own
+FOREVER = 10**15  # ms, longer than any run: `forever` needs no case of its own
 NAME_MAX = 200  # characters of a key, node or prefix: they become part of Redis key names
 
 RUN, ALL = "run", "run status history check adopt pause resume unlock forget"  # the commands that have an option
-ONE_RECORD = "run adopt unlock forget"  # those for which a node's own record is another one
+ONE_RECORD = "run adopt unlock forget"  # the commands that work on a node's own record with --each
 
-WHO, WHEN, FAILS, REDIS, SAYS = (
-    "Who runs",
-    "When",
-    "If it fails",
-    "Where is Redis",
-    "What it says",
-)
-GROUPS = (WHO, WHEN, FAILS, REDIS, SAYS)
+WHO, WHEN, FAILS, REDIS, OUTPUT = ("Who runs", "When", "If it fails", "Where is Redis", "Output")
+GROUPS = (WHO, WHEN, FAILS, REDIS, OUTPUT)
 
 
 def duration(text: str) -> int:
-    """Milliseconds in `500ms`, `90`, `90s`, `15m`, `2h` or `1d`; a bare number is seconds.
+    """Return the milliseconds in `500ms`, `90`, `90s`, `15m`, `2h` or `1d`; a bare number is seconds.
 
-    Raises ValueError when the text is none of these.
+    Raises ValueError for any other text.
     """
     digits = text.rstrip("smhd")
     unit = text[len(digits) :] or "s"
     if not (digits.isascii() and digits.isdigit()) or unit not in UNITS or len(digits) > 9:
-        raise ValueError(f"{text!r} is no duration: write 500ms, 90s, 15m, 2h or 1d")
+        raise ValueError(f"{text!r} is not a duration: write 500ms, 90s, 15m, 2h or 1d")
     return int(digits) * UNITS[unit]
 
 
 def spell(length: int) -> str:
-    """A duration in ms as `duration` reads it, in the largest unit that gives a whole number."""
+    """Return a duration in ms as `duration` reads it, in the largest unit that gives a whole number."""
     if length >= FOREVER:
         return "forever"
     unit = next(unit for unit in ("d", "h", "m", "s", "ms") if not length % UNITS[unit] and (length or unit == "s"))
     return f"{length // UNITS[unit]}{unit}"
 
 
-def lasting(text: str) -> int:
-    """A duration of more than nothing."""
+def positive_duration(text: str) -> int:
+    """Return a duration of more than 0 ms."""
     length = duration(text)
     if not length:
         raise ValueError(f"{text!r}: 0 has no meaning here")
     return length
 
 
-def patience(text: str) -> int:
-    """A duration, or `forever`."""
+def duration_or_forever(text: str) -> int:
+    """Return a duration, or FOREVER for `forever`."""
     return FOREVER if text == "forever" else duration(text)
 
 
 def name(text: str) -> str:
-    """A key or a prefix: 1 to 200 printable characters without braces, which Redis Cluster would read as a hash tag."""
+    """Return a key or a prefix: 1 to 200 printable characters without braces (Redis Cluster's mark of a hash tag)."""
     if not text:
         raise ValueError("it is empty")
     if len(text) > NAME_MAX:
@@ -73,28 +67,28 @@ def name(text: str) -> str:
 
 
 def node(text: str) -> str:
-    """A node's name: as a key, and without a colon, which ends it inside Redis key names."""
+    """Return a node's name: as a key, and without a colon, which ends the name inside Redis key names."""
     if ":" in text:
         raise ValueError(f"{text!r} has a colon")
     return name(text)
 
 
 def exit_status(text: str) -> int:
-    """A number from 0 to 255."""
+    """Return a number from 0 to 255."""
     if not (text.isascii() and text.isdigit()) or len(text) > 3 or int(text) > 255:
-        raise ValueError(f"{text!r} is no exit status: 0 to 255")
+        raise ValueError(f"{text!r} is not an exit status: 0 to 255")
     return int(text)
 
 
-def counted(text: str) -> int:
-    """A number of things, one or more."""
+def positive_integer(text: str) -> int:
+    """Return an integer of at least 1."""
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or not int(text):
-        raise ValueError(f"{text!r} is no number of them: 1 or more")
+        raise ValueError(f"{text!r} is not a number of 1 or more")
     return int(text)
 
 
 def boolean(text: str) -> bool:
-    """What a variable says of an option that takes no value."""
+    """Return the value of a variable for an option that takes no value."""
     word = text.lower()
     if word in ("1", "true", "yes", "on"):
         return True
@@ -103,30 +97,30 @@ def boolean(text: str) -> bool:
     raise ValueError(f"{text!r} is neither 1 nor 0")
 
 
-def plain(text: str) -> str:
-    """Text that is judged where it is used."""
+def nonempty_text(text: str) -> str:
+    """Return the text; its content is checked where it is used."""
     if not text:
         raise ValueError("it is empty")
     return text
 
 
 class Choice:
-    """One of some words."""
+    """One of a few words."""
 
     def __init__(self, *words: str) -> None:
         self.words = words
 
     def __call__(self, text: str) -> str:
         if text not in self.words:
-            raise ValueError(f"{text!r} is none of {', '.join(self.words)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(self.words)}")
         return text
 
 
 class Option:
-    """One option: how it is spelled, read and explained.
+    """One option: its spelling, its parser and its help.
 
     `parse` turns text into the value and raises ValueError; it is None for an option without a value. `where`: the
-    option says where Redis is, so the command inherits its variable. `commands` are those that have the option.
+    option names the servers, so the started command inherits its variable. `commands` are the commands that have it.
     """
 
     __slots__ = ("commands", "default", "flags", "group", "help", "many", "metavar", "name", "parse", "where")
@@ -156,59 +150,68 @@ class Option:
 
     @property
     def variable(self) -> str:
-        """The environment variable that gives this option."""
+        """The environment variable that sets this option."""
         return "CRONLOCK_" + self.name.upper().replace("-", "_")
 
 
 OPTIONS = (
-    Option("--once", WHO, "One node per tick, whichever comes first.", default="yes", commands="run wrap"),
+    Option(
+        "--once", WHO, "Run on one node per tick, the first to acquire the lock.", default="yes", commands="run wrap"
+    ),
     Option(
         "--each",
         WHO,
-        "Every node, once per tick: each has a record of its own, which --node names.",
+        "Run on every node once per tick; the node's own record is named by --node.",
         commands=f"{ONE_RECORD} wrap",
     ),
-    Option("-k --key", WHO, "The job's name, the same on every node.", name, "NAME", "required"),
-    Option("--no-fair", WHO, "Don't let the node go first that ran longest ago."),
-    Option("--again", WHO, "Run although the tick is done; never beside a run that goes on, never while paused."),
+    Option("-k --key", WHO, "Name of the job, the same on every node.", name, "NAME", "required"),
+    Option("--no-fair", WHO, "Do not let the node that ran longest ago go first."),
+    Option("--again", WHO, "Run even if the tick is done, but never during a run or while paused."),
     Option(
         "--schedule",
         WHEN,
-        "Five cron fields or an @nickname; none turns ticks off.",
-        plain,
+        'Five cron fields or an @nickname; "none" runs without ticks.',
+        nonempty_text,
         "EXPR",
         "from the crontab line",
     ),
-    Option("--tz", WHEN, "Time zone of the schedule.", plain, "ZONE", "the one that cron uses"),
+    Option("--tz", WHEN, "Time zone of the schedule.", nonempty_text, "ZONE", "the one that cron uses"),
     Option(
         "--tick",
         WHEN,
-        "The scheduled instant: ISO 8601, epoch seconds, or the name of a Kubernetes CronJob's Job.",
-        plain,
+        "Scheduled time of this run: ISO 8601, epoch seconds, or the name of a Kubernetes CronJob's Job.",
+        nonempty_text,
         "TIME",
         "from schedule and clock",
     ),
     Option(
         "--ttl",
         WHEN,
-        "Length of the lease, at most 1h; extended while the command runs.",
-        lasting,
+        "Length of the lease, at most 1h; the lease is extended while the command runs.",
+        positive_duration,
         "D",
         "from the schedule",
     ),
-    Option("-w --wait", WHEN, "Wait so long for a held lock; forever, too.", patience, "D", "0"),
-    Option("--splay", WHEN, "Wait at random, at most so long, before asking.", duration, "D", "0"),
-    Option("--start-within", WHEN, "Start no later than this after the tick.", lasting, "D", "until the next tick"),
+    Option(
+        "-w --wait",
+        WHEN,
+        'Wait up to D for a held lock; "forever" waits indefinitely.',
+        duration_or_forever,
+        "D",
+        "0",
+    ),
+    Option("--splay", WHEN, "Wait a random time, up to D, before trying.", duration, "D", "0"),
+    Option("--start-within", WHEN, "Start at most D after the tick.", positive_duration, "D", "until the next tick"),
     Option(
         "--failover",
         FAILS,
-        "Stay while another node runs this tick, and take it over when that node dies; at most 3 attempts in all.",
+        "Wait while another node runs this tick, and take the tick over if that node dies; at most 3 attempts in all.",
     ),
-    Option("--retry-failed", FAILS, "With --failover: a command that fails counts as such a death."),
+    Option("--retry-failed", FAILS, "With --failover, also take the tick over when the command fails."),
     Option(
         "--outage-wait",
         FAILS,
-        "Keep trying so long while no quorum answers.",
+        "Keep trying for D while no quorum answers.",
         duration,
         "D",
         "a tenth of the period, 30s to 15m; 30s without ticks",
@@ -216,16 +219,16 @@ OPTIONS = (
     Option(
         "--on-outage",
         FAILS,
-        "And then: fail (122), skip (status as -E), or run without a lock.",
+        "What to do after --outage-wait: fail (122), skip (status of -E), or run without a lock.",
         Choice("fail", "skip", "run"),
         "fail|skip|run",
         "fail",
     ),
-    Option("--max-runtime", FAILS, "End the command after this, with status 124.", lasting, "D", "none"),
+    Option("--max-runtime", FAILS, "Stop the command after D, with status 124.", positive_duration, "D", "none"),
     Option(
         "--kill-after",
         FAILS,
-        "Time between SIGTERM and SIGKILL when the command must end.",
+        "Time between SIGTERM and SIGKILL when the command has to end.",
         duration,
         "D",
         "10s, at most a third of the lease",
@@ -236,95 +239,55 @@ OPTIONS = (
         "Exit status for held, done, paused and late.",
         exit_status,
         "N",
-        "0; 75 when --wait ran out",
+        "0; 75 when --wait expired",
     ),
     Option(
         "--redis",
         REDIS,
-        "redis://host:port, rediss:// for TLS, unix:///path or redis+sentinel://host,host/service; repeat it for "
-        "several servers, or for several seeds of one cluster.",
-        plain,
+        "Redis server: redis://host:port, rediss:// for TLS, unix:///path, or redis+sentinel://host,host/service. "
+        "Repeat the option for several servers, or for several seeds of one cluster.",
+        nonempty_text,
         "URL",
         "CRONLOCK_REDIS, /etc/cronlock.toml, REDIS_URL or REDIS_HOST",
         commands=ALL,
         many=True,
         where=True,
     ),
-    Option("--local", REDIS, "No Redis: a lock file for this machine alone.", commands=ALL, where=True),
-    Option("--prefix", REDIS, "First part of all names in Redis.", name, "NAME", "cronlock", commands=ALL, where=True),
-    Option("--node", REDIS, "This node's name.", node, "NAME", "the host name", commands=ALL, where=True),
+    Option("--local", REDIS, "Use a lock file on this machine instead of Redis.", commands=ALL, where=True),
+    Option(
+        "--prefix",
+        REDIS,
+        "First part of all key names in Redis.",
+        name,
+        "NAME",
+        "cronlock",
+        commands=ALL,
+        where=True,
+    ),
+    Option("--node", REDIS, "Name of this node.", node, "NAME", "the host name", commands=ALL, where=True),
     Option(
         "--config",
         REDIS,
-        "Read this file instead of the two usual ones.",
-        plain,
+        "Read FILE instead of the two usual settings files.",
+        nonempty_text,
         "FILE",
         "/etc/cronlock.toml, ~/.config/cronlock.toml",
         commands=ALL,
         where=True,
     ),
-    Option("--dry-run", SAYS, "Print what would be done and where each value comes from; connects to nothing."),
-    Option("-v --verbose", SAYS, "Say also who holds it, and that it ran."),
-    Option("-q --quiet", SAYS, "Say nothing at all."),
-    Option("--syslog", SAYS, "To syslog instead of standard error."),
-)
-COMMAND_OPTIONS = (  # of one call only: no variable, no place in the file
-    Option("--all", WHO, "Every key that the voters know.", commands="adopt pause resume"),
-    Option("--for", WHEN, "Pause so long.", lasting, "D", "until resumed", commands="pause"),
-    Option(
-        "--until",
-        WHEN,
-        "Pause until then: ISO 8601, or epoch seconds.",
-        plain,
-        "TIME",
-        "until resumed",
-        commands="pause",
-    ),
-    Option("--reason", SAYS, "Why, for those who are told that it is paused.", plain, "TEXT", commands="pause"),
-    Option(
-        "--crontab",
-        SAYS,
-        "Whether it has a user column: user for one of crontab(1), system for one in /etc.",
-        Choice("user", "system"),
-        "user|system",
-        "by its place",
-        commands="wrap",
-    ),
-    Option("--limit", SAYS, "So many runs, the newest ones.", counted, "N", "100", commands="history"),
-    Option(
-        "--format",
-        SAYS,
-        "A table for people, JSON, or metrics for Prometheus.",
-        Choice("table", "json", "prometheus"),
-        "table|json|prometheus",
-        "table",
-        commands="status",
-    ),
-    Option(
-        "--format",
-        SAYS,
-        "A table for people, or JSON.",
-        Choice("table", "json"),
-        "table|json",
-        "table",
-        commands="history check",
-    ),
-    Option(
-        "--leave-out",
-        FAILS,
-        "Also without voters that do not answer, and without those of before: what they know is lost.",
-        commands="adopt",
-    ),
-    Option("--yes", SAYS, "Do not ask.", commands="adopt unlock forget"),
+    Option("--dry-run", OUTPUT, "Print what a run would do, and the source of each value; connect to no server."),
+    Option("-v --verbose", OUTPUT, "Also report who holds the lock and that the command ran."),
+    Option("-q --quiet", OUTPUT, "Print no messages."),
+    Option("--syslog", OUTPUT, "Send messages to syslog instead of standard error."),
 )
 BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def scan(words: "Sequence[str]") -> "tuple[dict[str, Any], list[str]] | None":
-    """Read the words behind `cronlock run`: the values of its options, and the command.
+    """Return the values of the options and the command, from the words after `cronlock run`.
 
-    Returns None for all that a person should hear about from click: help, an unknown option, a bad value, no command.
+    Returns None for the lines that click has to answer: help, an unknown option, a bad value, or no command.
     """
     values: dict[str, Any] = {}
     rest = list(words)
@@ -344,7 +307,7 @@ def scan(words: "Sequence[str]") -> "tuple[dict[str, Any], list[str]] | None":
 
 
 def _take(word: str, rest: list[str]) -> "tuple[Option, Any] | None":
-    """The option in `word` and its value, which may be the first of `rest`; None when it is not well formed."""
+    """Return the option in `word` and its value, which may be the first of `rest`; None when it is not well formed."""
     if word[1] == "-":
         flag, given, value = word.partition("=")
     else:  # -k, -kNAME, -vq
@@ -353,7 +316,7 @@ def _take(word: str, rest: list[str]) -> "tuple[Option, Any] | None":
     if option is None:
         return None
     if not option.parse:
-        if (word[1] == "-" and given) or value[:1] == "-":  # -v- and -v-key=x are no end of the options and no long one
+        if (word[1] == "-" and given) or value[:1] == "-":  # -v- and -v-key=x
             return None
         if value:
             rest.insert(0, "-" + value)

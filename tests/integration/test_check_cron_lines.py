@@ -128,7 +128,7 @@ def test_settings_files_count_for_a_line(machine: Machine) -> None:
         ("cronlock run --key a --each --failover true", RED, "--failover goes with --once"),
         ("cronlock run --key a --tz Mars/Olympus true", RED, "unknown time zone 'Mars/Olympus'"),
         ("cronlock run --key a --schedule '5~9 * * * *' true", RED, "random to each host"),
-        ("CRONLOCK_TTL=soon cronlock run --key a true", RED, "CRONLOCK_TTL: 'soon' is no duration"),
+        ("CRONLOCK_TTL=soon cronlock run --key a true", RED, "CRONLOCK_TTL: 'soon' is not a duration"),
         ("CRONLOCK_KYE=a cronlock run true", RED, "unknown variable CRONLOCK_KYE: did you mean CRONLOCK_KEY?"),
         ("CRONLOCK_REDIS=http://x cronlock run --key a true", RED, "CRONLOCK_REDIS: a Redis URL with"),
         ('cronlock run --key "$JOB" -- true', YELLOW, "--key can't be told from the line: a shell would have to"),

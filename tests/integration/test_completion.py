@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cronlock.cli.completion import SCRIPTS
-from cronlock.config.options import COMMAND_OPTIONS, OPTIONS, Choice
+from cronlock.cli.shell_scripts import SCRIPTS
+from cronlock.config.command_options import COMMAND_OPTIONS
+from cronlock.config.options import OPTIONS, Choice
 from cronlock.survey.clients import TIMEOUT
 from tests.support.commands import cronlock, home
 from tests.support.servers import Cluster, Server

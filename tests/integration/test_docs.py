@@ -15,7 +15,8 @@ import pytest
 
 from cronlock.commands import wrap
 from cronlock.commands.status import TITLES
-from cronlock.config.options import COMMAND_OPTIONS, GROUPS, OPTIONS, Option
+from cronlock.config.command_options import COMMAND_OPTIONS
+from cronlock.config.options import GROUPS, OPTIONS, Option
 from cronlock.config.settings import load
 from cronlock.cron.crontab import Sources, own_lines
 from cronlock.cron.parser import DEBIAN, every_line

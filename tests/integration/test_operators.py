@@ -272,7 +272,7 @@ def test_a_question_that_nobody_answers_is_refused(server: Server) -> None:
     asked.append(person(place, "forget", "job"))
     for done in asked:
         assert done.returncode == 125
-        assert done.stderr.endswith("refused: nobody answers that question here: give --yes\n")
+        assert done.stderr.endswith("refused: standard input is not interactive: pass --yes\n")
 
 
 def test_a_run_that_was_unlocked_says_so_at_its_end(servers: list[Server]) -> None:

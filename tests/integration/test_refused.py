@@ -152,4 +152,4 @@ def test_each_without_a_name_in_kubernetes_is_refused(server):
 def test_a_command_in_the_place_of_run_is_told_where_it_goes():
     """The bash tool of the same name took it there."""
     done = cronlock("touch", "ran")
-    refused(done, "No such command 'touch'. What to run goes behind `cronlock run --key NAME --`.")
+    refused(done, "No such command 'touch'. To run a command: cronlock run --key NAME -- touch")

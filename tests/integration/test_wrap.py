@@ -712,7 +712,7 @@ def test_notes_are_lines_on_standard_error() -> None:
         (["--once", "a", "b"], "several files: give one of them"),
         (["--once", "/nonexistent"], "can't read /nonexistent: No such file or directory"),
         (["--once", "/etc"], "can't read /etc: Is a directory"),
-        (["--once", "--crontab", "both"], "Invalid value for '--crontab': 'both' is none of user, system"),
+        (["--once", "--crontab", "both"], "Invalid value for '--crontab': 'both' is not one of user, system"),
     ],
 )
 def test_what_it_cannot_do_is_one_line_and_125(words: list[str], line: str) -> None:

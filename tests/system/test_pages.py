@@ -76,7 +76,7 @@ WAYS = (
     Way(r".*_CRONLOCK_COMPLETE=zsh_source.*", prompt="zsh", first="autoload -U compinit; compinit -D"),
     Way(r".*_CRONLOCK_COMPLETE=fish_source.*", prompt="fish"),
     Way(r"cronlock run .*--wait forever -- (/usr/local/bin/)?scheduler", stays=True, status=(143,)),
-    Way(r"CRONLOCK_HOST=redis-1 cronlock mail", status=(125,), says="No such command 'mail'. What to run goes behind"),
+    Way(r"CRONLOCK_HOST=redis-1 cronlock mail", status=(125,), says="No such command 'mail'. To run a command:"),
     Way(r"flock .*"),
     Way(r"consul lock .*", foreign=True),
     Way(r"crontab -l > old && cronlock wrap .* && diff old new", status=(1,), says="> .*/cronlock run --once --key"),

@@ -18,10 +18,10 @@ from cronlock.config.options import (
     boolean,
     duration,
     exit_status,
-    lasting,
     name,
     node,
-    plain,
+    nonempty_text,
+    positive_duration,
     scan,
 )
 
@@ -59,7 +59,7 @@ def test_a_duration_is_read(text: str, length: int) -> None:
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """The message shows the text and what to write instead."""
-    with pytest.raises(ValueError, match="no duration: write 500ms, 90s, 15m, 2h or 1d") as caught:
+    with pytest.raises(ValueError, match="not a duration: write 500ms, 90s, 15m, 2h or 1d") as caught:
         duration(text)
     assert repr(text) in str(caught.value)
 
@@ -81,8 +81,8 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
 def test_zero_is_refused_where_it_has_no_meaning(text: str) -> None:
     """A lease of nothing, or a start within nothing, can't be meant."""
     with pytest.raises(ValueError, match="0 has no meaning here"):
-        lasting(text)
-    assert lasting("1ms") == 1
+        positive_duration(text)
+    assert positive_duration("1ms") == 1
 
 
 @pytest.mark.parametrize("read", [name, node])
@@ -132,7 +132,7 @@ def test_an_exit_status_is_read(text: str, status: int) -> None:
 @pytest.mark.parametrize("text", ["", "256", "-1", "+1", "1.0", "0255", "x", " 1", "²", "٣"])
 def test_what_is_no_exit_status_is_refused(text: str) -> None:
     """exit(256) would be 0."""
-    with pytest.raises(ValueError, match="no exit status: 0 to 255"):
+    with pytest.raises(ValueError, match="not an exit status: 0 to 255"):
         exit_status(text)
 
 
@@ -150,15 +150,15 @@ def test_a_choice_is_one_of_its_words_and_says_which() -> None:
     read = Choice("fail", "skip", "run")
     assert read("skip") == "skip"
     for text in ("", "Fail", "ski", "skip "):
-        with pytest.raises(ValueError, match="none of fail, skip, run"):
+        with pytest.raises(ValueError, match="not one of fail, skip, run"):
             read(text)
 
 
 def test_a_plain_text_is_anything_but_nothing() -> None:
     """It is judged where it is used."""
-    assert plain(" ") == " "
+    assert nonempty_text(" ") == " "
     with pytest.raises(ValueError, match="empty"):
-        plain("")
+        nonempty_text("")
 
 
 def test_names_flags_and_variables_are_unique_and_told_apart() -> None:

@@ -324,7 +324,7 @@ def test_variables_of_the_run_outside_and_of_others_are_none_of_ours(variable: s
         ("redis = []", "redis: write a text, or several in brackets"),
         ('redis = ["redis://a", 1]', "redis: write a text, or several in brackets"),
         ("ttl = 0", "ttl: '0': 0 has no meaning here"),
-        ("ttl = -5", "ttl: '-5' is no duration"),
+        ("ttl = -5", "ttl: '-5' is not a duration"),
         ('key = ""', "key: it is empty"),
     ],
 )
