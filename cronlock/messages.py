@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.errors import CronlockError
-    from cronlock.lock.quorum import Verdict
 
 STDERR = 2
 STALLED = 200  # ms
@@ -113,24 +112,6 @@ class Messages:
         """A line with -v or at a terminal."""
         if self.shows_info:
             self.notice(text)
-
-
-def refusal(verdict: "Verdict", voter_set: str, key: str, *, each: bool = False, alone: bool = False) -> str:
-    """What to do about voters that refused; `voter_set` is this node's, `each` says that it has a record of its own.
-
-    `alone`: one voter, whose clock may be the wrong one.
-    """
-    answer = verdict.answer
-    if verdict.text == "clock":
-        ahead = round(time.time() - answer["time"] / 1000)
-        where = "ahead of" if ahead > 0 else "behind"
-        what = "server's: set the one that is wrong" if alone else "voters': set it"
-        return f"this node's clock is {abs(ahead)} s {where} the {what}; at most 60 s are tolerated"
-    if verdict.text == "voter_set":
-        from cronlock.lock.adoption import other_voters
-
-        return other_voters(answer, voter_set, key, each=each)
-    return verdict.text
 
 
 def _writable() -> bool:

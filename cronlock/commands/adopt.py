@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 from cronlock.commands.invocation import DECLINED, Invocation, tell
 from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError, Refused, Unreachable
-from cronlock.lock.adoption import IMPOSSIBLE, Adoption, spelled
+from cronlock.lock.adoption import IMPOSSIBLE, Adoption
+from cronlock.lock.copy import Copy
 from cronlock.lock.protocol import BUSY
 from cronlock.lock.quorum import REFUSED, WON
-from cronlock.lock.state_machine import Copy
-from cronlock.messages import instant, outcome, printable, refusal
+from cronlock.lock.refusals import refusal
+from cronlock.lock.voter_set import spelled
+from cronlock.messages import instant, outcome, printable
 from cronlock.survey.copies import newest_copy
 from cronlock.survey.survey import Survey
 
 if TYPE_CHECKING:
-    from cronlock.lock.attempt import Voters
+    from cronlock.lock.voters import Voters
 
 
 def adopt(invocation: Invocation) -> int:

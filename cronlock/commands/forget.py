@@ -12,7 +12,7 @@ from cronlock.messages import instant, outcome, printable
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
-    from cronlock.lock.attempt import Voters
+    from cronlock.lock.voters import Voters
 
 
 def forget(invocation: Invocation) -> int:

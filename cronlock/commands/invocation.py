@@ -14,7 +14,7 @@ from cronlock.process.event_loop import Loop
 from cronlock.servers.voters import voters_for
 
 if TYPE_CHECKING:
-    from cronlock.lock.attempt import Voters
+    from cronlock.lock.voters import Voters
 
 DECLINED = 1  # the exit status when a question was answered with no
 

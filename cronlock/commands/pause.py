@@ -11,13 +11,13 @@ from cronlock.commands.invocation import Invocation, tell
 from cronlock.config.settings import Settings
 from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.adoption import other_voters
 from cronlock.lock.protocol import RETENTION
+from cronlock.lock.voter_set import other_voters
 from cronlock.messages import outcome, since
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
-    from cronlock.lock.attempt import Voters
+    from cronlock.lock.voters import Voters
 
 FOR_GOOD, OVER = -1, 0
 

@@ -14,7 +14,7 @@ from cronlock.messages import instant, outcome, printable, since
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
-    from cronlock.lock.attempt import Voters
+    from cronlock.lock.voters import Voters
 
 
 def unlock(invocation: Invocation) -> int:

@@ -1,37 +1,30 @@
 """One attempt of this node to get the key: what it knows of each voter, and prepare, asked of all of them at once."""
 
 from cronlock.lock import protocol
+from cronlock.lock.protocol import ANSWER_WAIT, Failure
 from cronlock.lock.quorum import (
     REFUSED,
     RETRY,
     TOKEN_AHEAD,
     WON,
-    Failure,
     Verdict,
     drift,
     judge,
     overreaching,
     quorum,
     takes_over,
-    undecided,
 )
 from cronlock.process.event_loop import random_id
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, TypeAlias
 
-    from cronlock.lock.local import LocalVoters
-    from cronlock.servers.redis_voters import Call, RedisVoters
+    from cronlock.lock.copy import Fields
+    from cronlock.lock.voters import Call, Reply, Voters
 
-    Fields = dict[str, Any]
-    Reply = Fields | Failure
-    Voters: TypeAlias = "RedisVoters | LocalVoters"
     Judge = Callable[[Sequence[Reply | None], Sequence[bool], int], Verdict | None]
 
-ANSWER_WAIT = 1_000  # ms for one answer
-PENDING, ACTIVE = "under way", "stands"  # states of a subscription at a voter
 RELEASE_WAIT = 200  # ms for releases to be answered; what is not heard runs out by itself
 LAST_WORD = 200  # ms for the rest, when a tick is taken over: one of them may have heard that it ended well
 QUIET_WAIT = 10  # ms for the rest, once a quorum sends this node home: a late ok is then released at once
@@ -201,7 +194,7 @@ class Attempt:
 
     def _unbelievable(self, voter: int, answer: "Fields", final: bool) -> "Reply":
         """What stands in place of an answer; not `final` while others to come may bear it out."""
-        from cronlock.lock.undecided import unbelievable
+        from cronlock.lock.refusals import unbelievable
 
         return unbelievable(self._voters.label(voter), answer["token"], self._voters.key, self._voters.node, final)
 
@@ -266,7 +259,7 @@ class Attempt:
             elif len(self.answers) >= quorum(len(replies)) and any(a["answer"] != protocol.OK for a in self.answers):
                 until = min(deadline, heard_at + self._straggler_wait)
             if not pending or now >= until:
-                return verdict or undecided([reply or self._silent(voter) for voter, reply in enumerate(replies)])
+                return verdict or self._undecided(replies)
             self._voters.step(until - now)
 
     def _leave_out(self, ballot: Ballot) -> None:
@@ -274,6 +267,11 @@ class Attempt:
         for state, reply in zip(ballot.all, self.replies, strict=True):
             if isinstance(reply, Failure) and isinstance(state.reply, dict):
                 state.prepared, state.rejected = False, True
+
+    def _undecided(self, replies: "Sequence[Reply | None]") -> Verdict:
+        from cronlock.lock.undecided import undecided  # most nodes win, or yield to a run
+
+        return undecided([reply or self._silent(voter) for voter, reply in enumerate(replies)])
 
     def _silent(self, voter: int) -> Failure:
         return Failure(f"{self._voters.label(voter)}: no answer")
@@ -284,7 +282,7 @@ class Attempt:
             return
         self._doubts = self._doubts or reply["token"] > self._time() + TOKEN_AHEAD
         if reply["answer"] == protocol.CLOCK:
-            from cronlock.lock.undecided import clock_off
+            from cronlock.lock.refusals import clock_off
 
             reply["off"] = clock_off(self._voters.label(state.voter), round((reply["time"] - self._time()) / 1000))
         elif reply["answer"] == protocol.OK:

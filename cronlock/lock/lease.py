@@ -1,11 +1,11 @@
 """commit, extend and finish: the run, from the won prepare until its end is known to a quorum."""
 
 from cronlock.lock import protocol
+from cronlock.lock.protocol import Failure
 from cronlock.lock.quorum import (
     RETRY,
     UNKNOWN,
     WON,
-    Failure,
     claim,
     drift,
     lease_valid_until,
@@ -19,7 +19,9 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.lock.attempt import Attempt, Ballot, Fields, Reply, Request, VoterState
+    from cronlock.lock.attempt import Attempt, Ballot, Request, VoterState
+    from cronlock.lock.copy import Fields
+    from cronlock.lock.voters import Reply
 
 NOT_AFTER = 2_000  # ms: a server that was stopped must not execute what nobody waits for any more
 RETRY_MIN, RETRY_MAX = 1_000, 30_000  # ms between two tries at a voter that failed: a tenth of the lease

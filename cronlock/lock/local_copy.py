@@ -3,16 +3,14 @@
 import json
 import time
 
-from cronlock.lock import node_stats, protocol, state_machine, witness
+from cronlock.lock import node_stats, protocol, witness
+from cronlock.lock.copy import Copy, read_protocol_1
 from cronlock.process.event_loop import monotonic
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from typing import Any
-
+    from cronlock.lock.copy import Fields
     from cronlock.lock.witness import Clock
-
-    Fields = dict[str, Any]
 
 LEASE = ("holder", "kind", "lease_end")  # of the record: whose lease it is, and until when
 
@@ -25,7 +23,7 @@ class View:
     """
 
     def __init__(self, own: "Clock") -> None:
-        self.copy = state_machine.Copy()
+        self.copy = Copy()
         self._clock = self._own = own
         self._kept: Fields = {}  # of the record, as it is stored
         self._holder = ""  # as it is seen
@@ -34,7 +32,7 @@ class View:
         """Take over what a file says. Raises ValueError, KeyError and TypeError for what is none of a record."""
         copy = self.copy
         copy.record = dict(stored["record"])
-        state_machine.read_protocol_1(copy.record)
+        read_protocol_1(copy.record)
         copy.nodes = dict(stored["nodes"])
         copy.history = list(stored["history"])
         copy.expires = stored["expires"]
@@ -84,13 +82,13 @@ def look(path: str, own: "Clock", wall: int) -> "View | None":
     return View(own) if over and not view.copy.live(monotonic()) else view  # a clock that is set ends no lease
 
 
-def load(path: str) -> "state_machine.Copy | None":
+def load(path: str) -> Copy | None:
     """The copy in a file, for who only reads; blank when there is none, None for one that is damaged."""
     view = look(path, witness.this_clock(), int(time.time() * 1000))
     return view.copy if view else None
 
 
-def _whole(copy: state_machine.Copy) -> bool:
+def _whole(copy: Copy) -> bool:
     """Whether everything is of its type: what a hand or a broken disk changed is JSON all the same."""
     return (
         all(isinstance(value, int if name in protocol.NUMBERS else str) for name, value in copy.record.items())

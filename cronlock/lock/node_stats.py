@@ -7,7 +7,7 @@ the key: a line of history for every run.
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.lock.state_machine import Copy, Fields
+    from cronlock.lock.copy import Copy, Fields
 
 HISTORY_LENGTH = 100
 ENTRY = "token run_tick run_attempt node pid start end outcome status".split()  # of a history line, tabs between

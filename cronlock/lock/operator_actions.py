@@ -6,7 +6,8 @@ from cronlock.lock.state_machine import report, set_expiry
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.lock.state_machine import Copy, Fields, Operation
+    from cronlock.lock.copy import Copy, Fields
+    from cronlock.lock.state_machine import Operation
 
 LEFT = ("token", "voter_set", "voter_set_by", "run_id")  # by forget: what is not known to be new stays known
 

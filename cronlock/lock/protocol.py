@@ -10,6 +10,13 @@ OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # why commit, extend and fi
 VOTER_SET, CLOCK = "voter_set", "clock"  # why prepare is refused
 ADOPTED = "adopted"  # the outcome that an adoption leaves
 
+MAIN = "record"  # stands before the key in the name of its main record
+COPIES = 7  # of a key on a Redis Cluster, as servers/placement.py distributes them
+TICK_AHEAD_MAX = 65  # s: a tick further ahead than clocks may differ would stop all real ticks until it comes
+
+PENDING, ACTIVE = "pending", "active"  # states of a subscription at a voter
+ANSWER_WAIT = 1_000  # ms for one answer
+
 LARGEST = 2**53  # what Lua's numbers hold exactly, and more than any time or tick
 TICK_MAX = 10**11 - 1  # s: cron/schedule.py takes larger numbers for milliseconds
 TIME_MAX = 1000 * TICK_MAX  # ms
@@ -47,3 +54,18 @@ NUMBERS = frozenset(
     " paused_until not_after start_deadline takeover_deadline attempts again fair counts retention time now left"
     " restarted wait until".split()
 )
+
+
+class Failure:
+    """Stands in place of an answer. `final`: waiting does not cure the failure (a wrong password, a missing right)."""
+
+    __slots__ = ("final", "text")
+
+    def __init__(self, text: str, final: bool = False) -> None:
+        self.text = text
+        self.final = final
+
+
+def is_future_tick(tick: int, time: int) -> bool:
+    """Return whether a tick is further ahead of a clock, in ms, than any node may name it."""
+    return tick * 1000 > time + TICK_AHEAD_MAX * 1000

@@ -7,6 +7,7 @@ by a quorum that speaks of a committed record, or by one voter that has heard th
 """
 
 from cronlock.lock import protocol
+from cronlock.lock.protocol import Failure
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -22,16 +23,6 @@ SHOWN = 3  # failures named in a message: more do not make it clearer
 TOKEN_AHEAD = 86_400_000  # ms: a token is a time, or the last one plus one; further ahead of the clock none can come
 AGREE = 10_000  # ms by which voters' clocks may differ and still show that it is this node's that is wrong
 DRIFT_PERCENT, DRIFT_MS = 1, 2  # the Redlock page's allowance for clocks that do not run at quite the same rate
-
-
-class Failure:
-    """Stands in place of an answer. `final`: it will not pass by waiting (a wrong password, a missing right)."""
-
-    __slots__ = ("final", "text")
-
-    def __init__(self, text: str, final: bool = False) -> None:
-        self.text = text
-        self.final = final
 
 
 class Verdict:
@@ -100,7 +91,10 @@ def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]") -> int:
 
 
 def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Verdict | None":
-    """The verdict over a round of prepare for a tick, or None while answers that could decide are missing (None)."""
+    """Return the verdict over a round of prepare for a tick; None while the replies decide nothing.
+
+    A reply is None until it has come. When no more will come, undecided.py has the verdict.
+    """
     enough = quorum(len(replies))
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
@@ -126,9 +120,6 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
     if len(quiet) >= enough and _of_one_run(quiet, enough, tick):
         newest = _newest(quiet)
         return Verdict(newest["answer"], newest)
-    pending = sum(reply is None for reply in replies)
-    if not pending:
-        return undecided(replies)
     return None
 
 
@@ -150,14 +141,7 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
     others = [answer for answer in answers if answer["answer"] != protocol.OK]
     if others:
         return Verdict(protocol.BUSY, others[0])
-    return Verdict(WON) if len(answers) >= quorum(len(replies)) else undecided(replies)
-
-
-def undecided(replies: "Sequence[Reply]") -> Verdict:
-    """The verdict when no more answers will come: try again, after what a voter asked for."""
-    from cronlock.lock.undecided import verdict  # most nodes win or go home
-
-    return verdict(replies)
+    return Verdict(WON) if len(answers) >= quorum(len(replies)) else None
 
 
 def _clocks_off(clocks: "Sequence[Fields]", enough: int) -> Verdict:

@@ -1,7 +1,8 @@
 """The verdict over a round of prepare that decided nothing, and why: what an operator reads of it. Pure."""
 
 from cronlock.lock import protocol
-from cronlock.lock.quorum import REFUSED, RETRY, SHOWN, Failure, Verdict, is_amnesic, quorum
+from cronlock.lock.protocol import Failure
+from cronlock.lock.quorum import REFUSED, RETRY, SHOWN, Verdict, is_amnesic, quorum
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from cronlock.lock.quorum import Fields, Reply
 
 
-def verdict(replies: "Sequence[Reply]") -> Verdict:
+def undecided(replies: "Sequence[Reply]") -> Verdict:
     """The verdict when no more answers will come: try again, after what a voter asked for."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
@@ -46,22 +47,3 @@ def _too_few_count(oks: "Sequence[Fields]", voters: int) -> str:
     text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted or promoted" if restarted else ""
     text += f", {forgot} know{'s' * (forgot == 1)} nothing of it" if forgot else ""
     return f"{text}; all count again after a run that all of them answer; cronlock check tells what to do"
-
-
-def clock_off(label: str, seconds: int) -> str:
-    """Which voter it is whose clock is so many seconds ahead of this node's."""
-    where = "ahead of" if seconds > 0 else "behind"
-    return f"{label}: its clock is {abs(seconds)} s {where} this node's: beyond 60 s a voter does not vote"
-
-
-def unbelievable(label: str, token: int, key: str, node: str, final: bool) -> Failure:
-    """In place of an answer with a fencing token that can't be; `node` is empty where all nodes share the record."""
-    adopt = f"cronlock adopt {record_words(key, node)}"
-    return Failure(f"{label}: its fencing token {token} is far beyond every clock: {adopt}", final)
-
-
-def record_words(key: str, node: str) -> str:
-    """What `cronlock adopt` takes for one record, as it is typed; `node` is empty where all nodes share the record."""
-    from shlex import quote
-
-    return f"--each --node {quote(node)} {quote(key)}" if node else quote(key)

@@ -9,14 +9,13 @@ from cronlock.lock import protocol
 from cronlock.lock.attempt import Attempt, sleep
 from cronlock.lock.lease import Lease
 from cronlock.lock.quorum import REFUSED, RETRY, UNKNOWN, WON, Verdict
-from cronlock.messages import refusal
 from cronlock.process.event_loop import random_between
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronlock.lock.attempt import Fields, Voters
+    from cronlock.lock.voters import Fields, Voters
     from cronlock.messages import Messages
     from cronlock.run.plan import Plan
     from cronlock.run.waiting import Waiter
@@ -181,6 +180,8 @@ class Acquirer:
         if verdict.reached or verdict.wait:
             self._fair = self._first = False
         if verdict.kind == REFUSED:
+            from cronlock.lock.refusals import refusal  # rare: no other run pays for it
+
             each, alone = bool(self._plan.each_node), self._voters.count == 1
             raise Refused(refusal(verdict, self._voters.voter_set, self._plan.key, each=each, alone=alone))
         if verdict.kind != WON or not attempt.ballot:

@@ -5,7 +5,7 @@ import time
 from cronlock.config.options import spell
 from cronlock.config.settings import COMMAND_LINE
 from cronlock.errors import Refused
-from cronlock.lock.protocol import RETENTION
+from cronlock.lock.protocol import RETENTION, TICK_AHEAD_MAX
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ OUTAGE_MIN = 30_000  # ms: a failover of sentinels or of a cluster is over by th
 OUTAGE_MAX = 900_000  # ms: a person should hear about it after that
 NONE = "none"
 ATTEMPTS = 3  # of one tick over all nodes, with --failover: what kills three nodes will kill the next one
-FUTURE = 65  # s: a tick further ahead than clocks may differ would stop all real ticks until it comes
 NO_SCHEDULE = (
     "no crontab line with this key was found: only overlap is prevented; give --schedule, or --schedule none if meant"
 )
@@ -137,7 +136,7 @@ class Plan:
 
         with NamingSources(settings, "tick", "tz"):
             tick = parse_tick(settings.tick, settings.tz or "")
-        if tick > now + FUTURE:
+        if tick > now + TICK_AHEAD_MAX:
             raise Refused(f"the tick {settings.tick!r} lies in the future: it would stop all ticks until then")
         if not self.schedule:
             return tick, 0
@@ -203,11 +202,6 @@ class Plan:
             "next": self.next,
             "retention": self.retention,
         }
-
-
-def denied(tick: int, time: int) -> bool:
-    """Whether a tick is further ahead of a clock, in ms, than any node may name it."""
-    return tick * 1000 > time + FUTURE * 1000
 
 
 def lease_length(next_tick: int | None, voter_now_ms: int, ttl_ms: int | None) -> int:

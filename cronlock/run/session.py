@@ -13,7 +13,7 @@ from cronlock.messages import ELSEWHERE, IN_ARGV, Messages, gave_up, instant, no
 from cronlock.process.event_loop import Loop
 from cronlock.process.signals import Signals, end_as_typed, ignore
 from cronlock.run.acquire import Acquirer
-from cronlock.run.plan import Plan, denied
+from cronlock.run.plan import Plan
 from cronlock.servers.voters import voters_for
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -91,7 +91,7 @@ class Run:
         if not isinstance(got, Verdict):
             return self._start(got)
         tick = got.answer["tick"] if got.kind == protocol.DONE else 0
-        if tick > self.plan.tick and denied(tick, got.answer["time"]):
+        if tick > self.plan.tick and protocol.is_future_tick(tick, got.answer["time"]):
             raise Refused(self._of_a_future(tick, got.answer["time"]))
         line = outcome(got.kind, got.answer, self.plan.tick)
         if got.kind == protocol.HELD and acquirer.waited_in_vain:
@@ -114,7 +114,7 @@ class Run:
         """Why a tick that the voters' own clock denies must not send this node home quietly."""
         from shlex import quote
 
-        from cronlock.run.future_ticks import distance
+        from cronlock.lock.future_ticks import distance
 
         why = f"a run of {distance(tick, time)} of the voters' clock, makes all ticks until then done"
         return f"{why}: set the clock that is wrong, then cronlock forget {quote(self.plan.key)}"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.config.settings import Settings
-    from cronlock.lock.attempt import Voters
     from cronlock.lock.lease import Lease
+    from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
     from cronlock.process.command import NoTerminal
     from cronlock.process.event_loop import Loop

@@ -7,7 +7,8 @@ import os
 
 from cronlock.config.options import FOREVER, spell
 from cronlock.lock import protocol
-from cronlock.lock.attempt import ACTIVE, ANSWER_WAIT, PENDING, sleep
+from cronlock.lock.attempt import sleep
+from cronlock.lock.protocol import ACTIVE, ANSWER_WAIT, PENDING
 from cronlock.lock.quorum import quorum
 from cronlock.messages import outcome
 from cronlock.process.event_loop import random_between
@@ -16,8 +17,8 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from typing import Any
 
-    from cronlock.lock.attempt import Voters
     from cronlock.lock.quorum import Verdict
+    from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
     from cronlock.output.progress import Waiting
     from cronlock.run.plan import Plan

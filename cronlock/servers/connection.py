@@ -4,7 +4,7 @@ import os
 
 import hiredis
 
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import READ, WRITE, boottime, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)

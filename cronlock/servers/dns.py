@@ -2,7 +2,7 @@
 
 import os
 
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import CHILDREN, READ, keep_only, signal, socket
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)

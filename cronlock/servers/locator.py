@@ -1,6 +1,6 @@
 """Where a server is that is named and not given by its address: by its name, or by the sentinels of its service."""
 
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import Failure
 from cronlock.servers.dns import Resolution
 from cronlock.servers.server_identity import ServerIdentity
 

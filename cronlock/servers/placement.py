@@ -5,12 +5,12 @@ On a Redis Cluster copy i lies at slot (h(key) + OFFSETS[i]) mod 16384, so that 
 different views still meet.
 """
 
+from cronlock.lock.protocol import COPIES, MAIN
+
 SLOTS = 16384
-COPIES = 7
 # Uneven: steps of a seventh are the ranges of 7 equal masters, and `redis-cli --cluster rebalance` gives the lowest
 # slots of each to an eighth master: all copies of every eighth key would lie on it.
 OFFSETS = (0, 1934, 4973, 7359, 8847, 11234, 14060)
-MAIN = "record"  # what stands before the key in the name of its main record
 LETTERS = b"@ABCDEFGHIJKLMNO"  # four of them reach every slot
 CRC = range(0, 16 * 0x1021, 0x1021)  # of half a byte; binascii has the same, and costs an import
 

@@ -6,10 +6,10 @@ import hiredis
 
 from cronlock.errors import Refused
 from cronlock.lock import protocol
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import COPIES, Failure
 from cronlock.process.event_loop import boottime, sha1
 from cronlock.servers.connection import Connection, refused_by_server
-from cronlock.servers.placement import COPIES, copies
+from cronlock.servers.placement import copies
 from cronlock.servers.url import HOST_MAX, PORT_MAX
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -343,7 +343,7 @@ class RedisVoters:
         )
 
     def listening(self, state: str) -> int:
-        """How many voters' subscriptions are in this state (lock/attempt.py)."""
+        """How many voters' subscriptions are in this state (lock/protocol.py)."""
         return self._subscriptions.count(state) if self._subscriptions else 0
 
     def refresh(self) -> None:

@@ -4,7 +4,8 @@ By the guidelines of https://redis.io/docs/latest/develop/reference/sentinel-cli
 sentinel's word counts but that of most, for one that is cut off may not have heard of a failover.
 """
 
-from cronlock.lock.quorum import Failure, quorum
+from cronlock.lock.protocol import Failure
+from cronlock.lock.quorum import quorum
 from cronlock.servers.connection import Connection, numeric, refused_by_server
 from cronlock.servers.dns import Resolution
 from cronlock.servers.server_identity import OTHERS_WAIT

@@ -3,7 +3,7 @@
 Nodes that come to different servers by the same name would hold different locks.
 """
 
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import Failure
 from cronlock.servers.connection import Connection, refused_by_server, shortened
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)

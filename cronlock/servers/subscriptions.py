@@ -5,8 +5,7 @@ In RESP2 a subscribed connection can't call scripts, so these are others than th
 
 import hiredis
 
-from cronlock.lock.attempt import ACTIVE, PENDING
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import ACTIVE, PENDING, Failure
 from cronlock.servers.connection import Connection
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)

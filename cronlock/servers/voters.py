@@ -5,7 +5,7 @@ from cronlock.errors import Refused
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from cronlock.config.settings import Settings
-    from cronlock.lock.attempt import Voters
+    from cronlock.lock.voters import Voters
     from cronlock.process.event_loop import Loop
 
 NOWHERE = (

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cronlock.errors import Refused, Unreachable
-from cronlock.lock.attempt import ANSWER_WAIT
-from cronlock.lock.quorum import Failure, overreaching, quorum
+from cronlock.lock.protocol import ANSWER_WAIT, Failure
+from cronlock.lock.quorum import overreaching, quorum
 
 if TYPE_CHECKING:
-    from cronlock.lock.attempt import Reply, Voters
+    from cronlock.lock.voters import Reply, Voters
 
 PATIENCE = 3_000  # ms: a person waits
 RETRY = 200  # ms between two tries at a voter that failed

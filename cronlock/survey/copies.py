@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cronlock.lock.copy import Copy
 from cronlock.lock.protocol import ADOPTED, TIME_MAX
-from cronlock.lock.state_machine import Copy
 from cronlock.survey.snapshot import Snapshot
 
 OF_ONE_VOTER = frozenset("lease_end lease run_id holder".split())  # fields that differ between agreeing copies

@@ -10,8 +10,8 @@ import redis
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.local import state_directory
+from cronlock.lock.protocol import MAIN
 from cronlock.lock.quorum import quorum
-from cronlock.servers.placement import MAIN
 from cronlock.survey import clients
 
 AT_ONCE = 1_000  # names that a server looks at in one call of SCAN

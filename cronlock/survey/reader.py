@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from cronlock.lock.node_stats import TEXTS
-from cronlock.servers.placement import MAIN
+from cronlock.lock.protocol import MAIN
 from cronlock.survey.clients import Server
 from cronlock.survey.key_scan import pattern
 from cronlock.survey.snapshot import HEAD, Pairs, Snapshot, text, typed

@@ -7,8 +7,8 @@ from functools import cache
 
 from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
-from cronlock.lock.adoption import spelled
 from cronlock.lock.quorum import quorum
+from cronlock.lock.voter_set import spelled
 from cronlock.survey.copies import copies_with_impossible_token, newest_copy, outcome_of_last_run
 from cronlock.survey.key_status import DIED, IDLE, NEW, RUNNING, UNCERTAIN, KeyStatus
 from cronlock.survey.node_status import job_differences, node_statuses

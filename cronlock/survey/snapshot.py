@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from cronlock.cron.schedule import TICK_MAX
+from cronlock.lock.copy import Copy, read_protocol_1
 from cronlock.lock.protocol import NUMBERS
 from cronlock.lock.quorum import TOKEN_AHEAD
-from cronlock.lock.state_machine import Copy, read_protocol_1
 from cronlock.process.event_loop import monotonic
 
 Pairs = dict[bytes, bytes]

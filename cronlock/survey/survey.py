@@ -13,8 +13,9 @@ from cronlock.config.settings import Settings
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.local import file_name, state_directory
 from cronlock.lock.local_copy import load
+from cronlock.lock.protocol import COPIES
 from cronlock.lock.quorum import quorum
-from cronlock.servers.placement import COPIES, OFFSETS, SLOTS, copies, slot_of
+from cronlock.servers.placement import OFFSETS, SLOTS, copies, slot_of
 from cronlock.servers.redis_voters import agreed
 from cronlock.survey import clients, reader
 from cronlock.survey.clients import Server

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cronlock.servers.placement import COPIES
+from cronlock.lock.protocol import COPIES
 from tests.bench.crowd.crowd_run import Crowd
 from tests.support.servers import Cluster, Server
 

@@ -12,10 +12,11 @@ from unittest import mock
 
 from cronlock.lock import protocol
 from cronlock.lock.attempt import Attempt
-from cronlock.messages import Messages, outcome, refusal
+from cronlock.lock.protocol import COPIES
+from cronlock.lock.refusals import refusal
+from cronlock.messages import Messages, outcome
 from cronlock.process.event_loop import READ, Loop
 from cronlock.servers.connection import Connection, numeric
-from cronlock.servers.placement import COPIES
 from cronlock.servers.redis_voters import RedisVoters
 from cronlock.servers.url import Address, parse
 from tests.fuzz.texts import changed_bytes

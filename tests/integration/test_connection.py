@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import Loop
 from cronlock.servers.connection import Connection, pack, refused_by_server
 from cronlock.servers.dns import Resolution

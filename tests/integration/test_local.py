@@ -19,15 +19,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.errors import Refused
+from cronlock.lock.copy import Copy
+from cronlock.lock.future_ticks import CLAIM, Denial
 from cronlock.lock.local import LocalVoters, state_directory
 from cronlock.lock.local_copy import load
-from cronlock.lock.protocol import RETENTION
-from cronlock.lock.quorum import Failure, claim
-from cronlock.lock.state_machine import Copy
+from cronlock.lock.protocol import RETENTION, Failure, is_future_tick
+from cronlock.lock.quorum import claim
 from cronlock.lock.witness import UNKNOWN, lives, this_clock
 from cronlock.process.event_loop import Loop
-from cronlock.run.future_ticks import CLAIM, Denial
-from cronlock.run.plan import denied
 from tests.support.commands import environment, wait_until
 from tests.support.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
 
@@ -188,7 +187,7 @@ class InFile(Pair):
     def done(self, operation: str, ask: Fields, now: int, time: int) -> Fields:
         """Ticks that the clock denies do not count."""
         asks = operation in ("prepare", "commit")
-        denial = Denial(self.pure, time) if asks and denied(self.pure.get("tick"), time) else None
+        denial = Denial(self.pure, time) if asks and is_future_tick(self.pure.get("tick"), time) else None
         answer = super().done(operation, ask, now, time)
         if denial and (operation, answer["answer"]) != ("commit", "ok"):
             denial.undo(self.pure)
@@ -720,10 +719,9 @@ def test_what_a_killed_process_left_half_written_is_in_nobodys_way(voter: Voter)
 
 CHILD = """
 import sys, time
-from cronlock.run.future_ticks import CLAIM, Denial
+from cronlock.lock.future_ticks import CLAIM, Denial
 from cronlock.lock.local import LocalVoters
-from cronlock.lock.quorum import Failure
-from cronlock.run.plan import denied
+from cronlock.lock.protocol import Failure, is_future_tick
 from cronlock.process.event_loop import Loop
 directory, holder = sys.argv[1:]
 voters = LocalVoters(Loop(), directory, "cronlock", "job")

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from cronlock.lock.quorum import REFUSED, RETRY, Failure, judge, judge_adoption, undecided
-from cronlock.messages import instant, nobody_ran, refusal
+from cronlock.lock.protocol import Failure
+from cronlock.lock.quorum import REFUSED, RETRY, judge, judge_adoption
+from cronlock.lock.refusals import refusal
+from cronlock.lock.undecided import undecided
+from cronlock.messages import instant, nobody_ran
 from cronlock.run.supervisor import disowned
 from cronlock.servers.placement import copies
 from tests.support.commands import cronlock, faked_clock, home, start_cronlock, wait_until

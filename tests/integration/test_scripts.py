@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from cronlock.lock import node_stats, protocol, state_machine
 from cronlock.lock.node_stats import HISTORY_LENGTH, TEXTS
-from cronlock.lock.protocol import NUMBERS, RETENTION
-from cronlock.lock.state_machine import BLANK_RETENTION, YIELD_MAX
+from cronlock.lock.protocol import NUMBERS, RETENTION, YIELD_MAX
+from cronlock.lock.state_machine import BLANK_RETENTION
 from cronlock.servers.placement import copies
 from cronlock.servers.redis_voters import DIGEST
 from tests.support.commands import ROOT

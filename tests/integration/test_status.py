@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cronlock.lock.copy import Copy
 from cronlock.lock.local import OPERATIONS
-from cronlock.lock.state_machine import Copy
 from cronlock.survey.key_status import DIED, IDLE, NEW, RUNNING, UNCERTAIN, KeyStatus
 from cronlock.survey.report import key_status
 from cronlock.survey.snapshot import Snapshot

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from cronlock.lock import operator_actions, quorum, state_machine
-from cronlock.lock.state_machine import Copy
+from cronlock.lock.copy import Copy
+from cronlock.lock.protocol import Failure
 from tests.model.rules import Fields, Reply
 
 # -- what a voter does -------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], tick: i
     oks = sum(answer["answer"] == state_machine.OK for answer in answers)
     enough = quorum.quorum(len(replies))
     open_to = oks + len(replies) - len(answers)
-    if (verdict and verdict.kind != quorum.RETRY) or not quiet or len(answers) < enough or open_to >= enough:
+    if verdict or not quiet or len(answers) < enough or open_to >= enough:
         return verdict
     return quorum.Verdict(quiet[0]["answer"], quiet[0])
 
@@ -214,7 +215,7 @@ def adopts_beside_busy(replies: Sequence[Reply], fresh: Sequence[bool], tick: in
     others = [None if isinstance(reply, dict) and reply["answer"] == state_machine.BUSY else reply for reply in replies]
     if None in replies or None not in others:
         return quorum.judge_adoption(replies, fresh, tick)
-    return quorum.judge_adoption([reply or quorum.Failure("busy") for reply in others], fresh, tick)
+    return quorum.judge_adoption([reply or Failure("busy") for reply in others], fresh, tick)
 
 
 def joins_always(_answer: Fields, _token: int) -> bool:

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable
 
 from cronlock.lock import quorum, state_machine
+from cronlock.lock.protocol import Failure
 from tests.model.model import Model
 from tests.model.states import State
 from tests.model.voter import Kept, Voter
@@ -74,7 +75,7 @@ def _refused(model: Model, c: int, copies: list[Kept], up: tuple[int, ...], vote
     node, rules = model.world.nodes[c], model.world.rules
     ask = (("tick", node.tick), ("attempts", node.attempts), ("again", int(node.again)))
     asked = {i: voter.do("prepare", copies[i], c, ask) for i in up}
-    down = quorum.Failure("down")
+    down = Failure("down")
     replies = [asked[i][0].fields() if i in asked else down for i in range(len(copies))]
     verdict = rules.judge(replies, [True] * len(replies), node.tick)
     if not verdict or verdict.kind != quorum.WON:

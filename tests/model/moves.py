@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from cronlock.lock import quorum, state_machine
+from cronlock.lock.protocol import Failure
 from tests.model.voter import DEAD, NOBODY, Answer, Kept, Unheard, Voter
 from tests.model.world import (
     ASKING,
@@ -181,9 +182,9 @@ class Moves:
     def verdict(self, views: tuple[View, ...], c: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
         """What node c makes of the answers: the kind of verdict, and what it commits when it won."""
         node, rules = self._world.nodes[c], self._world.rules
-        silent = quorum.Failure("down") if node.adopt and self._world.adopts_without else None
+        silent = Failure("down") if node.adopt and self._world.adopts_without else None
         replies = [view.fields() if isinstance(view, Answer) else silent for view in views]
-        odd = quorum.Failure("not believed", final=True)
+        odd = Failure("not believed", final=True)
         replies = [reply if good else odd for reply, good in zip(replies, self.lease_valid_until(views), strict=True)]
         judge = rules.judge_adoption if node.adopt else rules.judge
         verdict = judge(replies, [True] * len(replies), node.tick)

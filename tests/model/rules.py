@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cronlock.lock import operator_actions, quorum, state_machine
+from cronlock.lock.copy import Copy
+from cronlock.lock.protocol import Failure
 
 Fields = dict[str, Any]
-Operation = Callable[[state_machine.Copy, Fields, int, int, str], Fields]
-Reply = Fields | quorum.Failure | None
+Operation = Callable[[Copy, Fields, int, int, str], Fields]
+Reply = Fields | Failure | None
 Judge = Callable[[Sequence[Reply], Sequence[bool], int], quorum.Verdict | None]
 Claim = Callable[[Sequence[Fields], int, bool], Fields]
 
@@ -18,7 +20,7 @@ def stamp(run_id: str, replication_id: str) -> str:
     return f"{run_id}/{replication_id}"
 
 
-def end_lease(copy: state_machine.Copy) -> None:
+def end_lease(copy: Copy) -> None:
     """The time of a lease is over: nothing else changes."""
     copy.record.update(lease_end=0)
 
@@ -44,6 +46,6 @@ class Rules:
     judge_adoption: Judge = quorum.judge_adoption
     claim: Claim = quorum.claim
     may_join_commit: Callable[[Fields, int], bool] = quorum.may_join_commit
-    end_lease: Callable[[state_machine.Copy], None] = end_lease
+    end_lease: Callable[[Copy], None] = end_lease
     stamp: Callable[[str, str], str] = stamp
     lease_valid_until: Callable[[Sequence[Reply]], Sequence[bool]] = lease_valid_until

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from cronlock.lock.copy import Copy
 from cronlock.lock.protocol import PREPARE_LEASE, RETENTION
-from cronlock.lock.state_machine import Copy
 from tests.model.rules import Fields, Operation, Rules
 
 NOW = 10_000_000  # ms: the moment at which everything happens

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from cronlock.lock.local import file_name
+from cronlock.lock.protocol import MAIN
 from cronlock.lock.witness import BOOT_ID, lives
-from cronlock.servers.placement import MAIN
 from tests.nemesis.network_namespaces import Room
 from tests.support.servers import Closing
 

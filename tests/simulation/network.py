@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from cronlock.lock.attempt import ACTIVE
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import ACTIVE, Failure
 from cronlock.process.event_loop import POLL_MAX
 from tests.simulation.machine import Machine
 from tests.simulation.server import Fields, Request, Server

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from cronlock.lock import state_machine
+from cronlock.lock.copy import Copy
 from cronlock.lock.local import OPERATIONS
 
 EPOCH = 1_800_000_000_000  # ms: what the wall clocks say when the simulation begins
@@ -45,7 +45,7 @@ class Server:
 
     def __init__(self, name: str, now: Callable[[], int], offset: int = 0, rate: float = 1.0) -> None:
         self.name = name
-        self.copy = state_machine.Copy()
+        self.copy = Copy()
         self.life = 1  # a restarted server is another one to those who were connected
         self.promotion = 1
         self.up = True
@@ -57,7 +57,7 @@ class Server:
         self._rate = rate
         self._stopped = 0
         self._queue: list[Request] = []
-        self._saved: list[state_machine.Copy] = []
+        self._saved: list[Copy] = []
 
     @property
     def run_id(self) -> str:
@@ -93,7 +93,7 @@ class Server:
 
     def _execute(self, request: Request) -> None:
         if 0 < self.copy.expires <= self.time:
-            self.copy = state_machine.Copy()
+            self.copy = Copy()
         ran = self.copy.get("kind") == "run"
         answer = OPERATIONS[request.operation](self.copy, request.ask, self.time, self.time, self.run_id)
         self.executed(self, request, answer)
@@ -116,9 +116,9 @@ class Server:
 
     def flush(self) -> None:
         """FLUSHALL: it forgets, and nobody's connection ends."""
-        self.copy = state_machine.Copy()
+        self.copy = Copy()
 
-    def fail_back(self, copy: state_machine.Copy) -> None:
+    def fail_back(self, copy: Copy) -> None:
         """It was failed over from, and is failed back to: the same server, which everybody still hears; older data."""
         self.promotion += 1
         self.copy = copied(copy)
@@ -133,7 +133,7 @@ class Server:
         for client in clients:
             client.dropped(DROPPED)
 
-    def come_up(self, copy: state_machine.Copy | None = None) -> None:
+    def come_up(self, copy: Copy | None = None) -> None:
         """As another life, with the data that it had or those given."""
         self.up = True
         if copy:
@@ -144,14 +144,14 @@ class Server:
         self._saved.append(copied(self.copy))
 
     @property
-    def saved(self) -> list[state_machine.Copy]:
+    def saved(self) -> list[Copy]:
         """What it may go back to, the oldest first."""
-        return [state_machine.Copy(), *self._saved]
+        return [Copy(), *self._saved]
 
 
-def copied(copy: state_machine.Copy) -> state_machine.Copy:
+def copied(copy: Copy) -> Copy:
     """All of it, as it is now."""
-    other = state_machine.Copy()
+    other = Copy()
     other.record, other.nodes, other.history = dict(copy.record), dict(copy.nodes), list(copy.history)
     other.expires = copy.expires
     return other

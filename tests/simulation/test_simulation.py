@@ -27,9 +27,9 @@ SAME_HOLDER_AGAIN = ("lock/attempt.py", "state.holder = random_id()", "pass")
 DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
 ANOTHER_SERVERS_ACK = ("lock/lease.py", "== protocol.OK and _same_server(seat, reply):", "== protocol.OK:")
 NOBODY_IS_MISSED = ("lock/adoption.py", 'return "; ".join(self.missing) or self.hindrance', "return self.hindrance")
-NO_CONSENT_OF_THE_OLD = ("lock/adoption.py", "if not former.count or (", "if False and (")
+NO_CONSENT_OF_THE_OLD = ("lock/voter_set.py", "if not former.count or (", "if False and (")
 WHO_FORGOT_CONSENTS = (
-    "lock/adoption.py",
+    "lock/voter_set.py",
     "remember = sum(not is_amnesic(answer) for answer in here)",
     "remember = len(here)",
 )

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from cronlock.lock import state_machine
+from cronlock.lock.copy import Copy
 from cronlock.lock.local import OPERATIONS
-from cronlock.lock.protocol import RETENTION
+from cronlock.lock.protocol import LEASE_MAX, RETENTION, YIELD_MAX
 from cronlock.lock.quorum import claim
-from cronlock.lock.state_machine import CLOCK_LIMIT, LEASE_MAX, YIELD_MAX, YIELD_STEP, Copy
+from cronlock.lock.state_machine import CLOCK_LIMIT, YIELD_STEP
 
 Fields = dict[str, Any]
 State = tuple[Fields, Fields, list[str]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cronlock.lock.adoption import hindrance, spelled
+from cronlock.lock.voter_set import hindrance, spelled
 
 ONE, THREE, FIVE = "1 1", "1 3 a,b,c", "1 5 a,b,c,d,e"
 

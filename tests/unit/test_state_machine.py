@@ -4,17 +4,11 @@ from typing import Any
 
 import pytest
 
+from cronlock.lock.copy import Copy
 from cronlock.lock.local import OPERATIONS
 from cronlock.lock.node_stats import HISTORY_LENGTH, RESULT
-from cronlock.lock.protocol import PREPARE_LEASE, RETENTION
-from cronlock.lock.state_machine import (
-    BLANK_RETENTION,
-    CLOCK_LIMIT,
-    LEASE_MAX,
-    YIELD_MAX,
-    YIELD_STEP,
-    Copy,
-)
+from cronlock.lock.protocol import LEASE_MAX, PREPARE_LEASE, RETENTION, YIELD_MAX
+from cronlock.lock.state_machine import BLANK_RETENTION, CLOCK_LIMIT, YIELD_STEP
 
 NOW = 1_800_000_000_000  # ms
 TICK = NOW // 1000 - 5

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from cronlock.commands.check.placement import first
 from cronlock.lock.quorum import quorum
+from cronlock.lock.refusals import record_words
 from cronlock.lock.state_machine import CLOCK_LIMIT
-from cronlock.lock.undecided import record_words
 from cronlock.servers.placement import slot_of
 from cronlock.survey.copies import copies_with_impossible_token, newest_copy
 from cronlock.survey.key_status import KeyStatus

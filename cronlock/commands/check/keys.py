@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from cronlock.commands.check.findings import GREEN, KEYS, RED, YELLOW, Finding
 from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError
-from cronlock.lock.undecided import record_words
-from cronlock.run.future_ticks import distance
-from cronlock.run.plan import denied
+from cronlock.lock.future_ticks import distance
+from cronlock.lock.protocol import is_future_tick
+from cronlock.lock.refusals import record_words
 from cronlock.survey.clients import Servers
 from cronlock.survey.copies import newest_copy
 from cronlock.survey.key_status import KeyStatus
@@ -82,7 +82,7 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
 def _of_a_future(survey: Survey, one: KeyStatus) -> list[Finding]:
     """Red where the newest tick is further ahead of the voter's clock than any node may name it."""
     seen = newest_copy(survey.records[one.key, one.each])
-    if not denied(seen.get("tick"), seen.time):
+    if not is_future_tick(seen.get("tick"), seen.time):
         return []
     text = f"its newest tick is {distance(seen.get('tick'), seen.time)} of the voter's clock: a clock was wrong, or is"
     return [

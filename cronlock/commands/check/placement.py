@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from cronlock.commands.check.findings import GREEN, PLACEMENT, RED, YELLOW, Finding
+from cronlock.lock.protocol import COPIES
 from cronlock.lock.quorum import quorum
-from cronlock.servers.placement import COPIES, OFFSETS, SLOTS, slot_of
+from cronlock.servers.placement import OFFSETS, SLOTS, slot_of
 from cronlock.survey.clients import Server
 
 NEXT_RUNS = "wait for their next runs, or cronlock adopt --all"

@@ -4,7 +4,7 @@ import itertools
 import time
 from dataclasses import dataclass
 
-from cronlock.servers.placement import MAIN
+from cronlock.lock.protocol import MAIN
 from tests.bench.crowd.crowd_run import Crowd, Tick
 from tests.bench.crowd.server_stats import memory
 from tests.support.many_keys import fill, model_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cronlock.config.settings import load
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.lease import Lease
-from cronlock.lock.quorum import Failure
+from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import monotonic
 from cronlock.run.acquire import Acquirer
 from cronlock.run.plan import Plan

@@ -4,12 +4,12 @@ With servers a node whose clock is off is refused; the only node of a local file
 one run at a wrong date would make every tick done until that date, silently.
 """
 
+from cronlock.lock.protocol import is_future_tick
 from cronlock.messages import instant
-from cronlock.run.plan import denied
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.lock.state_machine import Copy, Fields
+    from cronlock.lock.copy import Copy, Fields
 
 CLAIM = ("tick", "tick1", "tick2", "state", "attempt")  # of the record; missed_tick is kept apart
 TOLD = ("seen", "last", "asked")  # of the nodes: epoch seconds
@@ -37,13 +37,13 @@ class Denial:
             "set the clock, if that is wrong"
         )
         self._record: Fields = {name: copy.record[name] for name in (*CLAIM, "missed_tick") if name in copy.record}
-        self._nodes = {
-            name: value for name, value in copy.nodes.items() if name.partition(":")[0] in TOLD and denied(value, time)
-        }
-        past = [copy.get(name) for name in ("tick1", "tick2") if copy.get(name) and not denied(copy.get(name), time)]
+        ticks = {name: value for name, value in copy.nodes.items() if name.partition(":")[0] in TOLD}
+        self._nodes = {name: value for name, value in ticks.items() if is_future_tick(value, time)}
+        known = [copy.get(name) for name in ("tick1", "tick2")]
+        past = [tick for tick in known if tick and not is_future_tick(tick, time)]
         first, second = (*past, 0, 0)[:2]
         copy.record.update(tick=first, tick1=second, tick2=0, attempt=int(first > 0), state="done" if first else "")
-        if denied(copy.get("missed_tick"), time):
+        if is_future_tick(copy.get("missed_tick"), time):
             copy.record["missed_tick"] = 0
         copy.nodes = {name: value for name, value in copy.nodes.items() if name not in self._nodes}
         self._missed = copy.get("missed_tick")
