@@ -9,8 +9,15 @@ from cronlock.config.options import (
     Option,
     nonempty_text,
     positive_duration,
-    positive_integer,
 )
+
+
+def positive_integer(text: str) -> int:
+    """Return an integer of at least 1."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not int(text):
+        raise ValueError(f"{text!r} is not a number of 1 or more")
+    return int(text)
+
 
 COMMAND_OPTIONS = (
     Option("--all", WHO, "All keys that the voters know.", commands="adopt pause resume"),

@@ -80,13 +80,6 @@ def exit_status(text: str) -> int:
     return int(text)
 
 
-def positive_integer(text: str) -> int:
-    """Return an integer of at least 1."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not int(text):
-        raise ValueError(f"{text!r} is not a number of 1 or more")
-    return int(text)
-
-
 def boolean(text: str) -> bool:
     """Return the value of a variable for an option that takes no value."""
     word = text.lower()
