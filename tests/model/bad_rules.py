@@ -1,4 +1,4 @@
-"""Known-bad rules, each a small change to the project's own: a search must find what it breaks."""
+"""Known-bad rules, each a small change to one of the project's own; the search must find the promise it breaks."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,12 @@ from cronlock.lock.copy import Copy
 from cronlock.lock.protocol import Failure
 from tests.model.rules import Fields, Reply
 
-# -- what a voter does -------------------------------------------------------------------------------------------------
+# -- rules of a voter
+# ---------------------------------------------------------------------------------------------------
 
 
 def prepare_makes_known(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """A copy forgot only as long as there is nothing at all: a prepare makes it one that remembers."""
+    """Let a prepare turn an amnesic copy into one that counts."""
     known = copy.record["mark"]
     answer = state_machine.prepare(copy, ask, now, time, run_id)
     if answer["answer"] == state_machine.OK:
@@ -20,7 +21,7 @@ def prepare_makes_known(copy: Copy, ask: Fields, now: int, time: int, run_id: st
 
 
 def prepare_counts(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """The token is the voter's own counter, raised by prepare."""
+    """Use a counter of the voter, raised by prepare, as the token."""
     answer = state_machine.prepare(copy, ask, now, time, run_id)
     if answer["answer"] != state_machine.OK:
         return answer
@@ -29,13 +30,13 @@ def prepare_counts(copy: Copy, ask: Fields, now: int, time: int, run_id: str) ->
 
 
 def prepare_older(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """An older tick is not done, as long as nobody holds the key."""
+    """Grant an older tick while the key is free."""
     older = copy.record["tick"] > ask["tick"]
     return state_machine.prepare(copy, ask | {"again": int(older or ask["again"])}, now, time, run_id)
 
 
 def prepare_shortens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """A prepare takes its short lease where the same holder's run stands already."""
+    """Let a prepare replace the lease of the same holder's run by its own short one."""
     answer = state_machine.prepare(copy, ask, now, time, run_id)
     if answer["answer"] == state_machine.OK:
         copy.record["kind"] = "prepare"
@@ -43,48 +44,48 @@ def prepare_shortens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) 
 
 
 def prepare_says_held(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """One who only prepares is said to hold the key."""
+    """Answer held on behalf of a node that has only prepared."""
     answer = state_machine.prepare(copy, ask, now, time, run_id)
     return answer | ({"answer": state_machine.HELD} if answer["answer"] == state_machine.BUSY else {})
 
 
 def prepare_tries_once(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """A tick that was begun is done, also for a node that would take it over."""
+    """Treat a started tick as done, even for a node that would take it over."""
     return state_machine.prepare(copy, ask | {"attempts": 1}, now, time, run_id)
 
 
-def commit_where_nobody_is(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """It is enough that no other's lease runs."""
+def commit_without_live_lease(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """Accept a commit wherever no other lease is live."""
     if not copy.live(now):
         copy.record["holder"] = ask["holder"]
     return state_machine.commit(copy, ask, now, time, run_id)
 
 
 def commit_anywhere(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """Whoever is the holder."""
+    """Accept a commit without comparing the holder."""
     copy.record["holder"] = ask["holder"]
     return state_machine.commit(copy, ask, now, time, run_id)
 
 
 def commit_without_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """The voter keeps its own counter."""
+    """Keep the voter's own token in a commit."""
     return state_machine.commit(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
 
 
 def extend_over_a_prepare(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """A write-back takes a copy whose lease another has."""
+    """Write a run back over a copy that another node has prepared."""
     if not copy.is_current_holder(ask) and copy.record["token"] < ask["token"]:
         copy.clear_holder()
     return state_machine.extend(copy, ask, now, time, run_id)
 
 
 def extend_without_bound(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """It is executed however late it is."""
+    """Execute a write-back however late it arrives."""
     return state_machine.extend(copy, ask | {"not_after": now}, now, time, run_id)
 
 
 def extend_newer(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """A write-back takes a copy that has something newer, when no lease runs there."""
+    """Write a run back over a newer token when no lease is live there."""
     token = copy.record["token"]
     copy.record["token"] = min(token, ask["token"])
     answer = state_machine.extend(copy, ask, now, time, run_id)
@@ -94,14 +95,14 @@ def extend_newer(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> F
 
 
 def extend_by_token(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """The token alone says whose run it is."""
+    """Identify the run by its token alone."""
     if copy.record["token"] == ask["token"]:
         copy.record.update(holder=ask["holder"], kind="run")
     return state_machine.extend(copy, ask, now, time, run_id)
 
 
 def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """A write-back writes the whole record."""
+    """Write the whole record back, pause included."""
     mine = copy.is_current_holder(ask)
     answer = state_machine.extend(copy, ask, now, time, run_id)
     if answer["answer"] == state_machine.OK and not mine:
@@ -110,7 +111,7 @@ def extend_clears_pause(copy: Copy, ask: Fields, now: int, time: int, run_id: st
 
 
 def extend_leaves_expiry(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """The expiry is what commit set, however long the run goes on."""
+    """Leave the expiry as commit set it, however long the run goes on."""
     mine, expires = copy.is_current_holder(ask), copy.expires
     answer = state_machine.extend(copy, ask, now, time, run_id)
     if mine:
@@ -119,7 +120,7 @@ def extend_leaves_expiry(copy: Copy, ask: Fields, now: int, time: int, run_id: s
 
 
 def release_opens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """It makes the tick one that nobody tried, instead of taking one attempt back."""
+    """Mark the tick as untried instead of taking one attempt back."""
     opens = copy.record["holder"] == ask["holder"] and copy.record["kind"] == "run"
     answer = state_machine.release(copy, ask, now, time, run_id)
     if opens:
@@ -128,24 +129,24 @@ def release_opens(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> 
 
 
 def finish_any(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """Whose run it is does not matter."""
+    """End a run without comparing which run it is."""
     if copy.record["kind"] == "run":
         ask = ask | {"holder": copy.record["holder"], "token": copy.record["token"]}
     return state_machine.finish(copy, ask, now, time, run_id)
 
 
 def end_lease_and_token(copy: Copy) -> None:
-    """The token is kept only as long as a lease."""
+    """Drop the token together with the lease."""
     copy.record.update(lease_end=0, token=min(copy.record["token"], 1))
 
 
-def unlock_whoever_runs(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """A person ends the lease of whoever holds the key by then."""
+def unlock_any_run(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
+    """End the lease of the run that holds the key by then, instead of the run that the operator saw."""
     return operator_actions.unlock(copy, ask | {"token": copy.record["token"]}, now, time, run_id)
 
 
 def forget_all(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """What a person has forgotten leaves nothing, not even its token."""
+    """Erase everything on forget, the token included."""
     answer = operator_actions.forget(copy, ask, now, time, run_id)
     if answer["answer"] == state_machine.OK:
         copy.record.clear()
@@ -153,38 +154,39 @@ def forget_all(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fie
 
 
 def forget_under_a_lease(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
-    """Whoever holds the key."""
+    """Forget a key even under a live lease."""
     copy.clear_holder()
     return operator_actions.forget(copy, ask, now, time, run_id)
 
 
 def stamp_of_run_id(run_id: str, _replication_id: str) -> str:
-    """A copy says by its run_id alone which server wrote it."""
+    """Identify the server that wrote a copy by its run_id alone."""
     return run_id
 
 
 def end_lease_never(_copy: Copy) -> None:
-    """A prepare has no lease: it stands until it is released."""
+    """Give a prepare no lease, so that it stays until it is released."""
 
 
-# -- what a node makes of the answers ----------------------------------------------------------------------------------
+# -- rules of a node
+# -----------------------------------------------------------------------------------------------------
 
 
 def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
-    """A key is new when all who answer have no record of it."""
+    """Treat a key as new when every answer so far is without a record."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     new = all(not answer["token"] and answer["answer"] in (state_machine.OK, state_machine.BUSY) for answer in answers)
     return (judge_blank_votes if new else quorum.judge)(replies, fresh, tick)
 
 
 def judge_blank_votes(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
-    """A copy that forgot votes like any other."""
+    """Let amnesic copies vote like any other."""
     remembering = [reply | {"token": max(1, reply["token"])} if isinstance(reply, dict) else reply for reply in replies]
     return quorum.judge(remembering, fresh, tick)
 
 
 def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
-    """One held or done sends a node home that has no quorum of ok any more."""
+    """Give up on one held or done once a quorum of ok is out of reach."""
     verdict = quorum.judge(replies, fresh, tick)
     answers = [reply for reply in replies if isinstance(reply, dict)]
     quiet = [answer for answer in answers if answer["answer"] in quorum.QUIET]
@@ -197,7 +199,7 @@ def judge_no_way_to_win(replies: Sequence[Reply], fresh: Sequence[bool], tick: i
 
 
 def judge_quiet_differs(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
-    """Those who send a node home may speak of different runs."""
+    """Give up on a quorum of answers that are about different runs."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     token = max((answer["token"] for answer in answers), default=0)
     alike = [reply | {"token": token} if isinstance(reply, dict) and reply["token"] else reply for reply in replies]
@@ -205,13 +207,13 @@ def judge_quiet_differs(replies: Sequence[Reply], fresh: Sequence[bool], tick: i
 
 
 def judge_end_is_outvoted(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
-    """One voter that has heard the end of the tick's run is one voice among others."""
+    """Let a quorum of ok outvote a voter that has recorded the end of the tick's run."""
     others = [reply | {"state": "running"} if isinstance(reply, dict) else reply for reply in replies]
     return quorum.judge(others, fresh, tick)
 
 
 def adopts_beside_busy(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:
-    """A person adopts what a quorum says, though another voter is just asked by a node."""
+    """Adopt a quorum's answers although another voter is busy with a node's request."""
     others = [None if isinstance(reply, dict) and reply["answer"] == state_machine.BUSY else reply for reply in replies]
     if None in replies or None not in others:
         return quorum.judge_adoption(replies, fresh, tick)
@@ -219,22 +221,22 @@ def adopts_beside_busy(replies: Sequence[Reply], fresh: Sequence[bool], tick: in
 
 
 def joins_always(_answer: Fields, _token: int) -> bool:
-    """Whatever a late ok says, the commit goes there."""
+    """Send the commit to every voter whose ok comes late."""
     return True
 
 
 def claim_own_tick(answers: Sequence[Fields], tick: int, again: bool) -> Fields:
-    """--again writes the tick that it was asked for, be it older."""
+    """Let --again write its own tick, even an older one."""
     own = {"tick": tick, "state": "running", "attempt": 1} if again else {}
     return quorum.claim(answers, tick, again) | own
 
 
 def claim_restarts_tick(answers: Sequence[Fields], tick: int, again: bool) -> Fields:
-    """--again makes the newest tick a running one."""
+    """Let --again turn the newest tick back into a running one."""
     own = {"state": "running", "attempt": 1} if again else {}
     return quorum.claim(answers, tick, again) | own
 
 
 def claim_counted(answers: Sequence[Fields], tick: int, again: bool) -> Fields:
-    """The token is the highest of the voters' counters."""
+    """Use the highest of the voters' counters as the token."""
     return quorum.claim(answers, tick, again) | {"token": max(answer["token"] for answer in answers)}

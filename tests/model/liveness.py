@@ -1,8 +1,8 @@
-"""No tick is lost, and nobody contends for ever.
+"""The promises that no tick is lost and that every attempt can end.
 
-`stuck`: when all that went on is over, a node that has not asked yet can still run its tick. `Ways`: from every state a
-way leads on, without any more faults and without anybody giving up, to one in which everybody who contended has ended.
-Since nodes wait at random before they try again, such a way is taken in the end.
+`stuck` asks whether a node that has not asked yet can still run its tick once everything else has ended. `WaysOut` asks
+whether from every state some way leads, without further faults and without giving up, to a state in which every attempt
+has ended. Nodes wait at random before they retry, so such a way is taken eventually.
 """
 
 import itertools
@@ -12,27 +12,28 @@ from cronlock.lock import quorum, state_machine
 from cronlock.lock.protocol import Failure
 from tests.model.model import Model
 from tests.model.states import State
-from tests.model.voter import Kept, Voter
+from tests.model.voter import CopyValue, Voter
 from tests.model.world import ASKING, COMMITTING, IDLE, RUNNING
 
 BUSY = (ASKING, COMMITTING, RUNNING)
-FAULTS = "lost FORGETS BACK LATE gives dies person's".split()  # words of the steps that a way out must do without
-NO_END = "NO WAY OUT: whatever follows, a node contends for ever, or gives up"
+# words that mark the steps that a way out must do without
+FAULTS = "lost FORGETS BACK LATE gives dies operator's".split()
+NO_END = "NO WAY OUT: a node can only contend for ever or give up"
 
 
-class Ways:
-    """The steps that are no faults, backwards. A state without a number is one in which everybody has ended."""
+class WaysOut:
+    """The fault-free steps, backwards. The state None is one in which every attempt has ended."""
 
     def __init__(self) -> None:
         self._before: dict[State | None, set[State]] = {None: set()}
 
     def add(self, text: str, state: State, after: State | None) -> None:
-        """That this step leads from one state to the other."""
+        """Record that this step leads from one state to the other."""
         if not set(text.split()) & set(FAULTS):
             self._before.setdefault(after, set()).add(state)
 
     def without_end(self, states: Iterable[State]) -> Iterable[State]:
-        """Those of the states, in this order, from which no way leads out."""
+        """Return the given states from which no way leads out, in their order."""
         reached: set[State | None] = {None}
         level: list[State | None] = [None]
         while level:
@@ -43,11 +44,11 @@ class Ways:
 
 
 def stuck(model: Model, state: State, voter: Voter) -> str:
-    """Why the one node that has not asked can't run its tick, though nobody did, and the voters that it needs are up.
+    """Return the reason why the last node can't run its tick although no run did and enough voters are up, or "".
 
-    Looked at only where nobody else contends, every lease is over, and no more copies than the world concedes hold a
-    claim on this tick that no run stands behind, since a node died there inside its commit. A copy that has heard of a
-    newer tick counts like these: a tick is never lowered, even where the newer one was released.
+    This is checked only when no other node contends, every lease has ended, and at most `World.dead_commits` copies
+    hold a claim on this tick without a run behind it, left by a node that died inside its commit. A copy that knows a
+    newer tick counts as one of these: a tick is never lowered, even if the newer one was released.
     """
     clients = [model.client(state, c) for c in range(len(model.world.nodes))]
     idle = [c for c, client in enumerate(clients) if client.phase == IDLE]
@@ -60,18 +61,18 @@ def stuck(model: Model, state: State, voter: Voter) -> str:
     left = sum(copy.tick > tick or (copy.tick == tick and copy.attempt > 0) for copy in copies)
     if left > model.world.dead_commits:
         return ""
-    everybody = tuple(range(model.voters))
-    remembering = [i for i in everybody if copies[i].token and not copies[i].stale]
+    all_voters = tuple(range(model.voters))
+    remembering = [i for i in all_voters if copies[i].token and not copies[i].stale]
     some = itertools.combinations(remembering, model.enough) if model.world.watch_ticks == "some up" else ()
-    for up in (everybody, *some):
-        why = _refused(model, idle[0], copies, up, voter)
+    for up in (all_voters, *some):
+        why = _obstacle(model, idle[0], copies, up, voter)
         if why:
             return f"TICK LOST: with {len(up)} voters up tick {tick} can't be run: {why}"
     return ""
 
 
-def _refused(model: Model, c: int, copies: list[Kept], up: tuple[int, ...], voter: Voter) -> str:
-    """What node c meets when it tries, with these voters up."""
+def _obstacle(model: Model, c: int, copies: list[CopyValue], up: tuple[int, ...], voter: Voter) -> str:
+    """Return the answers that keep node c from running its tick with these voters up, or ""."""
     node, rules = model.world.nodes[c], model.world.rules
     ask = (("tick", node.tick), ("attempts", node.attempts), ("again", int(node.again)))
     asked = {i: voter.do("prepare", copies[i], c, ask) for i in up}

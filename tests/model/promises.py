@@ -1,14 +1,14 @@
-"""What must never happen, as far as it shows when a node begins its run, or is sent home."""
+"""The promises that are checked when a node starts a run or exits."""
 
 from collections.abc import Sequence
 
 from cronlock.lock import state_machine
-from tests.model.voter import Answer, Kept
+from tests.model.voter import Answer, CopyValue
 from tests.model.world import RUNNING, Client, Node, Past, View
 
 
-def begins_badly(node: Node, client: Client, others: list[Client], past: Past) -> str:
-    """What is wrong with this run, which begins now."""
+def check_start(node: Node, client: Client, others: list[Client], past: Past) -> str:
+    """Return the promise that the start of this run breaks, or ""."""
     if any(other.phase == RUNNING for other in others):
         return "OVERLAP: two runs at once"
     if client.token <= past.newest:
@@ -22,38 +22,47 @@ def begins_badly(node: Node, client: Client, others: list[Client], past: Past) -
         if node.attempts == 1 and (node.tick, True) in past.ran:
             return f"TICK RUNS TWICE: tick {node.tick} after --again"
         if node.tick in past.finished:
-            return f"TICK RUNS AFTER ITS END: a quorum had heard that tick {node.tick} was done"
-    if past.paused and client.warned:
-        return "RUNS ALTHOUGH PAUSED"
+            return f"TICK RUNS AFTER ITS END: a quorum had recorded that tick {node.tick} was done"
+    if past.paused and client.begun_in_pause:
+        return "RUNS DURING A PAUSE"
     return ""
 
 
-def loses_badly(before: Kept, after: Kept) -> str:
-    """What is wrong with a request that left this of a copy."""
+def check_copy(before: CopyValue, after: CopyValue) -> str:
+    """Return the promise that this change of a copy breaks, or ""."""
     if after.token < before.token:
         return f"TOKEN LOWERED: from {before.token} to {after.token} at one voter"
     return ""
 
 
-def wins_badly(node: Node, views: Sequence[View]) -> str:
-    """What is wrong with this quorum of ok: one voter that has heard the end of a tick's run stops a takeover."""
+def check_win(node: Node, views: Sequence[View]) -> str:
+    """Return the promise that this win breaks, or "".
+
+    One voter that recorded the end of a tick's run stops a takeover.
+    """
     for view in views:
         if not isinstance(view, Answer) or node.again or not node.tick:
             continue
         if (view.answer, view.state, view.tick) == (state_machine.DONE, "done", node.tick):
-            return f"TAKES OVER WHAT HAS ENDED: one of the voters that it heard says that tick {node.tick} is done"
+            return f"TAKES OVER AN ENDED RUN: one voter answered that tick {node.tick} is done"
     return ""
 
 
-def stays_badly(node: Node, past: Past) -> str:
-    """What is wrong with sending a node home that stays to take this tick over."""
-    if node.tick in past.over or past.won.count(node.tick) >= node.attempts:
+def check_give_up(node: Node, past: Past) -> str:
+    """Return the promise that a node breaks by giving up a tick that it waits to take over, or ""."""
+    if node.tick in past.succeeded or past.won.count(node.tick) >= node.attempts:
         return ""
-    return f"GOES HOME TOO EARLY: no run of tick {node.tick} ended well, and {node.attempts} attempts were not begun"
+    return (
+        f"GIVES UP TOO EARLY: no run of tick {node.tick} succeeded, and fewer than {node.attempts} attempts were made"
+    )
 
 
-def exits_badly(tick: int, past: Past) -> str:
-    """What is wrong with sending a node home that asked for this tick."""
-    if past.paused or any(ran >= tick for ran, _again in past.ran) or any(stood >= tick for stood in past.stood):
+def check_quiet_exit(tick: int, past: Past) -> str:
+    """Return the promise that a node breaks by exiting quietly without having run this tick, or ""."""
+    if (
+        past.paused
+        or any(ran >= tick for ran, _again in past.ran)
+        or any(committed >= tick for committed in past.committed)
+    ):
         return ""
-    return f"QUIET EXIT: nobody ran tick {tick}, and no run of it ever stood at a quorum"
+    return f"QUIET EXIT: tick {tick} was not run, and no quorum ever recorded a run of it"

@@ -1,11 +1,12 @@
-"""Which states are taken for one, and which are not looked at: what is dropped can have no bearing on any promise.
+"""States that are treated as one, and states without a future; neither can change whether a promise is broken.
 
-- Voters are alike: their columns are sorted. So are nodes of the same tick that stand beside each other in a row.
-- When nobody is left that may start a run, no promise can be broken any more: such a state has no future. A row about
-  a pause looks no further than to the nodes that begin after it: the other rows have the same promises without one.
-- A prepare whose lease is over leaves its copy to everybody; its holder has a meaning only to a node that may commit.
-- An ended node that stands on no copy can do nothing more, apart from requests that are late.
-- Of ticks that nobody may run any more it does not matter who ran them.
+- - Voters are interchangeable, so their columns are sorted. So are adjacent nodes with the same tick.
+- - Once no node is left that may start a run, no promise can be broken any more: such a state has no future. A row
+  about a pause looks no further than the nodes that begin after it, since the other rows check the same promises
+  without a pause.
+- - A prepare whose lease has ended leaves its copy free; its holder matters only to a node that may still commit.
+- - An ended node that no copy names can do nothing more, apart from late requests.
+- - The runs of a tick that no node may run any more do not matter.
 """
 
 import itertools
@@ -13,10 +14,10 @@ from typing import NamedTuple
 
 from tests.model.model import Model
 from tests.model.states import State
-from tests.model.voter import DEAD, NOBODY, Answer, Kept, Unheard
+from tests.model.voter import ABANDONED, NO_HOLDER, Answer, CopyValue, Unanswered
 from tests.model.world import (
+    ACKED,
     ASKING,
-    BELIEVED,
     COMMITTING,
     CONTENDING,
     ENDED,
@@ -29,22 +30,22 @@ from tests.model.world import (
     Past,
 )
 
-MAY_COMMIT = (ASKING, COMMITTING, LEAVING)  # leaving: a commit that is late
+MAY_COMMIT = (ASKING, COMMITTING, LEAVING)  # leaving: its commit may be late
 
 Permutation = tuple[int, ...]
 
 
 class Shape(NamedTuple):
-    """What the nodes' phases alone say."""
+    """The facts that follow from the nodes' phases alone."""
 
     clients: tuple[int, ...]  # in order
-    orders: list[Permutation]  # the ways to bring them into it; the empty one: as they are
-    ticks: tuple[int, ...]  # that may still be run
+    orders: list[Permutation]  # permutations that bring the nodes into order; empty: as they are
+    ticks: tuple[int, ...]  # ticks that may still be run
     ended: list[int]
 
 
 class Reduction:
-    """Finds the one state that stands for all that are alike. It is asked for every step: what it finds out is kept."""
+    """Choice of the one state that represents all equivalent ones. It is needed at every step, so results are kept."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -52,13 +53,13 @@ class Reduction:
         self._rest: dict[tuple[int, int, bool], int] = {}
         self._gone = model.clients(Client(phase=GONE))
         self._shapes: dict[tuple[int, ...], Shape] = {}
-        self._tidied: dict[tuple[int, int], tuple[int, int]] = {}
+        self._without_stale_holders: dict[tuple[int, int], tuple[int, int]] = {}
         self._holders: dict[int, int] = {}
         self._trims: dict[tuple[int, tuple[int, ...]], int] = {}
         self._others: dict[tuple[int, Permutation], int] = {}
 
     def __call__(self, state: State) -> State | None:
-        """The state that stands for this one; None when no promise can be broken any more."""
+        """Return the representative of this state, or None if no promise can be broken any more."""
         clients, past = state[self._voters : -1], state[-1]
         shape = self._shapes.get(clients) or self._shape(clients)
         if not shape.ticks:
@@ -68,16 +69,18 @@ class Reduction:
             holder = self._holders.get(number)
             if holder is None:
                 holder = self._holder(number)
-            pair = (number, clients[holder] if holder >= 0 else NOBODY)
-            column, holder = self._tidied.get(pair) or self._tidy(*pair)
+            pair = (number, clients[holder] if holder >= 0 else NO_HOLDER)
+            column, holder = self._without_stale_holders.get(pair) or self._without_stale_holder(*pair)
             columns.append(column)
             holders.append(holder)
         for c in shape.ended:
-            client = self._rest.get((clients[c], past, c in holders)) or self._left(clients[c], past, c in holders)
+            client = self._rest.get((clients[c], past, c in holders)) or self._rest_of_client(
+                clients[c], past, c in holders
+            )
             if client != clients[c]:
                 clients = (*clients[:c], client, *clients[c + 1 :])
                 shape = self._shapes.get(clients) or self._shape(clients)
-                columns = [self._model.forgets(column, c, "") for column in columns]
+                columns = [self._model.keep_views(column, c, "") for column in columns]
         columns.sort()
         ways = [
             sorted([self._others.get((n, order)) or self._reordered(n, order) for n in columns]) if order else columns
@@ -106,13 +109,13 @@ class Reduction:
         return found
 
     def _open(self, client: Client) -> bool:
-        """Whether it may still break a promise."""
+        """Return whether this node may still break a promise."""
         world = self._model.world
-        begins_after_pause = client.warned or client.phase == IDLE or world.retries
+        begins_after_pause = client.begun_in_pause or client.phase == IDLE or world.retries
         return client.phase in CONTENDING and (begins_after_pause or not world.pause)
 
-    def _left(self, number: int, past: int, stands: bool) -> int:
-        """What is left of a node that ended: nothing where it stands on no copy, for a late commit needs a prepare."""
+    def _rest_of_client(self, number: int, past: int, stands: bool) -> int:
+        """Return the rest of an ended node: nothing if no copy names it, since a late commit needs a prepare."""
         client: Client = self._model.clients.values[number]
         late = self._model.pasts.values[past].late if self._model.world.late_commits else 0
         found = number
@@ -130,22 +133,22 @@ class Reduction:
         self._holders[column] = holder
         return holder
 
-    def _tidy(self, number: int, holder: int) -> tuple[int, int]:
-        """The column without a holder that means nothing any more, and the holder that is left."""
+    def _without_stale_holder(self, number: int, holder: int) -> tuple[int, int]:
+        """Return the column without a holder that matters no more, and the remaining holder."""
         column = self._model.columns.values[number]
         copy = column.copy
         found = number, copy.holder
         over = copy.kind == "prepare" and not copy.live
-        if over and (copy.holder == DEAD or not self._counts(column, self._model.clients.values[holder])):
-            nobody = column._replace(copy=copy._replace(holder=NOBODY, kind=""))
-            found = self._model.columns(nobody), NOBODY
-        self._tidied[number, holder] = found
+        if over and (copy.holder == ABANDONED or not self._counts(column, self._model.clients.values[holder])):
+            freed = column._replace(copy=copy._replace(holder=NO_HOLDER, kind=""))
+            found = self._model.columns(freed), NO_HOLDER
+        self._without_stale_holders[number, holder] = found
         return found
 
     def _counts(self, column: Column, holder: Client) -> bool:
-        """Whether it matters to the holder of a prepared copy that it still is the holder."""
+        """Return whether the holder of a prepared copy still depends on being its holder."""
         view = column.views[column.copy.holder]
-        return holder.phase in MAY_COMMIT and (isinstance(view, Answer | Unheard) or view in (TO_COMMIT, BELIEVED))
+        return holder.phase in MAY_COMMIT and (isinstance(view, Answer | Unanswered) or view in (TO_COMMIT, ACKED))
 
     # -- the past, and order ---------------------------------------------------------------------------------------
 
@@ -153,7 +156,7 @@ class Reduction:
         past: Past = self._model.pasts.values[number]
         found = number
         world = self._model.world
-        if not (world.watch_exits or world.give_back or any(node.adopt for node in world.nodes)):
+        if not (world.watch_exits or world.releases_runs or any(node.adopt for node in world.nodes)):
             ran = tuple(run for run in past.ran if run[0] in ticks)
             finished = tuple(tick for tick in past.finished if tick in ticks)
             found = self._model.pasts(past._replace(ran=ran, finished=finished))
@@ -170,5 +173,5 @@ class Reduction:
         return found
 
 
-def _renamed(copy: Kept, order: Permutation) -> Kept:
+def _renamed(copy: CopyValue, order: Permutation) -> CopyValue:
     return copy if copy.holder < 0 else copy._replace(holder=order.index(copy.holder))

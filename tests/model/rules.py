@@ -1,4 +1,4 @@
-"""The rules that a world lives by: the project's own, or one of them exchanged for a known-bad one."""
+"""The rules in force in a world: the project's own, or one replaced by a known-bad one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ Claim = Callable[[Sequence[Fields], int, bool], Fields]
 
 
 def stamp(run_id: str, replication_id: str) -> str:
-    """What a copy says of the server that wrote it, as scripts/record.lua makes it."""
+    """Return the stamp that a server leaves in a copy, as scripts/record.lua makes it."""
     return f"{run_id}/{replication_id}"
 
 
 def end_lease(copy: Copy) -> None:
-    """The time of a lease is over: nothing else changes."""
+    """End a lease by the passing of time; nothing else changes."""
     copy.record.update(lease_end=0)
 
 
-def lease_valid_until(replies: Sequence[Reply]) -> Sequence[bool]:
-    """Which answers count, as lock/attempt.py has it; time stands at 0."""
+def plausible(replies: Sequence[Reply]) -> Sequence[bool]:
+    """Return which answers are plausible, as lock/attempt.py decides it; time is 0."""
     return [not beyond for beyond in quorum.overreaching(replies, 0)]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Each is the project's own function unless a row passes another one."""
+    """The project's own functions, unless a row passes others."""
 
     prepare: Operation = state_machine.prepare
     commit: Operation = state_machine.commit
@@ -48,4 +48,4 @@ class Rules:
     may_join_commit: Callable[[Fields, int], bool] = quorum.may_join_commit
     end_lease: Callable[[Copy], None] = end_lease
     stamp: Callable[[str, str], str] = stamp
-    lease_valid_until: Callable[[Sequence[Reply]], Sequence[bool]] = lease_valid_until
+    plausible: Callable[[Sequence[Reply]], Sequence[bool]] = plausible

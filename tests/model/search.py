@@ -1,9 +1,9 @@
-"""Breadth first through everything that can happen, until a promise is broken or nothing new is left."""
+"""A breadth-first search through everything that can happen, until a promise is broken or no new state is left."""
 
 import time
 from typing import NamedTuple
 
-from tests.model.liveness import NO_END, Ways, stuck
+from tests.model.liveness import NO_END, WaysOut, stuck
 from tests.model.model import Model
 from tests.model.reduce import Reduction
 from tests.model.states import State, Step
@@ -11,11 +11,11 @@ from tests.model.voter import Voter
 from tests.model.world import World
 
 CAP = 3_000_000  # states: more than any row needs
-NAMES = "xyzuvw"  # of the voters
+NAMES = "xyzuvw"  # of the voters, in traces
 
 
 class Result(NamedTuple):
-    """`broken`: the promise that a shortest trace breaks. `exhaustive`: nothing is left to try."""
+    """The outcome of a search. `broken`: the promise that a shortest trace breaks. `exhaustive`: no state is left."""
 
     states: int
     seconds: float
@@ -25,14 +25,14 @@ class Result(NamedTuple):
 
 
 def search(world: World, cap: int = CAP) -> Result:
-    """Try everything."""
+    """Try every order of events in this world."""
     model, voter = Model(world), Voter(world.rules)
     reduced = Reduction(model)
     begun = time.process_time()
     first = reduced(model.start)
     assert first
     before: dict[State, State | None] = {first: None}
-    ways = Ways()
+    ways = WaysOut()
     found = [first]
     while found and len(before) < cap:
         level, found, tried = found, [], set()
@@ -69,7 +69,7 @@ def _path(before: dict[State, State | None], last: State) -> list[State]:
 
 
 def _trace(model: Model, reduced: Reduction, path: list[State], broken: str = "") -> list[str]:
-    """The steps that led here, from the start on without any reduction: so voters and nodes keep their names."""
+    """Return the steps from the start to this state, unreduced, so that voters and nodes keep their names."""
     state, lines = model.start, []
     for goal in path[1:]:
         step = next(step for step in model.steps(state) if reduced(step.state) == goal)

@@ -1,4 +1,4 @@
-"""States as rows of small numbers."""
+"""States as tuples of small numbers."""
 
 from collections.abc import Hashable
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ State = tuple[int, ...]  # numbers of the voters' columns, of the nodes' clients
 
 
 class Step(NamedTuple):
-    """What happened, where, what it leads to, and the promise that it breaks."""
+    """One event: its text, its voter, the state that it leads to, and the promise that it breaks."""
 
     text: str
     voter: int | None
@@ -16,7 +16,7 @@ class Step(NamedTuple):
 
 
 class Numbers:
-    """Gives each distinct value a number, so that states are small and quickly compared."""
+    """Numbering of distinct values, so that states are small and quick to compare."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []

@@ -1,6 +1,6 @@
-"""Every order of events, within bounds: the lock's rules keep their promises, and each known-bad rule is found out.
+"""Within bounds, the lock's rules keep their promises in every order of events, and each known-bad rule is found.
 
-Rows that take long are left to `pytest -m long tests/model/test_model.py`; `python -m tests.model` prints all rows.
+Slow rows run only with `pytest -m long tests/model/test_model.py`; `python -m tests.model` prints all rows.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(600)  # s: a row takes up to a minute on a slow
 
 
 def marked(rows: dict[str, Any]) -> list[Any]:
-    """The rows under their names; those that take long have a mark."""
+    """Return the rows as parameters with their names as ids; slow rows get the mark `long`."""
     return [
         pytest.param(*row, id=name, marks=[pytest.mark.long] if name in LONG else [])
         for name, value in rows.items()
@@ -24,30 +24,30 @@ def marked(rows: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("world", marked(HOLDS))
-def test_every_promise_holds(world: World) -> None:
-    """However the steps of nodes, voters and leases follow each other."""
+def test_the_rules_keep_every_promise(world: World) -> None:
+    """No order of the steps of nodes, voters and leases breaks a promise."""
     result = search(world)
     assert not result.broken, "\n".join([result.broken, *result.trace])
     assert result.exhaustive
 
 
 @pytest.mark.parametrize(("broken", "world"), marked(FAILS))
-def test_a_known_bad_rule_is_found_out(broken: str, world: World) -> None:
-    """The search sees what it is for."""
+def test_a_known_bad_rule_breaks_its_promise(broken: str, world: World) -> None:
+    """Each known-bad rule yields a counter-example, so the search can find one."""
     result = search(world)
     assert result.broken.startswith(broken)
     assert result.trace
 
 
 @pytest.mark.parametrize(("broken", "world"), marked(LIMITS))
-def test_what_the_rules_do_not_promise_is_known(broken: str, world: World) -> None:
-    """Beyond these bounds the project's own rules fail; a row that holds here would be a promise to make."""
+def test_each_known_limit_still_exists(broken: str, world: World) -> None:
+    """Beyond these bounds the project's own rules fail. A row that holds here would be a promise to make."""
     result = search(world)
     assert result.broken.startswith(broken)
     assert result.trace
 
 
 @pytest.mark.parametrize(("cap", "world"), marked(BOUNDED))
-def test_what_is_too_large_holds_as_far_as_it_is_tried(cap: int, world: World) -> None:
-    """Breadth first, so that no short counter-example is left out."""
+def test_a_world_too_large_to_exhaust_is_clean_up_to_its_bound(cap: int, world: World) -> None:
+    """The search is breadth first, so it misses no short counter-example."""
     assert not search(world, cap).broken

@@ -1,4 +1,4 @@
-"""One voter: the project's own record over copies that are kept as values."""
+"""One voter: the project's own state machine over copies that are kept as values."""
 
 from typing import Any, NamedTuple
 
@@ -7,31 +7,31 @@ from cronlock.lock.protocol import PREPARE_LEASE, RETENTION
 from tests.model.rules import Fields, Operation, Rules
 
 NOW = 10_000_000  # ms: the moment at which everything happens
-NOBODY = -1
-USUAL = "3 voters"  # settings
-DEAD = -2  # an id that its node has given up for another one
+NO_HOLDER = -1
+USUAL = "3 voters"  # the voter set of most nodes
+ABANDONED = -2  # an id that its node has abandoned for another one
 
 
-class Kept(NamedTuple):
-    """What of a copy can have a bearing on an answer, as long as all nodes have the same settings."""
+class CopyValue(NamedTuple):
+    """The fields of a copy that can change an answer while all nodes have the same voter set."""
 
-    holder: int = NOBODY
+    holder: int = NO_HOLDER
     kind: str = ""
     live: bool = False
     token: int = 0
     tick: int = 0
     state: str = ""
     attempt: int = 0
-    owns_tick_state: bool = False  # the run that stands here is the one that the tick's state speaks of
+    owns_tick_state: bool = False  # the recorded run is the run that the tick's state is about
     paused: bool = False
-    stale: bool = False  # last written by a run under another run_id of this server
-    voter_set: str = ""  # other ones than most nodes have
+    stale: bool = False  # last written under another run_id of this server
+    voter_set: str = ""  # differs from most nodes' voter set, if not empty
     old: bool = False  # its expiry was not renewed in the month that is about to end
-    mark: int = 0  # of known-bad rules that need a field of their own
+    mark: int = 0  # for known-bad rules that need a field of their own
 
 
 class Answer(NamedTuple):
-    """What of an answer the judgement and the claim read."""
+    """The fields of an answer that the verdict and the claim depend on."""
 
     answer: str
     token: int
@@ -44,16 +44,16 @@ class Answer(NamedTuple):
         return self._asdict() | {"time": 0, "now": NOW, "wait": 0}
 
 
-class Unheard(NamedTuple):
-    """An answer that is still on its way."""
+class Unanswered(NamedTuple):
+    """An answer that is still under way."""
 
     answer: Answer
 
 
-BLANK = Kept()
+BLANK = CopyValue()
 
 
-def thaw(kept: Kept) -> Copy:
+def to_copy(kept: CopyValue) -> Copy:
     copy = Copy()
     copy.expires = _expiry(kept)
     copy.record = {
@@ -73,10 +73,10 @@ def thaw(kept: Kept) -> Copy:
     return copy
 
 
-def freeze(copy: Copy) -> Kept:
+def from_copy(copy: Copy) -> CopyValue:
     holder = copy.get("holder")
-    return Kept(
-        holder=int(holder) if holder else NOBODY,
+    return CopyValue(
+        holder=int(holder) if holder else NO_HOLDER,
         kind=copy.get("kind") if holder else "",
         live=copy.live(NOW),
         token=copy.get("token"),
@@ -92,48 +92,48 @@ def freeze(copy: Copy) -> Kept:
     )
 
 
-def _expiry(kept: Kept) -> int:
-    """As the record tells it, on a wall clock that stands at 0."""
+def _expiry(kept: CopyValue) -> int:
+    """Return the copy's expiry for a wall clock of 0."""
     if kept.paused or not kept.token:
         return 0
     return 1 if kept.old else RETENTION
 
 
 def _name(holder: int) -> str:
-    return "" if holder == NOBODY else str(holder)
+    return "" if holder == NO_HOLDER else str(holder)
 
 
 class Voter:
-    """Executes requests; each distinct one on each distinct copy only once."""
+    """A voter that executes each distinct request on each distinct copy only once."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._known: dict[tuple[Any, ...], tuple[Answer, Kept]] = {}
+        self._known: dict[tuple[Any, ...], tuple[Answer, CopyValue]] = {}
 
     def do(
-        self, operation: str, kept: Kept, holder: int, ask: tuple[tuple[str, Any], ...] = (), in_time: bool = True
-    ) -> tuple[Answer, Kept]:
-        """The answer, and the copy afterwards."""
+        self, operation: str, kept: CopyValue, holder: int, ask: tuple[tuple[str, Any], ...] = (), in_time: bool = True
+    ) -> tuple[Answer, CopyValue]:
+        """Return the answer and the copy afterwards."""
         call = (operation, kept, holder, ask, in_time)
         if call not in self._known:
             self._known[call] = self._execute(getattr(self._rules, operation), kept, _request(holder, ask, in_time))
         return self._known[call]
 
-    def _execute(self, operation: Operation, kept: Kept, request: Fields) -> tuple[Answer, Kept]:
-        copy = thaw(kept)
+    def _execute(self, operation: Operation, kept: CopyValue, request: Fields) -> tuple[Answer, CopyValue]:
+        copy = to_copy(kept)
         said = operation(copy, request, NOW, 0, "today")
-        after = freeze(copy)
+        after = from_copy(copy)
         restarted = said["restarted"] if said["token"] else 0  # a copy without a token is blank anyway
         return Answer(said["answer"], said["token"], said["tick"], said["state"], said["attempt"], restarted), after
 
-    def end_lease(self, kept: Kept) -> Kept:
-        copy = thaw(kept)
+    def end_lease(self, kept: CopyValue) -> CopyValue:
+        copy = to_copy(kept)
         self._rules.end_lease(copy)
-        return freeze(copy)
+        return from_copy(copy)
 
 
 def _request(holder: int, ask: tuple[tuple[str, Any], ...], in_time: bool) -> Fields:
-    """A complete request; what has no bearing on the lock is the same in all of them."""
+    """Return a complete request; the fields without influence on the lock are always the same."""
     texts = dict.fromkeys("command schedule zone job reason".split(), "")
     numbers = dict.fromkeys("time fair start_deadline takeover_deadline counts pid start end next status".split(), 0)
     return {

@@ -1,13 +1,13 @@
-"""What many rows have in common: the words that promises break with, and worlds that rows vary."""
+"""The names of broken promises, and worlds that many rows vary."""
 
 from dataclasses import replace
 
 from tests.model.world import ONCE_DONE, World, nodes
 
 OVERLAP, TOKEN, TWICE, AFTER_END = "OVERLAP", "TOKEN", "TICK RUNS TWICE", "TICK RUNS AFTER ITS END"
-QUIET_EXIT, PAUSED, LOST = "QUIET EXIT", "RUNS ALTHOUGH PAUSED", "TICK LOST"
+QUIET_EXIT, PAUSED, LOST = "QUIET EXIT", "RUNS DURING A PAUSE", "TICK LOST"
 LOWERED, NO_END = "TOKEN LOWERED", "NO WAY OUT"
-TAKEN_OVER, TOO_EARLY = "TAKES OVER WHAT HAS ENDED", "GOES HOME TOO EARLY"
+TAKEN_OVER, TOO_EARLY = "TAKES OVER AN ENDED RUN", "GIVES UP TOO EARLY"
 
 TWO_TICKS = nodes(1, 2)
 NO_TICKS = nodes(0, 0)
