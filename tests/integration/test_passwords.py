@@ -182,7 +182,10 @@ class Given(NamedTuple):
 
 
 def said(all_given: list[Given]) -> list[str]:
-    """All that each of them wrote, to standard output and standard error; nothing has a password, nor has HOME."""
+    """All that each of them wrote, to standard output and standard error; nothing has a password, nor has HOME.
+
+    But for the records of --local, which keep the command as it was given: to be read by its user alone.
+    """
     calls = []
     for words, way in all_given:
         folder = new_folder()
@@ -193,7 +196,10 @@ def said(all_given: list[Given]) -> list[str]:
         assert "Traceback" not in text, (given, text)
         clean(text, given)
         assert call.folder
-        files = [path for path in call.folder.rglob("*") if path.is_file() and path.suffix != ".toml"]
+        state = call.folder / ".local/state/cronlock"
+        assert not state.exists() or state.stat().st_mode & 0o077 == 0
+        written = (path for path in call.folder.rglob("*") if path.is_file() and state not in path.parents)
+        files = [path for path in written if path.suffix != ".toml"]
         clean("".join(path.read_text(errors="replace") for path in files), given)
         remove_folder(call.folder)
     return texts
@@ -232,14 +238,16 @@ def test_no_command_says_a_password_whatever_the_server_answers(fresh_servers: C
     assert "cronlock: job: ran: status 0" in texts
 
 
-def test_what_an_operator_mistypes_is_refused_without_a_word_of_it() -> None:
+def test_what_an_operator_mistypes_is_refused_without_a_word_of_it(prefix: str) -> None:
     """By every way in; a file is one of them."""
     of_all = itertools.cycle(COMMANDS)
     texts = said([Given(next(of_all), way) for url in BROKEN for way in ways(url)])
     assert sum("refused: " in text for text in texts) > len(texts) // 2
     files = [Way(("--config", "cronlock.toml"), file="cronlock.toml", text=text.replace("; ", "\n")) for text in FILES]
     assert all("refused: " in text for text in said([Given(("status",), way) for way in files]))
-    said([Given(words, Way()) for words in MISUSED])
+    local = ("--local", "--prefix", prefix)
+    misused = [tuple(more for word in words for more in (local if word == "--local" else (word,))) for words in MISUSED]
+    said([Given(words, Way()) for words in misused])
     said([Given(("status",), Way(env=tuple(env.items()))) for env in VARIABLES])
 
 

@@ -27,7 +27,7 @@ from tests.support.terminals import Terminal
 from tests.support.tls import Authority, ShieldedServer
 
 NOT_NEEDED = shutil.ignore_patterns(
-    "site-packages", "test", "tests", "config-*", "idlelib", "tkinter", "ensurepip", "*.a"
+    "site-packages", "dist-packages", "test", "tests", "config-*", "idlelib", "tkinter", "ensurepip", "*.a"
 )
 STATUS = 3
 KEY = ("--key", "job")
@@ -52,6 +52,7 @@ class House:
         shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=NOT_NEEDED, copy_function=link)
         for source in (ROOT / "cronlock", Path(hiredis.__file__).parent, Path(cronsim.__file__).parent):
             shutil.copytree(source, packages / source.name, copy_function=link)
+        (library / "dist-packages").symlink_to("site-packages")  # as Debian's Python calls it
         self.python = self.root / "bin" / version
         self.python.parent.mkdir()
         shutil.copy2(getattr(sys, "_base_executable", sys.executable), self.python)
