@@ -19,7 +19,7 @@ from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
 from tests.nemesis.table import write as write_nemesis
 from tests.support.binaries import CHOSEN, binaries, default_binary, further_binaries
-from tests.support.commands import end_all, home
+from tests.support.commands import end_all
 from tests.support.doc_sandbox import settings_shown
 from tests.support.namespace_host import Stage
 from tests.support.operator import Place, at
@@ -220,14 +220,23 @@ def proxy_to() -> Iterator[Callable[[Server], Proxy]]:
         yield lambda server: stack.enter_context(Proxy(server))
 
 
+def forget_local(start: str) -> None:
+    """Remove the local records whose name or key begins so, which for root lie in the machine's own folder."""
+    end_all()  # a cronlock that is still there writes as it ends
+    for file in Path(state_directory()).glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):  # another test's, which has ended
+            if file.name.startswith(start) or json.loads(file.read_text())["name"].startswith(start):
+                file.unlink()
+                for more in (".lock", ".run"):
+                    file.with_name(file.name + more).unlink(missing_ok=True)
+
+
 @pytest.fixture
 def local_key() -> Iterator[str]:
-    """A key for --local that no other run has; its file is removed, which for root lies in the machine's own folder."""
+    """A key for --local that no other run has."""
     key = f"test-{os.getpid()}-{time.monotonic_ns()}"
     yield key
-    for folder in (Path("/var/lib/cronlock"), home() / ".local/state/cronlock"):
-        for path in folder.glob(f"{key}-*"):
-            path.unlink()
+    forget_local(key)
 
 
 @pytest.fixture
@@ -269,15 +278,10 @@ def stage(readme_machine: Stage) -> Stage:
 
 @pytest.fixture
 def prefix() -> Iterator[str]:
-    """A prefix of this test's own. Its local records are removed, which for root lie in the machine's own folder."""
+    """A prefix that no other run has."""
     prefix = f"test-{os.getpid()}-{time.monotonic_ns()}"
     yield prefix
-    for file in Path(state_directory()).glob("*.json"):
-        with contextlib.suppress(FileNotFoundError):  # another test's, which has ended
-            if json.loads(file.read_text())["name"].startswith(prefix):
-                file.unlink()
-                for more in (".lock", ".run"):
-                    file.with_name(file.name + more).unlink(missing_ok=True)
+    forget_local(prefix)
 
 
 @pytest.fixture(params=["servers", "cluster", "local"])

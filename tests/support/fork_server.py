@@ -1,50 +1,75 @@
-"""cronlock by the dozen: one process has all of it in memory, and forks for each call, which costs little then."""
+"""cronlock without its start: one process has imported all of it, and forks for each command line."""
 
+import functools
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
 
-from tests.support.commands import environment, home
+from tests.support.commands import environment, heir, home, new_folder, wait_until
 
 AT_ONCE = 16  # most of them wait for servers that don't answer
-PATIENCE = 100  # s for all of them
+PATIENCE = 100.0  # s for one of them
+OUTPUT = 10_000_000  # bytes: more than any of them prints
 CODE = """
-import importlib, json, os, pkgutil, sys, traceback
+import gc, importlib, json, os, pkgutil, signal, socket, sys, traceback
 import cronlock.cli.app, cronlock.run.session
 for module in pkgutil.walk_packages(cronlock.__path__, "cronlock."):
     importlib.import_module(module.name)
+import redis, rich.console, rich.table
 from cronlock.__main__ import main
-at_once, calls = json.load(sys.stdin)
-running, ended, outs = {}, {}, []
-def end_one():
-    pid, status = os.wait()
-    ended[running.pop(pid)] = os.waitstatus_to_exitcode(status)
-for number, (words, env, home) in enumerate(calls):
-    if len(running) == at_once:
-        end_one()
-    outs.append((os.memfd_create("out"), os.memfd_create("err")))
+
+def be_cronlock(words, env, folder, fds):
+    os.chdir(folder)
+    for own, fd in enumerate(fds):
+        os.dup2(fd, own)
+    os.closerange(3, 64)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["cronlock", *words]
+    try:
+        main()
+    except BaseException:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(99)
+
+def attend(connection):
+    os.setpgid(0, 0)
+    text, fds, _, _ = socket.recv_fds(connection, 1 << 16, 4)
+    while not text.endswith(b"\\n"):
+        text += connection.recv(1 << 16)
+    request = json.loads(text)
     pid = os.fork()
-    running[pid] = number
     if not pid:
-        os.chdir(home)
-        for fd, own in zip((os.open("/dev/null", os.O_RDWR), *outs[-1]), (0, 1, 2)):
-            os.dup2(fd, own)
-        os.environ.update(env, HOME=home)
-        sys.argv = ["cronlock", *words]
-        try:
-            main()
-        except BaseException:
-            traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(99)
-while running:
-    end_one()
-texts = [[os.pread(fd, 1_000_000, 0).decode("utf-8", "replace") for fd in pair] for pair in outs]
-json.dump([(ended[number], *pair) for number, pair in enumerate(texts)], sys.stdout)
+        be_cronlock(*request, fds)
+    connection.sendall(b"%d\\n" % os.getpid())
+    connection.sendall(b"%d\\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen(64)
+gc.collect()
+gc.freeze()  # what is never looked at stays shared
+while True:
+    connection, _ = listener.accept()
+    if not os.fork():
+        listener.close()
+        attend(connection)
+        os._exit(0)
+    connection.close()
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 """
 
 
@@ -56,17 +81,59 @@ class Call(NamedTuple):
     folder: Path | None = None
 
 
+@functools.cache
+def _address() -> str:
+    """Where the server listens. It lives as long as this process does."""
+    folder = new_folder()
+    path = folder / "fork-server"
+    base = environment() | {"HOME": str(folder)}  # the HOME of a test goes with it
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(path)],
+        env=base,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    heir().tell(f"+pid {process.pid}")
+    wait_until(path.exists, 30, "the fork server")
+    return str(path)
+
+
+def run_forked(
+    words: Sequence[str], env: Mapping[str, str], folder: Path, text: str | None = None, timeout: float = PATIENCE
+) -> CompletedProcess[str]:
+    """Run this command line to its end in `folder`, with this whole environment, and `text` as its standard input.
+
+    Raises TimeoutExpired after `timeout` seconds, and ends it.
+    """
+    address = _address()
+    given = os.open(os.devnull, os.O_RDWR) if text is None else os.memfd_create("in")
+    if text is not None:
+        os.write(given, text.encode())
+        os.lseek(given, 0, os.SEEK_SET)
+    fds = (given, os.memfd_create("out"), os.memfd_create("err"))
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        wait_until(lambda: connection.connect_ex(address) == 0, message="the fork server")
+        socket.send_fds(connection, [b" "], fds)
+        connection.sendall(json.dumps((list(map(str, words)), dict(env), str(folder))).encode() + b"\n")
+        with connection.makefile() as answers:
+            group = int(answers.readline())
+            try:
+                status = int(answers.readline())
+            except TimeoutError:
+                os.killpg(group, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(list(words), timeout) from None
+    out, err = (os.pread(fd, OUTPUT, 0).decode("utf-8", "replace") for fd in fds[1:])
+    for fd in fds:
+        os.close(fd)
+    return CompletedProcess(words, status, out, err)
+
+
 def call_all(calls: Sequence[Call], at_once: int = AT_ONCE) -> list[CompletedProcess[str]]:
     """What became of each; in their order, where it is one at a time."""
-    asked = [(list(call.words), dict(call.env), str(call.folder or home())) for call in calls]
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        input=json.dumps((at_once, asked)),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env=environment(),
-        check=True,
-    )
-    found = json.loads(done.stdout)
-    return [CompletedProcess(call.words, *one) for call, one in zip(calls, found, strict=True)]
+    _address()
+    asked = [(call.words, environment(call.env) | {"HOME": str(call.folder or home())}) for call in calls]
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(lambda call: run_forked(call[0], call[1], Path(call[1]["HOME"])), asked))
