@@ -7,8 +7,7 @@ from cronlock.lock.copy import Copy
 from cronlock.lock.protocol import Failure
 from tests.model.rules import Fields, Reply
 
-# -- rules of a voter
-# ---------------------------------------------------------------------------------------------------
+# -- rules of a voter --------------------------------------------------------------------------------------------------
 
 
 def prepare_makes_known(copy: Copy, ask: Fields, now: int, time: int, run_id: str) -> Fields:
@@ -168,8 +167,7 @@ def end_lease_never(_copy: Copy) -> None:
     """Give a prepare no lease, so that it stays until it is released."""
 
 
-# -- rules of a node
-# -----------------------------------------------------------------------------------------------------
+# -- rules of a node ---------------------------------------------------------------------------------------------------
 
 
 def judge_all_blank_is_new(replies: Sequence[Reply], fresh: Sequence[bool], tick: int) -> quorum.Verdict | None:

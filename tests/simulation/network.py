@@ -1,4 +1,4 @@
-"""Between one call of cronlock and the voters: connections on which requests and answers are late, or lost."""
+"""The network between one call of cronlock and the voters: requests and answers are late or lost."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -16,9 +16,11 @@ Reply = Fields | Failure
 Answered = Callable[[Reply], None]
 
 
-class Passage:
-    """What the network does with one request. In ms: `there` until it arrives, `back` until its answer does after it
-    was executed, `reset` until its sender sees the connection end; NEVER is what a lost packet takes.
+class Delivery:
+    """The fault of one request in the network, in ms.
+
+    `there`: until it arrives. `back`: from its execution until its answer arrives. `reset`: until its sender sees the
+    connection end. NEVER stands for a lost packet.
     """
 
     __slots__ = ("back", "reset", "there")
@@ -29,56 +31,59 @@ class Passage:
         self.reset = reset
 
 
-class Weather(Protocol):
-    """Decides on each request."""
+class Network(Protocol):
+    """The decision on each request."""
 
-    def passage(self, node: str, server: Server, operation: str) -> Passage: ...
+    def delivery(self, node: str, server: Server, operation: str) -> Delivery: ...
 
 
 class Connection:
-    """A stream in each direction: what is sent later comes later, and behind what is lost nothing comes."""
+    """A stream in each direction: packets keep their order, and nothing follows a lost packet."""
 
-    def __init__(self, line: "Line", server: Server) -> None:
-        self._line = line
+    def __init__(self, link: "VoterLink", server: Server) -> None:
+        self._link = link
         self._server = server
         self._life = server.life
-        self._there: int | None = 0  # when the last request arrives, and the last answer
+        self._there: int | None = 0  # arrival of the last request and of the last answer
         self._back: int | None = 0
         server.clients[self] = None
 
-    def send(self, passage: Passage, operation: str, ask: Fields) -> None:
-        time, line = self._line.time, self._line
-        if self._there is NEVER or passage.there is NEVER:
+    def send(self, delivery: Delivery, operation: str, ask: Fields) -> None:
+        time, link = self._link.time, self._link
+        if self._there is NEVER or delivery.there is NEVER:
             self._there = NEVER
         else:
-            self._there = max(self._there, time.now + passage.there)
-            request = Request(line.who, self, self._life, operation, ask, lambda reply: self._answer(reply, passage))
+            self._there = max(self._there, time.now + delivery.there)
+            request = Request(link.actor, self, self._life, operation, ask, lambda reply: self._answer(reply, delivery))
             time.at(self._there, lambda: self._server.arrive(request))
-        if passage.reset is not NEVER:
-            time.at(time.now + passage.reset, lambda: self.dropped("connection reset by peer"))
+        if delivery.reset is not NEVER:
+            time.at(time.now + delivery.reset, lambda: self.dropped("connection reset by peer"))
 
-    def _answer(self, reply: Fields, passage: Passage) -> None:
-        if self._back is NEVER or passage.back is NEVER:
+    def _answer(self, reply: Fields, delivery: Delivery) -> None:
+        if self._back is NEVER or delivery.back is NEVER:
             self._back = NEVER
             return
-        self._back = max(self._back, self._line.time.now + passage.back)
-        self._line.time.at(self._back, lambda: self._line.hear(self, reply))
+        self._back = max(self._back, self._link.time.now + delivery.back)
+        self._link.time.at(self._back, lambda: self._link.receive(self, reply))
 
     def dropped(self, text: str) -> None:
-        """It has ended, which its node hears in a moment."""
-        self._line.time.at(self._line.time.now + 1, lambda: self._line.hear(self, Failure(text)))
+        """End the connection; its node notices a moment later."""
+        self._link.time.at(self._link.time.now + 1, lambda: self._link.receive(self, Failure(text)))
 
     def forget(self) -> None:
         self._server.clients.pop(self, None)
 
 
-class Line:
-    """One call's way to one voter: a connection, and after its failure another one; wire.Connection's counterpart."""
+class VoterLink:
+    """One call's link to one voter, with a new connection after each failure.
 
-    def __init__(self, machine: Machine, task: Task, who: str, server: Server) -> None:
+    The counterpart of servers/connection.py.
+    """
+
+    def __init__(self, machine: Machine, task: Task, actor: str, server: Server) -> None:
         self.time = machine.time
         self._machine = machine
-        self.who = who
+        self.actor = actor
         self.failures = 0
         self.inbox: list[tuple[Connection, Reply]] = []
         self._task = task
@@ -95,16 +100,16 @@ class Line:
     def time_left(self) -> int:
         return self._heard_at + SILENCE - self._machine.now
 
-    def send(self, passage: Passage, operation: str, ask: Fields, answered: Answered) -> None:
+    def send(self, delivery: Delivery, operation: str, ask: Fields, answered: Answered) -> None:
         if not self._waiting:
             self._heard_at = self._machine.now
         self._waiting.append(answered)
         if not self._connection:
             self._connection = Connection(self, self._server)
-        self._connection.send(passage, operation, ask)
+        self._connection.send(delivery, operation, ask)
 
-    def hear(self, connection: Connection, reply: Reply) -> None:
-        """Something has come over a connection: it is read when the task looks."""
+    def receive(self, connection: Connection, reply: Reply) -> None:
+        """Queue a reply, which is read at the task's next step."""
         if connection is self._connection:
             self.inbox.append((connection, reply))
             self.time.wake(self._task)
@@ -138,7 +143,7 @@ class Line:
 
 
 class SimulatedVoters:
-    """topology.RedisVoters' counterpart. `point` is told of each moment at which a fate may strike this process."""
+    """The counterpart of RedisVoters. `point` is called at each moment at which a fault may hit this process."""
 
     conflict = ""
     distinct = True
@@ -146,7 +151,7 @@ class SimulatedVoters:
     warning = ""
 
     def __init__(
-        self, machine: Machine, task: Task, node: str, who: str, servers: list[Server], weather: Weather
+        self, machine: Machine, task: Task, node: str, actor: str, servers: list[Server], network: Network
     ) -> None:
         self.count = len(servers)
         names = sorted(server.name for server in servers)
@@ -156,10 +161,10 @@ class SimulatedVoters:
         self._task = task
         self._node = node
         self._servers = servers
-        self._weather = weather
-        self._lines = [Line(machine, task, who, server) for server in servers]
-        self._rung: Callable[[int, int], None] = lambda _voter, _token: None
-        self._rings: list[tuple[int, int]] = []
+        self._weather = network
+        self._links = [VoterLink(machine, task, actor, server) for server in servers]
+        self._on_run_ended: Callable[[int, int], None] = lambda _voter, _token: None
+        self._notifications: list[tuple[int, int]] = []
 
     def clock(self) -> int:
         now = self._machine.now
@@ -170,35 +175,37 @@ class SimulatedVoters:
         return self._servers[voter].name
 
     def flush(self) -> None:
-        """Everything goes at once."""
+        """Do nothing: requests are sent at once."""
 
     def find(self, _until: int) -> Failure | None:
         return None
 
     def send(self, voter: int, operation: str, ask: Fields, answered: Answered) -> None:
         self.point("send")
-        passage = self._weather.passage(self._node, self._servers[voter], operation)
-        self._lines[voter].send(passage, operation, ask, answered)
+        delivery = self._weather.delivery(self._node, self._servers[voter], operation)
+        self._links[voter].send(delivery, operation, ask, answered)
 
     def listen(self, on_run_ended: Callable[[int, int], None]) -> None:
-        """Subscribe where that is to be done: at once, but only to servers that are up."""
-        self._rung = on_run_ended
+        """Subscribe now, but only at servers that are up."""
+        self._on_run_ended = on_run_ended
         for voter, server in enumerate(self._servers):
             if server.up:
-                server.ears[self, voter] = server.life
+                server.subscribers[self, voter] = server.life
 
     def listening(self, state: str) -> int:
-        ears = [server.ears.get((self, voter)) == server.life for voter, server in enumerate(self._servers)]
-        return sum(ears) if state == ACTIVE else 0
+        subscribers = [
+            server.subscribers.get((self, voter)) == server.life for voter, server in enumerate(self._servers)
+        ]
+        return sum(subscribers) if state == ACTIVE else 0
 
-    def tell(self, voter: int, token: int) -> None:
-        """A run has ended at a voter, which is heard late, or never."""
-        back = self._weather.passage(self._node, self._servers[voter], "message").back
+    def notify(self, voter: int, token: int) -> None:
+        """Deliver a run's end from a voter, late or never."""
+        back = self._weather.delivery(self._node, self._servers[voter], "message").back
         if back is not NEVER:
-            self._time.at(self._time.now + back, lambda: self._hear(voter, token))
+            self._time.at(self._time.now + back, lambda: self._notified(voter, token))
 
     def _sleep(self, wait: int) -> None:
-        """So many ms of this machine's time, or until it is woken."""
+        """Wait this many ms of the machine's time, or until woken."""
         until = self._machine.now + wait
         while (left := until - self._machine.now) >= 0:
             alarm = self._time.now + left
@@ -208,35 +215,35 @@ class SimulatedVoters:
             if woken or not left:
                 break
 
-    def _hear(self, voter: int, token: int) -> None:
-        self._rings.append((voter, token))
+    def _notified(self, voter: int, token: int) -> None:
+        self._notifications.append((voter, token))
         self._time.wake(self._task)
 
     def refresh(self) -> None:
         pass
 
     def failures(self, voter: int) -> int:
-        return self._lines[voter].failures
+        return self._links[voter].failures
 
     def close(self) -> None:
-        for voter, (line, server) in enumerate(zip(self._lines, self._servers, strict=True)):
-            server.ears.pop((self, voter), None)
-            line.close()
+        for voter, (link, server) in enumerate(zip(self._links, self._servers, strict=True)):
+            server.subscribers.pop((self, voter), None)
+            link.close()
 
     def step(self, timeout: int) -> None:
-        """As Loop.step and RedisVoters.step do: until something comes, a second at most."""
+        """Wait until something arrives, at most a second, as Loop.step and RedisVoters.step do."""
         self.point("step")
-        busy = [line for line in self._lines if line.busy]
-        wait = max(0, min([timeout, POLL_MAX, *(line.time_left for line in busy)]))
-        if not self._rings and not any(line.inbox for line in self._lines):
+        busy = [link for link in self._links if link.busy]
+        wait = max(0, min([timeout, POLL_MAX, *(link.time_left for link in busy)]))
+        if not self._notifications and not any(link.inbox for link in self._links):
             self._sleep(wait)
         self.point("step")
-        rings, self._rings = self._rings, []
-        for ring in rings:
-            self._rung(*ring)
-        for line in self._lines:
-            if line.inbox:
-                line.read()
-        for line in busy:
-            if line.busy and line.time_left <= 0:
-                line.fail("no answer")
+        notifications, self._notifications = self._notifications, []
+        for notification in notifications:
+            self._on_run_ended(*notification)
+        for link in self._links:
+            if link.inbox:
+                link.read()
+        for link in busy:
+            if link.busy and link.time_left <= 0:
+                link.fail("no answer")

@@ -1,4 +1,4 @@
-"""One `cronlock run` on one node: the real Contender and Hold, as run/session.py uses them, with faults."""
+"""One `cronlock run` on one node: the real Acquirer and Supervisor, as run/session.py uses them, with faults."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the calls of one key agree on. All in ms but the period, which is in seconds.
+    """The settings that all calls of one key share. All in ms except the period, which is in seconds.
 
-    `retention` is how long voters keep a record. `wait` is --wait; with `failover` there are three attempts, and with
-    `retry_failed` also after one that failed.
+    `retention`: how long voters keep a record. `wait`: --wait. With `failover` there are three attempts, and with
+    `retry_failed` also after a failed one.
     """
 
     lease: int = 10_000
@@ -40,8 +40,8 @@ class Terms:
 
 
 @dataclass
-class Fate:
-    """What befalls a call at its `count`th moment of one kind: clock, send or step.
+class CallFault:
+    """A fault that hits a call at the `count`th moment of one kind: clock, send or step.
 
     `what`: "die" (kill -9), "crash" (the machine), "pause" for `length` ms, "signal" (SIGTERM); "host" is a pause of
     the machine, with its clock, while the command runs, and "host unseen" one that its wall clock does not show either.
@@ -55,19 +55,19 @@ class Fate:
 
 @dataclass
 class Job:
-    """What the command does: how long it takes, how long after SIGTERM it ends, and with what status otherwise."""
+    """The command: how long it takes, how long after SIGTERM it ends, and its status otherwise."""
 
     length: int = 1_000
-    obeys: int = 10
+    sigterm_delay: int = 10
     status: int = 0
 
 
-class Dead(BaseException):
-    """Ends the thread of a call that is no more."""
+class Killed(BaseException):
+    """Ends the thread of a dead call."""
 
 
 class SimulatedPlan(Plan):
-    """The decisions that a Plan would have come to; the node's wall clock is `offset` ms off."""
+    """The decisions that a Plan would make; the node's wall clock is `offset` ms off."""
 
     def __init__(self, machine: Machine, node: str, tick: int, offset: int, terms: Terms) -> None:
         self.key, self.node, self.each_node, self.again = "job", node, "", False
@@ -86,7 +86,9 @@ class SimulatedPlan(Plan):
 class Call:
     """What one call came to: `outcome` is ran, lost, given back, held, done, late, unreachable, died or an error."""
 
-    def __init__(self, world: "World", node: str, tick: int, terms: Terms, offset: int, job: Job, fate: Fate | None):
+    def __init__(
+        self, world: "World", node: str, tick: int, terms: Terms, offset: int, job: Job, fault: CallFault | None
+    ):
         self.node, self.tick, self.terms = node, tick if terms.ticks else 0, terms
         self.name = f"{node}/{tick - EPOCH // 1000}"
         self.begun = 0
@@ -94,43 +96,43 @@ class Call:
         self.outcome = ""
         self.said = ""
         self.token = 0
-        self.closed = False  # a quorum has heard that it ended well
+        self.closed = False  # a quorum has recorded that the run succeeded
         self.command: Command | None = None
-        self.fate = fate
-        self.struck = False
+        self.fault = fault
+        self.fault_injected = False
         self._world = world
         self.machine = Machine(world.time)
         self._plan = SimulatedPlan(self.machine, node, tick, offset, terms)
         self.job = job
         self._guard = Guard(self.machine, terms.kill_after)
-        self._told_to_end = self._ending = False
+        self._interrupted = self._ending = False
 
     def info(self, text: str) -> None:
-        """What Say would print."""
-        self._world.tell(self.name, text)
+        """Log a link that Messages would print."""
+        self._world.log(self.name, text)
 
     notice = info
     at_terminal = False
 
     def live(self, task: Task) -> None:
-        """From its start to its end; the body of its thread."""
+        """Run the call from its start to its end; the body of its thread."""
         self._task, self.begun = task, self._world.time.now
-        self._world.tell(self.name, "starts")
+        self._world.log(self.name, "starts")
         self.voters = self._world.voters_for(self, task)
         self.voters.point = self._point
         try:
-            self.outcome = self._story()
+            self.outcome = self._trace()
         except (Unreachable, Refused, Interrupted) as error:
             self.outcome, self.said = type(error).__name__.lower(), str(error)
-        except Dead:
+        except Killed:
             self.outcome = "died"
         except Exception as error:
             self.outcome, self.said = "error", f"{type(error).__name__}: {error}"
         self.voters.close()
         self.ended = self._world.time.now
-        self._world.tell(self.name, "ends", self.outcome, self.said)
+        self._world.log(self.name, "ends", self.outcome, self.said)
 
-    def _story(self) -> str:
+    def _trace(self) -> str:
         got = Acquirer(self._plan, self.voters, self, ["job"]).acquire()
         if not isinstance(got, Lease):
             self.said = f"token {got.answer.get('token')}, tick {got.answer.get('tick')}"
@@ -138,66 +140,68 @@ class Call:
         try:
             self.command = self._launch(got)
         except BaseException as end:
-            if not isinstance(end, Dead):
+            if not isinstance(end, Killed):
                 self._guard.dismiss()
                 got.release()
             raise
-        hold = Supervisor(
+        supervisor = Supervisor(
             self.command, self._guard, self.voters, got, self.terms.kill_after, None, self._plan.wall_clock
         )
-        status = hold.wait()
+        status = supervisor.wait()
         self._ending = True
-        state, outcome = ending(self._plan, status, hold.cause, broken_off=self._told_to_end)
-        self.said = hold.why
-        self._world.tell(self.name, "tells of its end:", state, outcome, self.said)
-        self.closed = got.finish(state, outcome, hold.cause or status) and state == "done"
+        state, outcome = ending(self._plan, status, supervisor.cause, broken_off=self._interrupted)
+        self.said = supervisor.why
+        self._world.log(self.name, "reports its end:", state, outcome, self.said)
+        self.closed = got.finish(state, outcome, supervisor.cause or status) and state == "done"
         return outcome
 
     def _launch(self, holder: Lease) -> Command:
-        """Run._launch: guard and command, after one more look."""
+        """Start guard and command as Session does, after a last check of the lease."""
         self._guard.set_deadlines(*guard_times(holder))
         if holder.stop_at <= self.voters.clock() or self._guard.begun:
             raise Unreachable("the lease was over before the command could start")
         self.token = holder.token
         job = self.job
-        command = self._guard.command = Command(self.machine, self._task, job.length, job.obeys, job.status)
-        self._world.tell(self.name, "runs, token", self.token, "attempt", holder.attempt)
+        command = self._guard.command = Command(self.machine, self._task, job.length, job.sigterm_delay, job.status)
+        self._world.log(self.name, "runs, token", self.token, "attempt", holder.attempt)
         return command
 
-    # -- what befalls it -------------------------------------------------------------------------------------------
+    # -- faults ----------------------------------------------------------------------------------------------------
 
     def _point(self, moment: str) -> None:
-        fate = self.fate
-        if not fate or fate.moment != moment or (fate.what.startswith("host") and not self.command):
+        fault = self.fault
+        if not fault or fault.moment != moment or (fault.what.startswith("host") and not self.command):
             return
-        fate.count -= 1
-        if fate.count <= 0:
-            self.fate = None
-            self.struck = True
-            self._befall(fate)
+        fault.count -= 1
+        if fault.count <= 0:
+            self.fault = None
+            self.fault_injected = True
+            self._apply(fault)
 
-    def _befall(self, fate: Fate) -> None:
-        self._world.tell(self.name, fate.what, fate.length or "")
-        if fate.what == "pause":
-            self._world.time.sleep(self._task, self._world.time.now + fate.length, deaf=True)
-        elif fate.what.startswith("host"):
-            self.pause_host(fate.length, told=fate.what == "host")
+    def _apply(self, fault: CallFault) -> None:
+        self._world.log(self.name, fault.what, fault.length or "")
+        if fault.what == "pause":
+            self._world.time.sleep(self._task, self._world.time.now + fault.length, ignores_wakes=True)
+        elif fault.what.startswith("host"):
+            self.pause_host(fault.length, clock_shows=fault.what == "host")
             self.machine.sleep_through(self._task)
-        elif fate.what == "signal":
-            self._told()
+        elif fault.what == "signal":
+            self._sigterm()
         else:
-            self._die(at_once=fate.what == "crash")
+            self._die(at_once=fault.what == "crash")
 
-    def pause_host(self, length: int, *, told: bool) -> None:
-        """Only while the command runs: the run is then one that a lock can't keep from going on for a while."""
+    def pause_host(self, length: int, *, clock_shows: bool) -> None:
+        """Pause the machine, only while the command runs: no lock can keep that run from going on for a while."""
         if self.command and self.command.look() is None:
-            self.struck = True
-            self._world.tell(self.name, "is paused by its host, for", length, "" if told else "and no clock shows it")
-            self.machine.pause(length, told)
+            self.fault_injected = True
+            self._world.log(
+                self.name, "is paused by its host, for", length, "" if clock_shows else "and no clock shows it"
+            )
+            self.machine.pause(length, clock_shows)
 
-    def _told(self) -> None:
+    def _sigterm(self) -> None:
         if self.command and self.command.look() is None:
-            self._told_to_end = True
+            self._interrupted = True
             self.command.signal(signal.SIGTERM)
         elif not self.command and not self._ending:
             self._ending = True
@@ -207,4 +211,4 @@ class Call:
         if self.command and at_once:
             self.command.signal(signal.SIGKILL)
         self._guard.begin()
-        raise Dead
+        raise Killed

@@ -1,4 +1,4 @@
-"""Which promises a simulation broke."""
+"""The promises that a simulation broke."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from tests.simulation.node import Call
 from tests.simulation.world import World
 
 OUTCOMES = {"ran", "lost", "given back", "held", "done", "late", "unreachable", "interrupted", "died"}
-TRIPS = 100  # ms for the voters to answer where nothing is late
-FINISHED = 3_000 + 300  # ms that a farewell may take
+ROUND_TRIP = 100  # ms for the voters to answer without faults
+RELEASE_MAX = 3_000 + 300  # ms that releasing the lock may take
 
 
 @dataclass
 class Report:
-    """`violations`, the `story` that led there, and how many runs there were."""
+    """The outcome of a simulation: `violations`, the `trace` that led there, and the number of runs."""
 
     violations: list[Violation]
-    story: str
+    trace: str
     runs: int
 
     def __str__(self) -> str:
-        return "\n".join([self.story, *(f"{one.kind}: {one.text}" for one in self.violations)])
+        return "\n".join([self.trace, *(f"{one.kind}: {one.text}" for one in self.violations)])
 
 
-def broken(world: World) -> list[Violation]:
-    """All violations of what happened until now."""
+def violations_of(world: World) -> list[Violation]:
+    """Return all violations up to now."""
     runs = sorted((call for call in world.calls if call.command), key=lambda call: (call.command.start, call.token))
     return [
         *judge([_run(call, world.time.now) for call in runs], [], Rules(attempts=_attempts(world))),
-        *_beside(world, runs),
-        *_quiet(world),
-        *_ends(world),
+        *_overlaps_after_pause(world, runs),
+        *_quiet_exits(world),
+        *_unexpected_ends(world),
     ]
 
 
@@ -45,7 +45,7 @@ def _attempts(world: World) -> int:
 def _run(call: Call, now: int) -> Run:
     start, end = call.command.start, now if call.command.end is None else call.command.end
     given_back = 15 if call.outcome in ("given back", "interrupted") else 0
-    if call.machine.pauses:  # what it does from then on _beside judges
+    if call.machine.pauses:  # _overlaps_after_pause judges the time after a pause
         end = min(end, call.machine.pauses[0][0])
     over = max(end, start + 1)
     return Run(
@@ -63,24 +63,24 @@ def _run(call: Call, now: int) -> Run:
     )
 
 
-def bound(world: World, call: Call) -> int:
-    """For how many ms a run may go on beside another one, once its machine is not paused any more.
+def overlap_allowed(world: World, call: Call) -> int:
+    """Return for how many ms a run may overlap another one after its machine's pause.
 
-    When the wall clock shows the pause it asks the voters within a second, else when an extension is due; and then its
-    command has to end. When answers may be lost, it may go on as long as it believes in its lease.
+    If the wall clock shows the pause, the run asks the voters within a second, otherwise when an extension is due; then
+    its command has to end. If answers may be lost, the run may go on as long as it believes in its lease.
     """
     if not world.steady:
         return call.terms.lease
-    asks = POLL_MAX if call.machine.told else call.terms.lease // 3
-    return asks + TRIPS + min(call.job.obeys, call.terms.kill_after)
+    asks = POLL_MAX if call.machine.clock_shows_pause else call.terms.lease // 3
+    return asks + ROUND_TRIP + min(call.job.sigterm_delay, call.terms.kill_after)
 
 
-def _beside(world: World, runs: list[Call]) -> Iterable[Violation]:
-    """Runs that went on beside another one for longer than a paused machine excuses."""
+def _overlaps_after_pause(world: World, runs: list[Call]) -> Iterable[Violation]:
+    """Yield runs that overlapped another one for longer than a pause of their machine excuses."""
     for call in runs:
         if not call.machine.pauses:
             continue
-        until = call.machine.goes_on_at + bound(world, call)
+        until = call.machine.resumes_at + overlap_allowed(world, call)
         end = world.time.now if call.command.end is None else call.command.end
         for other in runs:
             over = world.time.now if other.command.end is None else other.command.end
@@ -88,17 +88,20 @@ def _beside(world: World, runs: list[Call]) -> Iterable[Violation]:
                 yield Violation("overlap", f"{call.name} ended {end - until} ms too late beside {other.name}")
 
 
-def _ends(world: World) -> Iterable[Violation]:
+def _unexpected_ends(world: World) -> Iterable[Violation]:
     for call in world.calls:
         known = OUTCOMES | ({"refused"} if world.lists else set())
         if call.ended is None or call.outcome not in known:
             yield Violation("left over", f"{call.name}: {call.outcome or 'it did not end'} {call.said}")
-        elif call.command and not call.struck and call.ended > (call.command.end or call.ended) + FINISHED:
+        elif call.command and not call.fault_injected and call.ended > (call.command.end or call.ended) + RELEASE_MAX:
             yield Violation("slow", f"{call.name}: it ended {call.ended - call.command.end} ms after its command")
 
 
-def _quiet(world: World) -> Iterable[Violation]:
-    """A node that goes home in silence has a reason to: its tick, or a newer one, or an older lease in the way."""
+def _quiet_exits(world: World) -> Iterable[Violation]:
+    """Yield nodes that exited quietly without a reason.
+
+    A run of their tick, a newer tick, or an older lease in the path.
+    """
     for call in world.calls:
         if call.outcome in ("held", "done") and not _reason(world, call):
             yield Violation("silent", f"{call.name}: {call.outcome}, {call.said}, and there was no such run")
@@ -115,8 +118,8 @@ def _reason(world: World, call: Call) -> bool:
     return False
 
 
-def missed(world: World, calls: list[Call]) -> Iterable[Violation]:
-    """Of the last tick, when all is well and has been for a while: one node runs it, and the others are quiet."""
+def missed_last_tick(world: World, calls: list[Call]) -> Iterable[Violation]:
+    """Yield violations of the last tick, which runs without faults: one node runs it, and the others exit quietly."""
     outcomes = [call.outcome for call in calls]
     if outcomes.count("ran") != 1 or any(outcome not in ("ran", "held", "done") for outcome in outcomes):
         yield Violation("missed", f"the last tick: {', '.join(f'{call.name} {call.outcome}' for call in calls)}")

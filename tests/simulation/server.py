@@ -1,4 +1,4 @@
-"""A voter in memory: the pure record, a clock of its own, and what may happen to a server."""
+"""A voter in memory: the pure state machine, a clock of its own, and the faults of a server."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -6,51 +6,53 @@ from typing import Any, Protocol
 from cronlock.lock.copy import Copy
 from cronlock.lock.local import OPERATIONS
 
-EPOCH = 1_800_000_000_000  # ms: what the wall clocks say when the simulation begins
+EPOCH = 1_800_000_000_000  # ms: the wall clocks at the start of the simulation
 DROPPED = "it closed the connection"
 
 Fields = dict[str, Any]
 
 
 class Client(Protocol):
-    """The other end of a connection."""
+    """The client's end of a connection."""
 
     def dropped(self, text: str) -> None: ...
 
 
-class Ear(Protocol):
-    """Whoever subscribed to the ends of runs."""
+class Subscriber(Protocol):
+    """A subscriber to the ends of runs."""
 
-    def tell(self, voter: int, token: int) -> None: ...
+    def notify(self, voter: int, token: int) -> None: ...
 
 
 class Request:
-    """An operation on its way; `answer` sends the answer back."""
+    """An operation on its path; `answer` sends the answer back."""
 
-    __slots__ = ("answer", "ask", "client", "life", "operation", "who")
+    __slots__ = ("actor", "answer", "ask", "client", "life", "operation")
 
     def __init__(
-        self, who: str, client: Client, life: int, operation: str, ask: Fields, answer: Callable[[Fields], None]
+        self, actor: str, client: Client, life: int, operation: str, ask: Fields, answer: Callable[[Fields], None]
     ) -> None:
-        self.who = who
+        self.actor = actor
         self.client = client
-        self.life = life  # of the server, to which the connection was opened
+        self.life = life  # of the server to which the connection was opened
         self.operation = operation
         self.ask = ask
         self.answer = answer
 
 
 class Server:
-    """`name` in stories; its clock is `offset` ms off at the beginning and runs at `rate`."""
+    """A server, `name` in traces; its clock is `offset` ms off at the start and runs at `rate`."""
 
     def __init__(self, name: str, now: Callable[[], int], offset: int = 0, rate: float = 1.0) -> None:
         self.name = name
         self.copy = Copy()
-        self.life = 1  # a restarted server is another one to those who were connected
+        self.life = 1  # a restarted server has another life for its clients
         self.promotion = 1
         self.up = True
         self.clients: dict[Client, None] = {}
-        self.ears: dict[tuple[Ear, int], int] = {}  # who is told of the ends of runs, as which voter, in which life
+        self.subscribers: dict[
+            tuple[Subscriber, int], int
+        ] = {}  # (subscriber, voter): the life of the server at the subscription
         self.executed: Callable[[Server, Request, Fields], None] = lambda *_: None
         self._now = now
         self._offset = offset
@@ -61,12 +63,12 @@ class Server:
 
     @property
     def run_id(self) -> str:
-        """Its stamp, of what INFO tells: another one after a restart, and after a promotion."""
+        """The stamp, made of values that INFO shows: it changes with a restart and with a promotion."""
         return f"{self.name}/{self.life}/{self.promotion}"
 
     @property
     def time(self) -> int:
-        """Its wall clock, and in Redis also the clock of the leases."""
+        """The wall clock, which in Redis is also the clock of the leases."""
         return EPOCH + self._offset + int(self._now() * self._rate)
 
     @property
@@ -75,15 +77,15 @@ class Server:
 
     @property
     def live(self) -> bool:
-        """Whether somebody's lease runs here."""
+        """Return whether a lease is live here."""
         return self.copy.live(self.time)
 
     def remembers(self, token: int) -> bool:
-        """Whether it holds this run, and says so under the same run_id."""
+        """Return whether it holds this run, under its present stamp."""
         return bool(self.copy.get("token") == token and self.copy.get("run_id") == self.run_id)
 
     def arrive(self, request: Request) -> None:
-        """A request comes in: it is executed at once, or waits in the socket of a server that is stopped."""
+        """Execute a request at once, or queue it like the socket of a stopped server."""
         if not self.up or request.life != self.life:
             request.client.dropped("connection refused" if not self.up else DROPPED)
         elif self._stopped:
@@ -98,16 +100,16 @@ class Server:
         answer = OPERATIONS[request.operation](self.copy, request.ask, self.time, self.time, self.run_id)
         self.executed(self, request, answer)
         if ran and not self.copy.get("holder"):
-            for ear, voter in list(self.ears):
-                ear.tell(voter, self.copy.get("token"))
+            for subscriber, voter in list(self.subscribers):
+                subscriber.notify(voter, self.copy.get("token"))
         request.answer(answer)
 
     def stop(self) -> None:
-        """SIGSTOP."""
+        """Stop the server (SIGSTOP)."""
         self._stopped += 1
 
-    def go_on(self) -> None:
-        """SIGCONT: what waited is executed in its order."""
+    def resume(self) -> None:
+        """Continue the server (SIGCONT) and execute the queued requests in order."""
         self._stopped -= 1
         if not self._stopped:
             queue, self._queue = self._queue, []
@@ -115,42 +117,42 @@ class Server:
                 self.arrive(request)
 
     def flush(self) -> None:
-        """FLUSHALL: it forgets, and nobody's connection ends."""
+        """Forget everything (FLUSHALL); connections stay open."""
         self.copy = Copy()
 
     def fail_back(self, copy: Copy) -> None:
-        """It was failed over from, and is failed back to: the same server, which everybody still hears; older data."""
+        """Take older data, as a master that was failed over from and failed back to; connections stay open."""
         self.promotion += 1
         self.copy = copied(copy)
 
-    def go_down(self) -> None:
-        """Everybody's connection ends."""
+    def shut_down(self) -> None:
+        """Stop the server and end all connections."""
         self.up = False
         self.life += 1
-        self.ears.clear()
+        self.subscribers.clear()
         self._queue.clear()
         clients, self.clients = self.clients, {}
         for client in clients:
             client.dropped(DROPPED)
 
-    def come_up(self, copy: Copy | None = None) -> None:
-        """As another life, with the data that it had or those given."""
+    def start_up(self, copy: Copy | None = None) -> None:
+        """Start again as another life, with its own data or the given copy."""
         self.up = True
         if copy:
             self.copy = copied(copy)
 
     def save(self) -> None:
-        """A snapshot that it may go back to."""
+        """Save a snapshot that the server may go back to."""
         self._saved.append(copied(self.copy))
 
     @property
     def saved(self) -> list[Copy]:
-        """What it may go back to, the oldest first."""
+        """The snapshots that the server may go back to, oldest first."""
         return [Copy(), *self._saved]
 
 
 def copied(copy: Copy) -> Copy:
-    """All of it, as it is now."""
+    """Return a deep copy of this state."""
     other = Copy()
     other.record, other.nodes, other.history = dict(copy.record), dict(copy.nodes), list(copy.history)
     other.expires = copy.expires

@@ -1,4 +1,4 @@
-"""What the lock promises holds in thousands of schedules, and the simulation sees what breaks it."""
+"""The lock keeps its promises in thousands of schedules, and the simulation notices when a rule is missing."""
 
 import os
 import shutil
@@ -9,26 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import changes, directed, halfway
-from tests.simulation.seeds import play
+from tests.simulation import change_schedules, schedules, voter_changes
+from tests.simulation.seeds import simulate
 from tests.simulation.server import Server
 from tests.support.commands import ROOT, changed_cronlock
 
-SCHEDULES = directed.SCHEDULES | halfway.SCHEDULES
+SCHEDULES = schedules.SCHEDULES | change_schedules.SCHEDULES
 
 STRIDE = 100
-Change = tuple[str, str, str]  # of a file of cronlock: what stands there, and what instead
-Simulate = Callable[..., subprocess.CompletedProcess[str]]
+Change = tuple[str, str, str]  # a file of cronlock, a text in it, and its replacement
+RunChanged = Callable[..., subprocess.CompletedProcess[str]]
 
 QUORUM_OF_ONE = ("lock/quorum.py", "return voters // 2 + 1", "return 1")
 BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not is_amnesic(answer) for answer in oks)", "len(oks)")
 LATE_OKS_JOIN = ("lock/lease.py", "self._begun or self._clock() < self._prepared_until:", "True:")
 SAME_HOLDER_AGAIN = ("lock/attempt.py", "state.holder = random_id()", "pass")
-DEAD_COMMITS_SEND_HOME = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
+DEAD_COMMITS_COUNT = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
 ANOTHER_SERVERS_ACK = ("lock/lease.py", "== protocol.OK and _same_server(seat, reply):", "== protocol.OK:")
-NOBODY_IS_MISSED = ("lock/adoption.py", 'return "; ".join(self.missing) or self.hindrance', "return self.hindrance")
-NO_CONSENT_OF_THE_OLD = ("lock/voter_set.py", "if not former.count or (", "if False and (")
-WHO_FORGOT_CONSENTS = (
+MISSING_VOTERS_ARE_IGNORED = (
+    "lock/adoption.py",
+    'return "; ".join(self.missing) or self.hindrance',
+    "return self.hindrance",
+)
+NO_CONSENT_OF_OLD_VOTERS = ("lock/voter_set.py", "if not former.count or (", "if False and (")
+AMNESIC_VOTERS_CONSENT = (
     "lock/voter_set.py",
     "remember = sum(not is_amnesic(answer) for answer in here)",
     "remember = len(here)",
@@ -43,7 +47,7 @@ EXTEND_LEAVES_THE_EXPIRY = (
     "run_id=run_id)\n        set_expiry(copy, ask, time)",
     "run_id=run_id)",
 )
-NO_LOOK_AFTER_A_GAP = ("run/supervisor.py", "holder.ask_now()", "pass")
+NO_EXTEND_AFTER_A_GAP = ("run/supervisor.py", "holder.ask_now()", "pass")
 NEW_VOTERS_ARE_A_QUORUM = (
     "lock/quorum.py",
     "return len(oks) if len(oks) == len(replies) else",
@@ -53,59 +57,60 @@ NEW_VOTERS_ARE_A_QUORUM = (
 
 @pytest.mark.parametrize("first", range(1, 401, STRIDE))
 def test_promises_hold_in_every_schedule(first: int) -> None:
-    """Each seed is another one; `python -m tests.simulation SEED` tells the story of one."""
+    """Each seed is another schedule; `python -m tests.simulation SEED` prints the trace of one."""
     for seed in range(first, first + STRIDE):
-        report = play(seed)
+        report = simulate(seed)
         assert not report.violations, f"seed {seed}\n{report}"
 
 
 @pytest.mark.parametrize("first", range(1, 201, STRIDE))
 def test_promises_hold_while_voters_are_changed(first: int) -> None:
-    """Node by node, and a person adopts, is killed in the middle, or comes too early. Where nothing else goes wrong
-    every tick runs. `python -m tests.simulation changes SEED` tells the story of one.
+    """Nodes get a new list one by one while an operator adopts, is killed on the way, or comes too early.
+
+    Every tick runs if nothing else fails. `python -m tests.simulation changes SEED` prints the trace of one.
     """
     for seed in range(first, first + STRIDE):
-        report = changes.play(seed)
+        report = voter_changes.simulate(seed)
         assert not report.violations, f"seed {seed}\n{report}"
 
 
-def test_changes_of_voters_are_worth_playing() -> None:
-    """Adoptions are made, refused for every reason, and broken off; nodes are refused before and after them."""
-    story = "\n".join(changes.play(seed).story for seed in range(1, 81))
-    for what in ("has adopted", "is killed", "is told: held", "is told: busy", "no answer", "could go on with"):
-        assert what in story
+def test_the_voter_changes_succeed_and_fail_in_every_way() -> None:
+    """Adoptions succeed, are refused for every reason, and are interrupted; nodes are refused before and after them."""
+    trace = "\n".join(voter_changes.simulate(seed).trace for seed in range(1, 81))
+    for what in ("has adopted", "is killed", "sees: held", "sees: busy", "no answer", "could go on with"):
+        assert what in trace
     for what in ("ran this key with other voters", "adopted other voters", "was not finished"):
-        assert what in story
+        assert what in trace
 
 
-def test_a_seed_plays_the_same_again() -> None:
-    """Also what cronlock itself leaves to chance."""
-    assert str(play(7)) == str(play(7))
+def test_a_seed_always_gives_the_same_trace() -> None:
+    """A seed also fixes the random numbers that cronlock itself draws."""
+    assert str(simulate(7)) == str(simulate(7))
 
 
-def test_the_schedules_are_worth_playing() -> None:
-    """Things do go wrong in them, runs are lost and given back, and yet there are runs."""
-    reports = [play(seed) for seed in range(1, 81)]
-    story = "\n".join(report.story for report in reports)
+def test_the_seeds_cause_faults_and_runs() -> None:
+    """The seeds do inject faults, runs are lost and released, and yet there are runs."""
+    reports = [simulate(seed) for seed in range(1, 81)]
+    trace = "\n".join(report.trace for report in reports)
     assert sum(report.runs for report in reports) > 2 * len(reports)
     for what in ("restarts with", "forgets all", "stopped", "cut off", "pause", "die", "crash", "given back", "lost"):
-        assert what in story
+        assert what in trace
     for what in ("is failed back to", "is paused by its host", "no clock shows it"):
-        assert what in story
+        assert what in trace
     for what in ("-> yield", "waiting at most", "attempt 2", "attempt 3", "failed ran"):
-        assert what in story
+        assert what in trace
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_promises_hold_in_a_schedule_that_broke_them(schedule: str) -> None:
-    """Written by hand, from a counter-example."""
+def test_promises_hold_in_each_hand_written_schedule(schedule: str) -> None:
+    """Each hand-written schedule comes from a counter-example."""
     report = SCHEDULES[schedule]()
     assert not report.violations, str(report)
 
 
 @pytest.fixture
-def simulate(tmp_path: Path) -> Simulate:
-    """simulate(change, *words): `python -m tests.simulation` with a cronlock that is changed in one place."""
+def run_changed(tmp_path: Path) -> RunChanged:
+    """Provide run_changed(change, *words): `python -m tests.simulation` with one change to cronlock."""
 
     def start(change: Change, *words: str) -> subprocess.CompletedProcess[str]:
         ignored = shutil.ignore_patterns("__pycache__")
@@ -127,56 +132,54 @@ def simulate(tmp_path: Path) -> Simulate:
     ],
     ids=["quorum of one", "blank copies vote"],
 )
-def test_it_finds_a_rule_that_is_missing(simulate: Simulate, change: Change, kinds: tuple[str, ...]) -> None:
-    """Within two hundred seeds."""
-    done = simulate(change, "1", "200")
+def test_random_seeds_notice_a_missing_rule(run_changed: RunChanged, change: Change, kinds: tuple[str, ...]) -> None:
+    """A missing rule breaks a promise within two hundred seeds."""
+    done = run_changed(change, "1", "200")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert any(line.startswith(kinds) for line in done.stdout.splitlines()), done.stdout + done.stderr
+    assert any(link.startswith(kinds) for link in done.stdout.splitlines()), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     ("change", "schedule", "kind"),
     [
-        (LATE_OKS_JOIN, "on_late_ok", "overlap"),
+        (LATE_OKS_JOIN, "late_ok", "overlap"),
         (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
-        (DEAD_COMMITS_SEND_HOME, "two_dead_commits", "silent"),
+        (DEAD_COMMITS_COUNT, "two_dead_commits", "silent"),
         (ANOTHER_SERVERS_ACK, "went_back_inside_commit", "overlap"),
         (ANOTHER_SERVERS_ACK, "failed_back_inside_commit", "overlap"),
         (EXTEND_LEAVES_THE_EXPIRY, "beyond_retention", "overlap"),
-        (NO_LOOK_AFTER_A_GAP, "paused_host", "overlap"),
+        (NO_EXTEND_AFTER_A_GAP, "paused_host", "overlap"),
         (NEW_VOTERS_ARE_A_QUORUM, "new_voters", "overlap"),
-        (NOBODY_IS_MISSED, "only_one_away", "twice"),
-        (NO_CONSENT_OF_THE_OLD, "quorum_left_behind", "overlap"),
-        (WHO_FORGOT_CONSENTS, "forgot_and_left_behind", "overlap"),
+        (MISSING_VOTERS_ARE_IGNORED, "only_one_away", "twice"),
+        (NO_CONSENT_OF_OLD_VOTERS, "quorum_left_behind", "overlap"),
+        (AMNESIC_VOTERS_CONSENT, "forgot_and_left_behind", "overlap"),
         (IN_ONE_PHASE, "half_adopted", "twice"),
     ],
     ids=[
         "late oks join",
         "the same holder again",
-        "dead commits send home",
+        "dead commits count",
         "another server's ack",
         "the same, failed back to",
         "extend leaves the expiry",
-        "no look after a gap",
+        "no extension after a gap",
         "new voters are a quorum",
-        "nobody is missed",
-        "no consent of the old",
-        "who forgot consents",
+        "missing voters are ignored",
+        "no consent of the old voters",
+        "an amnesic voter consents",
         "in one phase",
     ],
 )
-def test_a_schedule_by_hand_holds_its_rule(simulate: Simulate, change: Change, schedule: str, kind: str) -> None:
-    """Too rare for chance: without the rule the schedule breaks a promise."""
-    done = simulate(change, schedule)
+def test_a_schedule_notices_its_missing_rule(run_changed: RunChanged, change: Change, schedule: str, kind: str) -> None:
+    """These are too rare for random seeds: without its rule the schedule breaks a promise."""
+    done = run_changed(change, schedule)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"\n{kind}: " in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("schedule", ["failed_back", "failed_back_inside_commit"])
-def test_a_stamp_of_the_run_id_alone_does_not_tell_of_a_promotion(
-    monkeypatch: pytest.MonkeyPatch, schedule: str
-) -> None:
-    """A master that is failed back to is the same server: without its replication id two runs go on at once."""
+def test_a_stamp_of_the_run_id_alone_does_not_show_a_promotion(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    """A master that is failed back to keeps its run_id: without the replication id two runs go on at once."""
     monkeypatch.setattr(Server, "run_id", property(lambda server: f"{server.name}/{server.life}"))
     assert {one.kind for one in SCHEDULES[schedule]().violations} >= {"overlap"}
 
@@ -184,10 +187,10 @@ def test_a_stamp_of_the_run_id_alone_does_not_tell_of_a_promotion(
 @pytest.mark.parametrize(
     ("schedule", "least", "most"), [("paused_host", 0, 1_150), ("paused_host_unseen", 1_150, 4_150)]
 )
-def test_a_run_on_a_machine_that_was_paused_ends_soon(schedule: str, least: int, most: int) -> None:
-    """Another one began meanwhile. With a lease of 12 s: a second and a trip, or a third of the lease and a trip."""
-    story = SCHEDULES[schedule]().story.splitlines()
+def test_a_run_whose_machine_was_paused_ends_soon(schedule: str, least: int, most: int) -> None:
+    """Another run began meanwhile; with a lease of 12 s the first ends within a second, or a third of the lease."""
+    trace = SCHEDULES[schedule]().trace.splitlines()
     goes_on = 31_000
-    assert any(line.split()[1:3] == ["n2/12", "runs,"] for line in story)
-    [end] = [float(line.split()[0]) for line in story if "n1/10" in line and "tells of its end" in line]
+    assert any(line.split()[1:3] == ["n2/12", "runs,"] for line in trace)
+    [end] = [float(line.split()[0]) for line in trace if "n1/10" in line and "reports its end" in line]
     assert least < end * 1_000 - goes_on < most

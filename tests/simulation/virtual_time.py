@@ -1,43 +1,43 @@
-"""Virtual time, and threads of which only one runs at a time: whoever has to wait hands the baton over."""
+"""Virtual time, and threads of which only one runs at a time: a waiting thread passes the turn on."""
 
 import heapq
 import threading
 from collections.abc import Callable
 from itertools import count
 
-SPINS = 5_000  # steps of one task without a moment between them: it does not wait, it is busy
+SPINS = 5_000  # steps of one task at one moment: more is a busy loop
 
 
 class Busy(Exception):
-    """Raised in a task that goes round and round while the time stands still."""
+    """Raised in a task that loops while time does not move."""
 
 
 class Task:
-    """A thread that runs only while it has the baton."""
+    """A thread that runs only while it has the turn."""
 
     def __init__(self) -> None:
-        self.baton = threading.Lock()
-        self.baton.acquire()
-        self.deaf = False  # nothing but the time wakes it, or nothing at all once it is over
-        self._sleep = 0  # number of its sleep: an alarm of an earlier one wakes nobody
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.ignores_wakes = False  # only time wakes it, or nothing once it has ended
+        self._sleep = 0  # number of the current sleep: an alarm of an earlier one wakes nothing
         self._at = self._spins = 0
 
     def alarm(self) -> "Callable[[], Task | None]":
-        """What wakes this task, if it still sleeps as it does from now on."""
+        """Return an event that wakes this task if it still sleeps as it does from now on."""
         self._sleep += 1
         number = self._sleep
         return lambda: self if self._sleep == number else None
 
     def count(self, now: int) -> None:
-        """Raise Busy when this is one step too many for one moment."""
+        """Raise Busy if this is one step too many for one moment."""
         self._spins = self._spins + 1 if now == self._at else 0
         self._at = now
         if self._spins > SPINS:
             raise Busy(f"{SPINS} steps at {now} ms")
 
 
-class Time:
-    """`now` is in ms. Events happen in the order of their times, then in the order in which they were planned."""
+class VirtualTime:
+    """The simulation's clock, `now` in ms. Events run in the order of their times, then in the order of planning."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -47,7 +47,7 @@ class Time:
         self._end = 0
 
     def at(self, when: int, event: "Callable[[], Task | None]") -> None:
-        """Plan an event; it returns the task that is to run, or none."""
+        """Plan an event; it returns the task that is to run next, or None."""
         heapq.heappush(self._events, (max(when, self.now), next(self._number), event))
 
     def start(self, when: int, body: Callable[[Task], None]) -> Task:
@@ -55,13 +55,13 @@ class Time:
         task = Task()
 
         def run() -> None:
-            task.baton.acquire()
+            task.turn.acquire()
             try:
                 body(task)
             finally:
-                task.deaf = True
+                task.ignores_wakes = True
                 task.alarm()
-                self._next().baton.release()
+                self._next().turn.release()
 
         def begin() -> Task:
             threading.Thread(target=run, daemon=True).start()
@@ -70,30 +70,30 @@ class Time:
         self.at(when, begin)
         return task
 
-    def play(self, until: int) -> None:
-        """Let everything happen that happens until then."""
+    def run_until(self, until: int) -> None:
+        """Run all events up to then."""
         self._end = until
         self._hand_over(self._main)
         self.now = until
 
-    def sleep(self, task: Task, until: int, deaf: bool = False) -> None:
-        """In that task: wait until then, or until somebody wakes it if it is not deaf."""
+    def sleep(self, task: Task, until: int, ignores_wakes: bool = False) -> None:
+        """Wait, in that task, until then or, unless it ignores wakes, until it is woken."""
         task.count(self.now)
-        task.deaf = deaf
+        task.ignores_wakes = ignores_wakes
         self.at(until, task.alarm())
         self._hand_over(task)
-        task.deaf = False
+        task.ignores_wakes = False
 
     def wake(self, task: Task) -> None:
-        """Something has happened that a task may wait for."""
-        if not task.deaf:
+        """Wake a task because something happened that it may wait for."""
+        if not task.ignores_wakes:
             self.at(self.now, task.alarm())
 
     def _hand_over(self, task: Task) -> None:
         following = self._next()
         if following is not task:
-            following.baton.release()
-            task.baton.acquire()
+            following.turn.release()
+            task.turn.acquire()
 
     def _next(self) -> Task:
         while self._events and self._events[0][0] <= self._end:

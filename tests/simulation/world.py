@@ -1,4 +1,4 @@
-"""All of one simulation: time, voters, calls, the story of what happened, and what the voters executed."""
+"""The whole of one simulation: time, voters, calls, the trace, and the requests that voters executed."""
 
 import os
 import random
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from itertools import starmap
 from typing import Any
 
-from tests.simulation.network import SimulatedVoters, Weather
-from tests.simulation.node import Call, Fate, Job, Terms
+from tests.simulation.network import Network, SimulatedVoters
+from tests.simulation.node import Call, CallFault, Job, Terms
 from tests.simulation.server import EPOCH, Fields, Request, Server
-from tests.simulation.virtual_time import Task, Time
+from tests.simulation.virtual_time import Task, VirtualTime
 
-FIRST = EPOCH // 1000  # s: tick 0 of a story
+FIRST = EPOCH // 1000  # s: tick 0 of a trace
 
 
 @contextmanager
 def drawn_from(rng: random.Random) -> Iterator[None]:
-    """os.urandom gives bytes of this generator: the pauses between two attempts and the holders' ids are of the seed.
+    """Let os.urandom return bytes of this generator, so that back-offs and holder ids depend only on the seed.
 
-    The code draws them itself, where nothing is to be chosen by a caller; in a simulation nothing else draws.
+    The code under test draws them itself and offers no parameter for them; nothing else draws from os.urandom here.
     """
     urandom, os.urandom = os.urandom, rng.randbytes
     try:
@@ -29,7 +29,7 @@ def drawn_from(rng: random.Random) -> Iterator[None]:
 
 
 class Committed:
-    """What became known of one token: which voters took it, and until when its leases last."""
+    """The known facts about one token: the voters that took it, and the end of its leases."""
 
     def __init__(self, tick: int, at: int) -> None:
         self.tick = tick
@@ -40,20 +40,23 @@ class Committed:
 
 
 class World:
-    """`rng` decides on all that nobody chose. Times are ms since the simulation began; ticks count from FIRST."""
+    """One simulation.
 
-    def __init__(self, rng: random.Random, voters: int, weather: Weather, skewed: bool = False) -> None:
-        self.time = Time()
+    `rng` makes every choice that is not given. Times are ms since the start; ticks count from FIRST.
+    """
+
+    def __init__(self, rng: random.Random, voters: int, network: Network, skewed: bool = False) -> None:
+        self.time = VirtualTime()
         self.rng = rng
         self.calls: list[Call] = []
         self.committed: dict[int, Committed] = {}
-        self.weather = weather
-        self.steady = False  # nothing but what a schedule says is late, so that each bound is exact
-        self.after_each: Callable[[], None] = lambda: None  # operation that a voter has executed
+        self.network = network
+        self.steady = False  # the network delays nothing at random, so that each bound is exact
+        self.after_each: Callable[[], None] = lambda: None  # hook after each operation that a voter executes
         self.servers = [self._server(number, skewed) for number in range(voters)]
-        self.lists: dict[str, list[Server]] = {}  # by node, the voters that it was told, if not all
-        self.forgot: set[str] = set()  # who has forgotten since all voters held the newest run
-        self._story: list[tuple[Any, ...]] = []
+        self.lists: dict[str, list[Server]] = {}  # by node: its voters, if they differ from all servers
+        self.forgot: set[str] = set()  # servers that forgot since all voters held the newest run
+        self._trace: list[tuple[Any, ...]] = []
 
     def _server(self, number: int, skewed: bool) -> Server:
         offset, rate = (self.rng.randint(-2_000, 2_000), self.rng.uniform(0.991, 1.009)) if skewed else (0, 1.0)
@@ -63,12 +66,12 @@ class World:
 
     @property
     def sets(self) -> list[list[Server]]:
-        """The voters, as each node was told."""
+        """The lists of voters that the nodes have."""
         return list(self.lists.values()) or [self.servers]
 
     def voters_for(self, call: Call, task: Task) -> SimulatedVoters:
         servers = self.lists.get(call.node, self.servers)
-        return SimulatedVoters(call.machine, task, call.node, call.name, servers, self.weather)
+        return SimulatedVoters(call.machine, task, call.node, call.name, servers, self.network)
 
     def call(
         self,
@@ -77,26 +80,26 @@ class World:
         tick: int,
         terms: Terms,
         job: Job | None = None,
-        fate: Fate | None = None,
+        fault: CallFault | None = None,
         offset: int = 0,
     ) -> Call:
-        """Plan that cron starts cronlock on a node, for the tick so many seconds after the first."""
-        call = Call(self, node, FIRST + tick, terms, offset, job or Job(), fate)
+        """Plan that cron starts cronlock on a node, for the tick this many seconds after the first."""
+        call = Call(self, node, FIRST + tick, terms, offset, job or Job(), fault)
         self.calls.append(call)
         self.time.start(at, call.live)
         return call
 
-    def play(self, until: int) -> None:
-        """Let all happen that happens until then."""
+    def run_until(self, until: int) -> None:
+        """Let the simulation run until then."""
         with drawn_from(self.rng):
-            self.time.play(until)
+            self.time.run_until(until)
 
-    def tell(self, *words: object) -> None:
-        """A line of the story."""
-        self._story.append((self.time.now, *words))
+    def log(self, *words: object) -> None:
+        """Append a link to the trace."""
+        self._trace.append((self.time.now, *words))
 
     def _executed(self, server: Server, request: Request, answer: Fields) -> None:
-        self.tell(request.who, request.operation, "at", server.name, "->", answer["answer"])
+        self.log(request.actor, request.operation, "at", server.name, "->", answer["answer"])
         if request.operation in ("commit", "extend") and answer["answer"] == "ok":
             ask, now = request.ask, self.time.now
             known = self.committed.setdefault(ask["token"], Committed(ask["run_tick"], now))
@@ -106,10 +109,10 @@ class World:
                 known.quorum_at = now
         self.after_each()
 
-    def story(self) -> str:
-        """One line per event: seconds, who, what."""
-        return "\n".join(starmap(_line, self._story))
+    def trace(self) -> str:
+        """Return one link per event: seconds, actor, event."""
+        return "\n".join(starmap(_link, self._trace))
 
 
-def _line(at: int, who: object, *words: object) -> str:
-    return f"{at / 1000:8.3f}  {who!s:<8} {' '.join(str(word) for word in words)}".rstrip()
+def _link(at: int, actor: object, *words: object) -> str:
+    return f"{at / 1000:8.3f}  {actor!s:<8} {' '.join(str(word) for word in words)}".rstrip()
