@@ -1,4 +1,4 @@
-"""`cronlock adopt`: a person says that what the voters answer now is the truth, and all who answer are told so."""
+"""`cronlock adopt`: make what the voters answer now the authoritative state of a key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronlock.commands.invocation import DECLINED, Invocation, tell
+from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.lock.adoption import IMPOSSIBLE, Adoption
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def adopt(invocation: Invocation) -> int:
-    """Adopt each key, after showing what the voters have, when a person says yes to a question; the exit status.
+    """Show what the voters have of each key, ask for confirmation, and adopt it; return the exit status.
 
-    Where all voters have it so already nothing is asked and nothing is done.
+    Where all voters already agree with this node there is nothing to confirm.
     """
     return invocation.for_each(lambda settings, voters: _adopt(invocation, settings, voters), records=True)
 
@@ -37,30 +37,31 @@ def _adopt(invocation: Invocation, settings: Settings, voters: Voters) -> int:
     adoption = _ask(settings, voters)
     if adoption.settled or adoption.new:
         adoption.release()
-        tell(name, f"nothing to adopt: {'no voter knows it' if adoption.new else 'all voters have it as here'}")
+        why = "no voter has a record" if adoption.new else "all voters have the record with this node's voters"
+        print_line(name, f"nothing to adopt: {why}")
         return 0
     try:
-        _insist_on_leave(adoption, settings, voters)
-        for line in _seen(adoption, voters):
-            tell(name, line)
-        _insist_on_all(adoption, voters, leave_out=leave_out)
+        _require_free_key(adoption, settings, voters)
+        for line in _description(adoption, voters):
+            print_line(name, line)
+        _require_all_voters(adoption, voters, leave_out=leave_out)
     finally:
-        adoption.release()  # nobody waits for a person to answer
-    if not invocation.confirm(f"Is that the truth about {printable(name or '')} from now on?"):
+        adoption.release()  # other nodes must not wait for the operator
+    if not invocation.confirm(f"Make this the authoritative state of {printable(name or '')}?"):
         return DECLINED
-    last = _last_run(settings)  # before the key is asked for: that lease is short
+    last = _last_run(settings)  # before the second attempt, whose lease is short
     adoption = _ask(settings, voters)
     try:
-        _insist_on_leave(adoption, settings, voters)
-        _insist_on_all(adoption, voters, leave_out=leave_out)
+        _require_free_key(adoption, settings, voters)
+        _require_all_voters(adoption, voters, leave_out=leave_out)
     except BaseException:
         adoption.release()
         raise
-    left = adoption.write(os.getpid(), last if last.get("token") == adoption.token else None)
-    if left:
-        raise Unreachable(f"{', '.join(left)} did not confirm it: give the command again")
-    later = f" without {len(adoption.missing)} of {voters.count} voters: again when they are back"
-    tell(name, f"adopted{later if adoption.missing else ''}")
+    unconfirmed = adoption.write(os.getpid(), last if last.get("token") == adoption.token else None)
+    if unconfirmed:
+        raise Unreachable(f"{', '.join(unconfirmed)} did not confirm the adoption: run the command again")
+    without = f" without {len(adoption.missing)} of {voters.count} voters: run the command again when they are back"
+    print_line(name, f"adopted{without if adoption.missing else ''}")
     return 0
 
 
@@ -69,56 +70,56 @@ def _ask(settings: Settings, voters: Voters) -> Adoption:
 
 
 def _last_run(settings: Settings) -> dict[str, Any]:
-    """The record of the last run, as the voter has it that knows most; nothing when there was none."""
+    """Return the newest copy's record of the last run; empty when there was no run."""
     key = settings.key or ""
     try:
         copies = Survey(settings, [key]).records.get((key, settings.node if settings.each else ""), [])
-    except CronlockError:  # what is adopted does not depend on it
+    except CronlockError:  # the adoption does not depend on the last run
         return {}
     copy = newest_copy(copies).copy if copies else Copy()
     return copy.record if copy.get("node") else {}
 
 
-def _insist_on_leave(adoption: Adoption, settings: Settings, voters: Voters) -> None:
-    """Nobody holds the key, and nobody asks for it."""
+def _require_free_key(adoption: Adoption, settings: Settings, voters: Voters) -> None:
+    """Raise CronlockError unless the key is free: not held, and not being acquired by another node."""
     verdict = adoption.verdict
     if verdict.kind == WON:
         return
     if verdict.kind == REFUSED:
         raise Refused(refusal(verdict, "", settings.key or "", alone=voters.count == 1))
     if verdict.kind == BUSY:
-        raise Refused("another run asks for it at this moment: nothing is adopted meanwhile: try again")
+        raise Refused("another node is acquiring the lock: nothing was adopted: run the command again")
     if verdict.answer:
-        raise Refused(f"{outcome(verdict.kind, verdict.answer, 0)}: nothing is adopted meanwhile")
+        raise Refused(f"{outcome(verdict.kind, verdict.answer, 0)}: nothing was adopted: run the command again later")
     raise Unreachable(f"no quorum of the voters{': ' + verdict.text if verdict.text else ''}")
 
 
-def _insist_on_all(adoption: Adoption, voters: Voters, *, leave_out: bool) -> None:
-    """Whoever does not answer may know more, and nodes may go on with it."""
+def _require_all_voters(adoption: Adoption, voters: Voters, *, leave_out: bool) -> None:
+    """Raise CronlockError when other voters may know more, and nodes could continue to run with those voters."""
     if leave_out:
         return
     if adoption.missing:
         raise Unreachable(
-            f"{'; '.join(adoption.missing)}: all {voters.count} voters have to answer; --leave-out does without, "
-            "and what they know is lost"
+            f"{'; '.join(adoption.missing)}: all {voters.count} voters have to answer: bring them back, or pass "
+            "--leave-out: what only they know is lost"
         )
     if adoption.hindrance:
         raise Refused(
-            f"{adoption.hindrance}: keep more of these voters, and change the others later; "
-            "or make sure that no node has that list any more: --leave-out"
+            f"{adoption.hindrance}: keep more of these voters and change the others later; or remove that list from "
+            "every node, and pass --leave-out"
         )
 
 
-def _seen(adoption: Adoption, voters: Voters) -> list[str]:
-    """What each voter has, a line each."""
+def _description(adoption: Adoption, voters: Voters) -> list[str]:
+    """Return one line for each voter, and one for this node's voters."""
     lines = []
     for label, answer in adoption.answers:
         last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
         known = f"{last}, last run on {answer['node']}, with {spelled(answer['voter_set'])}"
         known += ", may be old: restarted or promoted since" if answer["restarted"] else ""
-        known = known if answer["token"] else "knows nothing"
+        known = known if answer["token"] else "no record"
         if IMPOSSIBLE in answer:
-            known = f"its fencing token {answer[IMPOSSIBLE]} is far beyond every clock, and is not kept"
+            known = f"its fencing token {answer[IMPOSSIBLE]} is far beyond every clock and will not be kept"
         lines.append(f"{label}: {known}")
     lines += [f"left out: {text}" for text in adoption.missing]
     return [*lines, f"here: {spelled(voters.voter_set)}"]

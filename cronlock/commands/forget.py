@@ -1,10 +1,10 @@
-"""`cronlock forget`: a person wants the voters to know nothing of a key any more but its fencing token."""
+"""`cronlock forget`: erase what the voters know of a key, except its fencing token."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cronlock.commands.invocation import DECLINED, Invocation, tell
+from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.protocol import HELD, OK, RETENTION
@@ -16,33 +16,35 @@ if TYPE_CHECKING:
 
 
 def forget(invocation: Invocation) -> int:
-    """Erase each key's record, after showing it, when a person says yes; 122 unless all voters have erased it."""
+    """Show each key's record, ask for confirmation, and erase the record; 122 unless all voters have erased it."""
 
     def work(settings: Settings, voters: Voters) -> int:
-        seen = Broadcast(voters, "look", {})
-        _refuse_if_held(seen)
-        for voter, answer in seen.answers.items():
-            tell(settings.key, f"{voters.label(voter)}: {_known(answer)}")
-        if not invocation.confirm(f"Erase that, and the counts and the history of {printable(settings.key or '')}?"):
+        present = Broadcast(voters, "look", {})
+        _refuse_if_held(present)
+        for voter, answer in present.answers.items():
+            print_line(settings.key, f"{voters.label(voter)}: {_description(answer)}")
+        if not invocation.confirm(f"Erase the record of {printable(settings.key or '')}, its counts and its history?"):
             return DECLINED
-        done = Broadcast(voters, "forget", {"node": settings.node, "retention": RETENTION})
-        _refuse_if_held(done)
-        if any(answer["answer"] != OK for answer in done.answers.values()):
-            raise Refused("another run asks for it at this moment: try again")
-        tell(settings.key, f"forgotten{done.everywhere}")
-        return Unreachable.status if done.missing else 0
+        broadcast = Broadcast(voters, "forget", {"node": settings.node, "retention": RETENTION})
+        _refuse_if_held(broadcast)
+        if any(answer["answer"] != OK for answer in broadcast.answers.values()):
+            raise Refused("another node is acquiring the lock: run the command again")
+        print_line(settings.key, f"forgotten{broadcast.coverage}")
+        return Unreachable.status if broadcast.failures else 0
 
     return invocation.for_each(work)
 
 
-def _refuse_if_held(poll: Broadcast) -> None:
-    for run in poll.runs:
-        raise Refused(f"{outcome(HELD, run, 0)}: nothing is forgotten meanwhile; if that node is dead: cronlock unlock")
+def _refuse_if_held(broadcast: Broadcast) -> None:
+    for run in broadcast.live_runs:
+        raise Refused(
+            f"{outcome(HELD, run, 0)}: nothing was forgotten: if that node is dead, run cronlock unlock first"
+        )
 
 
-def _known(answer: dict[str, Any]) -> str:
+def _description(answer: dict[str, Any]) -> str:
     if not answer["token"]:
-        return "knows nothing" + (", but a pause" if answer["paused_until"] else "")
+        return "no record" + (", but a pause" if answer["paused_until"] else "")
     last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"
     paused = outcome("paused", answer, 0) + ", " if answer["paused_until"] else ""
     return f"{paused}{last}, last run on {answer['node']}, token {answer['token']}"

@@ -1,4 +1,4 @@
-"""`cronlock history`: the last runs of a key, merged from what the voters remember."""
+"""`cronlock history`: the newest runs of a key, merged from the voters' histories."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cronlock.commands.invocation import Invocation
-from cronlock.commands.status import UNKNOWN_KEY, ended
+from cronlock.commands.invocation import UNKNOWN_KEY, Invocation
 from cronlock.config.settings import load
 from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.node_stats import ENTRY, HISTORY_LENGTH
 from cronlock.lock.protocol import ADOPTED
 from cronlock.messages import Messages, instant, printable, since
-from cronlock.output.json import dumped, moment
+from cronlock.output.json import as_line, moment
+from cronlock.output.outcome import outcome_cell
 from cronlock.output.table import Cell, Printer, bar, length
 from cronlock.survey.copies import newest_copy
 from cronlock.survey.key_status import DIED, RUNNING
@@ -28,7 +28,7 @@ WIDTH = 20  # cells of a bar
 
 @dataclass
 class Entry:
-    """One run. `end` and `took` are 0 while it goes on, and when nobody knows; times are ms, the tick is seconds."""
+    """One run. `end` and `duration` are 0 while they are unknown. The tick is in s, times are in ms."""
 
     token: int
     tick: int
@@ -41,40 +41,40 @@ class Entry:
     status: int
 
     @property
-    def took(self) -> int:
+    def duration(self) -> int:
         return max(0, self.end - self.start) if self.end and self.outcome != DIED else 0
 
 
 def history(invocation: Invocation) -> int:
-    """Show the last runs of each key; the exit status."""
+    """Show the newest runs of each key; return the exit status."""
     keys = list(dict.fromkeys(invocation.arguments))
     if not keys:
-        raise Refused("no key: name one or more")
+        raise Refused("no key is given: name one or more keys")
     survey = Survey(load(invocation.given, invocation.environ), keys)
     survey.read_all(history=True)
     found = {key: runs_of(survey, key)[: invocation.command_options.get("limit", HISTORY_LENGTH)] for key in keys}
     printer = Printer()
     if invocation.command_options.get("format") == "json":
-        told = [{"key": key, "runs": list(map(_as_json, runs))} for key, runs in found.items()]
-        printer.write(dumped({"keys": told}))
+        rows = [{"key": key, "runs": list(map(_as_json, runs))} for key, runs in found.items()]
+        printer.write(as_line({"keys": rows}))
     else:
         printer.write("\n".join(_table(printer, key, runs, len(keys) > 1) for key, runs in found.items() if runs))
     for text in survey.missing.values():
         Messages().error(Unreachable(text))
-    silent = [key for key, runs in found.items() if not runs]
-    for key in silent:
-        Messages(key).notice("no voter knows of a run")
-    return UNKNOWN_KEY if silent else 0
+    unknown = [key for key, runs in found.items() if not runs]
+    for key in unknown:
+        Messages(key).notice("no runs found")
+    return UNKNOWN_KEY if unknown else 0
 
 
 def runs_of(survey: Survey, key: str) -> list[Entry]:
-    """The runs of a key, newest first; with --each those on all nodes."""
+    """Return the runs of a key, newest first; with --each, those of all nodes."""
     runs: list[Entry] = []
     for record, copies in survey.records.items():
         if record[0] == key:
             own = _merged(copies)
             now = key_status(record, copies, survey.voters, sure=not survey.missing)
-            adopted = newest_copy(copies).get("outcome") == ADOPTED  # its token is not the run's, which is told
+            adopted = newest_copy(copies).get("outcome") == ADOPTED  # the record's token is then not the run's
             if now.state in (RUNNING, DIED) and not adopted and all(run.token != now.token for run in own):
                 outcome = DIED if now.state == DIED else ""
                 own.append(Entry(now.token, now.tick, now.attempt, now.node, now.pid, now.start, 0, outcome, 0))
@@ -83,10 +83,13 @@ def runs_of(survey: Survey, key: str) -> list[Entry]:
 
 
 def _merged(copies: Iterable[Snapshot]) -> list[Entry]:
-    """One entry for each token: a voter that missed the end thinks that the run died, another one knows better."""
+    """Return one entry for each token.
+
+    A voter that missed the end of a run records a death; the entry of any other voter is right.
+    """
     found: dict[int, Entry] = {}
-    for seen in copies:
-        for line in seen.copy.history:
+    for snapshot in copies:
+        for line in snapshot.copy.history:
             entry = _entry(line)
             if entry and (entry.token not in found or found[entry.token].outcome == DIED):
                 found[entry.token] = entry
@@ -94,23 +97,23 @@ def _merged(copies: Iterable[Snapshot]) -> list[Entry]:
 
 
 def _entry(line: str) -> Entry | None:
-    """A line of history; None for one that somebody else wrote, or that an older version wrote when nothing ran."""
+    """Return the entry of a line; None for a line that is not cronlock's, and for an adoption by an old version."""
     texts = line.split("\t")
     if len(texts) != len(ENTRY):
         return None
-    told = dict(zip(ENTRY, texts, strict=True))
-    numbers = {name: number_or_zero(text) for name, text in told.items() if name not in ("node", "outcome")}
-    if not numbers["token"] or numbers["run_tick"] >= TICK_MAX or told["outcome"] == ADOPTED:
+    fields = dict(zip(ENTRY, texts, strict=True))
+    numbers = {name: number_or_zero(text) for name, text in fields.items() if name not in ("node", "outcome")}
+    if not numbers["token"] or numbers["run_tick"] >= TICK_MAX or fields["outcome"] == ADOPTED:
         return None
     return Entry(
         numbers["token"],
         numbers["run_tick"],
         numbers["run_attempt"],
-        told["node"],
+        fields["node"],
         numbers["pid"],
         numbers["start"],
         numbers["end"],
-        told["outcome"],
+        fields["outcome"],
         numbers["status"],
     )
 
@@ -119,7 +122,7 @@ def _entry(line: str) -> Entry | None:
 
 
 def _table(printer: Printer, key: str, runs: Sequence[Entry], named: bool) -> str:
-    longest = max(run.took for run in runs)
+    longest = max(run.duration for run in runs)
     titles = ["TICK", "NODE", "START", "ENDED", "ATTEMPT", "TOKEN", "TOOK", ""]
     shares = Counter(run.node for run in runs)
     most = max(shares.values())
@@ -140,15 +143,15 @@ def _row(run: Entry, longest: int) -> list[Cell]:
         _ended(run),
         str(run.attempt or "-"),
         str(run.token),
-        length(run.took) if run.took or run.end else "-",
-        bar(run.took, longest, WIDTH),
+        length(run.duration) if run.duration or run.end else "-",
+        bar(run.duration, longest, WIDTH),
     ]
 
 
 def _ended(run: Entry) -> Cell:
     if not run.outcome:
         return "running", "green"
-    return (DIED, "red") if run.outcome == DIED else ended(run.outcome, run.status)
+    return (DIED, "red") if run.outcome == DIED else outcome_cell(run.outcome, run.status)
 
 
 def _as_json(run: Entry) -> dict[str, object]:
@@ -159,7 +162,7 @@ def _as_json(run: Entry) -> dict[str, object]:
         "pid": run.pid,
         "start": moment(run.start),
         "end": moment(run.end) if over else None,
-        "duration": run.took / 1000 if over else None,
+        "duration": run.duration / 1000 if over else None,
         "outcome": run.outcome or None,
         "exit_status": run.status if over else None,
         "token": run.token,

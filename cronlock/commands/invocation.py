@@ -1,4 +1,4 @@
-"""A command line of a person: its keys, one after the other, and what became of each."""
+"""An operator's command line: its keys, which are worked on one after the other, and the exit status."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from cronlock.servers.voters import voters_for
 if TYPE_CHECKING:
     from cronlock.lock.voters import Voters
 
-DECLINED = 1  # the exit status when a question was answered with no
+DECLINED = 1  # exit status: the operator answered a question with no
+UNKNOWN_KEY = 1  # exit status: no voter has a record of a given key
 
 
 @dataclass
 class Invocation:
-    """The keys (or a file) in `arguments`, settings by option name in `given`, and the options of one command alone.
+    """The keys (or the file) in `arguments`, settings by option name in `given`, and the options of one command.
 
     `confirm` asks the operator a question.
     """
@@ -33,19 +34,19 @@ class Invocation:
     confirm: Callable[[str], bool]
 
     def for_each(self, work: Callable[[Settings, Voters], int], *, records: bool = False) -> int:
-        """Do it for every key; the first exit status that is not 0. A fault ends it for its key, an outage for all.
+        """Do the work for every key; return the first exit status that is not 0.
 
-        `records`: with --all also for what each node has of its own (--each).
+        A refusal ends the work for its key, an outage ends all. `records`: --all includes the nodes' own records.
         """
         status = 0
         try:
-            keys = self._records() if records and self._everything() else [(key, None) for key in self._keys()]
+            keys = self._all_records() if records and self._wants_all() else [(key, None) for key in self._keys()]
         except CronlockError as error:
             Messages().error(error)
             return error.status
         for key, node in keys:
             try:
-                ended = self._one(key, node, work)
+                ended = self._work_on(key, node, work)
             except CronlockError as error:
                 Messages(f"{key} on {node}" if node else key).error(error)
                 ended = error.status
@@ -54,33 +55,33 @@ class Invocation:
             status = status or ended
         return status
 
-    def _everything(self) -> bool:
-        everything = bool(self.command_options.get("all", False))
-        if everything and self.arguments:
-            raise Refused("keys and --all: give one of them")
-        if not everything and not self.arguments:
-            raise Refused("no key: name one or more")
-        return everything
+    def _wants_all(self) -> bool:
+        wants_all = bool(self.command_options.get("all", False))
+        if wants_all and self.arguments:
+            raise Refused("both keys and --all are given: give one of them")
+        if not wants_all and not self.arguments:
+            raise Refused("no key is given: name one or more keys")
+        return wants_all
 
-    def _records(self) -> Sequence[tuple[str, str | None]]:
+    def _all_records(self) -> Sequence[tuple[str, str | None]]:
         from cronlock.survey.key_scan import known_records
 
         found = known_records(load(self.given, self.environ))
         if not found:
-            print("no key is known")  # noqa: T201 - what was asked for
+            print("no keys found")  # noqa: T201 - the command's output
         return found
 
     def _keys(self) -> Sequence[str]:
-        if not self._everything():
+        if not self._wants_all():
             return list(dict.fromkeys(self.arguments))
         from cronlock.survey.key_scan import known_keys
 
         found = known_keys(load(self.given, self.environ))
         if not found:
-            print("no key is known")  # noqa: T201 - what was asked for
+            print("no keys found")  # noqa: T201 - the command's output
         return found
 
-    def _one(self, key: str, node: str | None, work: Callable[[Settings, Voters], int]) -> int:
+    def _work_on(self, key: str, node: str | None, work: Callable[[Settings, Voters], int]) -> int:
         own = {} if node is None else {"each": bool(node), **({"node": node} if node else {})}
         settings = load({**self.given, **own, "key": key}, self.environ)
         voters = voters_for(settings, Loop(), key, settings.node if settings.each else "")
@@ -90,7 +91,7 @@ class Invocation:
             voters.close()
 
 
-def tell(key: str | None, text: str) -> None:
-    """A line of the answer."""
+def print_line(key: str | None, text: str) -> None:
+    """Print one line of a key's result on standard output."""
     with suppress(BrokenPipeError):
-        print(f"{printable(key or '')}: {printable(text)}")  # noqa: T201 - what was asked for
+        print(f"{printable(key or '')}: {printable(text)}")  # noqa: T201 - the command's output

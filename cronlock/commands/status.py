@@ -1,24 +1,20 @@
-"""`cronlock status`: did it run, where, and why not."""
+"""`cronlock status`: the last run of each key, its node and its result, and what is wrong."""
 
 from __future__ import annotations
 
 import gc
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from threading import get_ident
+from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
 from cronlock.commands.check.blocked_keys import note_stuck
-from cronlock.commands.invocation import Invocation
-from cronlock.config.settings import load
+from cronlock.commands.invocation import UNKNOWN_KEY, Invocation
+from cronlock.config.settings import Settings, load
 from cronlock.errors import Unreachable
 from cronlock.messages import Messages, instant, printable, since
-from cronlock.output.json import dumped, key_as_json
+from cronlock.output.json import as_line, key_as_json
+from cronlock.output.outcome import outcome_cell
 from cronlock.output.prometheus import metrics
+from cronlock.output.scan_progress import scan_progress
 from cronlock.output.table import Cell, Printer, length
 from cronlock.survey.copies import differing_fields, newest_copy
 from cronlock.survey.key_status import DIED, RUNNING, UNCERTAIN, KeyStatus, NodeStatus
@@ -27,113 +23,96 @@ from cronlock.survey.snapshot import Snapshot
 from cronlock.survey.survey import Survey
 
 TITLES = "KEY|STATE|NODE|SINCE|LEASE LEFT|LAST TICK|ENDED|TOOK|MISSED|NEXT TICK|PAUSED".split("|")
-UNKNOWN_KEY = 1  # the exit status when a key that was named is known to no voter
 STATE_STYLE = {RUNNING: "green", DIED: "red", UNCERTAIN: "yellow"}
 
 
 def status(invocation: Invocation) -> int:
-    """Show all keys, or those named; the exit status."""
-    how = invocation.command_options.get("format", "table")
+    """Show all keys, or the given ones; return the exit status."""
+    output_format = invocation.command_options.get("format", "table")
     keys = list(dict.fromkeys(invocation.arguments))
-    gc.disable()  # a short life, in which thousands of copies would be walked again and again
-    of_all = bool(keys) or how != "table"  # counts are what a quorum has; the table shows none
-    with _progress() as progress:
-        survey = Survey(load(invocation.given, invocation.environ), keys, progress, heads=not of_all)
-        if of_all:
-            survey.read_all()
-        else:
-            survey.read_newest(newest_copy)
+    gc.disable()  # collections would only walk through thousands of copies again and again
+    survey = _survey(load(invocation.given, invocation.environ), keys, whole=bool(keys) or output_format != "table")
     found = all_statuses(survey)
     note_stuck(found, survey)
-    printer = Printer()
-    if how == "prometheus":
-        printer.write(metrics(found), "utf-8")
-    elif how == "json":
-        copies = survey.records if keys else {}
-        printer.write(dumped({"keys": [key_as_json(one, copies.get((one.key, one.each), ())) for one in found]}))
-    elif keys:
-        printer.write("\n".join(_details(printer, one, survey) for one in found))
-    elif found:
-        printer.write(_overview(printer, found))
-    else:
-        printer.write("no key is known\n")
+    _print(found, survey, output_format, keys)
     for text in survey.missing.values():
         Messages().error(Unreachable(text))
-    unknown = [key for key in keys if all(one.key != key for one in found)]
+    unknown = [key for key in keys if all(entry.key != key for entry in found)]
     for key in unknown:
-        Messages(key).notice("no voter knows it")
+        Messages(key).notice("unknown key")
     return UNKNOWN_KEY if unknown else 0
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while names are scanned, at a terminal; several servers go side by side."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("cronlock: reading the voters"),
-        BarColumn(),
-        TextColumn("{task.completed} of {task.total} names"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not os.isatty(2)) as bar:
-        tasks: dict[int, Any] = {}
+def _survey(settings: Settings, keys: Sequence[str], *, whole: bool) -> Survey:
+    """Read the copies; unless `whole`, only the newest of each record, which is enough for the table of all keys.
 
-        def progress(done: int, of: int) -> None:
-            if get_ident() not in tasks:
-                tasks[get_ident()] = bar.add_task("", total=of)
-            bar.update(tasks[get_ident()], completed=done)
+    Counts need all copies: they are the numbers that a quorum agrees on.
+    """
+    with scan_progress() as progress:
+        survey = Survey(settings, keys, progress, heads=not whole)
+        if whole:
+            survey.read_all()
+        else:
+            survey.read_newest(newest_copy)
+    return survey
 
-        yield progress
+
+def _print(found: Sequence[KeyStatus], survey: Survey, output_format: str, keys: Sequence[str]) -> None:
+    printer = Printer()
+    if output_format == "prometheus":
+        printer.write(metrics(found), "utf-8")
+    elif output_format == "json":
+        copies = survey.records if keys else {}
+        rows = [key_as_json(entry, copies.get((entry.key, entry.each), ())) for entry in found]
+        printer.write(as_line({"keys": rows}))
+    elif keys:
+        printer.write("\n".join(_details(printer, entry, survey) for entry in found))
+    elif found:
+        printer.write(_overview(printer, found))
+    else:
+        printer.write("no keys found\n")
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
 def _overview(printer: Printer, found: Sequence[KeyStatus]) -> str:
-    wrong = [f"{one.name}: {text}" for one in found for text in one.problems]
-    lines = "".join(printer.paint(printable(text), "red") + "\n" for text in wrong)
+    problems = [f"{entry.name}: {text}" for entry in found for text in entry.problems]
+    lines = "".join(printer.paint(printable(text), "red") + "\n" for text in problems)
     return printer.table(TITLES, map(_row, found)) + ("\n" + lines if lines else "")
 
 
-def _row(one: KeyStatus) -> list[Cell]:
-    red = "red" if one.problems else ""
-    took = one.duration
+def _row(entry: KeyStatus) -> list[Cell]:
+    red = "red" if entry.problems else ""
     return [
-        (printable(one.name), red),
-        (one.state, STATE_STYLE.get(one.state, "")),
-        printable(one.node) or "-",
-        since(one.start) if one.start else "-",
-        length(one.left) if one.left else "-",
-        (instant(one.tick) if one.tick else "-", red),
-        ("never", "red") if one.state == DIED else ended(one.outcome, one.status),
-        "-" if took is None else length(took),
-        (str(one.missed), "yellow" if one.missed else ""),
-        instant(one.next) if one.next else "-",
-        (printable(one.pause), "yellow") if one.paused else "-",
+        (printable(entry.name), red),
+        (entry.state, STATE_STYLE.get(entry.state, "")),
+        printable(entry.node) or "-",
+        since(entry.start) if entry.start else "-",
+        length(entry.left) if entry.left else "-",
+        (instant(entry.tick) if entry.tick else "-", red),
+        ("never", "red") if entry.state == DIED else outcome_cell(entry.outcome, entry.status),
+        "-" if entry.duration is None else length(entry.duration),
+        (str(entry.missed), "yellow" if entry.missed else ""),
+        instant(entry.next) if entry.next else "-",
+        (printable(entry.pause), "yellow") if entry.paused else "-",
     ]
-
-
-def ended(outcome: str, status: int) -> Cell:
-    """How a run ended; what a person should look at has a colour."""
-    if not outcome:
-        return "-"
-    fine = outcome in ("ran", "given back", "adopted", "forgotten") and (not status or outcome == "given back")
-    return printable(f"{outcome}, status {status}" if outcome == "ran" else outcome), "" if fine else "yellow"
 
 
 # -- one key, voter by voter -------------------------------------------------------------------------------------------
 
 
-def _details(printer: Printer, one: KeyStatus, survey: Survey) -> str:
-    copies = survey.records[one.key, one.each]
-    parts = [_overview(printer, [one])]
+def _details(printer: Printer, entry: KeyStatus, survey: Survey) -> str:
+    copies = survey.records[entry.key, entry.each]
+    parts = [_overview(printer, [entry])]
     parts.append(
-        f"command   {printable(one.command) or '-'}\n"
-        f"schedule  {printable(f'{one.schedule} {one.zone}'.strip()) or '-'}\n"
+        f"command   {printable(entry.command) or '-'}\n"
+        f"schedule  {printable(f'{entry.schedule} {entry.zone}'.strip()) or '-'}\n"
     )
-    if one.nodes:
+    if entry.nodes:
         titles = "NODE|LAST ASKED|LAST RUN|ENDED|LAST SUCCESS|OUTCOMES|SCHEDULE|COMMAND".split("|")
-        parts.append(printer.table(titles, map(_node_row, one.nodes)))
-    parts.append(_side_by_side(printer, copies, one.voters))
+        parts.append(printer.table(titles, map(_node_row, entry.nodes)))
+    parts.append(_side_by_side(printer, copies, entry.voters))
     return "\n".join(parts)
 
 
@@ -142,7 +121,7 @@ def _node_row(node: NodeStatus) -> list[Cell]:
         printable(node.node),
         instant(node.newest_tick) if node.newest_tick else since(node.asked * 1000) if node.asked else "-",
         since(node.start) if node.start else "-",
-        ended(node.outcome, node.status),
+        outcome_cell(node.outcome, node.status),
         since(node.success) if node.success else "-",
         printable(", ".join(f"{count} {outcome}" for outcome, count in sorted(node.counts.items()))) or "-",
         printable(f"{node.schedule} {node.zone}".strip()) or "-",
@@ -151,21 +130,21 @@ def _node_row(node: NodeStatus) -> list[Cell]:
 
 
 def _side_by_side(printer: Printer, copies: Sequence[Snapshot], voters: int) -> str:
-    """Each voter's copy in a column, and a mark where they differ."""
-    names = sorted({name for seen in copies for name in seen.copy.record} - {"command", "schedule", "zone"})
-    titles = [f"{len(copies)} OF {voters} VOTERS", *(printable(seen.voter) for seen in copies), ""]
+    """Return a table with a column for each voter's copy, which marks the fields that differ."""
+    names = sorted({name for snapshot in copies for name in snapshot.copy.record} - {"command", "schedule", "zone"})
+    titles = [f"{len(copies)} OF {voters} VOTERS", *(printable(snapshot.voter) for snapshot in copies), ""]
     different = set(differing_fields(copies))
     rows: list[list[Cell]] = []
     for name in names:
-        cells = [printable(_shown(name, seen.copy.record.get(name, ""))) for seen in copies]
+        cells = [printable(_field_text(name, snapshot.copy.record.get(name, ""))) for snapshot in copies]
         style = "red" if name in different else ""
         rows.append([printable(name), *((cell, style) for cell in cells), ("differs", style) if style else ""])
-    rows.append(["lease left", *(length(seen.left) if seen.left else "-" for seen in copies), ""])
-    rows.append(["may be old", *(("yes", "yellow") if seen.restarted else "no" for seen in copies), ""])
+    rows.append(["lease left", *(length(snapshot.left) if snapshot.left else "-" for snapshot in copies), ""])
+    rows.append(["may be old", *(("yes", "yellow") if snapshot.restarted else "no" for snapshot in copies), ""])
     return printer.table(titles, rows)
 
 
-def _shown(name: str, value: Any) -> str:
+def _field_text(name: str, value: Any) -> str:
     if value in ("", 0) and name != "status":
         return "-"
     if name in ("tick", "tick1", "tick2", "run_tick", "next", "missed_tick"):

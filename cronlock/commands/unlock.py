@@ -1,11 +1,11 @@
-"""`cronlock unlock`: a person says that the node which holds a key is dead, so its lease need not be waited for."""
+"""`cronlock unlock`: end the lease of a run whose node is dead, so that the next run need not wait for its end."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronlock.commands.invocation import DECLINED, Invocation, tell
+from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
 from cronlock.errors import Unreachable
 from cronlock.lock.protocol import OK
@@ -18,46 +18,45 @@ if TYPE_CHECKING:
 
 
 def unlock(invocation: Invocation) -> int:
-    """End the lease of each key, after showing whose it is, when a person says yes; the exit status."""
+    """Show each key's holder, ask for confirmation, and end the lease; return the exit status."""
 
     def work(settings: Settings, voters: Voters) -> int:
-        holds = Broadcast(voters, "look", {}).runs
-        if not holds:
-            tell(settings.key, "nobody holds it")
+        runs = Broadcast(voters, "look", {}).live_runs
+        if not runs:
+            print_line(settings.key, "not held")
             return 0
-        newest = max(holds, key=lambda answer: int(answer["token"]))
-        for line in _about(newest, [answer for answer in holds if answer["token"] == newest["token"]], voters.count):
-            tell(settings.key, line)
+        newest = max(runs, key=lambda run: int(run["token"]))
+        for line in _description([run for run in runs if run["token"] == newest["token"]], voters.count):
+            print_line(settings.key, line)
         if not invocation.confirm(
-            f"Is {printable(newest['node'])} dead, so that its lease on {printable(settings.key)} may end now?"
+            f"Is {printable(newest['node'])} dead, so that its lease on {printable(settings.key)} can end now?"
         ):
             return DECLINED
-        return _end(settings, voters, newest)
+        return _end_lease(settings, voters, newest)
 
     return invocation.for_each(work)
 
 
-def _about(run: dict[str, Any], copies: list[dict[str, Any]], voters: int) -> list[str]:
-    """Who holds it, and until when what was started may still run."""
-    left = max(int(copy["left"]) for copy in copies)
+def _description(answers: list[dict[str, Any]], voters: int) -> list[str]:
+    """Return lines on a run: its node, and until when its command may still run; `answers` are the voters' with it."""
+    run = answers[0]
+    left = max(int(answer["left"]) for answer in answers)
+    held = outcome("held", run, 0)
     lines = [
-        f"{outcome('held', run, 0)}, as {len(copies)} of {voters} voters say" if voters > 1 else outcome("held", run, 0)
+        f"{held}, according to {len(answers)} of {voters} voters" if voters > 1 else held,
+        f"its command may still run until {since(int(time.time() * 1000) + left)}: if the node is only cut off, it "
+        "stops the command by then, and another run may overlap with it",
     ]
-    lines.append(
-        f"its command may still run until {since(int(time.time() * 1000) + left)}: a node that is only cut off "
-        "stops it by then, and meanwhile another one may start beside it"
-    )
     if run["run_tick"]:
-        lines.append(
-            f"the attempt at the tick of {instant(run['run_tick'])} stays used: cronlock run --again repeats it"
-        )
+        tick = instant(run["run_tick"])
+        lines.append(f"the attempt at the tick of {tick} stays used: to repeat the tick, use cronlock run --again")
     return lines
 
 
-def _end(settings: Settings, voters: Voters, run: dict[str, Any]) -> int:
-    done = Broadcast(voters, "unlock", {"token": run["token"]})
-    ended = sum(answer["answer"] == OK for answer in done.answers.values())
-    if len(done.answers) - len(done.runs) < quorum(voters.count):
-        raise Unreachable(f"ended at {ended} of {voters.count} voters, which is not enough: try again")
-    tell(settings.key, f"unlocked{done.everywhere}" if ended else "its run has ended meanwhile")
+def _end_lease(settings: Settings, voters: Voters, run: dict[str, Any]) -> int:
+    broadcast = Broadcast(voters, "unlock", {"token": run["token"]})
+    ended = sum(answer["answer"] == OK for answer in broadcast.answers.values())
+    if len(broadcast.answers) - len(broadcast.live_runs) < quorum(voters.count):
+        raise Unreachable(f"the lease ended at only {ended} of {voters.count} voters: run the command again")
+    print_line(settings.key, f"unlocked{broadcast.coverage}" if ended else "the run has ended in the meantime")
     return 0

@@ -1,4 +1,4 @@
-"""What status tells as JSON; the man page describes it."""
+"""The JSON of status and history, as the man page describes it."""
 
 from __future__ import annotations
 
@@ -12,53 +12,58 @@ from cronlock.survey.copies import differing_fields
 from cronlock.survey.key_status import KeyStatus, NodeStatus
 from cronlock.survey.snapshot import Snapshot
 
-SCHEMA = 1  # of all that is printed as JSON; a field is never taken away under the same number
+SCHEMA = 1  # of all JSON output: fields are only added under the same number
 
 
-def dumped(told: dict[str, Any]) -> str:
-    """One line of JSON."""
-    return json.dumps(_clean({"schema": SCHEMA, **told})) + "\n"
+def as_line(fields: dict[str, Any]) -> str:
+    """Return one line of JSON."""
+    return json.dumps(_clean({"schema": SCHEMA, **fields})) + "\n"
 
 
-def key_as_json(one: KeyStatus, copies: Sequence[Snapshot] = ()) -> dict[str, Any]:
-    """A key; with its copies, where they are given."""
-    told: dict[str, Any] = {
-        "key": one.key,
-        "mode": "each" if one.each else "once",
-        "state": one.state,
-        "node": one.node or one.each or None,
-        "pid": one.pid or None,
-        "start": moment(one.start),
-        "end": moment(one.end) if one.outcome else None,
-        "duration": None if one.duration is None else one.duration / 1000,
-        "lease_left": one.left / 1000,
-        "tick": moment(one.tick * 1000),
-        "attempt": one.attempt or None,
-        "token": one.token or None,
-        "outcome": one.outcome or None,
-        "exit_status": one.status if one.outcome else None,
-        "missed": one.missed,
-        "next_tick": moment(one.next * 1000),
-        "paused": one.paused,
-        "paused_until": moment(one.paused_until) if one.paused and one.paused_until > 0 else None,
-        "pause_reason": one.pause_reason if one.paused else None,
-        "pause_by": one.pause_by if one.paused else None,
-        "command": one.command,
-        "schedule": one.schedule,
-        "zone": one.zone,
-        "voters": one.voters,
-        "voters_told": one.voters_answered,
-        "nodes": [_node_as_json(node) for node in one.nodes],
-        "wrong": one.problems,
+def key_as_json(status: KeyStatus, copies: Sequence[Snapshot] = ()) -> dict[str, Any]:
+    """Return the fields of a key, and of its copies if they are given."""
+    fields: dict[str, Any] = {
+        "key": status.key,
+        "mode": "each" if status.each else "once",
+        "state": status.state,
+        "node": status.node or status.each or None,
+        "pid": status.pid or None,
+        "start": moment(status.start),
+        "end": moment(status.end) if status.outcome else None,
+        "duration": None if status.duration is None else status.duration / 1000,
+        "lease_left": status.left / 1000,
+        "tick": moment(status.tick * 1000),
+        "attempt": status.attempt or None,
+        "token": status.token or None,
+        "outcome": status.outcome or None,
+        "exit_status": status.status if status.outcome else None,
+        "missed": status.missed,
+        "next_tick": moment(status.next * 1000),
+        "paused": status.paused,
+        "paused_until": moment(status.paused_until) if status.paused and status.paused_until > 0 else None,
+        "pause_reason": status.pause_reason if status.paused else None,
+        "pause_by": status.pause_by if status.paused else None,
+        "command": status.command,
+        "schedule": status.schedule,
+        "zone": status.zone,
+        "voters": status.voters,
+        "voters_answered": status.voters_answered,
+        "nodes": [_node_as_json(node) for node in status.nodes],
+        "problems": status.problems,
     }
     if copies:
-        told["copies"] = [{"voter": seen.voter, "lease_left": seen.left / 1000, **_fields(seen)} for seen in copies]
-        told["differs"] = differing_fields(copies)
-    return told
+        fields["copies"] = [_copy_as_json(snapshot) for snapshot in copies]
+        fields["differing_fields"] = differing_fields(copies)
+    return fields
 
 
-def _fields(seen: Snapshot) -> dict[str, Any]:
-    return {"record": {name: seen.copy.get(name) for name in sorted(seen.copy.record)}, "may_be_old": seen.restarted}
+def _copy_as_json(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "voter": snapshot.voter,
+        "lease_left": snapshot.left / 1000,
+        "record": {name: snapshot.copy.get(name) for name in sorted(snapshot.copy.record)},
+        "may_be_old": snapshot.restarted,
+    }
 
 
 def _node_as_json(node: NodeStatus) -> dict[str, Any]:
@@ -79,12 +84,12 @@ def _node_as_json(node: NodeStatus) -> dict[str, Any]:
 
 
 def moment(ms: int) -> str | None:
-    """ISO 8601 in UTC, to the second; None for 0."""
+    """Return a time as ISO 8601 in UTC, to the second; None for 0."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms // 1000)) if ms > 0 else None
 
 
 def _clean(value: Any) -> Any:
-    """Texts from elsewhere as JSON can carry them: bytes that are no UTF-8 are written as escapes, passwords as ***."""
+    """Return the value as JSON can carry it: bytes outside UTF-8 become escapes, passwords become ***."""
     if isinstance(value, str):
         return masked(value).encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

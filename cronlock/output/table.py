@@ -1,4 +1,4 @@
-"""Columns and colours for people: colours at a terminal only, and never against NO_COLOR."""
+"""Tables and colours for operators: colours on a terminal only, and not with NO_COLOR."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Cell = str | tuple[str, str]  # a text, and its style
 
 
 class Printer:
-    """Writes to standard output. rich's own tables take 6 s for ten thousand rows."""
+    """Tables, colours and writing to standard output. rich's own tables take 6 s for ten thousand rows."""
 
     @cached_property
     def _colors(self) -> bool:
@@ -29,11 +29,11 @@ class Printer:
         return console.color_system is not None and not console.no_color
 
     def paint(self, text: str, style: str) -> str:
-        """The text in this style of rich's, where there are colours."""
+        """Return the text in one of rich's styles, if colours are wanted."""
         return Style.parse(style).render(text, color_system=ColorSystem.STANDARD) if style and self._colors else text
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-        """The rows in columns below their titles. Cells have no line breaks."""
+        """Return the rows in columns below their titles. Cells have no line breaks."""
         cells = [[(title, "bold") for title in titles], *([_split(cell) for cell in row] for row in rows)]
         widths = [
             max(map(_width, column)) for column in zip(*([text for text, _ in row] for row in cells), strict=True)
@@ -47,12 +47,12 @@ class Printer:
         return "\n".join(lines) + "\n"
 
     def write(self, text: str, encoding: str = "") -> None:
-        """In this encoding, or the one of standard output. Raises Refused when it can't be written.
+        """Write in this encoding, or in that of standard output. Raises Refused on a failure.
 
-        Nobody may read any more: what is left is not written then.
+        A closed pipe is not a failure: its reader wants no more.
         """
         if sys.stdout is None:
-            raise Refused("there is no standard output to write to")
+            raise Refused("standard output is closed")
         data = memoryview(text.encode(encoding or sys.stdout.encoding, "backslashreplace"))
         try:
             while data:
@@ -64,7 +64,7 @@ class Printer:
 
 
 def bar(value: float, most: float, width: int = 20) -> str:
-    """A bar of `width` cells for `most`."""
+    """Return a bar for `value`; the bar for `most` has `width` cells."""
     eighths = round(8 * width * value / most) if most else 0
     if "utf" not in (sys.stdout.encoding if sys.stdout else "").lower():
         return "#" * ((eighths + 4) // 8)
@@ -73,7 +73,7 @@ def bar(value: float, most: float, width: int = 20) -> str:
 
 
 def length(ms: int) -> str:
-    """A duration as people read it: 0.25s, 12.3s, 4m 05s, 2h 03m, 3d 04h."""
+    """Return a duration as an operator reads it: 0.25s, 12.3s, 4m 05s, 2h 03m, 3d 04h."""
     if ms < 10_000:
         return f"{ms / 1000:.2f}s"
     if ms < 60_000:

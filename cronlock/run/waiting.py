@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cronlock.lock.quorum import Verdict
     from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
-    from cronlock.output.progress import Waiting
+    from cronlock.output.progress import WaitingLine
     from cronlock.run.plan import Plan
 
 OLDER_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, a living node's is not
@@ -48,7 +48,7 @@ class Waiter:
         self._listens = False
         self._token = 0
         self._ended: dict[int, int] = {}  # voter: token of the newest run whose end it told
-        self._shown: Waiting | None = None
+        self._shown: WaitingLine | None = None
 
     def wait(self, held: "Verdict", answers: "list[dict[str, Any]]") -> bool:
         """Wait until it may be worth asking again; False when this node is to go home."""
@@ -89,16 +89,16 @@ class Waiter:
         """The wait that the operator asked for: at a terminal it shows for whom, else a line says it once."""
         holder = outcome(held.kind, held.answer, self._plan.tick)
         if self._shown:
-            self._shown.tell(holder, held.answer["start"])
+            self._shown.set_holder(holder, held.answer["start"])
         if self._until:
             return
         self._until = now + self._plan.wait
         longest = "" if self._plan.wait == FOREVER else f"at most {spell(self._plan.wait)} "
         if self._messages.at_terminal and os.environ.get("TERM", "dumb") != "dumb":
-            from cronlock.output.progress import Waiting
+            from cronlock.output.progress import WaitingLine
 
-            self._shown = Waiting(self._plan.key, f"waiting {longest}for the lock")
-            self._shown.tell(holder, held.answer["start"])
+            self._shown = WaitingLine(self._plan.key, f"waiting {longest}for the lock")
+            self._shown.set_holder(holder, held.answer["start"])
         else:
             self._messages.notice(f"waiting {longest}for the lock, {holder}")
 

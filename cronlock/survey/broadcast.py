@@ -1,4 +1,4 @@
-"""One operation, asked of all voters at once, and again of those that failed: what people's commands do to a record."""
+"""One operation, sent to all voters at once and repeated at the voters that failed: the path of operators' commands."""
 
 from __future__ import annotations
 
@@ -13,81 +13,83 @@ from cronlock.lock.quorum import overreaching, quorum
 if TYPE_CHECKING:
     from cronlock.lock.voters import Reply, Voters
 
-PATIENCE = 3_000  # ms: a person waits
-RETRY = 200  # ms between two tries at a voter that failed
+TIME_LIMIT = 3_000  # ms: an operator is waiting
+RETRY = 200  # ms between two attempts at a voter that failed
 
 
 class Broadcast:
-    """What the voters answered. Raises Unreachable when fewer than a quorum did, Refused where waiting is in vain."""
+    """The voters' answers to one operation.
 
-    def __init__(self, voters: Voters, operation: str, ask: dict[str, Any]) -> None:
+    Raises Unreachable when less than a quorum answered, and Refused when a retry can't help.
+    """
+
+    def __init__(self, voters: Voters, operation: str, request: dict[str, Any]) -> None:
         self._voters = voters
-        self._until = voters.clock() + PATIENCE
-        self._find()
+        self._deadline = voters.clock() + TIME_LIMIT
+        self._find_voters()
         self._replies: dict[int, Reply] = {}
-        self._under_way: set[int] = set()
-        while left := [voter for voter in range(voters.count) if self._lacks(voter)]:
+        self._pending: set[int] = set()
+        while left := [voter for voter in range(voters.count) if self._may_retry(voter)]:
             for voter in left:
-                self._under_way.add(voter)
-                voters.send(voter, operation, ask, self._listener(voter))
-            while self._under_way and voters.clock() < self._until:
-                voters.step(self._until - voters.clock())
-            if voters.clock() >= self._until:
+                self._pending.add(voter)
+                voters.send(voter, operation, request, self._on_reply(voter))
+            while self._pending and voters.clock() < self._deadline:
+                voters.step(self._deadline - voters.clock())
+            if voters.clock() >= self._deadline:
                 break
-            if any(self._lacks(voter) for voter in left):
+            if any(self._may_retry(voter) for voter in left):
                 voters.refresh()
                 voters.step(RETRY)
         if voters.conflict:
             raise Refused(voters.conflict)
         if len(self.answers) < quorum(voters.count):
-            self._fail()
+            self._raise_without_quorum()
 
-    def _find(self) -> None:
+    def _find_voters(self) -> None:
         while failure := self._voters.find(self._voters.clock() + ANSWER_WAIT):
             if failure.final:
                 raise Refused(failure.text)
-            if self._voters.clock() >= self._until:
+            if self._voters.clock() >= self._deadline:
                 raise Unreachable(f"no voter answered: {failure.text}")
             self._voters.step(RETRY)
 
-    def _listener(self, voter: int) -> Callable[[Reply], None]:
-        def answered(reply: Reply) -> None:
-            self._under_way.discard(voter)
+    def _on_reply(self, voter: int) -> Callable[[Reply], None]:
+        def on_reply(reply: Reply) -> None:
+            self._pending.discard(voter)
             self._replies[voter] = reply
 
-        return answered
+        return on_reply
 
-    def _lacks(self, voter: int) -> bool:
+    def _may_retry(self, voter: int) -> bool:
         reply = self._replies.get(voter)
         return reply is None or (isinstance(reply, Failure) and not reply.final)
 
-    def _fail(self) -> None:
-        missing = self.missing
+    def _raise_without_quorum(self) -> None:
         final = [reply for reply in self._replies.values() if isinstance(reply, Failure) and reply.final]
         if self._voters.count - len(final) < quorum(self._voters.count):
             raise Refused(final[0].text)
-        raise Unreachable(f"no quorum of {self._voters.count} voters: {'; '.join(dict.fromkeys(missing))}")
+        raise Unreachable(f"no quorum of {self._voters.count} voters: {'; '.join(dict.fromkeys(self.failures))}")
 
     @property
     def answers(self) -> dict[int, dict[str, Any]]:
-        """By voter."""
+        """The answers, by voter."""
         return {voter: reply for voter, reply in sorted(self._replies.items()) if isinstance(reply, dict)}
 
     @property
-    def runs(self) -> list[dict[str, Any]]:
-        """The answers of those where a run's lease lives, less one with a fencing token that can't be."""
+    def live_runs(self) -> list[dict[str, Any]]:
+        """The answers with a run's live lease, without an answer whose fencing token is impossible."""
         answers = list(self.answers.values())
         others = [Failure("")] * (self._voters.count - len(answers))
-        beyond = overreaching([*answers, *others], int(time.time() * 1000))
+        impossible = overreaching([*answers, *others], int(time.time() * 1000))
         return [
             answer
-            for answer, unbelieved in zip(answers, beyond, strict=False)
-            if answer["kind"] == "run" and answer["left"] and not unbelieved
+            for answer, excluded in zip(answers, impossible, strict=False)
+            if answer["kind"] == "run" and answer["left"] and not excluded
         ]
 
     @property
-    def missing(self) -> list[str]:
-        """Why each of the others did not answer."""
+    def failures(self) -> list[str]:
+        """For each voter that did not answer, the reason."""
         texts = []
         for voter in range(self._voters.count):
             reply = self._replies.get(voter)
@@ -96,10 +98,10 @@ class Broadcast:
         return texts
 
     @property
-    def everywhere(self) -> str:
-        """At how many of the voters, and which are missing."""
-        count, of = len(self.answers), self._voters.count
-        if count == of:
-            return "" if of == 1 else f" at all {of} voters"
-        missing = "; ".join(self.missing)
-        return f" at {count} of {of} voters only; missing: {missing}; give the command again when it is back"
+    def coverage(self) -> str:
+        """The number of voters that answered, and the missing ones, as the end of a message."""
+        answered, count = len(self.answers), self._voters.count
+        if answered == count:
+            return "" if count == 1 else f" at all {count} voters"
+        failures = "; ".join(self.failures)
+        return f" at only {answered} of {count} voters: {failures}: run the command again when all voters are back"

@@ -16,12 +16,12 @@ def newest_copy(copies: Iterable[Snapshot]) -> Snapshot:
     candidates = list(copies)
     impossible = copies_with_impossible_token(candidates)
     if len(impossible) < len(candidates):
-        candidates = [copy for copy in candidates if copy not in impossible]
+        candidates = [snapshot for snapshot in candidates if snapshot not in impossible]
     return max(candidates, key=_newness)
 
 
-def _newness(copy: Snapshot) -> tuple[int, bool]:
-    return copy.newness
+def _newness(snapshot: Snapshot) -> tuple[int, bool]:
+    return snapshot.newness
 
 
 def copies_with_impossible_token(copies: Sequence[Snapshot]) -> list[Snapshot]:
@@ -29,9 +29,9 @@ def copies_with_impossible_token(copies: Sequence[Snapshot]) -> list[Snapshot]:
 
     When most copies have such a token, all clocks were once wrong, and only tokens beyond any time are impossible.
     """
-    ahead = [copy for copy in copies if copy.token_is_ahead]
+    ahead = [snapshot for snapshot in copies if snapshot.token_is_ahead]
     if len(ahead) > len(copies) // 2:
-        return [copy for copy in ahead if copy.newness[0] > TIME_MAX]
+        return [snapshot for snapshot in ahead if snapshot.newness[0] > TIME_MAX]
     return ahead
 
 
@@ -43,5 +43,5 @@ def outcome_of_last_run(copy: Copy) -> str:
 
 def differing_fields(copies: Sequence[Snapshot]) -> list[str]:
     """Return the fields that differ between the copies, without the fields that belong to each voter alone."""
-    names = sorted({name for copy in copies for name in copy.copy.record} - OF_ONE_VOTER)
-    return [name for name in names if len({copy.get(name) for copy in copies}) > 1]
+    names = sorted({name for snapshot in copies for name in snapshot.copy.record} - OF_ONE_VOTER)
+    return [name for name in names if len({snapshot.get(name) for snapshot in copies}) > 1]

@@ -21,8 +21,8 @@ def node_statuses(copies: Sequence[Snapshot], only: str, enough: int) -> list[No
     """
     found: dict[str, NodeStatus] = {}
     counts: dict[tuple[str, str], list[int]] = {}
-    for copy in copies:
-        for name, value in copy.copy.nodes.items():
+    for snapshot in copies:
+        for name, value in snapshot.copy.nodes.items():
             kind, _, node = name.partition(":")
             if only and node != only:
                 continue

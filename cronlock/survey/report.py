@@ -57,7 +57,7 @@ def key_status(
     status = _of_copies(record, copies, voters, _paused_by_quorum(main or copies, voters))
     status.next = _next_tick(status)
     if impossible := copies_with_impossible_token(copies):
-        tokens = ", ".join(f"{copy.newness[0]} at {copy.voter}" for copy in impossible)
+        tokens = ", ".join(f"{snapshot.newness[0]} at {snapshot.voter}" for snapshot in impossible)
         status.impossible_token = f"a fencing token is far beyond every clock: {tokens}: that voter does not count"
     status.nodes = node_statuses(copies, record[1], quorum(voters))
     if not sure and len(copies) < quorum(voters):
@@ -74,12 +74,13 @@ def _of_copies(record: tuple[str, str], copies: Sequence[Snapshot], voters: int,
     copy = best.copy
     outcome = outcome_of_last_run(copy)
     ended = bool(outcome)
-    lefts = [] if ended else sorted((one.left for one in copies if one.newness == best.newness), reverse=True)
+    agreeing = [] if ended else [snapshot for snapshot in copies if snapshot.newness == best.newness]
+    lefts = sorted((snapshot.left for snapshot in agreeing), reverse=True)
     running = bool(lefts and lefts[0])
     began = bool(copy.get("token") and copy.get("node"))
     until = pause.get("paused_until")
     fields = {name: copy.get(name) for name in COPIED}
-    fields["missed"] = max(one.get("missed") for one in copies)
+    fields["missed"] = max(snapshot.get("missed") for snapshot in copies)
     return KeyStatus(
         key=record[0],
         each=record[1],
@@ -103,11 +104,11 @@ def _of_copies(record: tuple[str, str], copies: Sequence[Snapshot], voters: int,
 def _paused_by_quorum(copies: Sequence[Snapshot], voters: int) -> Snapshot:
     """Return a copy with the pause that a quorum has: a pause, or its end, that fewer voters know does not count."""
 
-    def until(copy: Snapshot) -> float:
-        paused_until = copy.get("paused_until")
+    def until(snapshot: Snapshot) -> float:
+        paused_until = snapshot.get("paused_until")
         return float("inf") if paused_until == -1 else float(paused_until)
 
-    if all(not copy.get("paused_until") for copy in copies):
+    if all(not snapshot.get("paused_until") for snapshot in copies):
         return copies[0]
     return sorted(copies, key=until, reverse=True)[min(quorum(voters), len(copies)) - 1]
 

@@ -34,7 +34,7 @@ def wrong(place: Place, *keys: str) -> list[str]:
     """What status has in red, in its table and in JSON."""
     rows: list[dict[str, Any]] = json.loads(person(place, "status", *keys, "--format", "json").stdout)["keys"]
     names = [row["key"] + (f" on {row['node']}" if row["mode"] == "each" else "") for row in rows]
-    told = [f"{name}: {text}" for name, row in zip(names, rows, strict=True) for text in row["wrong"]]
+    told = [f"{name}: {text}" for name, row in zip(names, rows, strict=True) for text in row["problems"]]
     table = person(place, "status", *keys).stdout
     assert all(text in table for text in told)
     return told

@@ -105,7 +105,7 @@ def test_a_key_without_runs_is_named(place: Place) -> None:
     for key in ("nothing", "paused"):
         done = person(place, "history", key)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == f"cronlock: {key}: no voter knows of a run\n"
+        assert done.stderr == f"cronlock: {key}: no runs found\n"
     assert person(place, "history").returncode == 125
 
 

@@ -91,9 +91,9 @@ def test_nodes_with_other_schedules_or_commands_are_named(place: Place) -> None:
     plain = ("--tz", "UTC", *ALWAYS)
     run(place, "--schedule", "0 0 * * *", "--node", "web-1", *plain, "--", "true")
     run(place, "--schedule", "0 0 * * *", "--node", "web-2", *plain, "--", "true")
-    assert one(place)["wrong"] == []
+    assert one(place)["problems"] == []
     run(place, "--schedule", "1 0 * * *", "--node", "web-3", *plain, "--", "false")
-    [schedules, commands] = one(place)["wrong"]
+    [schedules, commands] = one(place)["problems"]
     assert schedules == "schedules differ: 0 0 * * * UTC on web-1, web-2; 1 0 * * * UTC on web-3"
     assert commands == "commands differ: false on web-3; true on web-1, web-2"
     assert f"job: {schedules}\njob: {commands}\n" in person(place, "status").stdout
@@ -103,14 +103,14 @@ def test_nodes_of_each_are_compared_too(place: Place) -> None:
     """Told once, not with each of them."""
     for node, command in (("web-1", "true"), ("web-2", "true"), ("web-3", "false")):
         run(place, "--each", "--node", node, *TICK, "--", command)
-    wrong = [text for row in told(place) for text in row["wrong"]]
+    wrong = [text for row in told(place) for text in row["problems"]]
     assert wrong == ["commands differ: false on web-3; true on web-1, web-2"]
 
 
 def test_no_key_is_no_fault_and_an_unknown_one_is_named(place: Place) -> None:
-    assert (person(place, "status").stdout, person(place, "status").returncode) == ("no key is known\n", 0)
+    assert (person(place, "status").stdout, person(place, "status").returncode) == ("no keys found\n", 0)
     nothing = person(place, "status", "job")
-    assert (nothing.returncode, nothing.stderr) == (1, "cronlock: job: no voter knows it\n")
+    assert (nothing.returncode, nothing.stderr) == (1, "cronlock: job: unknown key\n")
     assert person(place, "status", "--format", "prometheus").returncode == 0
 
 
@@ -161,7 +161,7 @@ def test_a_voter_that_missed_a_run_stands_out(servers: list[Server]) -> None:
     servers[2].continue_process()
     found = one(place, "job")
     assert (found["tick"], found["exit_status"]) == (f"{DAY}T03:00:00Z", 1)
-    assert {"tick", "token", "status", "run_tick"} <= set(found["differs"])
+    assert {"tick", "token", "status", "run_tick"} <= set(found["differing_fields"])
     assert [copy["record"]["status"] for copy in found["copies"]] == [1, 1, 0]
     shown = person(place, "status", "job").stdout
     assert re.search(r"^status +1 +1 +0 +differs$", shown, re.MULTILINE)
@@ -175,8 +175,8 @@ def test_the_seven_copies_of_a_cluster_agree_after_a_run(cluster: Cluster) -> No
     run(place, "--each", "--node", "n1", *TICK, "--", "true")
     once, each = told(place, "job")
     for found in (once, each):
-        assert (found["voters"], found["voters_told"], len(found["copies"])) == (7, 7, 7)
-        assert found["differs"] == []
+        assert (found["voters"], found["voters_answered"], len(found["copies"])) == (7, 7, 7)
+        assert found["differing_fields"] == []
 
 
 def test_a_dead_voter_is_named_and_the_others_tell(servers: list[Server]) -> None:

@@ -178,7 +178,10 @@ def test_a_pause_by_a_list_that_nodes_no_longer_have_says_so(servers: list[Serve
     run(servers, "--node", "web-1", *TICK, "--", "true")
     done = cronlock(command, *at(*servers[:1]), "job")
     assert done.returncode == 125
-    assert "only at this node's voters, and nodes have others: web-1 ran this key with other voters: " in done.stderr
+    assert (
+        "recorded by this node's voters only, but other nodes use other voters: web-1 ran this key with other voters: "
+        in done.stderr
+    )
     assert cronlock(command, *at(*servers), "job").returncode == 0
 
 

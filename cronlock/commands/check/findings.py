@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cronlock.messages import printable
-from cronlock.output.json import dumped
+from cronlock.output.json import as_line
 from cronlock.output.table import Printer
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
@@ -55,7 +55,7 @@ def print_json(findings: Sequence[Finding]) -> None:
         }
         for finding in findings
     ]
-    Printer().write(dumped({"worst": worst(findings), "findings": rows}))
+    Printer().write(as_line({"worst": worst(findings), "findings": rows}))
 
 
 def print_table(findings: Sequence[Finding]) -> None:
