@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cronlock.commands import wrap
+from cronlock.commands.crontab_wrapper import Wrapper, wrap_crontab
 from cronlock.commands.status import TITLES
 from cronlock.config.command_options import COMMAND_OPTIONS
 from cronlock.config.options import GROUPS, OPTIONS, Option
@@ -374,7 +374,7 @@ def test_what_wrap_prints_is_what_the_readme_shows() -> None:
     plain = [front.sub("", line) for line in shown]
     shell = re.compile(r"/bin/sh -c '(.*)'$")
     text = "".join(shell.sub(r"\1", line) + "\n" for line in plain)
-    wrapped, notes = wrap.wrapped(text, wrap.Way("/usr/local/bin/cronlock", "once", False, DEBIAN))
+    wrapped, notes = wrap_crontab(text, Wrapper("/usr/local/bin/cronlock", "once", False, DEBIAN))
     assert wrapped.splitlines() == shown
     assert (len(shown), notes) == (2, [])
 

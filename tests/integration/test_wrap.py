@@ -17,7 +17,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cronlock.commands.wrap import Way, find_cronlock, is_in_etc, wrapped
+from cronlock.commands.crontab_wrapper import Wrapper, wrap_crontab
+from cronlock.commands.wrap import find_cronlock, is_in_etc
 from cronlock.cron.crontab import Sources, own_lines
 from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN
 from cronlock.cron.schedule import Schedule
@@ -36,8 +37,8 @@ from tests.support.commands import (
 
 USER = (ROOT / "tests" / "support" / "crontabs" / "user").read_text()
 SYSTEM = (ROOT / "tests" / "support" / "crontabs" / "system").read_text()
-WAY = Way("/usr/local/bin/cronlock", "once", False, DEBIAN)
-CRONTABS = [pytest.param(USER, WAY, id="user"), pytest.param(SYSTEM, replace(WAY, system=True), id="system")]
+WRAPPER = Wrapper("/usr/local/bin/cronlock", "once", False, DEBIAN)
+CRONTABS = [pytest.param(USER, WRAPPER, id="user"), pytest.param(SYSTEM, replace(WRAPPER, system=True), id="system")]
 FRONT = re.compile(r"(/usr/local/bin/cronlock run --(?:once|each) --key (\S+-[0-9a-f]{4}) -- )(.*)", re.DOTALL)
 
 
@@ -63,9 +64,9 @@ def commands(crontab: str, system: bool = False) -> list[Given]:
     return found
 
 
-def one(command: str, way: Way = WAY, above: str = "") -> str:
+def one(command: str, wrapper: Wrapper = WRAPPER, above: str = "") -> str:
     """What becomes of a command; nothing may have been said about it."""
-    crontab, notes = wrapped(f"{above}0 2 * * * {command}\n", way)
+    crontab, notes = wrap_crontab(f"{above}0 2 * * * {command}\n", wrapper)
     assert notes == []
     return crontab.removeprefix(f"{above}0 2 * * * ").removesuffix("\n")
 
@@ -83,17 +84,17 @@ def key_of(wrapped_command: str) -> str:
     return found[2]
 
 
-def keys(crontab: str, way: Way = WAY) -> list[tuple[str, str]]:
+def keys(crontab: str, wrapper: Wrapper = WRAPPER) -> list[tuple[str, str]]:
     """Each command of a crontab, as it was, with its key."""
-    new, notes = wrapped(crontab, way)
+    new, notes = wrap_crontab(crontab, wrapper)
     assert notes == []
-    both = zip(commands(crontab, way.system), commands(new, way.system), strict=True)
+    both = zip(commands(crontab, wrapper.system), commands(new, wrapper.system), strict=True)
     return [(before.command, key_of(after.command)) for before, after in both]
 
 
-def left_alone(crontab: str, way: Way = WAY) -> list[str]:
+def left_alone(crontab: str, wrapper: Wrapper = WRAPPER) -> list[str]:
     """What is said about a crontab that has to stay as it is."""
-    same, notes = wrapped(crontab, way)
+    same, notes = wrap_crontab(crontab, wrapper)
     assert same == crontab
     return notes
 
@@ -111,16 +112,16 @@ def as_cron(command: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("mode", ["once", "each"])
-@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
-def test_each_command_is_wrapped_and_all_else_stays(crontab: str, way: Way, mode: str) -> None:
+@pytest.mark.parametrize(("crontab", "wrapper"), CRONTABS)
+def test_each_command_is_wrapped_and_all_else_stays(crontab: str, wrapper: Wrapper, mode: str) -> None:
     """Byte by byte: comments, blank lines, assignments, fields, the user column, blanks between them, their order."""
-    new, notes = wrapped(crontab, replace(way, mode=mode))
+    new, notes = wrap_crontab(crontab, replace(wrapper, mode=mode))
     assert notes == []
     assert new.count("\n") == crontab.count("\n")
-    at = {line.number: line.command for line in commands(crontab, way.system)}
+    at = {line.number: line.command for line in commands(crontab, wrapper.system)}
     for number, (before, after) in enumerate(zip(crontab.split("\n"), new.split("\n"), strict=True), 1):
         if number in at:
-            assert after.startswith(before.removesuffix(at[number]) + f"{way.program} run --{mode} --key ")
+            assert after.startswith(before.removesuffix(at[number]) + f"{wrapper.program} run --{mode} --key ")
         else:
             assert after == before
     assert len(at) >= 16
@@ -130,23 +131,23 @@ def test_the_crontabs_have_more_than_forty_commands() -> None:
     assert len(commands(USER)) + len(commands(SYSTEM, system=True)) > 60
 
 
-@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
-def test_wrapping_twice_changes_nothing(crontab: str, way: Way) -> None:
+@pytest.mark.parametrize(("crontab", "wrapper"), CRONTABS)
+def test_wrapping_twice_changes_nothing(crontab: str, wrapper: Wrapper) -> None:
     """Nor does wrapping with the other mode, or with another cronlock."""
-    new, _ = wrapped(crontab, way)
-    assert left_alone(new, way) == []
-    assert left_alone(new, replace(way, mode="each", program="/opt/cronlock/bin/cronlock")) == []
+    new, _ = wrap_crontab(crontab, wrapper)
+    assert left_alone(new, wrapper) == []
+    assert left_alone(new, replace(wrapper, mode="each", program="/opt/cronlock/bin/cronlock")) == []
 
 
-@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
-def test_run_finds_each_wrapped_line_with_its_schedule(crontab: str, way: Way, tmp_path: Path) -> None:
-    new, _ = wrapped(crontab, way)
-    if way.system:
+@pytest.mark.parametrize(("crontab", "wrapper"), CRONTABS)
+def test_run_finds_each_wrapped_line_with_its_schedule(crontab: str, wrapper: Wrapper, tmp_path: Path) -> None:
+    new, _ = wrap_crontab(crontab, wrapper)
+    if wrapper.system:
         (tmp_path / "etc").mkdir()
         (tmp_path / "etc/crontab").write_text(new)
-    sources = Sources(str(tmp_path), 1000, lambda: "" if way.system else new)
+    sources = Sources(str(tmp_path), 1000, lambda: "" if wrapper.system else new)
     times: dict[str, list[str]] = {}
-    for line in commands(new, way.system):
+    for line in commands(new, wrapper.system):
         times.setdefault(key_of(line.command), []).append(line.fields)
     for key, fields in times.items():
         lines = own_lines(key, "once", sources)
@@ -154,12 +155,12 @@ def test_run_finds_each_wrapped_line_with_its_schedule(crontab: str, way: Way, t
         assert Schedule(fields, "UTC").upcoming(0, 1)
 
 
-@pytest.mark.parametrize(("crontab", "way"), CRONTABS)
-def test_run_understands_each_wrapped_line(crontab: str, way: Way) -> None:
+@pytest.mark.parametrize(("crontab", "wrapper"), CRONTABS)
+def test_run_understands_each_wrapped_line(crontab: str, wrapper: Wrapper) -> None:
     """A dry run of it, in the shell that cron would start; it says the key, the schedule and the command."""
     program = cronlock_on_path().partition(":")[0] + "/cronlock"
-    new, _ = wrapped(crontab, replace(way, program=program))
-    for line in commands(new, way.system):
+    new, _ = wrap_crontab(crontab, replace(wrapper, program=program))
+    for line in commands(new, wrapper.system):
         script, stdin = as_cron(line.command)
         dry = script.replace("run --once", f"run --dry-run --schedule '{line.fields}' --once", 1)
         done = run([line.shell, "-c", dry], stdin, home(), environment({"CRONLOCK_LOCAL": "1"}))
@@ -242,15 +243,15 @@ def test_percent_signs_mean_what_they_meant(command: str, expected: str) -> None
 
 
 def test_for_busybox_percent_signs_are_nothing_special() -> None:
-    way = replace(WAY, cron=BUSYBOX, program="/opt/100%/cronlock")
-    assert one("job +%F", way).endswith(" -- job +%F")
-    assert one("a | b +%F \\%", way).endswith(" -- /bin/sh -c 'a | b +%F \\%'")
-    assert one("job", way).startswith("/opt/100%/cronlock run ")
+    wrapper = replace(WRAPPER, cron=BUSYBOX, program="/opt/100%/cronlock")
+    assert one("job +%F", wrapper).endswith(" -- job +%F")
+    assert one("a | b +%F \\%", wrapper).endswith(" -- /bin/sh -c 'a | b +%F \\%'")
+    assert one("job", wrapper).startswith("/opt/100%/cronlock run ")
 
 
 def test_the_shell_is_the_one_that_the_crontab_names_above_the_line() -> None:
     crontab = "@daily a | a\nSHELL=/bin/bash\n@daily b | b\nSHELL = '/bin/dash'\n@daily c | c\n"
-    new, _ = wrapped(crontab, WAY)
+    new, _ = wrap_crontab(crontab, WRAPPER)
     assert re.findall(r"-- (\S+) -c", new) == ["/bin/sh", "/bin/bash", "/bin/dash"]
 
 
@@ -261,7 +262,9 @@ def test_a_shell_that_may_know_functions_still_runs_them(above: str) -> None:
 
 
 def test_a_path_of_cronlock_is_quoted_for_shell_and_cron() -> None:
-    assert one("job", replace(WAY, program="/opt/my 100%/cronlock")).startswith(r"'/opt/my 100\%/cronlock' run --once")
+    assert one("job", replace(WRAPPER, program="/opt/my 100%/cronlock")).startswith(
+        r"'/opt/my 100\%/cronlock' run --once"
+    )
 
 
 # What the command gets
@@ -352,8 +355,8 @@ def local() -> Iterator[dict[str, str]]:
 def test_a_command_does_what_it_did_without_cronlock(command: str, local: dict[str, str]) -> None:
     """Words, output, errors, files, status and standard input are the same, by a real run."""
     env = environment({"PATH": show_on_path(), **local})
-    way = replace(WAY, program=str(home() / "bin" / "cronlock"))
-    new = one(command, way)
+    wrapper = replace(WRAPPER, program=str(home() / "bin" / "cronlock"))
+    new = one(command, wrapper)
     assert new != command
     assert outcome("/bin/sh", new, env) == outcome("/bin/sh", command, env)
 
@@ -370,7 +373,7 @@ BASHISMS = [
 def test_bash_does_what_it_did(command: str, local: dict[str, str]) -> None:
     env = environment({"PATH": show_on_path(), **local})
     above = "SHELL=/bin/bash\n"
-    new = one(command, replace(WAY, program=str(home() / "bin" / "cronlock")), above)
+    new = one(command, replace(WRAPPER, program=str(home() / "bin" / "cronlock")), above)
     assert outcome("/bin/bash", new, env) == outcome("/bin/bash", command, env)
 
 
@@ -398,10 +401,10 @@ def test_whatever_a_command_is_its_programs_get_the_same_words(
     """And the same standard input and status; and wrapping twice changes nothing."""
     command = first + "".join(pieces)
     assume(not re.search(r"\$[$!]", command))  # process ids
-    way = replace(WAY, cron=cron, program=str(stand_in / "cronlock"))
+    wrapper = replace(WRAPPER, cron=cron, program=str(stand_in / "cronlock"))
     crontab = f"0 2 * * * {command}\n"
-    new, notes = wrapped(crontab, way)
-    assert wrapped(new, way) == (new, notes)
+    new, notes = wrap_crontab(crontab, wrapper)
+    assert wrap_crontab(new, wrapper) == (new, notes)
     if notes:
         assert (new, notes) == (crontab, ["line 1: left alone: a quote or a bracket in its command is not closed"])
         return
@@ -438,7 +441,7 @@ def digits(command: str, user: str = "") -> str:
 def test_the_key_is_the_programs_name_and_four_digits_of_user_and_command() -> None:
     command = "/usr/local/bin/backup --full"
     assert keys(f"@daily {command}\n") == [(command, f"backup-{digits(command)}")]
-    [(_, key)] = keys(f"@daily root {command}\n", replace(WAY, system=True))
+    [(_, key)] = keys(f"@daily root {command}\n", replace(WRAPPER, system=True))
     assert key == f"backup-{digits(command, 'root')}"
 
 
@@ -486,7 +489,7 @@ def test_the_same_command_has_the_same_key_in_another_crontab_and_different_ones
     others = [f"{n} 1 * * 1 {line.command}" for n, line in enumerate(reversed(commands(USER))) if n % 3]
     more = [f"@daily /usr/bin/php -f /srv/www/nextcloud/cron.php {n}" for n in range(len(others))]
     lines = itertools.chain.from_iterable(zip(others, more, strict=True))
-    theirs = keys("\n".join(["SHELL=/bin/sh", *lines, ""]), replace(WAY, mode="each"))
+    theirs = keys("\n".join(["SHELL=/bin/sh", *lines, ""]), replace(WRAPPER, mode="each"))
     assert len(set(ours) & set(theirs)) == len(others)
     different = dict([*ours, *theirs])
     assert len(different) == len(ours) + len(more)
@@ -505,7 +508,7 @@ def test_a_standard_input_belongs_to_the_command() -> None:
 
 def test_one_command_of_two_users_is_two_jobs() -> None:
     crontab = "@daily alice /usr/bin/job\n@daily bob /usr/bin/job\n@weekly bob /usr/bin/job\n"
-    (_, alice), (_, bob), (_, weekly) = keys(crontab, replace(WAY, system=True))
+    (_, alice), (_, bob), (_, weekly) = keys(crontab, replace(WRAPPER, system=True))
     assert alice != bob == weekly
 
 
@@ -529,7 +532,7 @@ def twins(form: str) -> tuple[str, str]:
 def test_two_commands_that_would_share_a_key_are_refused(form: str) -> None:
     first, second = twins(form)
     with pytest.raises(Refused, match=r"line 2 and line 3 would share the key job-\w{4}: give one of them a key by ha"):
-        wrapped(f"# x\n@daily {first}\n@daily {second}\n", WAY)
+        wrap_crontab(f"# x\n@daily {first}\n@daily {second}\n", WRAPPER)
 
 
 @pytest.mark.parametrize(
@@ -545,12 +548,12 @@ def test_what_run_would_refuse_is_refused_at_once(crontab: str, cron: str) -> No
     """A key of a line that was wrapped before and changed since; one command for two shells, or in two zones."""
     [key] = re.findall(r"--key (\S+)", one("job --new"))
     with pytest.raises(Refused, match=r"^line \d and line \d would share the key job-\w{4}: .* --key NAME"):
-        wrapped(crontab.format(key=key), replace(WAY, cron=cron))
+        wrap_crontab(crontab.format(key=key), replace(WRAPPER, cron=cron))
 
 
 def test_a_line_for_a_command_that_was_wrapped_before_joins_it() -> None:
-    new, _ = wrapped("@daily job\n", WAY)
-    more, notes = wrapped(new + "@weekly job\n", WAY)
+    new, _ = wrap_crontab("@daily job\n", WRAPPER)
+    more, notes = wrap_crontab(new + "@weekly job\n", WRAPPER)
     assert notes == []
     assert len(set(re.findall(r"--key (\S+)", more))) == 1
 
@@ -597,7 +600,7 @@ def test_a_name_like_cronlocks_is_no_use_of_it() -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("@reboot job", "@reboot is no schedule"),
+        ("@reboot job", "@reboot is not a schedule"),
         ("6~15 2 * * * job", r"schedule '6~15 2 \* \* \*': '6~15' is random to each host, .*"),
         ("0 25 * * * job", "schedule '0 25 .* bad hour field '25'"),
         ("0 0 30 2 * job", "schedule '0 0 30 2 \\*' never comes"),
@@ -626,9 +629,9 @@ def test_what_cannot_be_wrapped_is_left_alone_and_named(line: str, why: str) -> 
 def test_what_starts_each_machines_own_jobs_is_not_for_one_machine(command: str, program: str) -> None:
     """logrotate would run on one of them only; once on each is what it did before."""
     [note] = left_alone(f"@daily {command}\n")
-    assert note.startswith(f"line 1: left alone: {program} starts what each machine has installed for itself: wrap it")
+    assert note.startswith(f"line 1: left alone: {program} starts the jobs that each machine has installed: wrap it")
     assert "--each" in note
-    assert "run --each --key " in one(command, replace(WAY, mode="each"))
+    assert "run --each --key " in one(command, replace(WRAPPER, mode="each"))
 
 
 @pytest.mark.parametrize("command", ["test -x /usr/sbin/anacron || job", "job run-parts.log", "my-run-parts /etc/jobs"])
@@ -639,22 +642,22 @@ def test_a_name_like_theirs_is_no_use_of_them(command: str) -> None:
 @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/tcsh", "/bin/rbash", "/usr/bin/python3", "/sbin/nologin"])
 def test_for_a_shell_that_is_not_like_sh_nothing_is_wrapped(shell: str) -> None:
     [note] = left_alone(f"SHELL={shell}\n@daily job\n")
-    assert note == f"line 2: left alone: its SHELL, {shell}, may read quotes in another way than sh"
+    assert note == f"line 2: left alone: its SHELL, {shell}, may read quotes in another wrapper than sh"
 
 
 @pytest.mark.parametrize("cron", [CRONIE, BUSYBOX])
 def test_other_crons_take_longer_commands(cron: str) -> None:
-    assert len(one(f"job {'x' * 2000}", replace(WAY, cron=cron))) > 2000
+    assert len(one(f"job {'x' * 2000}", replace(WRAPPER, cron=cron))) > 2000
 
 
 def test_a_newline_is_added_where_the_last_line_has_none() -> None:
-    new, notes = wrapped("# x\n@daily job", WAY)
-    assert new == wrapped("# x\n@daily job\n", WAY)[0]
-    assert notes == ["line 2: a newline was missing at its end: cron ignores a line without one"]
+    new, notes = wrap_crontab("# x\n@daily job", WRAPPER)
+    assert new == wrap_crontab("# x\n@daily job\n", WRAPPER)[0]
+    assert notes == ["line 2: added the missing newline at its end: cron ignores a line without a newline"]
 
 
 def test_line_ends_of_dos_stay() -> None:
-    new, notes = wrapped("# x\r\n\r\nA=b\r\n@daily job | x\r\n@weekly job y\r\n", WAY)
+    new, notes = wrap_crontab("# x\r\n\r\nA=b\r\n@daily job | x\r\n@weekly job y\r\n", WRAPPER)
     assert notes == []
     assert new.count("\r\n") == new.count("\n") == 5
 
@@ -698,18 +701,18 @@ def test_notes_are_lines_on_standard_error() -> None:
     out, err = wrap("--once", input=b'@reboot job\x1b[31m\n@daily echo "x')
     assert out == b'@reboot job\x1b[31m\n@daily echo "x\n'
     assert err.decode().splitlines() == [
-        "cronlock: wrap: line 1: left alone: @reboot is no schedule",
+        "cronlock: wrap: line 1: left alone: @reboot is not a schedule",
         "cronlock: wrap: line 2: left alone: a quote or a bracket in its command is not closed",
-        "cronlock: wrap: line 2: a newline was missing at its end: cron ignores a line without one",
+        "cronlock: wrap: line 2: added the missing newline at its end: cron ignores a line without a newline",
     ]
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "say --once or --each"),
-        (["--once", "--each"], "--once and --each: give one of them"),
-        (["--once", "a", "b"], "several files: give one of them"),
+        ([], "neither --once nor --each is given: give one of them"),
+        (["--once", "--each"], "both --once and --each are given: give one of them"),
+        (["--once", "a", "b"], "several files are given: give one of them"),
         (["--once", "/nonexistent"], "can't read /nonexistent: No such file or directory"),
         (["--once", "/etc"], "can't read /etc: Is a directory"),
         (["--once", "--crontab", "both"], "Invalid value for '--crontab': 'both' is not one of user, system"),
@@ -724,8 +727,8 @@ def test_a_column_of_users_has_to_be_told() -> None:
     out, err = wrap("--once", input=crontab, status=125)
     assert out == b""
     assert err == (
-        b"cronlock: wrap: refused: every command begins with the name of a user: is that a column? "
-        b"give --crontab system or --crontab user\n"
+        b"cronlock: wrap: refused: every command begins with the name of a user, which may be a user column: "
+        b"pass --crontab system if it is, --crontab user if not\n"
     )
     system, _ = wrap("--once", "--crontab", "system", input=crontab)
     assert [line.split(b" /")[0] for line in system.splitlines()] == [b"@daily root", b"0 2 * * * daemon"]
@@ -795,7 +798,7 @@ def test_else_it_is_the_one_on_path_or_beside_its_python(tmp_path: Path, monkeyp
     started = str(program(tmp_path / "__main__.py"))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     environ = {"PATH": str(tmp_path / "bin")}
-    with pytest.raises(Refused, match="no program named cronlock is found: put its folder on PATH"):
+    with pytest.raises(Refused, match="no program named cronlock was found: put its folder on PATH"):
         find_cronlock(started, environ)
     beside = program(tmp_path / "venv" / "cronlock")
     assert find_cronlock(started, environ) == str(beside)
@@ -816,7 +819,7 @@ def test_debians_crontab_takes_what_comes_out() -> None:
     """As far as 998 bytes go."""
     short = len(one("job"))
     edge = f"@daily job {'x' * (998 - short - 1)}\n@daily job {'x' * (998 - short)}\n"
-    new, notes = wrapped(USER + edge, WAY)
+    new, notes = wrap_crontab(USER + edge, WRAPPER)
     assert [note.partition(":")[0] for note in notes] == [f"line {(USER + edge).count(chr(10))}"]
     assert max(len(line.command) for line in commands(new)) == 998
     file = home() / "crontab"
@@ -832,7 +835,7 @@ def test_debians_own_crontab_is_for_each_machine() -> None:
     before = Path("/etc/crontab").read_text()
     out, err = wrap("--once", "/etc/crontab")
     assert out.decode() == before
-    assert err.count(b": left alone: run-parts starts what each machine has installed for itself: ") == 4
+    assert err.count(b": left alone: run-parts starts the jobs that each machine has installed: ") == 4
 
 
 @pytest.mark.debian
@@ -849,10 +852,10 @@ def test_debians_own_crontab_keeps_its_users() -> None:
 def test_one_command_under_different_variables_is_refused() -> None:
     """They are two jobs, and with one key one of them would never run again."""
     with pytest.raises(Refused, match="line 2 and line 4 would share the key sync-"):
-        wrapped("SITE=a\n* * * * * sync --site\nSITE=b\n* * * * * sync --site\n", WAY)
-    wrapped("MAILTO=a\n* * * * * sync --site\nMAILTO=b\n0 5 * * * sync --site\n", WAY)
+        wrap_crontab("SITE=a\n* * * * * sync --site\nSITE=b\n* * * * * sync --site\n", WRAPPER)
+    wrap_crontab("MAILTO=a\n* * * * * sync --site\nMAILTO=b\n0 5 * * * sync --site\n", WRAPPER)
 
 
 def test_the_same_line_twice_is_told() -> None:
-    _, notes = wrapped("* * * * * work --one\n* * * * * work --one\n0 1 * * * work --one\n", WAY)
+    _, notes = wrap_crontab("* * * * * work --one\n* * * * * work --one\n0 1 * * * work --one\n", WRAPPER)
     assert notes == ["line 2: the same as line 1: with one key they run once"]

@@ -12,7 +12,7 @@ from itertools import islice
 from cronlock.commands.check import cron_lines
 from cronlock.commands.check.debian_fields import bad_part
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
-from cronlock.commands.wrap import LONGEST
+from cronlock.commands.crontab_wrapper import COMMAND_MAX
 from cronlock.cron.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads
 from cronlock.cron.parser import (
     BLANK,
@@ -156,8 +156,8 @@ def _bad_rows(crontab: Crontab) -> Iterator[Finding]:
             yield _whole(place, f"there is no user {user}", "mend the line, or add the user")
         elif bad:
             yield _whole(place, f"bad {bad}", "mend the line")
-        elif len(os.fsencode(command)) > LONGEST:
-            yield _whole(place, f"its command is longer than {LONGEST} bytes", "put it into a script")
+        elif len(os.fsencode(command)) > COMMAND_MAX:
+            yield _whole(place, f"its command is longer than {COMMAND_MAX} bytes", "put it into a script")
 
 
 def _bad_shells(crontab: Crontab) -> Iterator[Finding]:
