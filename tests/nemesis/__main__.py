@@ -1,4 +1,4 @@
-"""python -m tests.nemesis FAULT TOPOLOGY SEED: one round, told line by line; ends with status 1 after a violation."""
+"""python -m tests.nemesis FAULT TOPOLOGY SEED: one round, printed line by line; the status is 1 after a violation."""
 
 import sys
 

@@ -1,11 +1,11 @@
-"""What the nodes run: one line in the journal at its start, one at its end.
+"""The nodes' command: it writes one line to the journal at its start and one at its end.
 
-argv: the journal, how many seconds, the status to end with, and what to call a run that has no tick.
+argv: the journal, the seconds to run, the exit status, and the name of a run without a tick.
 
-Each line is one O_APPEND write, and its time is CLOCK_MONOTONIC, which all processes of a machine share, less what
-NEMESIS_AHEAD says that it is ahead in this one's time namespace. Besides, every
-run that lives holds a flock(2) on the journal's lock file, which the kernel takes from it at its last breath and not
-before: a run that finds it taken has another one beside it, and says so, however short both were.
+Each line is one O_APPEND write. Its time is CLOCK_MONOTONIC, which all processes of a machine share, less
+NEMESIS_AHEAD, the offset of this process's time namespace. Each live run also holds a flock(2) on the journal's lock
+file, which the kernel releases when the process dies and not before. A run that finds the lock taken overlaps another
+run, and records that, however short both are.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""What a run of the nemesis left behind, as values: runs of the command, attempts of nodes, faults."""
+"""The remains of a round, as values: runs of the command, attempts of nodes, faults."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ UNHEARD = "no quorum heard of it"  # what it says when the voters don't know of 
 
 @dataclass
 class Run:
-    """One run of the command. Times are seconds of CLOCK_MONOTONIC; `end` is none when it was killed.
+    """One run of the command, in seconds of CLOCK_MONOTONIC; `end` is None if the command was killed.
 
-    `won` is when the voters were asked for it, of which its token tells: others may be sent home from then on.
-    `beside`: it found another run alive. `signal`: what told it to stop. `died`: it failed, was stopped, or killed.
-    `open`: that, or no quorum may have heard of its end, so that with --failover another node may run the tick.
+    `won`: when the voters were asked, as the token shows; other nodes may exit quietly from then on. `beside`: the run
+    found another run alive. `signal`: the signal that stopped it. `died`: it failed, was stopped, or was killed.
+    `open`: it died, or a quorum may have missed its end, so that with --failover another node may run the tick.
     """
 
     tick: str
@@ -34,10 +34,10 @@ class Run:
 
 @dataclass
 class Attempt:
-    """One `cronlock run` that cron started: its tick and that tick's number, when, and what it ended with and said.
+    """One `cronlock run` that cron started: its tick and the tick's number, its times, its status and its output.
 
-    `harmed`: a signal of the nemesis hit it; `spent`: at a time when that may cost the tick. `cpu`: seconds that it
-    worked, its command included.
+    `disturbed`: a signal of the nemesis hit it. `spent`: at a time when that may cost the tick. `cpu`: seconds
+    of work, the command included.
     """
 
     node: str
@@ -45,7 +45,7 @@ class Attempt:
     tick: str
     start: float
     pid: int
-    harmed: bool = False
+    disturbed: bool = False
     spent: bool = True
     end: float = 0.0
     status: int | None = None
@@ -55,8 +55,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Pause:
-    """A pause of the key: when the first voter was told, when all had it, when the first was told to go on, when all
-    had that.
+    """A pause of the key.
+
+    Its start, its arrival at all voters, the start of the resume, and its arrival at all voters.
     """
 
     begin: float
@@ -67,7 +68,7 @@ class Pause:
 
 @dataclass
 class Hit:
-    """One thing that was made to go wrong, from when to when."""
+    """One injected fault, from start to end."""
 
     what: str
     start: float
@@ -75,7 +76,7 @@ class Hit:
 
 
 def read(path: Path, epoch: float, retries: bool = False) -> list[Run]:
-    """The runs in a journal, in the order of their starts; `epoch` is what CLOCK_REALTIME is ahead of the other.
+    """Return the runs in a journal by their starts; CLOCK_REALTIME is `epoch` ahead of CLOCK_MONOTONIC.
 
     `retries`: a command that failed counts as one that died.
     """
@@ -92,9 +93,9 @@ def read(path: Path, epoch: float, retries: bool = False) -> list[Run]:
     return runs
 
 
-def look_at_ends(runs: Iterable[Run], attempts: Iterable[Attempt]) -> None:
-    """Says of each run whether it is open, by what became of the cronlock that ran it."""
+def mark_open_runs(runs: Iterable[Run], attempts: Iterable[Attempt]) -> None:
+    """Set `open` of each run, by the end of the cronlock that ran it."""
     called = {(attempt.node, attempt.tick): attempt for attempt in attempts}
     for run in runs:
         attempt = called[run.node, run.tick]
-        run.open = run.died or attempt.harmed or attempt.status in (None, LOST) or UNHEARD in attempt.said
+        run.open = run.died or attempt.disturbed or attempt.status in (None, LOST) or UNHEARD in attempt.said

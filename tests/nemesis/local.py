@@ -1,4 +1,4 @@
-"""One machine with containers that share a folder: what --local locks in, looked at by clocks that differ."""
+"""One machine with containers that share the folder of --local but have clocks that differ."""
 
 import json
 import subprocess
@@ -10,12 +10,12 @@ from typing import Any
 from cronlock.lock.local import file_name
 from cronlock.lock.protocol import MAIN
 from cronlock.lock.witness import BOOT_ID, lives
-from tests.nemesis.network_namespaces import Room
+from tests.nemesis.network_namespaces import Namespace
 from tests.support.servers import Closing
 
 LOCAL = "local"  # the topology
-STATE = "/var/lib/cronlock"  # root's
-LOOK = 0.002  # s between two looks at the record
+STATE = "/var/lib/cronlock"  # root's state folder
+LOOK = 0.002  # s between two reads of the record
 OWN_BOOT = f'echo "$1" > "$2" && mount --bind "$2" {BOOT_ID}'
 HIDDEN = "mount -t tmpfs none /proc/sys"
 KINDS = (  # what a container does to the boot id, and the seconds by which its other clocks are ahead
@@ -29,18 +29,18 @@ KINDS = (  # what a container does to the boot id, and the seconds by which its 
 
 
 class Containers:
-    """Rooms without a network of their own: each has its boot id, or none, and its clocks since the start."""
+    """Containers without networks of their own: each has its own boot id or none, and its own monotonic clocks."""
 
     address = ""
 
-    def __init__(self, rooms: int, folder: Path, rng: Random) -> None:
+    def __init__(self, namespaces: int, folder: Path, rng: Random) -> None:
         self.state = folder / "state"
         self.state.mkdir(mode=0o700)
         Path(STATE).mkdir(mode=0o700, exist_ok=True)
         kinds = rng.sample(KINDS, len(KINDS))
-        self.rooms = [self._open(number, *kinds[number % len(kinds)]) for number in range(rooms)]
+        self.namespaces = [self._open(number, *kinds[number % len(kinds)]) for number in range(namespaces)]
 
-    def _open(self, number: int, boot: str, ahead: int) -> Room:
+    def _open(self, number: int, boot: str, ahead: int) -> Namespace:
         clocks = ("--time", "--monotonic", str(ahead), "--boottime", str(ahead), "--fork", "--kill-child")
         script = f'set -e; mount --bind "$0" {STATE}; {boot or ":"}; echo $$; exec sleep infinity'
         file = self.state.parent / f"boot{number}"
@@ -49,16 +49,16 @@ class Containers:
         assert keeper.stdout
         inside = keeper.stdout.readline().decode().strip()
         assert inside, "a container can't be made"
-        return Room("", keeper, ("nsenter", "-t", inside, "-m", *(("-T",) if ahead else ()), "--"), ahead)
+        return Namespace("", keeper, ("nsenter", "-t", inside, "-m", *(("-T",) if ahead else ()), "--"), ahead)
 
     def close(self) -> None:
-        for room in self.rooms:
-            room.keeper.kill()
-            room.keeper.wait()
+        for namespace in self.namespaces:
+            namespace.keeper.kill()
+            namespace.keeper.wait()
 
 
 class Folder(Closing):
-    """The voter in a file, by what the nemesis needs of it."""
+    """The voter in a file, with the interface of the nemesis's servers."""
 
     def __init__(self, state: Path, key: str) -> None:
         self.password = ""
@@ -67,7 +67,7 @@ class Folder(Closing):
         self._path = state / file_name(f"cronlock:{MAIN}:{key}", key)
 
     def place(self, _password: str) -> dict[str, str]:
-        """What says where the voters are."""
+        """Return the environment variables that name the voter."""
         return {"CRONLOCK_LOCAL": "1"}
 
     def _record(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Folder(Closing):
             return {}
 
     def wait(self, operation: str, timeout: float) -> bool:
-        """Whether it was done within so many seconds, as far as two looks can tell."""
+        """Return whether the operation was executed within this time, as far as repeated reads can show."""
         before, end = self._record(), time.monotonic() + timeout
         while time.monotonic() < end:
             record = self._record()
@@ -88,18 +88,18 @@ class Folder(Closing):
         return False
 
     def leases(self, _key: str) -> list[str]:
-        """Whether anybody says that a run lives: leases are by clocks that nobody has any more."""
+        """Return the lock file if a run's witness holds it; leases depend on clocks that no longer exist."""
         return [f"{self._path.name}: its witness is held"] if lives(str(self._path)) else []
 
     def heal(self) -> None:
-        """A file does not fall ill."""
+        """Do nothing: a file needs no recovery."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def _step(before: dict[str, Any], record: dict[str, Any]) -> str:
-    """The operation behind a change."""
+    """Return the operation behind a change of the record."""
     if record.get("kind") == "prepare":
         return "prepare"
     if record.get("kind") == "run":

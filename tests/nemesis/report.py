@@ -1,4 +1,4 @@
-"""What one round came to, as a value that travels as JSON."""
+"""The outcome of one round, as a value that travels as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from tests.nemesis.oracle import Violation
 
 @dataclass
 class Report:
-    """What one round came to; `hits` on a run that lived at the time count as `live`.
+    """The outcome of one round; hits during a run count as `live`.
 
-    `stale`: writes that a resource which looks at the token would have refused.
+    `stale`: writes that a resource that checks the token would have refused.
     """
 
     fault: str
@@ -26,13 +26,13 @@ class Report:
     live: int = 0
     stale: int = 0
     violations: list[Violation] = field(default_factory=list)
-    story: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """All that happened, and what was broken."""
+        """Return the trace, the sums, and the violations."""
         sums = f"{self.ran} of {self.ticks} ticks ran, {self.attempts} attempts, {self.lost} lost; "
         sums += f"{self.hits} hits, {self.live} on a live run"
-        return [*self.story, sums, *(f"VIOLATION {one.kind}: {one.text}" for one in self.violations)]
+        return [*self.trace, sums, *(f"VIOLATION {one.kind}: {one.text}" for one in self.violations)]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -44,8 +44,8 @@ class Report:
         return cls(**fields)
 
 
-def story(runs: Sequence[Run], attempts: Sequence[Attempt], hits: Sequence[Hit]) -> list[str]:
-    """All that happened, line by line; seconds since the first start."""
+def trace(runs: Sequence[Run], attempts: Sequence[Attempt], hits: Sequence[Hit]) -> list[str]:
+    """Return everything that happened, line by line, in seconds since the first start."""
     numbers = {attempt.tick: attempt.number for attempt in attempts}
     lines = [(hit.start, f"HIT {hit.what}, for {hit.end - hit.start:.2f} s") for hit in hits]
     for run in runs:
@@ -55,6 +55,6 @@ def story(runs: Sequence[Run], attempts: Sequence[Attempt], hits: Sequence[Hit])
     for attempt in attempts:
         who = f"{attempt.node}, tick {attempt.number}"
         lines.append((attempt.start, f"cron {who}"))
-        lines.append((attempt.end, f"exit {who}: {attempt.status} {'(harmed) ' * attempt.harmed}{attempt.said}"))
+        lines.append((attempt.end, f"exit {who}: {attempt.status} {'(disturbed) ' * attempt.disturbed}{attempt.said}"))
     first = min(at for at, _ in lines)
     return [f"{at - first:8.3f} {text}" for at, text in sorted(lines)]

@@ -1,4 +1,4 @@
-"""One round: nodes start every tick by their own clocks, something goes wrong; then it is read what happened."""
+"""One round: nodes start every tick by their own clocks while a fault is injected; then the traces are read."""
 
 import itertools
 import json
@@ -11,21 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.nemesis.fault_injectors import Harm
+from tests.nemesis.fault_injectors import FaultInjector
 from tests.nemesis.faults import FAULTS
-from tests.nemesis.journal import Attempt, Hit, Pause, look_at_ends
+from tests.nemesis.journal import Attempt, Hit, Pause, mark_open_runs
 from tests.nemesis.local import LOCAL, Containers, Folder
-from tests.nemesis.network_namespaces import House, Room
-from tests.nemesis.nodes import CROWD, KEY, Crew
-from tests.nemesis.oracle import Rules, Violation, judge, stale
-from tests.nemesis.report import Report, story
+from tests.nemesis.network_namespaces import BridgedNetwork, Namespace
+from tests.nemesis.nodes import CROWD, KEY, Nodes
+from tests.nemesis.oracle import Rules, Violation, find_violations, stale
+from tests.nemesis.report import Report, trace
 from tests.nemesis.voters import TOPOLOGIES, Voters
 from tests.support.commands import cronlock, new_folder, remove_folder, wait_until
 from tests.support.servers import Server
 
 
 class Round:
-    """One fault on one topology with one seed; what harms use of it is public."""
+    """One fault on one topology with one seed; the public part is for fault injectors."""
 
     def __init__(self, fault: str, topology: str, seed: int, program: Mapping[str, str]) -> None:
         self.key = KEY
@@ -33,28 +33,28 @@ class Round:
         self.pace = self.fault.pace
         self.over = threading.Event()
         self.pauses: list[Pause] = []
-        self.more = itertools.count(self.pace.ticks + 2)  # numbers of ticks that harms may start
+        self.more = itertools.count(self.pace.ticks + 2)  # numbers of further ticks that fault injectors may start
         self._topology = topology
         self._seed = seed
         self._program = program
         self._rng = random.Random(f"{fault}/{topology}/{seed}")
         self._hits: list[Hit] = []
-        self._broken: list[BaseException] = []
+        self._errors: list[BaseException] = []
 
     def sleep(self, seconds: float) -> None:
-        """So long, or until the last tick has been tried."""
+        """Sleep, at most until the last tick has been tried."""
         self.over.wait(seconds)
 
     @contextmanager
     def hit(self, what: str) -> Iterator[Hit]:
-        """Notes from when to when something is wrong."""
+        """Record the start and the end of a fault."""
         hit = Hit(what, time.monotonic(), 0)
         self._hits.append(hit)
         yield hit
         hit.end = time.monotonic()
 
-    def person(self, *words: str) -> None:
-        """A person tells the voters this of the key, again and again, until all of them have heard of it."""
+    def operator_command(self, *words: str) -> None:
+        """Repeat an operator's command on the key until it reached all voters."""
 
         def told() -> bool:
             env = {**self.voters.place(self.voters.password), **self._program}
@@ -63,81 +63,81 @@ class Round:
         wait_until(told, 60, f"the voters to hear: {words}", 0.1)
 
     def committed(self, server: Server) -> Attempt | None:
-        """The attempt whose commit stands on this server."""
+        """Return the attempt whose commit this server holds."""
         record = next((record for place, record in self.voters.records(KEY) if place is server), {})
         if record.get("kind") != "run":
             return None
-        return next((one for one in self.crew.alive() if one.pid == int(record["pid"]) and not one.harmed), None)
+        return next((one for one in self.nodes.alive() if one.pid == int(record["pid"]) and not one.disturbed), None)
 
     def play(self) -> Report:
-        """All of it: a tick while all is well, some ticks with harms, and a tick when all is well again."""
+        """Run the round: one tick without faults, several ticks with faults, and one tick without faults."""
         folder = new_folder()
         with ExitStack() as stack:
             stack.callback(remove_folder, folder)
-            rooms = self._build(folder, stack)
-            self.crew = Crew(self.fault, rooms, self.voters, folder, self._rng, self._program)
+            namespaces = self._build(folder, stack)
+            self.nodes = Nodes(self.fault, namespaces, self.voters, folder, self._rng, self._program)
             if self.fault.each:
-                self.voters.each_of = [node.name for node in self.crew.nodes]
-            self._everybody_starts(0)
-            self._ticks_with_harms()
+                self.voters.each_of = [node.name for node in self.nodes.all]
+            self._start_all_nodes(0)
+            self._ticks_with_faults()
             self.voters.heal()
-            self._everybody_starts(self.pace.ticks + 1)
+            self._start_all_nodes(self.pace.ticks + 1)
             return self._report()
 
-    def _build(self, folder: Path, stack: ExitStack) -> list[Room]:
-        """The voters, and rooms for the nodes."""
+    def _build(self, folder: Path, stack: ExitStack) -> list[Namespace]:
+        """Build the voters and return the namespaces for the nodes."""
         nodes = min(self.pace.nodes, CROWD)
         if self._topology == LOCAL:
             containers = Containers(nodes, folder, self._rng)
             stack.callback(containers.close)
-            self.voters = Folder(containers.state, KEY)  # type: ignore[assignment]  # as far as its harms go
-            return containers.rooms
+            self.voters = Folder(containers.state, KEY)  # type: ignore[assignment]  # as far as its injectors go
+            return containers.namespaces
         count = TOPOLOGIES[self._topology]
-        self.house = House(count + nodes)
-        stack.callback(self.house.close)
+        self.network = BridgedNetwork(count + nodes)
+        stack.callback(self.network.close)
         clocks, password = folder if self.fault.own_clocks else None, self.fault.password
-        self.voters: Voters = Voters(self._topology, self.house, self.fault.proxied, clocks, password)
+        self.voters: Voters = Voters(self._topology, self.network, self.fault.proxied, clocks, password)
         stack.callback(self.voters.close)
-        return self.house.rooms[count:]
+        return self.network.namespaces[count:]
 
-    def _everybody_starts(self, number: int) -> None:
-        for node in self.crew.nodes:
-            self.crew.start(node, number)
-        self.crew.wait()
+    def _start_all_nodes(self, number: int) -> None:
+        for node in self.nodes.all:
+            self.nodes.start(node, number)
+        self.nodes.wait()
 
-    def _ticks_with_harms(self) -> None:
+    def _ticks_with_faults(self) -> None:
         threads = [
-            threading.Thread(target=self._do, args=(harms, random.Random(self._rng.random())))
-            for harms in (self.fault.harms, self.fault.also)
-            if harms
+            threading.Thread(target=self._do, args=(injectors, random.Random(self._rng.random())))
+            for injectors in (self.fault.injectors, self.fault.also)
+            if injectors
         ]
         for thread in threads:
             thread.start()
         begin = time.monotonic()
-        for at, node, number in self.crew.starts():
+        for at, node, number in self.nodes.starts():
             while (left := begin + at - time.monotonic()) > 0:
-                self.crew.reap()
+                self.nodes.reap()
                 time.sleep(min(left, 0.01))
-            self.crew.start(node, number)
-        self.crew.wait()
+            self.nodes.start(node, number)
+        self.nodes.wait()
         self.over.set()
         for thread in threads:
             thread.join()
-        if self._broken:
-            raise self._broken[0]
+        if self._errors:
+            raise self._errors[0]
 
-    def _do(self, harms: Sequence[Harm], rng: random.Random) -> None:
+    def _do(self, injectors: Sequence[FaultInjector], rng: random.Random) -> None:
         try:
             while not self.over.is_set():
-                rng.choice(harms)(self, rng)
+                rng.choice(injectors)(self, rng)
                 self.sleep(rng.uniform(0, self.fault.rest))
         except BaseException as error:
-            self._broken.append(error)
+            self._errors.append(error)
 
     def _report(self) -> Report:
-        runs, attempts = self.crew.runs(), self.crew.attempts
-        look_at_ends(runs, attempts)
-        every = self.fault.each or self.fault.wait  # node has to run, and not one of them
+        runs, attempts = self.nodes.runs(), self.nodes.attempts
+        mark_open_runs(runs, attempts)
+        every = self.fault.each or self.fault.wait  # every node has to run, and not only one of them
         return Report(
             self.fault.name,
             self._topology,
@@ -152,8 +152,8 @@ class Round:
                 for hit in self._hits
             ),
             stale=stale(runs),
-            violations=[*judge(runs, attempts, self._rules()), *self._left_over()],
-            story=story(runs, attempts, self._hits),
+            violations=[*find_violations(runs, attempts, self._rules()), *self._left_over()],
+            trace=trace(runs, attempts, self._hits),
         )
 
     def _rules(self) -> Rules:
@@ -171,11 +171,14 @@ class Round:
         )
 
     def _left_over(self) -> Iterator[Violation]:
-        """Processes and leases, a lease after the last run. A clock that was off may leave a lease for an hour."""
+        """Yield remaining processes, and leases long after the last run.
+
+        A clock that jumped may leave a lease for an hour.
+        """
         try:
-            wait_until(lambda: not self.crew.left(), self.pace.ttl + 1, "the nodes' processes to be gone", 0.1)
+            wait_until(lambda: not self.nodes.left(), self.pace.ttl + 1, "the nodes' processes to be gone", 0.1)
         except AssertionError:
-            yield Violation("left over", f"processes: {self.crew.left()}")
+            yield Violation("left over", f"processes: {self.nodes.left()}")
         if not self.fault.own_clocks:
             try:
                 wait_until(lambda: not self.voters.leases(KEY), self.pace.ttl, "the leases to be over", 0.2)
@@ -184,7 +187,7 @@ class Round:
 
 
 def main() -> None:
-    """Inside namespaces of its own: plays, and prints the report as JSON."""
+    """Run a round inside namespaces of its own, and print the report as JSON."""
     fault, topology, seed = sys.argv[1:]
     program = json.loads(os.environ.pop("NEMESIS_PROGRAM"))
     sys.stdout.write(Round(fault, topology, int(seed), program).play().to_json() + "\n")

@@ -1,4 +1,4 @@
-"""The table of faults in tests/README.md, written by the run that it tells of."""
+"""The table of faults in README.md, written by the run that it describes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -8,19 +8,22 @@ from tests.nemesis.faults import FAULTS, Fault
 from tests.nemesis.report import Report
 from tests.support.commands import between
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- nemesis: written by the run -->\n", "<!-- end of nemesis -->\n"
-HEAD = "| fault | how it is made | what must hold | rounds | ticks run | hits | on a live run | violations |"
+HEAD = "| fault | how it is injected | what must hold | rounds | ticks run | hits | during a run | violations |"
 
 
 def broken(report: Report) -> list[str]:
-    """The violations that nothing excuses."""
+    """Return the violations that the fault does not excuse."""
     conceded = FAULTS[report.fault].conceded
     return [f"{one.kind}: {one.text}" for one in report.violations if one.kind not in conceded]
 
 
 def lines(reports: Iterable[Report], before: str = "") -> list[str]:
-    """The table, and below it what no lock can prevent, with what was seen; rows not played stay as before."""
+    """Return the table and, below it, the violations that no lock can prevent.
+
+    Rows without a round stay as they were.
+    """
     rows: dict[str, list[Report]] = defaultdict(list)
     for report in reports:
         rows[report.fault].append(report)
@@ -32,7 +35,13 @@ def lines(reports: Iterable[Report], before: str = "") -> list[str]:
         table.append(_row(fault, played) if played else known.get(fault.name, ""))
         if fault.conceded:
             notes.append(f"- {fault.name}: {_seen(fault, played)}" if played else seen.get(fault.name, ""))
-    return [*filter(None, table), "", "What no lock can prevent, and what was seen of it:", "", *filter(None, notes)]
+    return [
+        *filter(None, table),
+        "",
+        "Violations that no lock can prevent, and how often they were seen:",
+        "",
+        *filter(None, notes),
+    ]
 
 
 def _row(fault: Fault, reports: Sequence[Report]) -> str:
@@ -56,6 +65,6 @@ def _seen(fault: Fault, reports: Sequence[Report]) -> str:
 
 
 def write(reports: Sequence[Report], path: Path = README) -> None:
-    """Puts the rows that were played in their place."""
+    """Replace the rows of the faults that were run."""
     before = path.read_text().partition(BEGIN)[2].partition(END)[0]
     between(path, BEGIN, END, "\n".join(lines(reports, before)))

@@ -1,4 +1,4 @@
-"""What the lock promises holds while something goes wrong: real nodes, real servers, one seed per round."""
+"""The lock's promises hold during faults: real nodes, real servers, one seed per round."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ SHORT = {  # fault: topology, for each commit
     "replies lost": "five",
     "requests lost": "three",
     "dies inside commit": "five",
-    "late and forgetful": "three",
+    "late and amnesic": "three",
     "can't hear": "three",
     "failover": "cluster",
     "slots moved": "cluster",
@@ -35,20 +35,20 @@ SHORT = {  # fault: topology, for each commit
 @pytest.mark.debian
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault", SHORT)
-def test_promises_hold_while_something_goes_wrong(fault: str) -> None:
-    """A short selection; the whole matrix is `pytest -m nemesis --seeds 20`."""
+def test_promises_hold_during_a_selection_of_faults(fault: str) -> None:
+    """Run a short selection; the whole matrix is `pytest -m nemesis --seeds 20`."""
     for seed in (1, 2, 3):
         report = play(fault, SHORT[fault], seed)
         assert not broken(report), "\n".join(report.lines())
-        if report.hits:  # on a slow machine the moment for it may never come
+        if report.hits:  # on a slow machine the moment for the fault may never come
             return
-    raise AssertionError("nothing went wrong")
+    raise AssertionError("no fault was injected")
 
 
 @pytest.mark.nemesis
 @pytest.mark.timeout(180)
 def test_promises_hold(round: tuple[str, str, int], record_property: Callable[[str, object], None]) -> None:
-    """The whole matrix, all seeds."""
+    """Run one cell of the whole matrix: a fault, a topology and a seed."""
     report = play(*round)
     record_property("nemesis", report.to_json())
     assert not broken(report), "\n".join(report.lines())
@@ -56,7 +56,7 @@ def test_promises_hold(round: tuple[str, str, int], record_property: Callable[[s
 
 @pytest.fixture
 def quorum_of_one(tmp_path: Path) -> dict[str, str]:
-    """The environment of a cronlock for which one voter is enough."""
+    """Provide the environment of a cronlock for which one voter is enough."""
     return changed_cronlock(tmp_path, "lock/quorum.py", "return voters // 2 + 1", "return 1")
 
 
@@ -67,19 +67,19 @@ def test_the_oracle_sees_a_lock_that_does_not_lock(quorum_of_one: dict[str, str]
     with ThreadPoolExecutor(5) as pool:
         reports = list(pool.map(lambda seed: play("cut off", "three", seed, quorum_of_one), range(1, 6)))
     kinds = {one.kind for report in reports for one in report.violations}
-    assert kinds & {"overlap", "twice"}, [report.story for report in reports]
+    assert kinds & {"overlap", "twice"}, [report.trace for report in reports]
 
 
 @pytest.fixture
 def no_witness(tmp_path: Path) -> dict[str, str]:
-    """The environment of a cronlock that believes each clock that it reads, and nothing else."""
+    """Provide the environment of a cronlock that believes every clock it reads."""
     return changed_cronlock(tmp_path, "lock/local_copy.py", "and witness.lives(path)", "and not path")
 
 
 @pytest.mark.debian
 @pytest.mark.timeout(180)
 def test_the_oracle_sees_a_local_lock_that_trusts_every_clock(no_witness: dict[str, str]) -> None:
-    """Another boot id is then a start of the machine, and a run that lives is over: seen within five seeds."""
+    """Such a lock takes another boot id for a reboot and considers a live run dead: seen within five seeds."""
     with ThreadPoolExecutor(5) as pool:
         reports = list(pool.map(lambda seed: play("boot ids", "local", seed, no_witness), range(1, 6)))
-    assert "overlap" in {one.kind for report in reports for one in report.violations}, reports[0].story
+    assert "overlap" in {one.kind for report in reports for one in report.violations}, reports[0].trace

@@ -1,4 +1,4 @@
-"""The nemesis's oracle: what it must see, and what it must not take for a violation."""
+"""The nemesis's oracle reports each broken promise, and nothing else."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.nemesis.faults import FAULTS
-from tests.nemesis.journal import Attempt, Pause, Run, look_at_ends, read
-from tests.nemesis.oracle import Rules, judge, stale
+from tests.nemesis.journal import Attempt, Pause, Run, mark_open_runs, read
+from tests.nemesis.oracle import Rules, find_violations, stale
 from tests.nemesis.report import Report
 from tests.nemesis.table import BEGIN, END, broken, write
 
@@ -31,42 +31,42 @@ def tried(tick: int, start: float, end: float, **more: Any) -> Attempt:
 
 
 def kinds(runs: list[Run], attempts: list[Attempt] | None = None, rules: Rules = STRICT) -> list[str]:
-    return [violation.kind for violation in judge(runs, attempts or [], rules)]
+    return [violation.kind for violation in find_violations(runs, attempts or [], rules)]
 
 
-def test_one_run_after_the_other_is_fine() -> None:
-    """Each with a newer token, one per tick."""
+def test_runs_one_after_the_other_break_no_promise() -> None:
+    """Successive runs, each with a newer token and its own tick, break no promise."""
     assert kinds([ran(0, 1, 2), ran(1, 2, 3), ran(2, 4, None)]) == []
 
 
 @pytest.mark.parametrize(
     "second", [ran(1, 1.5, 3), ran(1, 2.5, 3, beside=True)], ids=["by its times", "by the lock that the first one held"]
 )
-def test_it_sees_an_overlap(second: Run) -> None:
-    """By what both wrote, or by the lock, also when the first one was killed and wrote no end."""
+def test_it_reports_an_overlap(second: Run) -> None:
+    """An overlap shows in both runs' times, or in the lock if the first run was killed and wrote no end."""
     assert kinds([ran(0, 1, None if second.beside else 2), second]) == ["overlap"]
 
 
-def test_it_sees_a_tick_that_ran_twice() -> None:
-    """On whichever node, however long after."""
+def test_it_reports_a_tick_that_ran_twice() -> None:
+    """The node and the time between the runs do not matter."""
     assert kinds([ran(0, 1, 2), ran(0, 8, 9, token=101, node="n2")]) == ["twice"]
 
 
-def test_a_run_that_was_told_to_end_may_be_repeated() -> None:
-    """It was given back; but not where nobody gives anything back, for then it was the guard that told it."""
+def test_an_interrupted_run_may_be_repeated() -> None:
+    """An interrupted run is released. Where no operator interrupts, the guard stopped it, and it counts."""
     runs = [ran(0, 1, 2, signal=15), ran(0, 8, 9, token=101)]
     assert kinds(runs) == []
     assert kinds(runs, rules=Rules(gives_back=False)) == ["twice"]
 
 
 @pytest.mark.parametrize("token", [99, 100])
-def test_it_sees_a_token_that_does_not_grow(token: int) -> None:
-    """Older than the last one, or the same."""
+def test_it_reports_a_token_that_does_not_grow(token: int) -> None:
+    """A token is older than the last one, or equal."""
     assert kinds([ran(0, 1, 2), ran(1, 3, 4, token=token)]) == ["token"]
 
 
-def test_it_sees_a_silent_loss() -> None:
-    """Nobody ran it, everybody went home, and there was no reason to."""
+def test_it_reports_a_tick_lost_silently() -> None:
+    """No node ran the tick, all exited quietly, and without a reason."""
     assert kinds([ran(0, 1, 2)], [tried(1, 20, 21), tried(1, 20, 21, node="n2")]) == ["silent"]
 
 
@@ -75,48 +75,48 @@ def test_it_sees_a_silent_loss() -> None:
     [[ran(0, 19, 22)], [ran(0, 10, 18)], [ran(0, 10, None)], [ran(2, 20.5, 21)], [ran(2, 22, 23, won=20.5)]],
     ids=["an older run goes on", "its lease does", "it was killed, its lease goes on", "a newer tick was first", "won"],
 )
-def test_another_run_in_the_way_excuses_a_tick_that_nobody_ran(runs: list[Run]) -> None:
-    """G3 promises a run when the run before is over."""
+def test_another_run_in_the_way_excuses_a_missed_tick(runs: list[Run]) -> None:
+    """G3 promises a run only after the run before has ended."""
     assert kinds(runs, [tried(1, 20, 21), tried(1, 20, 21, node="n2")]) == []
 
 
-def test_it_sees_a_tick_that_was_missed_aloud() -> None:
-    """Every node said that it reached no quorum, and the fault left one."""
+def test_it_reports_a_missed_tick_that_nodes_reported() -> None:
+    """Every node reported that it reached no quorum, although the fault left one."""
     rules = Rules(loud=frozenset({122}))
     assert kinds([], [tried(1, 20, 21, status=122), tried(1, 20, 21, status=122)], rules) == ["missed"]
     assert kinds([], [tried(1, 20, 21, status=122), tried(1, 20, 21)], rules) == ["missed"]
 
 
-def test_a_loss_that_was_told_is_fine_where_the_fault_takes_the_quorum() -> None:
-    """But a silent one is not, even there."""
+def test_a_reported_loss_is_excused_if_the_fault_takes_the_quorum() -> None:
+    """A silent loss is a violation even there."""
     assert kinds([], [tried(1, 20, 21, status=122), tried(1, 20, 21)], LOUD) == []
     assert kinds([], [tried(1, 20, 21), tried(1, 20, 21)], LOUD) == ["silent"]
 
 
-def test_a_node_that_died_of_the_fault_excuses_its_tick() -> None:
-    """A node that dies inside commit may cost that tick: no lock can tell."""
-    assert kinds([], [tried(1, 20, 21, harmed=True, status=-9), tried(1, 20, 21)]) == []
+def test_a_node_killed_by_the_fault_excuses_its_tick() -> None:
+    """A node that dies inside its commit may cost the tick: no lock can know."""
+    assert kinds([], [tried(1, 20, 21, disturbed=True, status=-9), tried(1, 20, 21)]) == []
 
 
-def test_a_node_that_was_cut_off_inside_its_commit_excuses_its_tick() -> None:
-    """It is as good as dead, and it said so."""
+def test_a_node_cut_off_inside_its_commit_excuses_its_tick() -> None:
+    """Such a node is as good as dead, and reported it."""
     cut = tried(1, 20, 25, status=122, said="unreachable: no quorum of 3 voters in 5 s (the commit was not confirmed)")
     assert kinds([], [cut, tried(1, 20, 21, status=122), tried(1, 20, 21)], Rules(loud=frozenset({122}))) == []
 
 
-def test_a_command_that_was_stopped_before_its_first_line_has_run() -> None:
+def test_a_command_stopped_before_its_first_line_counts_as_a_run() -> None:
     """On a slow machine the lease may be lost by then."""
     assert kinds([], [tried(1, 20, 21, status=123), tried(1, 20, 21)], Rules(loud=frozenset({123}))) == []
 
 
 def test_a_death_that_must_not_cost_the_tick_excuses_nothing() -> None:
-    """It had reached no quorum: the others have to run."""
-    died = tried(1, 20, 21, harmed=True, spent=False, status=-9)
+    """The node had not won a quorum, so another node has to run."""
+    died = tried(1, 20, 21, disturbed=True, spent=False, status=-9)
     assert kinds([], [died, tried(1, 20, 22)]) == ["silent"]
 
 
-def test_it_sees_what_a_node_must_not_end_with() -> None:
-    """A status that the fault does not explain, a traceback, no end at all."""
+def test_it_reports_an_unexplained_end_of_a_node() -> None:
+    """A status that the fault does not explain, a traceback, and a node that never ends."""
     runs = [ran(1, 20, 21)]
     assert kinds(runs, [tried(1, 20, 21, status=122)]) == ["status"]
     assert kinds(runs, [tried(1, 20, 21, said="Traceback (most recent call last):")]) == ["status"]
@@ -124,34 +124,34 @@ def test_it_sees_what_a_node_must_not_end_with() -> None:
     assert kinds(runs, [tried(1, 20, 21, status=122)], LOUD) == []
 
 
-def test_it_sees_a_node_that_is_busy_or_does_not_end() -> None:
-    """A loop without a pause; a farewell that takes longer than finish may."""
+def test_it_reports_a_busy_node_and_a_slow_end() -> None:
+    """A busy loop, and a release that takes longer than finish may."""
     assert kinds([ran(1, 20, 21)], [tried(1, 20, 30)]) == ["slow"]
     assert kinds([ran(1, 20, 21)], [tried(1, 20, 21.1, cpu=4)]) == ["slow"]
 
 
 def died(tick: int, start: float, end: float | None = None, **more: Any) -> Run:
-    """A run that failed, or was killed."""
+    """A run died if it failed or was killed."""
     return ran(tick, start, end, **{"open": True, "died": True} | more)
 
 
-def test_a_run_that_died_may_be_repeated_by_nodes_that_stay() -> None:
-    """Three times in all, and not without --failover."""
+def test_waiting_nodes_may_repeat_a_run_that_died() -> None:
+    """Three attempts are allowed in all, and one without --failover."""
     runs = [died(0, 1 + n, 1.5 + n, node=f"n{n}", token=100 + n) for n in range(4)]
     assert kinds(runs[:3], rules=FAILOVER) == []
     assert kinds(runs, rules=FAILOVER) == ["twice"]
     assert kinds(runs[:2]) == ["twice"]
 
 
-def test_it_sees_a_takeover_of_a_run_whose_end_was_told() -> None:
-    """But one whose end no quorum may have heard of can be taken over."""
+def test_it_reports_a_takeover_of_a_run_whose_end_was_recorded() -> None:
+    """A run whose end a quorum may have missed can be taken over."""
     again = ran(0, 8, 9, token=101, node="n2")
     assert kinds([ran(0, 1, 2), again], rules=FAILOVER) == ["twice"]
     assert kinds([ran(0, 1, 2, open=True), again], rules=FAILOVER) == []
 
 
-def test_it_sees_a_tick_that_was_left_when_its_run_had_died() -> None:
-    """A node stayed, was told that the tick was done, and nobody runs it any more."""
+def test_it_reports_a_tick_abandoned_after_its_run_died() -> None:
+    """A waiting node exited because it saw the tick done, and no node runs it again."""
     stayed = tried(0, 1, 9, node="n2", said="done: the tick ran on n1")
     assert kinds([died(0, 1)], [stayed], FAILOVER) == ["abandoned"]
     assert kinds([died(0, 1), ran(0, 7, 8, token=101, node="n3")], [stayed], FAILOVER) == []
@@ -166,13 +166,13 @@ def test_it_sees_a_tick_that_was_left_when_its_run_had_died() -> None:
     ],
     ids=["a newer tick has begun", "another one has run it"],
 )
-def test_what_excuses_who_does_not_take_over(more: list[Run]) -> None:
-    """There is nothing left to be done."""
+def test_a_node_need_not_take_over_a_tick_without_work_left(more: list[Run]) -> None:
+    """In these cases there is nothing left to do."""
     assert kinds([died(0, 1, 2), *more], [tried(0, 1, 9, node="n2")], FAILOVER) == []
 
 
-def test_it_sees_who_gives_up_too_early_or_without_a_word() -> None:
-    """When the third attempt has come to nothing everybody who stayed says so, and before that nobody does."""
+def test_it_reports_a_node_that_gives_up_too_early_or_silently() -> None:
+    """After the third failed attempt all waiting nodes report it, and before that none does."""
     three = [died(0, 1 + n, 1.5 + n, node=f"n{n}", token=100 + n) for n in range(3)]
     gave_up, silent = tried(0, 1, 9, node="n9", status=121), tried(0, 1, 9, node="n9")
     assert kinds(three, [gave_up], FAILOVER) == []
@@ -181,15 +181,18 @@ def test_it_sees_who_gives_up_too_early_or_without_a_word() -> None:
     assert kinds([*three[:2], ran(0, 4, 5, node="n4", token=102)], [gave_up], FAILOVER) == ["abandoned"]
 
 
-def test_attempts_that_wrote_nothing_count_where_they_may_have_begun() -> None:
-    """Two nodes that were killed before their commands' first lines, say."""
-    stayed, killed = tried(0, 1, 9, node="n2"), [tried(0, 1, 5, node=f"n{n}", harmed=True, status=-9) for n in (3, 4)]
+def test_attempts_without_a_journal_line_count_if_they_may_have_started() -> None:
+    """For example two nodes that were killed before the first line of their commands."""
+    stayed, killed = (
+        tried(0, 1, 9, node="n2"),
+        [tried(0, 1, 5, node=f"n{n}", disturbed=True, status=-9) for n in (3, 4)],
+    )
     assert kinds([died(0, 1)], [stayed, *killed], FAILOVER) == []
     assert kinds([died(0, 1)], [stayed, killed[0]], FAILOVER) == ["abandoned"]
 
 
-def test_with_each_every_node_is_judged_by_itself() -> None:
-    """Runs of two nodes may overlap, and their tokens and ticks are their own; on one node nothing of that may be."""
+def test_with_each_every_node_is_checked_by_itself() -> None:
+    """Runs of two nodes may overlap and have their own tokens and ticks; on one node every promise holds."""
     assert kinds([ran(0, 1, 3), ran(0, 2, 4, node="n2", token=50)], rules=EACH) == []
     assert kinds([ran(0, 1, 3), ran(1, 2, 4)], rules=EACH) == ["overlap"]
     assert kinds([ran(0, 1, 3), ran(0, 4, 5, token=101)], rules=EACH) == ["twice"]
@@ -197,20 +200,20 @@ def test_with_each_every_node_is_judged_by_itself() -> None:
     assert kinds([ran(0, 1, 3)], [tried(0, 1, 3), tried(0, 1, 2, node="n2")], EACH) == ["silent"]
 
 
-def test_it_sees_a_run_that_begins_in_a_pause() -> None:
-    """For which the voters were asked when all of them had it; one that had asked before may begin."""
+def test_it_reports_a_run_that_starts_during_a_pause() -> None:
+    """Its voters were asked when all had recorded the pause; a run that asked before may start."""
     assert kinds([ran(0, 22, 23)], rules=PAUSED) == ["paused"]
     assert kinds([ran(0, 22, 23, won=20.9), ran(1, 25.5, 27)], rules=PAUSED) == []
 
 
-def test_a_tick_that_was_paused_is_not_missed() -> None:
-    """Only as long as the pause lasts."""
+def test_a_paused_tick_is_not_missed() -> None:
+    """The excuse lasts only as long as the pause."""
     assert kinds([], [tried(1, 24, 25, said="paused until resumed")], PAUSED) == []
     assert kinds([], [tried(1, 27, 28, said="paused until resumed")], PAUSED) == ["silent"]
 
 
-def test_it_sees_who_waits_for_a_lock_and_goes_home_too_early() -> None:
-    """Without a run and without a word, or before the wait is over; also in vain, where all is well."""
+def test_it_reports_a_waiting_node_that_gives_up_too_early() -> None:
+    """A node exited quietly without a run, or before its wait was over, or failed although all was well."""
     assert kinds([ran(1, 20, 21)], [tried(1, 20, 21)], WAITING) == []
     assert kinds([], [tried(1, 20, 21)], WAITING) == ["unserved"]
     assert kinds([], [tried(1, 20, 30, status=75)], WAITING) == ["unserved"]
@@ -218,30 +221,30 @@ def test_it_sees_who_waits_for_a_lock_and_goes_home_too_early() -> None:
     assert kinds([], [tried(0, 20, 36, status=75)], WAITING) == ["unserved"]
 
 
-def test_a_run_is_open_when_the_voters_may_not_know_of_its_end() -> None:
-    """Its command died, or its cronlock was harmed, lost the lease, or says that nobody heard."""
+def test_a_run_is_open_if_the_voters_may_not_know_its_end() -> None:
+    """Its command died, or its cronlock was disturbed, lost the lease, or reported that no quorum recorded the end."""
     ends = [
-        tried(0, 1, 2, harmed=True),
+        tried(0, 1, 2, disturbed=True),
         tried(0, 1, 2, status=123),
         tried(0, 1, 2, said="but no quorum heard of it: x"),
     ]
     for end in ends:
         runs = [ran(0, 1, 2)]
-        look_at_ends(runs, [end])
+        mark_open_runs(runs, [end])
         assert runs[0].open
     runs = [ran(0, 1, 2), ran(1, 1, 2, died=True)]
-    look_at_ends(runs, [tried(0, 1, 2), tried(1, 1, 2)])
+    mark_open_runs(runs, [tried(0, 1, 2), tried(1, 1, 2)])
     assert [run.open for run in runs] == [False, True]
 
 
-def test_stale_writes_are_those_that_a_resource_would_refuse() -> None:
-    """The end of a run, written after a newer token had begun to write."""
+def test_stale_writes_are_writes_that_a_resource_would_refuse() -> None:
+    """A run wrote its end after a run with a newer token had started to write."""
     assert stale([ran(0, 1, 5), ran(1, 4, 6)]) == 1
     assert stale([ran(0, 1, 3), ran(1, 4, 6), ran(2, 7, None)]) == 0
 
 
-def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Two lines for a run, one for a run that was killed."""
+def test_the_journal_gives_back_what_was_written(tmp_path: Path) -> None:
+    """The journal has two lines for a run, and one for a killed run."""
     path = tmp_path / "journal"
     assert read(path, 0) == []
     path.write_text(
@@ -254,8 +257,8 @@ def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     ]
 
 
-def test_a_command_that_failed_died_where_that_is_tried_again(tmp_path: Path) -> None:
-    """With --retry-failed."""
+def test_a_failed_command_counts_as_dead_if_failures_are_retried(tmp_path: Path) -> None:
+    """This is so only with --retry-failed."""
     path = tmp_path / "journal"
     path.write_text(f"start 1.0000 {TICKS[0]} 1000500 1 n1 1 0\nend 2.0000 {TICKS[0]} 1000500 1 n1 1 0 7\n")
     assert [run.died for run in read(path, epoch=1000, retries=True)] == [True]
@@ -266,17 +269,17 @@ def reports() -> list[Report]:
     return [Report(fault.name, topology, seed=1) for fault in FAULTS.values() for topology in fault.topologies]
 
 
-def test_a_conceded_violation_is_seen_and_is_not_counted() -> None:
-    """Only in its own row."""
+def test_a_conceded_violation_is_listed_but_not_counted() -> None:
+    """It is conceded only in its own row."""
     runs = [ran(0, 1, 5), ran(1, 4, 6, token=1)]
-    frozen = Report("node frozen", "three", 1, violations=judge(runs, [], Rules()))
+    frozen = Report("node frozen", "three", 1, violations=find_violations(runs, [], Rules()))
     assert [line.split(":")[0] for line in broken(frozen)] == ["token"]
     assert len(broken(Report("calm", "three", 1, violations=frozen.violations))) == 2
     assert Report.from_json(frozen.to_json()) == frozen
 
 
-def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
-    """A run of all rows writes all of it."""
+def test_the_table_replaces_only_the_old_table(tmp_path: Path) -> None:
+    """A run of all rows writes the whole table."""
     path = tmp_path / "README.md"
     path.write_text(f"before\n{BEGIN}last year's\n{END}after\n")
     write(reports(), path)
@@ -287,8 +290,8 @@ def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
     assert all(f"\n| {fault} | " in text for fault in FAULTS)
 
 
-def test_rows_that_were_not_played_again_stay(tmp_path: Path) -> None:
-    """So that one row can be looked at without all the others."""
+def test_rows_that_were_not_run_again_stay(tmp_path: Path) -> None:
+    """A single row can be run without all the others."""
     path = tmp_path / "README.md"
     path.write_text(f"{BEGIN}{END}")
     write(reports(), path)

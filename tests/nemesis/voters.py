@@ -1,4 +1,4 @@
-"""The servers of one round: three or five alone, or a cluster of three masters with a replica each."""
+"""The servers of one round: three or five separate ones, or a cluster of three masters with one replica each."""
 
 import random
 import re
@@ -11,24 +11,26 @@ from typing import Any
 import redis
 
 from cronlock.servers.placement import Names, copies
-from tests.nemesis.network_namespaces import House, Room
+from tests.nemesis.network_namespaces import BridgedNetwork, Namespace
 from tests.support.commands import faked_clock, wait_until
 from tests.support.servers import Closing, Cluster, Place, Proxy, Server, start_servers
 
-TOPOLOGIES = {"three": 3, "five": 5, "cluster": 7}  # servers with rooms: the cluster's last one joins when asked
+TOPOLOGIES = {"three": 3, "five": 5, "cluster": 7}  # servers with namespaces; the cluster's last one joins on demand
 OPERATION = re.compile(" (prepare|commit|extend|finish|release) holder ")  # as MONITOR shows a call of the script
 
 
 class Voters(Closing):
-    """The servers, by what the nemesis needs of them. `proxied`: nodes reach them through proxies.
+    """The servers, with the interface that the nemesis needs. `proxied`: nodes reach them through proxies.
 
-    `own_clocks` is a folder with a file for each that says how many seconds its clock is off.
+    `own_clocks` is a folder with one file for each server, which contains the offset of its clock in seconds.
     """
 
-    def __init__(self, topology: str, house: House, proxied: bool, own_clocks: Path | None, password: str) -> None:
+    def __init__(
+        self, topology: str, network: BridgedNetwork, proxied: bool, own_clocks: Path | None, password: str
+    ) -> None:
         self.password = password
-        self.rooms = house.rooms[: TOPOLOGIES[topology]]
-        places = [self._place(number, room, own_clocks) for number, room in enumerate(self.rooms)]
+        self.namespaces = network.namespaces[: TOPOLOGIES[topology]]
+        places = [self._place(number, namespace, own_clocks) for number, namespace in enumerate(self.namespaces)]
         options = {"requirepass": password} if password else {}
         if topology == "cluster":
             if password:
@@ -38,53 +40,53 @@ class Voters(Closing):
         else:
             self.cluster = None
             self._servers = start_servers(len(places), places=places, **options)
-        self.proxies = [Proxy(server, house.address) for server in self.all] if proxied else []
-        self.each_of: list[str] = [""]  # names of the nodes that have a record of their own
+        self.proxies = [Proxy(server, network.address) for server in self.all] if proxied else []
+        self.each_of: list[str] = [""]  # names of the nodes with records of their own
         self.watch = Watch(self)
         self._replicas: dict[Server, Server] = {}
 
-    def _place(self, number: int, room: Room, own_clocks: Path | None) -> Place:
+    def _place(self, number: int, namespace: Namespace, own_clocks: Path | None) -> Place:
         if not own_clocks:
-            return Place(room.address, room.words)
+            return Place(namespace.address, namespace.words)
         offset = own_clocks / f"clock{number}"
         offset.write_text("+0")
         env = faked_clock(FAKETIME_TIMESTAMP_FILE=str(offset), FAKETIME_NO_CACHE="1")
-        return Place(room.address, room.words, tuple(env.items()))
+        return Place(namespace.address, namespace.words, tuple(env.items()))
 
     @property
     def all(self) -> list[Server]:
-        """Every server process, the dead ones too."""
+        """Every server process, dead ones included."""
         return self.cluster.nodes if self.cluster else self._servers
 
     @property
     def voting(self) -> list[Server]:
-        """Those that hold copies; of a cluster the masters."""
+        """The servers that hold copies; the masters of a cluster."""
         return self.cluster.masters() if self.cluster else self._servers
 
     def urls(self, password: str) -> str:
-        """What CRONLOCK_REDIS says."""
+        """Return the value of CRONLOCK_REDIS."""
         urls = [place.url for place in self.proxies or self.all]
         return " ".join(url.replace("//", f"//:{password}@") if password else url for url in urls)
 
     def place(self, password: str) -> dict[str, str]:
-        """What says where the voters are."""
+        """Return the environment variables that name the voters."""
         return {"CRONLOCK_REDIS": self.urls(password)}
 
     def one(self, rng: random.Random) -> Server:
         return rng.choice(sorted(self.voting, key=lambda server: server.port))
 
-    def room(self, server: Server) -> Room:
-        return next(room for room in self.rooms if room.address == server.place.address)
+    def namespace(self, server: Server) -> Namespace:
+        return next(namespace for namespace in self.namespaces if namespace.address == server.place.address)
 
     def copies(self, key: str, node: str = "") -> list[tuple[Server, Names]]:
-        """Every copy of a key, or of its record on one node, with the server that it lies on."""
+        """Return every copy of a key, or of its record for one node, with the server that holds it."""
         if self.cluster:
             return [(self.cluster.master_of(names.slot), names) for names in copies("cronlock", key, node)]
         (names,) = copies("cronlock", key, node, count=1)
         return [(server, names) for server in self._servers]
 
     def records(self, key: str, node: str = "") -> list[tuple[Server, dict[str, Any]]]:
-        """What each copy holds; nothing of those whose server is away."""
+        """Return the record of each copy; empty if its server is down."""
         found = []
         for server, names in self.copies(key, node):
             try:
@@ -95,7 +97,7 @@ class Voters(Closing):
         return found
 
     def replica_of(self, master: Server) -> Server:
-        """Of a cluster its replica; to a server alone one is added, beside it."""
+        """Return a master's replica; a separate server gets one."""
         if self.cluster:
             (replica,) = self.cluster.replicas(master) or [self._replicas[master]]
             self._replicas[master] = replica
@@ -107,7 +109,10 @@ class Voters(Closing):
         return self._replicas[master]
 
     def remembered(self, key: str, victim: Server | None) -> bool:
-        """Whether all copies but the victim's hold the newest run as their server wrote it: it may go next."""
+        """Return whether all copies except the victim's hold the newest run as their server wrote it.
+
+        Only then may the victim forget.
+        """
         return all(self._remembered(self.records(key, node), victim) for node in self.each_of)
 
     @staticmethod
@@ -120,7 +125,7 @@ class Voters(Closing):
         )
 
     def leases(self, key: str) -> list[str]:
-        """The leases that still run, by server."""
+        """Return the live leases by server."""
         left = []
         for server, record in (found for node in self.each_of for found in self.records(key, node)):
             if record.get("holder"):
@@ -131,7 +136,7 @@ class Voters(Closing):
         return left
 
     def heal(self) -> None:
-        """Everybody runs again, with what they have."""
+        """Start or continue all servers with the data that they have."""
         for server in self.all:
             server.continue_process()
             if not server.running:
@@ -149,7 +154,7 @@ class Voters(Closing):
 
 
 def follow(replica: Server, master: Server) -> None:
-    """Returns when it has what its master has."""
+    """Make a server the replica of a master and wait until it has its data."""
 
     def synced() -> bool:
         link = replica.redis.info("replication")
@@ -160,7 +165,7 @@ def follow(replica: Server, master: Server) -> None:
 
 
 class Watch:
-    """What the servers are asked to do, seen with MONITOR: `wait` returns when one of them has just done it."""
+    """Operations that the servers execute, seen with MONITOR; `wait` returns right after one."""
 
     def __init__(self, voters: Voters) -> None:
         self.over = False
@@ -170,7 +175,7 @@ class Watch:
         self._threads: list[threading.Thread] = []
 
     def wait(self, operation: str, timeout: float) -> bool:
-        """Whether it was done within so many seconds, on any server."""
+        """Return whether the operation was executed within this time, on any server."""
         if not self._threads:
             self._threads = [
                 threading.Thread(target=self._monitor, args=(server,), daemon=True) for server in self._voters.all
@@ -187,11 +192,11 @@ class Watch:
                 with server.client(socket_timeout=None).monitor() as monitor:
                     for line in monitor.listen():
                         if found := OPERATION.search(line["command"]):
-                            self._tell(found[1])
+                            self._record(found[1])
             except (redis.RedisError, OSError, ValueError):
                 time.sleep(0.02)
 
-    def _tell(self, operation: str) -> None:
+    def _record(self, operation: str) -> None:
         with self._changed:
             self._seen[operation] += 1
             self._changed.notify_all()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cronlock.process.event_loop import POLL_MAX
 from cronlock.run.plan import ATTEMPTS
 from tests.nemesis.journal import Run
-from tests.nemesis.oracle import Rules, Violation, judge
+from tests.nemesis.oracle import Rules, Violation, find_violations
 from tests.simulation.node import Call
 from tests.simulation.world import World
 
@@ -31,7 +31,7 @@ def violations_of(world: World) -> list[Violation]:
     """Return all violations up to now."""
     runs = sorted((call for call in world.calls if call.command), key=lambda call: (call.command.start, call.token))
     return [
-        *judge([_run(call, world.time.now) for call in runs], [], Rules(attempts=_attempts(world))),
+        *find_violations([_run(call, world.time.now) for call in runs], [], Rules(attempts=_attempts(world))),
         *_overlaps_after_pause(world, runs),
         *_quiet_exits(world),
         *_unexpected_ends(world),

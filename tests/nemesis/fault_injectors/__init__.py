@@ -1,7 +1,7 @@
-"""Harms: each does one thing to a round, and takes it back.
+"""Fault injectors: each injects one fault into a round, and removes it.
 
-Harms that make voters forget wait until all the others remember: the lock promises nothing beyond fewer than a quorum
-of forgetful voters between two runs (guarantee G1).
+Injectors that make voters forget wait until all other voters remember: the lock promises nothing beyond fewer than a
+quorum of amnesic voters between two runs (guarantee G1).
 """
 
 import os
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.nemesis.round import Round
 
-Harm = Callable[["Round", Random], None]
+FaultInjector = Callable[["Round", Random], None]
 
 PHASES = ("prepare", "commit", "extend", "finish")
 
 
 def deliver(pid: int, number: int) -> None:
-    """A signal, to a process that may be gone."""
+    """Send a signal to a process that may have ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -26,5 +26,5 @@ def deliver(pid: int, number: int) -> None:
 
 
 def calm(round: "Round", rng: Random) -> None:
-    """Nothing goes wrong but the clocks."""
+    """Inject nothing; only the clocks differ."""
     round.sleep(round.pace.period)

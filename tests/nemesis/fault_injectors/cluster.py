@@ -1,4 +1,4 @@
-"""What happens to a cluster: acknowledged writes are lost in a failover, slots move."""
+"""Faults of a cluster: acknowledged writes are lost in a failover, slots move."""
 
 import time
 from random import Random
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write_lost_in_failover(round: "Round", rng: Random) -> None:
-    """A replica that stands still does not hear of a commit that its master has acknowledged, and takes over."""
+    """Stop a replica, so that it misses a commit that its master acknowledged, and let it take over."""
     cluster = round.voters.cluster
     assert cluster
     master = round.voters.one(rng)
@@ -20,7 +20,7 @@ def write_lost_in_failover(round: "Round", rng: Random) -> None:
     if not round.voters.remembered(round.key, master):
         return
     replica.stop_process()
-    master.ask("CLIENT", "KILL", "TYPE", "replica")  # else the write survives in a socket's buffer
+    master.ask("CLIENT", "KILL", "TYPE", "replica")  # otherwise the write survives in a socket's buffer
     try:
         if not round.voters.watch.wait("commit", 2 * round.pace.period):
             return
@@ -39,7 +39,7 @@ def write_lost_in_failover(round: "Round", rng: Random) -> None:
 
 
 def slots_moved(round: "Round", rng: Random) -> None:
-    """The slots of this key's copies move, one by one, between four masters; keys last, ownership in the end."""
+    """Move the slots of this key's copies one by one between four masters, keys first, ownership last."""
     cluster = round.voters.cluster
     assert cluster
     if len(cluster.nodes) == 6:

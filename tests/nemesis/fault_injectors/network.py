@@ -1,18 +1,18 @@
-"""What happens on the way: requests and replies are lost, nodes and voters don't hear each other."""
+"""Faults of the network: requests and replies are lost, nodes and voters can't reach each other."""
 
 import signal
 import time
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.nemesis.fault_injectors import PHASES, Harm, deliver
+from tests.nemesis.fault_injectors import PHASES, FaultInjector, deliver
 
 if TYPE_CHECKING:
     from tests.nemesis.round import Round
 
 
 def replies_lost(round: "Round", rng: Random) -> None:
-    """Of one voter for up to two leases, or of all for up to a second: done, and nobody hears of it."""
+    """Lose the replies of one voter for up to two leases, or of all for up to a second; their requests are executed."""
     round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
     everywhere = rng.random() < 0.3
     proxies = round.voters.proxies if everywhere else [rng.choice(round.voters.proxies)]
@@ -26,7 +26,7 @@ def replies_lost(round: "Round", rng: Random) -> None:
 
 
 def requests_lost(round: "Round", rng: Random) -> None:
-    """Of one or two kinds, to one voter for up to two leases, or to all for up to a second: they are never done."""
+    """Lose one or two kinds of requests to one voter for up to two leases, or to all for up to a second."""
     everywhere = rng.random() < 0.3
     proxies = round.voters.proxies if everywhere else [rng.choice(round.voters.proxies)]
     kinds = rng.sample((*PHASES, "release"), rng.randint(1, 2))
@@ -39,16 +39,16 @@ def requests_lost(round: "Round", rng: Random) -> None:
 
 
 def dies_inside_commit(round: "Round", rng: Random) -> None:
-    """A node's commit reaches one voter only, and then the node dies: that is no run, and another one has to run."""
+    """Let a commit reach one voter only and kill the node: that was not a run, and another node has to run."""
     here = rng.choice(round.voters.proxies)
     for proxy in round.voters.proxies:
         if proxy is not here:
             proxy.drop_requests("commit")
     if round.voters.watch.wait("commit", round.pace.period) and (attempt := round.committed(here.server)):
         with round.hit(f"{attempt.node} died, with a commit at {here.server.place.address} only"):
-            attempt.harmed = True
+            attempt.disturbed = True
             deliver(attempt.pid, signal.SIGKILL)
-            time.sleep(0.3)  # what it has sent is still on its way to the proxies
+            time.sleep(0.3)  # packets that it sent are still on their way to the proxies
         pids = [record.get("pid") for _, record in round.voters.records(round.key)]
         attempt.spent = pids.count(str(attempt.pid)) > 1
     for proxy in round.voters.proxies:
@@ -56,22 +56,22 @@ def dies_inside_commit(round: "Round", rng: Random) -> None:
     round.sleep(round.pace.period)
 
 
-def cut(there: bool, back: bool) -> Harm:
-    """Some nodes can't reach some voters, or can't be reached by them; one node can all the time."""
+def cut(there: bool, back: bool) -> FaultInjector:
+    """Cut some nodes off from some voters, in one or both directions; one node always reaches all."""
 
-    def harm(round: "Round", rng: Random) -> None:
-        nodes = rng.sample(round.crew.nodes[1:], rng.randint(1, len(round.crew.nodes) - 1))
-        voters = rng.sample(round.voters.rooms, rng.randint(1, len(round.voters.rooms)))
-        house, rooms = round.house, [node.room for node in nodes]
+    def inject(round: "Round", rng: Random) -> None:
+        nodes = rng.sample(round.nodes.all[1:], rng.randint(1, len(round.nodes.all) - 1))
+        voters = rng.sample(round.voters.namespaces, rng.randint(1, len(round.voters.namespaces)))
+        network, namespaces = round.network, [node.namespace for node in nodes]
         with round.hit(f"{len(nodes)} nodes cut off from {len(voters)} voters"):
-            for room in rooms if there else ():
-                house.cut(room, voters)
+            for namespace in namespaces if there else ():
+                network.cut(namespace, voters)
             for voter in voters if back else ():
-                house.cut(voter, rooms)
+                network.cut(voter, namespaces)
             round.sleep(rng.uniform(0.3, 2 * round.pace.ttl))
-            for room in rooms if there else ():
-                house.mend(room, voters)
+            for namespace in namespaces if there else ():
+                network.mend(namespace, voters)
             for voter in voters if back else ():
-                house.mend(voter, rooms)
+                network.mend(voter, namespaces)
 
-    return harm
+    return inject

@@ -1,4 +1,4 @@
-"""What happens to nodes: they die, stop, freeze, come in crowds, and learn of a new password one by one."""
+"""Faults of nodes: they die, stop, freeze, start in crowds, and learn a new password one by one."""
 
 import signal
 from random import Random
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 def wrapper_killed(round: "Round", rng: Random) -> None:
     round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
     round.sleep(rng.uniform(0, 0.3))
-    if attempt := round.crew.anybody(rng):
+    if attempt := round.nodes.any_attempt(rng):
         with round.hit(f"the wrapper on {attempt.node} killed"):
-            attempt.harmed = True
+            attempt.disturbed = True
             deliver(attempt.pid, signal.SIGKILL)
 
 
 def wrapper_stopped(round: "Round", rng: Random) -> None:
     round.voters.watch.wait(rng.choice(PHASES), round.pace.period)
-    if attempt := round.crew.anybody(rng):
+    if attempt := round.nodes.any_attempt(rng):
         with round.hit(f"the wrapper on {attempt.node} stopped"):
-            attempt.harmed = True
+            attempt.disturbed = True
             deliver(attempt.pid, signal.SIGSTOP)
             round.sleep(rng.choice((0.5, 2)) * round.pace.ttl)
             deliver(attempt.pid, signal.SIGCONT)
 
 
 def node_frozen(round: "Round", rng: Random) -> None:
-    """Wrapper, guard and command stand still together, for longer than the lease."""
+    """Stop wrapper, guard and command together for longer than the lease."""
     round.voters.watch.wait("commit", round.pace.period)
     round.sleep(0.2)
-    if attempt := round.crew.holder():
+    if attempt := round.nodes.holder():
         family = [attempt.pid, *descendants(attempt.pid)]
         with round.hit(f"{attempt.node} frozen with its command"):
-            attempt.harmed = True
+            attempt.disturbed = True
             for pid in family:
                 deliver(pid, signal.SIGSTOP)
             round.sleep(2 * round.pace.ttl)
@@ -46,7 +46,10 @@ def node_frozen(round: "Round", rng: Random) -> None:
 
 
 def password_changed(round: "Round", rng: Random) -> None:
-    """On one voter after the other, connections closed; the nodes learn of it one by one, some early, some late."""
+    """Change the password voter by voter and close connections.
+
+    The nodes learn it one by one, minority early, minority late.
+    """
     if round.voters.password != round.fault.password:
         round.sleep(round.pace.period)
         return
@@ -55,7 +58,7 @@ def password_changed(round: "Round", rng: Random) -> None:
     round.sleep(rng.uniform(0, 0.5))
     with round.hit("password changed"):
         round.voters.password = "second"
-        nodes = round.crew.nodes[:]
+        nodes = round.nodes.all[:]
         rng.shuffle(nodes)
         for server in round.voters.all:
             if round.voters.cluster:

@@ -1,4 +1,4 @@
-"""What a person does to the key: no run begins while it is paused."""
+"""An operator pauses the key: no run starts during the pause."""
 
 import time
 from random import Random
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 def paused(round: "Round", rng: Random) -> None:
-    """Until all voters have heard of it, and then for a while; resumed whatever comes."""
+    """Pause the key until all voters know and for a while, then resume it in any case."""
     round.sleep(rng.uniform(0, 2 * round.pace.period))
     with round.hit("paused") as hit:
         begin = time.monotonic()
         try:
-            round.person("pause")
+            round.operator_command("pause")
             done = time.monotonic()
             round.sleep(rng.uniform(0.5, 1.5) * round.pace.period)
         finally:
             resume = time.monotonic()
-            round.person("resume")
+            round.operator_command("resume")
         round.pauses.append(Pause(begin, done, resume, time.monotonic()))
         hit.what += f", at all voters after {done - begin:.2f} s, resumed in {time.monotonic() - resume:.2f} s"

@@ -1,4 +1,4 @@
-"""Masters are failed over from, and failed back to: they have older data, under the run_id that they had before."""
+"""Masters are failed over from and failed back to: they have older data under their former run_id."""
 
 import time
 from contextlib import suppress
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.nemesis.network_namespaces import Room
+from tests.nemesis.network_namespaces import Namespace
 from tests.nemesis.voters import follow
 from tests.support.commands import wait_until
 from tests.support.servers import Server
@@ -19,51 +19,51 @@ WAIT = 30  # s for a replica or for a cluster
 
 
 class Cuts:
-    """Who does not reach whom, and is to again."""
+    """The links that are cut, and mended later."""
 
     def __init__(self, round: "Round") -> None:
-        self._house = round.house
-        self._cut: set[tuple[Room, Room]] = set()
+        self._network = round.network
+        self._cut: set[tuple[Namespace, Namespace]] = set()
 
-    def only(self, rooms: set[tuple[Room, Room]]) -> None:
-        """These pairs and no others."""
-        for room, other in self._cut - rooms:
-            self._house.mend(room, [other])
-        for room, other in rooms - self._cut:
-            self._house.cut(room, [other])
-        self._cut = rooms
+    def only(self, namespaces: set[tuple[Namespace, Namespace]]) -> None:
+        """Cut these pairs and no others."""
+        for namespace, other in self._cut - namespaces:
+            self._network.mend(namespace, [other])
+        for namespace, other in namespaces - self._cut:
+            self._network.cut(namespace, [other])
+        self._cut = namespaces
 
 
 def failed_back(round: "Round", rng: Random) -> None:
-    """Some voters miss a run; others, less than a quorum, go back to before it, while its node hears neither of them.
+    """Let some voters miss a run and others, fewer than a quorum, go back to before it; its node reaches neither.
 
-    The other nodes hear all but those that remember the run: it must not run again, nor another one beside it.
+    The other nodes reach all voters except those that remember the run: no node may run the tick again, or overlap it.
     """
     voting = sorted(round.voters.voting, key=lambda server: server.port)
     rng.shuffle(voting)
-    some = (len(voting) - 1) // 2
-    back, missed, rest = voting[:some], voting[some : 2 * some], voting[2 * some :]
+    minority = (len(voting) - 1) // 2
+    back, missed, rest = voting[:minority], voting[minority : 2 * minority], voting[2 * minority :]
     for server in voting:
         round.voters.replica_of(server)
     if not round.voters.remembered(round.key, None):
         round.sleep(0.1)
         return
-    cuts, nodes = Cuts(round), {node.room for node in round.crew.nodes}
-    away, others = _rooms(round, missed), _rooms(round, rest)
+    cuts, nodes = Cuts(round), {node.namespace for node in round.nodes.all}
+    away, others = _namespaces(round, missed), _namespaces(round, rest)
     before = {server: server.run_id for server in back}
     try:
         for server in back:
-            _left_behind(round, server)
+            _detach(round, server)
         cuts.only({(node, voter) for node in nodes for voter in away})
         if not round.voters.watch.wait("commit", 2 * round.pace.period):
             return
         time.sleep(0.2)
-        if not (attempt := round.crew.holder()):
+        if not (attempt := round.nodes.holder()):
             return
-        own = next(node.room for node in round.crew.nodes if node.name == attempt.node)
-        lonely = {(own, voter) for voter in away | _rooms(round, back)}
+        own = next(node.namespace for node in round.nodes.all if node.name == attempt.node)
+        lonely = {(own, voter) for voter in away | _namespaces(round, back)}
         cuts.only(lonely | {(node, voter) for node in nodes - {own} for voter in others})
-        with round.hit(f"{some} failed back to"):
+        with round.hit(f"{minority} failed back to"):
             for server in back:
                 _failed_over_and_back(round, server)
             assert all(server.run_id == before[server] for server in back)
@@ -71,21 +71,21 @@ def failed_back(round: "Round", rng: Random) -> None:
     finally:
         cuts.only(set())
         for server in back:
-            _together_again(round, server)
+            _reattach(round, server)
         round.voters.heal()
     round.sleep(round.pace.period)
 
 
-def _rooms(round: "Round", servers: list[Server]) -> set[Room]:
-    return {round.voters.room(server) for server in servers}
+def _namespaces(round: "Round", servers: list[Server]) -> set[Namespace]:
+    return {round.voters.namespace(server) for server in servers}
 
 
-def _left_behind(round: "Round", master: Server) -> None:
-    """From now on its replica hears of nothing."""
+def _detach(round: "Round", master: Server) -> None:
+    """Let the master's replica miss everything from now on."""
     replica = round.voters.replica_of(master)
     if round.voters.cluster:
         replica.stop_process()
-        master.ask("CLIENT", "KILL", "TYPE", "replica")  # else what comes next survives in a socket's buffer
+        master.ask("CLIENT", "KILL", "TYPE", "replica")  # otherwise the next writes survive in a socket's buffer
     else:
         replica.ask("REPLICAOF", "NO", "ONE")
 
@@ -107,7 +107,7 @@ def _failed_over_and_back(round: "Round", master: Server) -> None:
 
 
 def _promoted(server: Server, replica: Server, *how: str) -> bool:
-    """Whether the one follows the other; asked for again and again, for one that just changed may not be heard yet."""
+    """Return whether the replica follows the server; ask repeatedly, since a change may not be known yet."""
     with suppress(redis.RedisError):
         if server.redis.info("replication")["role"] == "slave":
             server.ask("CLUSTER", "FAILOVER", *how)
@@ -117,6 +117,6 @@ def _promoted(server: Server, replica: Server, *how: str) -> bool:
     return False
 
 
-def _together_again(round: "Round", master: Server) -> None:
+def _reattach(round: "Round", master: Server) -> None:
     if not round.voters.cluster:
         follow(round.voters.replica_of(master), master)

@@ -1,4 +1,4 @@
-"""What happens to voters: they stop, forget, go back, run out of memory, and their clocks jump."""
+"""Faults of voters: they stop, forget, go back, run out of memory, and their clocks jump."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.nemesis.fault_injectors import PHASES, Harm, deliver
+from tests.nemesis.fault_injectors import PHASES, FaultInjector, deliver
 from tests.support.servers import Server
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ HOUR = 3600  # s
 OOM_SOON = "1"  # bytes of maxmemory
 
 
-def stopped(part: float) -> Harm:
-    """A voter stopped for a part of the lease, as soon as some voter has done a certain step."""
+def stopped(part: float) -> FaultInjector:
+    """Stop a voter for a part of the lease, as soon as some voter has executed a certain operation."""
 
-    def harm(round: "Round", rng: Random) -> None:
+    def inject(round: "Round", rng: Random) -> None:
         phase = rng.choice(PHASES)
         round.voters.watch.wait(phase, round.pace.period)
         victim = round.voters.one(rng)
@@ -32,11 +32,11 @@ def stopped(part: float) -> Harm:
         if round.voters.cluster:
             round.voters.heal()
 
-    return harm
+    return inject
 
 
-def forgetful(round: "Round", rng: Random) -> Server | None:
-    """A voter that may forget now."""
+def amnesic(round: "Round", rng: Random) -> Server | None:
+    """Return a voter that may forget now, if there is one."""
     round.sleep(rng.uniform(0, round.pace.period))
     victim = round.voters.one(rng)
     try:
@@ -46,34 +46,34 @@ def forgetful(round: "Round", rng: Random) -> Server | None:
 
 
 def restarted_empty(round: "Round", rng: Random) -> None:
-    if victim := forgetful(round, rng):
+    if victim := amnesic(round, rng):
         with round.hit(f"{victim.place.address} restarted empty"):
             victim.restart(empty=True)
         round.voters.heal()
 
 
 def restarted_old(round: "Round", rng: Random) -> None:
-    """Back to what it held some runs ago."""
+    """Restart a voter with its data of some runs ago."""
     old = {server: server.redis.save() for server in round.voters.voting}
     round.sleep(round.pace.period * rng.uniform(0.5, 2))
-    if (victim := forgetful(round, rng)) in old:
+    if (victim := amnesic(round, rng)) in old:
         with round.hit(f"{victim.place.address} restarted from an old dump"):
             victim.restart()
         round.voters.heal()
 
 
-def when_remembered(other: Harm) -> Harm:
-    """The same, only when the voters that stay remember the key: others may have forgotten it before."""
+def if_remembered(other: FaultInjector) -> FaultInjector:
+    """Inject a fault only while all voters remember the key, since others may have forgotten it before."""
 
-    def harm(round: "Round", rng: Random) -> None:
-        if forgetful(round, rng) and all(round.voters.remembered(round.key, server) for server in round.voters.voting):
+    def inject(round: "Round", rng: Random) -> None:
+        if amnesic(round, rng) and all(round.voters.remembered(round.key, server) for server in round.voters.voting):
             other(round, rng)
 
-    return harm
+    return inject
 
 
 def flushed(round: "Round", rng: Random) -> None:
-    if victim := forgetful(round, rng):
+    if victim := amnesic(round, rng):
         with round.hit(f"{victim.place.address} flushed"):
             victim.redis.flushall()
         round.sleep(round.pace.period)
@@ -87,19 +87,19 @@ def flushed_by_majority(round: "Round", rng: Random) -> None:
             victim.redis.flushall()
 
 
-def late_and_forgetful(round: "Round", rng: Random) -> None:
-    """Some voters are stopped and miss a run, whose node dies; when they are back, others forget it, or go back.
+def late_and_amnesic(round: "Round", rng: Random) -> None:
+    """Let some voters miss a run whose node dies; when they are back, let others forget the run or go back.
 
-    Less than a quorum forgets: the tick must not run again.
+    Fewer than a quorum forget: the tick must not run again.
     """
     voting = sorted(round.voters.voting, key=lambda server: server.port)
     rng.shuffle(voting)
-    some = (len(voting) - 1) // 2
-    late, forgetful = voting[:some], voting[some : 2 * some]
+    minority = (len(voting) - 1) // 2
+    late, amnesic = voting[:minority], voting[minority : 2 * minority]
     if not all(round.voters.remembered(round.key, server) for server in voting):
         round.sleep(0.1)
         return
-    for server in forgetful:
+    for server in amnesic:
         server.redis.save()
     for server in late:
         server.stop_process()
@@ -107,16 +107,18 @@ def late_and_forgetful(round: "Round", rng: Random) -> None:
         if not round.voters.watch.wait("commit", 2 * round.pace.period):
             return
         round.sleep(0.2)
-        if not (attempt := round.crew.holder()):
+        if not (attempt := round.nodes.holder()):
             return
-        attempt.harmed = True
+        attempt.disturbed = True
         deliver(attempt.pid, signal.SIGKILL)
     finally:
         for server in late:
             server.continue_process()
     forget = rng.random() < 0.5
-    with round.hit(f"{some} voters {'forgot' if forget else 'went back before'} a run that {some} others had missed"):
-        for server in forgetful:
+    with round.hit(
+        f"{minority} voters {'forgot' if forget else 'went back before'} a run that {minority} others had missed"
+    ):
+        for server in amnesic:
             server.redis.flushall() if forget else server.restart()
     round.voters.heal()
     round.sleep(round.pace.period)
@@ -125,12 +127,12 @@ def late_and_forgetful(round: "Round", rng: Random) -> None:
 def scripts_flushed(round: "Round", rng: Random) -> None:
     with round.hit("scripts flushed"):
         for server in round.voters.all:
-            with suppress(redis.RedisError):  # it is stopped, or starts
+            with suppress(redis.RedisError):  # the server is stopped or starting
                 server.ask("SCRIPT", "FLUSH")
 
 
 def out_of_memory(round: "Round", rng: Random) -> None:
-    """One voter for up to a lease, or all of them for up to a second."""
+    """Exhaust the memory of one voter for up to a lease, or of all voters for up to a second."""
     victims, most = [round.voters.one(rng)], round.pace.ttl
     if rng.random() < 0.3:
         victims, most = round.voters.voting, 1.0
@@ -154,7 +156,7 @@ def clock_off(round: "Round", rng: Random) -> None:
 
 
 def write(path: str, text: str) -> None:
-    """The file is whole at any time."""
+    """Replace the file atomically."""
     with open(path + ".new", "w", encoding="ascii") as file:
         file.write(text)
     os.replace(path + ".new", path)
