@@ -14,7 +14,7 @@ from tests.bench.peers import Peers
 from tests.bench.table import merged, table
 from tests.support.commands import ROOT, between
 
-README = ROOT / "tests" / "README.md"
+README = ROOT / "tests/bench/README.md"
 BEGIN, END = "<!-- bench: written by the run -->\n", "<!-- end of bench -->\n"
 
 Part = Callable[[House, Peers, argparse.Namespace], list[str]]

@@ -15,7 +15,7 @@ from tests.support.commands import ROOT, environment, new_folder, remove_folder,
 
 pytestmark = pytest.mark.debian
 
-README = ROOT / "tests" / "README.md"
+README = ROOT / "tests/bench/README.md"
 ROWS = """\
 start: true, without a wrapper
 start: python -I -c pass

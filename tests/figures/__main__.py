@@ -9,7 +9,7 @@ from tests.figures import fair, handover, leader, status, takeover
 from tests.support.commands import ROOT, between
 from tests.support.servers import Cluster, Server, start_servers
 
-README = ROOT / "tests" / "README.md"
+README = ROOT / "tests/figures/README.md"
 BEGIN, END = "<!-- figures: written by the run -->\n", "<!-- end of figures -->\n"
 THREE = {f"n{number}": 100.0 * number for number in range(3)}
 TEN = {f"n{number}": 50.0 * number for number in range(10)}

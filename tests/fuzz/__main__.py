@@ -9,7 +9,7 @@ from tests.fuzz.harness import Outcome, fuzz
 from tests.fuzz.targets import TARGETS
 from tests.support.commands import between
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- fuzz: written by the run -->\n", "<!-- end of fuzz -->\n"
 MILLION = 1_000_000
 HEAD = "| what | inputs | s | inputs a second | slowest | failures |"

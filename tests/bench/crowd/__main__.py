@@ -6,7 +6,7 @@ from tests.bench.crowd import __doc__ as description
 from tests.bench.crowd.tables import ALL, TICKS, crowd, say
 from tests.support.commands import ROOT, between
 
-README = ROOT / "tests" / "README.md"
+README = ROOT / "tests/bench/README.md"
 BEGIN, END = "<!-- crowd: written by the run -->\n", "<!-- end of crowd -->\n"
 
 

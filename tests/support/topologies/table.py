@@ -9,7 +9,7 @@ from tests.support.binaries import VERSIONS
 from tests.support.commands import ROOT, between
 from tests.support.topologies.topologies import TOPOLOGIES
 
-README = ROOT / "tests" / "README.md"
+README = ROOT / "tests/support/topologies/README.md"
 BEGIN, END = "<!-- matrix: written by the run -->\n", "<!-- end of matrix -->\n"
 WORDS = {"passed": "pass", "failed": "FAIL"}
 ABSENT = "-"  # not played
