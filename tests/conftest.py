@@ -57,7 +57,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=1, help="rounds of the nemesis per fault")
-    parser.addoption("--write-matrix", action="store_true", help="put the table of topologies into tests/support/topologies/README.md")
+    parser.addoption("--write-matrix", action="store_true", help="put the table into support/topologies/README.md")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
