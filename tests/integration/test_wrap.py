@@ -642,7 +642,7 @@ def test_a_name_like_theirs_is_no_use_of_them(command: str) -> None:
 @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/tcsh", "/bin/rbash", "/usr/bin/python3", "/sbin/nologin"])
 def test_for_a_shell_that_is_not_like_sh_nothing_is_wrapped(shell: str) -> None:
     [note] = left_alone(f"SHELL={shell}\n@daily job\n")
-    assert note == f"line 2: left alone: its SHELL, {shell}, may read quotes in another wrapper than sh"
+    assert note == f"line 2: left alone: its SHELL, {shell}, may read quotes in another way than sh"
 
 
 @pytest.mark.parametrize("cron", [CRONIE, BUSYBOX])
