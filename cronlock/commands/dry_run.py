@@ -1,4 +1,4 @@
-"""`run --dry-run`: what would be done, and where each value comes from; connects to nothing."""
+"""`run --dry-run`: the plan of a run and the source of each value, without a connection to any server."""
 
 import shlex
 import time
@@ -16,19 +16,19 @@ UPCOMING = 3
 
 
 def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
-    """Print the plan on standard output, a line per fact; returns 0."""
+    """Print the plan on standard output, one line per fact; return 0."""
     write_anything()
     rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", shlex.join(argv))]
     rows += _time(plan)
-    rows += _others(plan)
+    rows += _other_nodes(plan)
     rows += [
         ("kill after", spell(plan.kill_after)),
         ("outage wait", f"{spell(plan.outage_wait)}, then {settings.on_outage}"),
     ]
     rows += _voters(settings, plan)
     for name, value in rows:
-        print(f"{name:12} {printable(value)}")  # noqa: T201 - this is what was asked for
-    print("\nwhere each value came from")  # noqa: T201
+        print(f"{name:12} {printable(value)}")  # noqa: T201 - the command's output
+    print("\nsources of the values")  # noqa: T201
     for option in OPTIONS:
         source = settings.source(option.name)
         if source != "default":
@@ -38,7 +38,7 @@ def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
 
 def _time(plan: Plan) -> list[tuple[str, str]]:
     if not plan.tick:
-        return [("schedule", plan.note or "none: a plain mutex"), ("lease", spell(plan.lease_at(0)))]
+        return [("schedule", plan.note or "none: only overlap is prevented"), ("lease", spell(plan.lease_at(0)))]
     rows = [("tick", instant(plan.tick))]
     if plan.schedule:
         rows = [
@@ -49,21 +49,21 @@ def _time(plan: Plan) -> list[tuple[str, str]]:
     lease = plan.lease_at(int(time.time() * 1000))
     rows.append(("lease", f"{spell(lease // 1000 * 1000)} from now, extended while the command runs"))
     if plan.start_deadline:
-        rows.append(("late at", instant(plan.start_deadline // 1000)))
+        rows.append(("too late at", instant(plan.start_deadline // 1000)))
     return rows
 
 
-def _others(plan: Plan) -> list[tuple[str, str]]:
-    """What this node does about the others."""
-    rows = [("fair", "yes: a node that ran longer ago goes first")] if plan.fair else []
+def _other_nodes(plan: Plan) -> list[tuple[str, str]]:
+    """Return lines on how this node behaves towards the other nodes."""
+    rows = [("fair", "yes: the node that ran longest ago goes first")] if plan.fair else []
     if plan.splay:
-        rows.append(("splay", f"at random, at most {spell(plan.splay)}"))
+        rows.append(("splay", f"a random time, up to {spell(plan.splay)}"))
     if plan.wait:
-        rows.append(("wait", f"{spell(plan.wait)}, for a held lock"))
+        rows.append(("wait", f"up to {spell(plan.wait)} for a held lock"))
     if plan.failover:
         fails = ", or when the command fails" if plan.retry_failed else ""
-        after = f"{spell(plan.lease_at(0))} after its node's death at most{fails}; {plan.attempts} attempts in all"
-        rows.append(("failover", f"the tick is taken over {after}"))
+        after = f"at most {spell(plan.lease_at(0))} after its node's death{fails}; {plan.attempts} attempts in all"
+        rows.append(("failover", f"takes the tick over {after}"))
     return rows
 
 
@@ -71,13 +71,13 @@ def _voters(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
     if settings.local:
         return [("voters", f"1: a file in {state_directory()}")]
     if not settings.redis:
-        return [("voters", f"none: {NOWHERE.partition('? ')[2]}")]
+        return [("voters", NOWHERE)]
     labels = ", ".join(address.label for address in settings.redis)
     names = copies(settings.prefix, plan.key, plan.each_node)
     shown = [one.keys[0].decode("utf-8", "replace") for one in names]
-    rows = [("voters", f"{labels}; if that is a Redis Cluster, {len(names)} copies there")]
+    rows = [("voters", f"{labels}; {len(names)} copies if that is a Redis Cluster")]
     if settings.verbose:
         return rows + [
-            (f"copy {i}", one + ("" if i else "  (the only name outside a cluster)")) for i, one in enumerate(shown)
+            (f"copy {i}", one + ("" if i else "  (the only key name outside a cluster)")) for i, one in enumerate(shown)
         ]
-    return [*rows, ("name there", f"{shown[0]}  (-v: those of a cluster's copies)")]
+    return [*rows, ("key name", f"{shown[0]}  (-v shows those of a cluster's copies)")]
