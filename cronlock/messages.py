@@ -7,7 +7,7 @@ import time
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from cronlock.errors import CronlockError
@@ -121,12 +121,12 @@ def _writable() -> bool:
     return bool(poll.poll(STALLED))
 
 
-def gave_up(answer: "dict[str, Any]", tick: int) -> bool:
+def gave_up(answer: "Mapping[str, Any]", tick: int) -> bool:
     """Whether a tick is done only because there were several attempts, and the last one came to nothing."""
     return bool(answer["tick"] == tick != 0 and answer["attempt"] > 1 and answer["state"] in ("running", "failed"))
 
 
-def nobody_ran(answers: "Sequence[dict[str, Any]]", tick: int, enough: int) -> bool:
+def nobody_ran(answers: "Sequence[Mapping[str, Any]]", tick: int, enough: int) -> bool:
     """Whether a tick that is older than the record's ran nowhere, as `enough` voters know, and none knows better.
 
     A voter tells its newest three ticks. One may have missed a run, so no voter may know the tick; and a tick that is
@@ -138,7 +138,7 @@ def nobody_ran(answers: "Sequence[dict[str, Any]]", tick: int, enough: int) -> b
     return sure and all(tick not in ticks for ticks in known) and oldest < tick < max(map(max, known), default=0)
 
 
-def outcome(kind: str, answer: "dict[str, Any]", tick: int) -> str:
+def outcome(kind: str, answer: "Mapping[str, Any]", tick: int) -> str:
     """The line for a run that somebody else has, had, or may not have."""
     if kind == "held":
         return f"held by {answer['node']} since {since(answer['start'])}, pid {answer['pid']}"

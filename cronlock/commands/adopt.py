@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError, Refused, Unreachable
-from cronlock.lock.adoption import IMPOSSIBLE, Adoption
+from cronlock.lock.adoption import Adoption
 from cronlock.lock.copy import Copy
 from cronlock.lock.protocol import BUSY
 from cronlock.lock.quorum import REFUSED, WON
@@ -118,8 +118,8 @@ def _description(adoption: Adoption, voters: Voters) -> list[str]:
         known = f"{last}, last run on {answer['node']}, with {spelled(answer['voter_set'])}"
         known += ", may be old: restarted or promoted since" if answer["restarted"] else ""
         known = known if answer["token"] else "no record"
-        if IMPOSSIBLE in answer:
-            known = f"its fencing token {answer[IMPOSSIBLE]} is far beyond every clock and will not be kept"
+        if "impossible_token" in answer:
+            known = f"its fencing token {answer['impossible_token']} is far beyond every clock and will not be kept"
         lines.append(f"{label}: {known}")
     lines += [f"left out: {text}" for text in adoption.missing]
     return [*lines, f"here: {spelled(voters.voter_set)}"]

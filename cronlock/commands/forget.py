@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
@@ -12,6 +12,7 @@ from cronlock.messages import instant, outcome, printable
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
+    from cronlock.lock.requests import Answer
     from cronlock.lock.voters import Voters
 
 
@@ -42,7 +43,7 @@ def _refuse_if_held(broadcast: Broadcast) -> None:
         )
 
 
-def _description(answer: dict[str, Any]) -> str:
+def _description(answer: Answer) -> str:
     if not answer["token"]:
         return "no record" + (", but a pause" if answer["paused_until"] else "")
     last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"

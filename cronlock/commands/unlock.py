@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
@@ -14,6 +14,7 @@ from cronlock.messages import instant, outcome, printable, since
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
+    from cronlock.lock.requests import Answer
     from cronlock.lock.voters import Voters
 
 
@@ -37,7 +38,7 @@ def unlock(invocation: Invocation) -> int:
     return invocation.for_each(work)
 
 
-def _description(answers: list[dict[str, Any]], voters: int) -> list[str]:
+def _description(answers: list[Answer], voters: int) -> list[str]:
     """Return lines on a run: its node, and until when its command may still run; `answers` are the voters' with it."""
     run = answers[0]
     left = max(int(answer["left"]) for answer in answers)
@@ -53,7 +54,7 @@ def _description(answers: list[dict[str, Any]], voters: int) -> list[str]:
     return lines
 
 
-def _end_lease(settings: Settings, voters: Voters, run: dict[str, Any]) -> int:
+def _end_lease(settings: Settings, voters: Voters, run: Answer) -> int:
     broadcast = Broadcast(voters, "unlock", {"token": run["token"]})
     ended = sum(answer["answer"] == OK for answer in broadcast.answers.values())
     if len(broadcast.answers) - len(broadcast.live_runs) < quorum(voters.count):

@@ -1,4 +1,4 @@
-"""commit, extend and finish: the run, from the won prepare until its end is known to a quorum."""
+"""The lease of a run: commit, extend and finish, from the won prepare until a quorum has recorded the end."""
 
 from cronlock.lock import protocol
 from cronlock.lock.protocol import Failure
@@ -19,79 +19,78 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronlock.lock.attempt import Attempt, Ballot, Request, VoterState
-    from cronlock.lock.copy import Fields
-    from cronlock.lock.voters import Reply
+    from cronlock.lock.ballot import Ballot, Request, VoterState
+    from cronlock.lock.requests import Answer, Commit, Finish, Reply, RunFields
 
-NOT_AFTER = 2_000  # ms: a server that was stopped must not execute what nobody waits for any more
+NOT_AFTER = 2_000  # ms: a server that was stopped must not execute a request that its node has given up
 RETRY_MIN, RETRY_MAX = 1_000, 30_000  # ms between two tries at a voter that failed: a tenth of the lease
 COMMIT_RETRY = 100  # ms until a commit that failed is repeated: nothing runs before it is known
-ASK_RETRY = 300  # ms until a voter that did not say ok is asked again while the commit is unknown
-FINISH_WAIT = 3_000  # ms for a quorum to hear of the end: the exit status stands by then
+PREPARE_RETRY = 300  # ms until a voter that did not say ok is sent prepare again while the commit is undecided
+FINISH_WAIT = 3_000  # ms for a quorum to record the end; the exit status does not wait longer
 FINISH_MORE = 50  # ms for the other voters after that
+FINISH_RETRY = 200  # ms until a finish that failed is repeated
 
 
 class Lease:
-    """The run that a won candidate may become.
+    """The lease that a won ballot may become.
 
-    `run` is what the record tells of it (node, pid, command, schedule, zone, next). `lease_at` gives the length of a
-    lease in ms for a time on the voters' wall clock. `spare` is how long before the end of the leases the command must
-    begin to stop.
+    `run` is the description that the record keeps. `claimed` are the tick and whether --again asked for it.
+    `lease_at` returns the length of a lease in ms for a time on the voters' wall clock. `stop_margin` is how many ms
+    before the end of the leases the command must begin to stop.
     """
 
     def __init__(
         self,
-        attempt: "Attempt",
-        seats: "Ballot",
-        run: "Fields",
+        ballot: "Ballot",
+        run: "RunFields",
         claimed: "tuple[int, bool]",
         lease_at: "Callable[[int], int]",
         stop_margin: int,
     ) -> None:
-        self._seats = seats
-        self._voters = seats.voters
-        self._clock = seats.clock
+        self._ballot = ballot
+        self._voters = ballot.voters
+        self._clock = ballot.clock
         self._lease_at = lease_at
         self._stop_margin = stop_margin
-        self._enough = quorum(len(seats.all))
-        answers = attempt.answers
+        self._enough = quorum(len(ballot.all))
+        answers = ballot.answers
         self._time, self._time_at = median_time(answers), self._clock()
-        self.unfinished_run = unfinished_run(answers)  # the run before, when nobody heard of its end
-        self._run = {**run, "start": self._time, "voter_set": self._voters.voter_set, **claim(answers, *claimed)}
-        self.missing: list[str] = []  # what kept voters from hearing of the end
-        self.disowned: list[Fields] = []  # what a quorum answered that did not know the run any more at its end
+        self.unfinished_run = unfinished_run(answers)  # the run before, when no voter has recorded its end
+        written = {"start": self._time, "voter_set": self._voters.voter_set}
+        self._run: Commit = {**run, **written, **claim(answers, *claimed)}  # type: ignore[typeddict-item]
+        self.missing: list[str] = []  # the reason for each voter that did not record the end
+        self.disowned: list[Answer] = []  # the answers to finish, when a quorum no longer knew the run
         self._begun = False
-        self._prepared_until = min(seat.prepared_until for seat in seats.all if seat.prepared)
-        self.wall_ahead = attempt.wall_ahead
-        self._candidate = attempt
-        attempt.on_late_ok = self._late
+        self._prepared_until = min(state.prepared_until for state in ballot.all if state.prepared)
+        self.wall_ahead = ballot.wall_ahead
+        ballot.on_late_ok = self._on_late_ok
 
     @property
     def token(self) -> int:
-        """The fencing token."""
-        return int(self._run["token"])
+        """Return the fencing token."""
+        return self._run["token"]
 
     @property
     def attempt(self) -> int:
-        """Which attempt of its tick this is."""
-        return int(self._run["run_attempt"])
+        """Return the number of this attempt at its tick."""
+        return self._run["run_attempt"]
 
     @property
     def validity(self) -> int:
-        """Until when a quorum of the leases is good, on clock()."""
-        return lease_valid_until([seat.until for seat in self._seats.all], self._enough)
+        """Return the time on clock() until which a quorum of the leases is valid."""
+        return lease_valid_until([state.until for state in self._ballot.all], self._enough)
 
     @property
     def stop_at(self) -> int:
-        """When the command must begin to stop; at once when so many voters hold something newer that none is left."""
-        if sum(seat.lost for seat in self._seats.all) > len(self._seats.all) - self._enough:
+        """Return when the command must begin to stop: at once when too many voters hold a newer run for a quorum."""
+        if sum(state.lost for state in self._ballot.all) > len(self._ballot.all) - self._enough:
             return 0
         return self.validity - self._stop_margin
 
     @property
     def due(self) -> int:
-        """When `tend` has something to do; what is under way ends by itself."""
-        return min((seat.due for seat in self._seats.all if not seat.request), default=self.validity)
+        """Return when `tend` has something to do; a request on its way ends by itself."""
+        return min((state.due for state in self._ballot.all if not state.request), default=self.validity)
 
     def _voter_time(self) -> int:
         return self._time + self._clock() - self._time_at
@@ -99,147 +98,163 @@ class Lease:
     # -- commit ----------------------------------------------------------------------------------------------------
 
     def commit(self, until: int, while_committing: "Callable[[], object]" = lambda: None) -> str:
-        """WON once a quorum of leases is good; AGAIN when too many voters refuse for this ever to become a run;
-        UNKNOWN when neither is known by `until`. Nothing of the last two stays.
+        """Return WON once a quorum of leases is valid, RETRY when too many voters refuse for that, else UNKNOWN.
 
-        `meanwhile` is something short, done while the voters write.
+        `until` bounds the wait. RETRY and UNKNOWN release what was committed. `while_committing` is something short,
+        done while the voters write.
         """
-        for seat in self._seats.all:
-            if seat.prepared:
-                self._commit(seat)
+        for state in self._ballot.all:
+            if state.prepared:
+                self._send_commit(state)
         self._voters.flush()
         while_committing()
-        while True:
-            now = self._clock()
-            if self.stop_at > now:
-                self._begun = True
-                self._write_back()
-                return WON
-            hopeless = sum(seat.rejected for seat in self._seats.all) > len(self._seats.all) - self._enough
-            if hopeless or now >= until:
-                self._seats.release(max(until, now + COMMIT_RETRY))
-                return RETRY if hopeless else UNKNOWN
-            for seat in self._seats.all:
-                if seat.request or seat.due > now or seat.rejected:
-                    continue
-                if seat.prepared and (not seat.committed or seat.until - self._stop_margin <= now):
-                    self._commit(seat)
-                elif not seat.prepared and _may_say_ok(seat.reply):  # it may be up or free by now, and another one down
-                    seat.due = now + ASK_RETRY
-                    self._candidate.ask(seat)
-            self._voters.step(min(until - now, COMMIT_RETRY))
-
-    def _commit(self, seat: "VoterState") -> None:
-        if not self._seats.ending:
-            self._seats.send(seat, "commit", self._ask(seat.voter_now(self._clock()) + NOT_AFTER), self._committed)
-
-    def _late(self, seat: "VoterState") -> None:
-        """An ok that came after the verdict joins the commit.
-
-        Once the short leases of the other oks are over, another may have got this voter with one that has forgotten our
-        commit since: then only what is acknowledged from now on counts.
-        """
-        if not isinstance(seat.reply, dict) or not may_join_commit(seat.reply, self.token):
-            seat.rejected = True  # it gets the record once this is a run
-        elif self._begun or self._clock() < self._prepared_until:
-            self._commit(seat)
+        outcome = self._ballot.repeat(until, self._decide_commit, self._commit_if_due) or UNKNOWN
+        if outcome == WON:
+            self._begun = True
+            self._write_back()
         else:
-            for prepared in [seat for seat in self._seats.all if seat.prepared]:
-                prepared.until = 0
-                self._commit(prepared)
+            self._ballot.release(max(until, self._clock() + COMMIT_RETRY))
+        return outcome
 
-    def _committed(self, seat: "VoterState", reply: "Reply", request: "Request") -> None:
-        seat.due = self._clock() + COMMIT_RETRY
-        if seat.request:  # it was sent again since
+    def _decide_commit(self, now: int) -> str | None:
+        self._ballot.wake(now + COMMIT_RETRY)
+        if self.stop_at > now:
+            return WON
+        rejected = sum(state.rejected for state in self._ballot.all)
+        return RETRY if rejected > len(self._ballot.all) - self._enough else None
+
+    def _commit_if_due(self, state: "VoterState", now: int) -> bool:
+        if state.request or state.due > now or state.rejected:
+            return False
+        if state.prepared and (not state.committed or state.until - self._stop_margin <= now):
+            self._send_commit(state)
+            return True
+        if not state.prepared and _may_say_ok(state.reply):  # up or free by now, while another voter fails
+            state.due = now + PREPARE_RETRY
+            self._ballot.prepare(state)
+            return True
+        return False
+
+    def _send_commit(self, state: "VoterState") -> None:
+        if not self._ballot.ending:
+            request = self._commit_request(state.voter_now(self._clock()) + NOT_AFTER)
+            self._ballot.send(state, "commit", request, self._on_committed)
+
+    def _commit_request(self, not_after: int) -> "Commit":
+        return {**self._run, "lease": self._lease_at(self._voter_time()), "not_after": not_after}
+
+    def _on_late_ok(self, state: "VoterState") -> None:
+        """Let an ok that came after the verdict join the commit.
+
+        After the other prepare leases expire, a competitor may hold a quorum of this voter and one that lost our
+        commit; from then on only new acknowledgements count (the models' rows "acks from before a late ok count"). An
+        ok of an amnesic or newer copy never joins (the row "late oks join whatever they say").
+        """
+        if not isinstance(state.reply, dict) or not may_join_commit(state.reply, self.token):
+            state.rejected = True  # it gets the record once this is a run
+        elif self._begun or self._clock() < self._prepared_until:
+            self._send_commit(state)
+        else:
+            for prepared in [other for other in self._ballot.all if other.prepared]:
+                prepared.until = 0
+                self._send_commit(prepared)
+
+    def _on_committed(self, state: "VoterState", reply: "Reply", request: "Request") -> None:
+        state.due = self._clock() + COMMIT_RETRY
+        if state.request:  # sent again since
             return
         if isinstance(reply, Failure) or reply["answer"] == protocol.EXPIRED:
             return
-        if reply["answer"] == protocol.OK and _same_server(seat, reply):
-            self._good(seat, request)
+        if reply["answer"] == protocol.OK and same_server(state, reply):
+            self._note_lease(state, request)
         else:
-            seat.prepared = False
-            seat.rejected = True
+            state.prepared = False
+            state.rejected = True
 
-    def _ask(self, not_after: int) -> "Fields":
-        return {**self._run, "lease": self._lease_at(self._voter_time()), "not_after": not_after}
-
-    def _good(self, seat: "VoterState", request: "Request") -> None:
-        seat.committed, seat.lost = True, False
-        seat.until = request.sent + request.lease - drift(request.lease)
-        seat.due = request.sent + request.lease // 3
-        seat.failures = self._voters.failures(seat.voter)
+    def _note_lease(self, state: "VoterState", request: "Request") -> None:
+        state.committed, state.lost = True, False
+        state.until = request.sent + request.lease - drift(request.lease)
+        state.due = request.sent + request.lease // 3
+        state.failures = self._voters.failures(state.voter)
 
     # -- extend, and write back ------------------------------------------------------------------------------------
 
     def _write_back(self) -> None:
-        """Give the record at once to those who answered and have it not; ask those who did not answer later."""
+        """Send the record at once to voters that answered without holding it, later to those that did not answer."""
         now = self._clock()
-        for seat in self._seats.all:
-            if not seat.committed and not seat.request:
-                seat.due = now if isinstance(seat.reply, dict) else now + self._retry()
+        for state in self._ballot.all:
+            if not state.committed and not state.request:
+                state.due = now if isinstance(state.reply, dict) else now + self._retry_wait()
         self.tend()
 
-    def _retry(self) -> int:
+    def _retry_wait(self) -> int:
         return max(RETRY_MIN, min(RETRY_MAX, self._lease_at(self._voter_time()) // 10))
 
     def tend(self) -> None:
-        """Extend where it is time: a third of the lease has gone, or the last try failed."""
+        """Extend the leases of which a third has passed, and those whose last extension failed."""
         now = self._clock()
         if now >= self.validity:
             return
-        for seat in self._seats.all:
-            if seat.failures != self._voters.failures(seat.voter):  # a server that restarted may have forgotten
-                seat.failures = self._voters.failures(seat.voter)
-                seat.due = min(seat.due, now + RETRY_MIN)
-            if not seat.request and seat.due <= now:
-                self._extend(seat, now)
+        for state in self._ballot.all:
+            if state.failures != self._voters.failures(state.voter):  # a server that restarted may be amnesic
+                state.failures = self._voters.failures(state.voter)
+                state.due = min(state.due, now + RETRY_MIN)
+            if not state.request and state.due <= now:
+                self._extend(state, now)
 
     def ask_now(self) -> None:
-        """Extend at once everywhere: more time may have passed than this node's clock tells.
+        """Extend all leases at once: more time may have passed than this node's clock shows.
 
-        Also where a request is under way: what was answered before that time does not count.
+        Voters with a request on their way are sent another one: an answer to the first would date from before that
+        time.
         """
         now = self._clock()
         if now < self.validity:
-            for seat in self._seats.all:
-                self._extend(seat, now)
+            for state in self._ballot.all:
+                self._extend(state, now)
 
-    def _extend(self, seat: "VoterState", now: int) -> None:
-        if not seat.now_at:  # its clock is unknown: what is void everywhere comes back with it
-            self._seats.send(seat, "extend", self._ask(0), self._extended)
+    def _extend(self, state: "VoterState", now: int) -> None:
+        """Send extend, with a bound after which no server executes it.
+
+        Without the bound a write-back that was delayed could take a copy from the next run (the models' row
+        "write-back without a bound").
+        """
+        if not state.now_at:  # the voter's clock is unknown: a request that is expired everywhere brings it
+            self._ballot.send(state, "extend", self._commit_request(0), self._on_extended)
             return
         good_for = min(NOT_AFTER, self.validity - now)
-        ask = self._ask(seat.voter_now(now) + good_for)
-        self._seats.send(seat, "extend", ask, self._extended, expires_at=now + good_for)
+        request = self._commit_request(state.voter_now(now) + good_for)
+        self._ballot.send(state, "extend", request, self._on_extended, expires_at=now + good_for)
 
-    def _extended(self, seat: "VoterState", reply: "Reply", request: "Request") -> None:
-        seat.due = self._clock() + self._retry()
-        if seat.request:  # it was asked again since
+    def _on_extended(self, state: "VoterState", reply: "Reply", request: "Request") -> None:
+        state.due = self._clock() + self._retry_wait()
+        if state.request:  # sent again since
             return
         if isinstance(reply, Failure):
-            if not self._seats.ending:
+            if not self._ballot.ending:
                 self._voters.refresh()
             return
         if reply["answer"] == protocol.OK:
-            self._good(seat, request)
-        elif reply["answer"] == protocol.EXPIRED:  # its clock is known now
-            seat.due = self._clock() + COMMIT_RETRY
+            self._note_lease(state, request)
+        elif reply["answer"] == protocol.EXPIRED:  # the voter's clock is known now
+            state.due = self._clock() + COMMIT_RETRY
         else:
-            seat.committed = False
-            seat.lost = reply["answer"] in (protocol.NEWER, protocol.VOTER_SET)
+            state.committed = False
+            state.lost = reply["answer"] in (protocol.NEWER, protocol.VOTER_SET)
 
     def release(self) -> None:
-        """Take the commit back: nothing was started."""
-        self._seats.release(self._clock() + FINISH_WAIT)
+        """Release the commit: no command was started."""
+        self._ballot.release(self._clock() + FINISH_WAIT)
 
     # -- finish ----------------------------------------------------------------------------------------------------
 
     def finish(self, state: str, outcome: str, status: int, end: int = 0) -> bool:
-        """Tell all voters of the end, after any write-back that is still about; whether a quorum heard of it."""
-        self._seats.ending = True
+        """Record the end of the run at all voters; return whether a quorum has acknowledged it."""
+        ballot = self._ballot
+        ballot.ending = True
         start = self._clock()
-        self._wait_for_writes(start + NOT_AFTER)
-        ask = {
+        self._wait_for_write_backs(start + NOT_AFTER)
+        request: Finish = {
             "token": self.token,
             "state": state,
             "outcome": outcome,
@@ -247,88 +262,97 @@ class Lease:
             "end": end or self._voter_time(),
             "retention": self._run["retention"],
         }
-        ending = Ending(len(self._seats.all))
-        for seat in self._seats.all:
-            seat.due = 0
-        while not ending.over(self._clock(), self._enough) and self._clock() < start + FINISH_WAIT:
-            now = self._clock()
-            for seat in self._seats.all:
-                if ending.lacks(seat.voter) and max(seat.due, seat.expires_at) <= now:
-                    ending.under_way.add(seat.voter)
-                    self._seats.send(seat, "finish", ask, ending.answer)
-            if not ending.over(self._clock(), self._enough):
-                self._voters.step(min(start + FINISH_WAIT, ending.next(now)) - now)
-            self._look_again(ending)
-        self.disowned = ending.refusals if len(ending.refusals) >= self._enough else []
-        unheard = [seat.voter for seat in self._seats.all if seat.voter not in ending.answered]
-        self.missing = [ending.texts.get(voter, f"{self._voters.label(voter)}: no answer") for voter in unheard]
-        return ending.heard >= self._enough
+        finishing = Finishing(ballot, request, self._enough)
+        ballot.repeat(start + FINISH_WAIT, finishing.decide, finishing.send_if_due)
+        self.disowned = finishing.refusals if len(finishing.refusals) >= self._enough else []
+        silent = [one.voter for one in ballot.all if one.voter not in finishing.answered]
+        self.missing = [finishing.failures.get(voter, f"{self._voters.label(voter)}: no answer") for voter in silent]
+        return finishing.acknowledged >= self._enough
 
-    def _look_again(self, ending: "Ending") -> None:
-        if ending.failed:
-            ending.failed = False
-            self._voters.refresh()
+    def _wait_for_write_backs(self, until: int) -> None:
+        """Wait until no write-back that was lost on its way can be executed any more.
 
-    def _wait_for_writes(self, until: int) -> None:
-        """A write-back that was lost on its way must not come back after the finish."""
-        while (now := self._clock()) < min(until, max(seat.expires_at for seat in self._seats.all)):
-            self._voters.step(min(until, max(seat.expires_at for seat in self._seats.all)) - now)
+        Executed after finish, it would make the run one that goes on (the models' row "finish does not wait for a
+        write-back").
+        """
+        last = max(state.expires_at for state in self._ballot.all)
+        while (now := self._clock()) < min(until, last):
+            self._voters.step(min(until, last) - now)
+            last = max(state.expires_at for state in self._ballot.all)
 
 
-def _same_server(seat: "VoterState", reply: "Fields") -> bool:
-    """Whether the server that took the commit is the one that said ok: another may have gone back to that ok, and given
-    this voter to a run in between.
+def same_server(state: "VoterState", reply: "Answer") -> bool:
+    """Return whether the server that took the commit is the one that said ok.
+
+    Without this, a server that went back to that ok could take the commit after its voter was another run's (the
+    models' row "acks of commit count from a server that went back since it said ok").
     """
-    return isinstance(seat.reply, dict) and bool(seat.reply["run_id"] == reply["run_id"])
+    return isinstance(state.reply, dict) and state.reply["run_id"] == reply["run_id"]
 
 
 def _may_say_ok(reply: "Reply | None") -> bool:
-    """Whether what kept a voter from saying ok passes."""
+    """Return whether the reason for which a voter did not say ok may pass."""
     return isinstance(reply, Failure) or (reply is not None and reply["answer"] in (protocol.BUSY, protocol.YIELD))
 
 
-class Ending:
-    """Who has heard of the end."""
+class Finishing:
+    """The voters' replies to finish."""
 
-    __slots__ = ("answered", "enough_at", "failed", "heard", "refusals", "texts", "under_way", "voters")
+    __slots__ = (
+        "_ballot",
+        "_enough",
+        "_enough_at",
+        "_in_flight",
+        "_request",
+        "acknowledged",
+        "answered",
+        "failures",
+        "refusals",
+    )
 
-    def __init__(self, voters: int) -> None:
-        self.voters = voters
-        self.under_way: set[int] = set()
+    def __init__(self, ballot: "Ballot", request: "Finish", enough: int) -> None:
+        self._ballot = ballot
+        self._request = request
+        self._enough = enough
+        self._enough_at = 0  # when a quorum had acknowledged the end
+        self._in_flight: set[int] = set()
         self.answered: set[int] = set()
-        self.texts: dict[int, str] = {}
-        self.heard = 0
-        self.refusals: list[Fields] = []
-        self.enough_at = 0
-        self.failed = False
+        self.failures: dict[int, str] = {}
+        self.acknowledged = 0
+        self.refusals: list[Answer] = []
+        for state in ballot.all:
+            state.due = 0
 
-    def answer(self, seat: "VoterState", reply: "Reply", request: "Request") -> None:
-        self.under_way.discard(seat.voter)
+    def send_if_due(self, state: "VoterState", now: int) -> bool:
+        """Send finish to a voter that has not answered, once no earlier request can be executed after it."""
+        voter = state.voter
+        if voter in self._in_flight or voter in self.answered or max(state.due, state.expires_at) > now:
+            return False
+        self._in_flight.add(voter)
+        self._ballot.send(state, "finish", self._request, self._on_finished)
+        return True
+
+    def _on_finished(self, state: "VoterState", reply: "Reply", request: "Request") -> None:
+        self._in_flight.discard(state.voter)
         if isinstance(reply, Failure):
-            self.failed = True
-            self.texts[seat.voter] = reply.text
-            seat.due = request.sent + COMMIT_RETRY * 2
+            self.failures[state.voter] = reply.text
+            state.due = request.sent + FINISH_RETRY
+            self._ballot.voters.refresh()
             return
-        self.answered.add(seat.voter)
-        self.texts.pop(seat.voter, None)
+        self.answered.add(state.voter)
+        self.failures.pop(state.voter, None)
         if reply["answer"] == protocol.OK:
-            self.heard += 1
+            self.acknowledged += 1
         else:
             self.refusals.append(reply)
 
-    def lacks(self, voter: int) -> bool:
-        """Whether this voter is to be told, or told again."""
-        return voter not in self.under_way and voter not in self.answered
-
-    def over(self, now: int, enough: int) -> bool:
-        """Whether all have answered, or enough have and the others had their time."""
-        if len(self.answered) == self.voters:
+    def decide(self, now: int) -> bool | None:
+        """Return True once all have answered, or a quorum has and the others had their time."""
+        if len(self.answered) == len(self._ballot.all):
             return True
-        if self.heard < enough:
-            return False
-        self.enough_at = self.enough_at or now
-        return now >= self.enough_at + FINISH_MORE
-
-    def next(self, now: int) -> int:
-        """When to look again."""
-        return self.enough_at + FINISH_MORE if self.enough_at else now + COMMIT_RETRY
+        if self.acknowledged < self._enough:
+            self._ballot.wake(now + COMMIT_RETRY)
+            return None
+        self._enough_at = self._enough_at or now
+        self._ballot.wake(self._enough_at + FINISH_MORE)
+        return now >= self._enough_at + FINISH_MORE or None

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from cronlock.lock.copy import Copy, Fields
     from cronlock.lock.local_copy import View
+    from cronlock.lock.requests import Answer, OnReply, Reply
     from cronlock.lock.witness import Clock
     from cronlock.process.event_loop import Loop
 
-    Answered = Callable[[Fields | Failure], None]
 
 OPERATIONS = state_machine.OPERATIONS | operator_actions.OPERATIONS
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -100,9 +100,9 @@ class LocalVoters:
             raise Refused(f"{reason}: --local keeps its locks there")
         return None
 
-    def send(self, _voter: int, operation: str, ask: "Fields", answered: "Answered") -> None:
+    def send(self, _voter: int, operation: str, ask: "Fields", answered: "OnReply") -> None:
         """Do one operation on the file; `answered` gets the answer's fields, or a Failure."""
-        reply: Fields | Failure
+        reply: Reply
         try:
             reply = self._locked(operation, ask)
         except OSError as error:
@@ -110,7 +110,7 @@ class LocalVoters:
             reply = Failure(reason, final=error.errno not in PASSING and not isinstance(error, BlockingIOError))
         answered(reply)
 
-    def _locked(self, operation: str, ask: "Fields") -> "Fields | Failure":
+    def _locked(self, operation: str, ask: "Fields") -> "Reply":
         fd = private(self._path + ".lock", os.O_RDWR | os.O_CREAT)
         try:
             lock(fd, fcntl.LOCK_EX)
@@ -131,7 +131,7 @@ class LocalVoters:
     def _wall(self) -> int:
         return int(self.wall_clock() * 1000)
 
-    def _done(self, operation: str, ask: "Fields", view: "View", wall: int) -> "Fields":
+    def _done(self, operation: str, ask: "Fields", view: "View", wall: int) -> "Answer":
         """Do the operation on what is seen, and store what has become of it."""
         copy, denial = view.copy, None
         if operation in CLAIM and is_future_tick(copy.get("tick"), wall):

@@ -7,17 +7,18 @@ from cronlock.lock.state_machine import report, set_expiry
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from cronlock.lock.copy import Copy, Fields
+    from cronlock.lock.requests import Answer
     from cronlock.lock.state_machine import Operation
 
 LEFT = ("token", "voter_set", "voter_set_by", "run_id")  # by forget: what is not known to be new stays known
 
 
-def look(copy: "Copy", _ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def look(copy: "Copy", _ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Tell of the record, and change nothing."""
     return report(copy, OK, now, time, run_id)
 
 
-def unlock(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def unlock(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """End the lease of this run, whose node is dead by the word of a person; the attempt stays used."""
     if copy.get("kind") != "run" or copy.get("token") != ask["token"]:
         return report(copy, OTHER, now, time, run_id)
@@ -27,7 +28,7 @@ def unlock(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fi
     return report(copy, OK, now, time, run_id)
 
 
-def forget(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def forget(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Erase all but the token and the settings, never under a live lease. Of a node's own record (--each) the nodes of
     others stay.
     """
@@ -44,7 +45,7 @@ def forget(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fi
     return report(copy, OK, now, time, run_id)
 
 
-def pause(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def pause(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """No run starts before `until` in wall-clock ms, -1 for good; 0 resumes. A run that goes on is left alone."""
     copy.record.update(paused_until=ask["until"], pause_reason=ask["reason"], pause_by=ask["node"])
     set_expiry(copy, ask, time)

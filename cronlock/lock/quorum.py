@@ -12,10 +12,12 @@ from cronlock.lock.protocol import Failure
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
-    Fields = dict[str, Any]
-    Reply: TypeAlias = "Fields | Failure | None"
+    from cronlock.lock import requests
+    from cronlock.lock.requests import Answer, Claim
+
+    Reply: TypeAlias = requests.Reply | None
 
 WON, RETRY, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
 QUIET = (protocol.HELD, protocol.DONE, protocol.PAUSED)
@@ -35,10 +37,10 @@ class Verdict:
     __slots__ = ("answer", "kind", "reached", "text", "wait")
 
     def __init__(
-        self, kind: str, answer: "Fields | None" = None, text: str = "", wait: int = 0, reached: bool = True
+        self, kind: str, answer: "Answer | None" = None, text: str = "", wait: int = 0, reached: bool = True
     ) -> None:
         self.kind = kind
-        self.answer = answer or {}
+        self.answer: Answer = answer or {}  # type: ignore[assignment]
         self.text = text
         self.wait = wait
         self.reached = reached
@@ -59,7 +61,7 @@ def lease_valid_until(until: "Sequence[int]", enough: int) -> int:
     return sorted(until, reverse=True)[enough - 1]
 
 
-def is_amnesic(answer: "Fields") -> bool:
+def is_amnesic(answer: "Answer") -> bool:
     """A copy that forgot, or may have gone back to older data: its ok counts only beside all the others'."""
     return not answer["token"] or bool(answer["restarted"])
 
@@ -144,22 +146,22 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
     return Verdict(WON) if len(answers) >= quorum(len(replies)) else None
 
 
-def _clocks_off(clocks: "Sequence[Fields]", enough: int) -> Verdict:
+def _clocks_off(clocks: "Sequence[Answer]", enough: int) -> Verdict:
     """The verdict over clocks: this node's is wrong where a quorum agrees on that, else the voters are named."""
     times = [answer["time"] for answer in clocks]
     if len(clocks) >= enough and max(times) - min(times) <= AGREE:
         return Verdict(REFUSED, clocks[0], protocol.CLOCK)
-    return Verdict(REFUSED, text="; ".join(list(dict.fromkeys(answer["off"] for answer in clocks))[:SHOWN]))
+    return Verdict(REFUSED, text="; ".join(list(dict.fromkeys(answer["clock_off"] for answer in clocks))[:SHOWN]))
 
 
-def _sends_home(answer: "Fields") -> bool:
+def _sends_home(answer: "Answer") -> bool:
     """Held, done or paused, said of a committed record."""
     if answer["answer"] == protocol.HELD:
         return not is_amnesic(answer)
     return answer["answer"] in QUIET
 
 
-def _has_ended(answer: "Fields", tick: int) -> bool:
+def _has_ended(answer: "Answer", tick: int) -> bool:
     """Whether one voter has heard that this tick's run ended well: nobody takes it over, whatever the others missed."""
     return bool(answer["answer"] == protocol.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
 
@@ -172,7 +174,7 @@ def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
     )
 
 
-def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
+def _of_one_run(quiet: "list[Answer]", enough: int, tick: int) -> bool:
     """Whether there was a run behind what a quorum says: two nodes may each have died with a commit at one voter.
 
     Either a quorum knows the same one, or a quorum knows of newer ticks.
@@ -182,29 +184,29 @@ def _of_one_run(quiet: "list[Fields]", enough: int, tick: int) -> bool:
     return newer >= enough or max(tokens.count(token) for token in tokens) >= enough
 
 
-def _newest(answers: "list[Fields]") -> "Fields":
+def _newest(answers: "list[Answer]") -> "Answer":
     """Of answers that differ the newest: held before done where one copy has heard the end and another has not yet."""
     return max(answers, key=lambda answer: (answer["token"], answer["answer"] == protocol.HELD))
 
 
-def median_time(answers: "Sequence[Fields]") -> int:
+def median_time(answers: "Sequence[Answer]") -> int:
     """The voters' wall clock in ms: the median, of two the lower."""
     times: list[int] = sorted(answer["time"] for answer in answers)
     return times[(len(times) - 1) // 2]
 
 
-def token(answers: "Sequence[Fields]") -> int:
+def token(answers: "Sequence[Answer]") -> int:
     """The fencing token of a run: above all that were seen, and about the voters' time in ms."""
     highest: int = max(answer["token"] for answer in answers)
     return max(median_time(answers), highest + 1)
 
 
-def may_join_commit(answer: "Fields", token: int) -> bool:
+def may_join_commit(answer: "Answer", token: int) -> bool:
     """Whether an ok that was not among those that won is good for their commit: nothing newer, nothing forgotten."""
     return not is_amnesic(answer) and bool(answer["token"] < token)
 
 
-def claim(answers: "Sequence[Fields]", tick: int, again: bool) -> "Fields":
+def claim(answers: "Sequence[Answer]", tick: int, again: bool) -> "Claim":
     """What a won prepare may commit: token, tick, state, attempt.
 
     A tick is never lowered: --again on a tick that is not newer than the record's writes the highest tick as done and
@@ -213,18 +215,26 @@ def claim(answers: "Sequence[Fields]", tick: int, again: bool) -> "Fields":
     highest = max(answer["tick"] for answer in answers)
     known = [answer for answer in answers if answer["tick"] == highest]
     attempt = max(answer["attempt"] for answer in known)
-    fields = {"token": token(answers), "run_tick": tick, "run_attempt": 1}
+    run_attempt = 1
     if tick and not (again and tick <= highest):
-        attempt = _used(known) + 1 if tick == highest else 1
-        return fields | {"tick": tick, "state": "running", "attempt": attempt, "run_attempt": attempt}
-    if again and tick:
-        return fields | {"tick": highest, "state": "done", "attempt": attempt}
-    states = {answer["state"] for answer in known}
-    state = next((state for state in ("done", "failed", "running", "back") if state in states), "")
-    return fields | {"tick": highest, "state": state, "attempt": attempt}
+        attempt = run_attempt = _used(known) + 1 if tick == highest else 1
+        highest, state = tick, "running"
+    elif again and tick:
+        state = "done"
+    else:
+        states = {answer["state"] for answer in known}
+        state = next((state for state in ("done", "failed", "running", "back") if state in states), "")
+    return {
+        "token": token(answers),
+        "tick": highest,
+        "state": state,
+        "attempt": attempt,
+        "run_tick": tick,
+        "run_attempt": run_attempt,
+    }
 
 
-def _used(known: "Sequence[Fields]") -> int:
+def _used(known: "Sequence[Answer]") -> int:
     """How many attempts of a tick were used up: the most that a voter knows of, less one that the newest run gave back,
     which others may not have heard yet.
     """
@@ -234,7 +244,7 @@ def _used(known: "Sequence[Fields]") -> int:
     return min(back, default=most)
 
 
-def unfinished_run(answers: "Sequence[Fields]") -> "Fields | None":
+def unfinished_run(answers: "Sequence[Answer]") -> "Answer | None":
     """The run before this one, when no voter has heard of its end: its node died."""
     newest = max(answer["token"] for answer in answers)
     last = [answer for answer in answers if answer["token"] == newest]

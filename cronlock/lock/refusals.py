@@ -33,7 +33,7 @@ def clock_off(label: str, seconds: int) -> str:
     return f"{label}: its clock is {abs(seconds)} s {where} this node's: beyond 60 s a voter does not vote"
 
 
-def unbelievable(label: str, token: int, key: str, node: str, final: bool) -> Failure:
+def impossible_token(label: str, token: int, key: str, node: str, final: bool) -> Failure:
     """In place of an answer with a fencing token that can't be; `node` is empty where all nodes share the record."""
     adopt = f"cronlock adopt {record_words(key, node)}"
     return Failure(f"{label}: its fencing token {token} is far beyond every clock: {adopt}", final)

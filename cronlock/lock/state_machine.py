@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronlock.lock.copy import Fields
+    from cronlock.lock.requests import Answer
 
-    Operation = Callable[[Copy, Fields, int, int, str], Fields]
+    Operation = Callable[[Copy, Fields, int, int, str], Answer]
 
 CLOCK_LIMIT = 60_000  # ms between a node and a voter: beyond it ticks can't be told apart any more
 YIELD_STEP = (
@@ -67,7 +68,7 @@ REPORTED = (  # what every answer tells of the record
 PAUSE = ("paused_until", "pause_reason")  # reported too
 
 
-def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Ask for the key: ok takes the short lease and changes nothing else; never a lease that a commit set."""
     answer = _refusal(copy, ask, time)
     if not answer:
@@ -85,7 +86,7 @@ def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
             copy.expires = time + BLANK_RETENTION
     if ask["counts"] and answer not in (OK, BUSY, YIELD):
         count(copy, answer, ask["node"])
-    return report(copy, answer, now, time, run_id) | {"wait": wait}
+    return {**report(copy, answer, now, time, run_id), "wait": wait}
 
 
 def _refusal(copy: Copy, ask: "Fields", time: int) -> str:
@@ -136,7 +137,7 @@ def _wait_in_line(copy: Copy, ask: "Fields") -> int:
     return min(before * YIELD_STEP, YIELD_MAX)
 
 
-def commit(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def commit(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Make the prepared holder the run; only where it still is the holder, strictly. May be repeated."""
     if now > ask["not_after"]:
         return report(copy, EXPIRED, now, time, run_id)
@@ -146,7 +147,7 @@ def commit(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fiel
     return report(copy, OK, now, time, run_id)
 
 
-def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Lengthen the lease of the run that stands here; write the run back to a copy that forgot it or missed it.
 
     Never over a newer token, and never under a live lease of another, a prepared one included. The record of a run that
@@ -189,7 +190,7 @@ def _write(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> None:
     set_expiry(copy, ask, time)
 
 
-def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Take back what an attempt that starts nothing left here; a commit's attempt goes down by one: 0 is not run."""
     if copy.get("holder") != ask["holder"]:
         return report(copy, OTHER, now, time, run_id)
@@ -201,7 +202,7 @@ def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fie
     return report(copy, OK, now, time, run_id)
 
 
-def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Fields":
+def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """End the run that stands here: its tick is done, failed, or given back, which uses up no attempt. Repeatable."""
     if not copy.is_current_holder(ask):
         if (
@@ -233,7 +234,7 @@ def set_expiry(copy: Copy, ask: "Fields", time: int) -> None:
     copy.expires = 0 if copy.get("paused_until") else time + max(ask["retention"], period * 3000)
 
 
-def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields":
+def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Answer":
     """What every answer tells."""
     stamp = copy.get("run_id")
     fields = {name: copy.get(name) for name in REPORTED} | {name: copy.pause(name) for name in PAUSE}
@@ -245,7 +246,7 @@ def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Fields
         restarted=int(bool(stamp and run_id and stamp != run_id)),
         left=copy.get("lease_end") - now if copy.live(now) else 0,
     )
-    return fields
+    return fields  # type: ignore[return-value]
 
 
 OPERATIONS: "dict[str, Operation]" = {

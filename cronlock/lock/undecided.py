@@ -8,16 +8,16 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronlock.lock.quorum import Fields, Reply
+    from cronlock.lock.requests import Answer, Reply
 
 
-def undecided(replies: "Sequence[Reply]") -> Verdict:
+def undecided(replies: "Sequence[Reply | None]") -> Verdict:
     """The verdict when no more answers will come: try again, after what a voter asked for."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     wait = max((answer.get("wait", 0) for answer in answers), default=0)
     clocks = [answer for answer in answers if answer["answer"] == protocol.CLOCK]
-    hindered = dict.fromkeys([*(failure.text for failure in failures), *(answer["off"] for answer in clocks)])
+    hindered = dict.fromkeys([*(failure.text for failure in failures), *(answer["clock_off"] for answer in clocks)])
     text = "; ".join(list(hindered)[:SHOWN])
     enough = quorum(len(replies))
     oks = [answer for answer in answers if answer["answer"] == protocol.OK]
@@ -35,7 +35,7 @@ def undecided(replies: "Sequence[Reply]") -> Verdict:
     return Verdict(RETRY, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
 
 
-def _too_few_count(oks: "Sequence[Fields]", voters: int) -> str:
+def _too_few_count(oks: "Sequence[Answer]", voters: int) -> str:
     """Why the oks of a quorum are not enough: the key is new, or voters forgot it or may have gone back."""
     forgot = sum(not answer["token"] for answer in oks)
     if forgot == len(oks):

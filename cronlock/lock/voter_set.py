@@ -11,7 +11,7 @@ from cronlock.lock.protocol import ADOPTED, COPIES
 from cronlock.lock.quorum import is_amnesic, quorum
 
 if TYPE_CHECKING:
-    from cronlock.lock.copy import Fields
+    from cronlock.lock.requests import Answer
 
 ENDED = " ended"  # behind voter_set that no node has any more
 NEW_LIST = "it is the new one, and other nodes have it"
@@ -38,7 +38,7 @@ class VoterSet:
         """So many of its voters, and no quorum is left without them."""
         return self.count - quorum(self.count) + 1
 
-    def contains(self, label: str, answer: Fields) -> bool:
+    def contains(self, label: str, answer: Answer) -> bool:
         """Whether this voter is one of them: by its name or, under another one, by what it remembers.
 
         A copy that was carried to another server is known by the run_id of the one that wrote it. A single server
@@ -59,7 +59,7 @@ def spelled(voter_set: str) -> str:
     return f"{former.text!r}"
 
 
-def hindrance(answers: Sequence[tuple[str, Fields]], mine: str, voters: int) -> str:
+def hindrance(answers: Sequence[tuple[str, Answer]], mine: str, voters: int) -> str:
     """Which nodes could go on with the voters that they name, if these answers became the truth; empty when none could.
 
     `answers` by the labels of their voters; `mine` are the voter_set to come, of so many voters. Who forgot does not
@@ -78,7 +78,7 @@ def hindrance(answers: Sequence[tuple[str, Fields]], mine: str, voters: int) -> 
     return ""
 
 
-def other_voters(answer: Fields, mine: str, key: str, *, each: bool = False) -> str:
+def other_voters(answer: Answer, mine: str, key: str, *, each: bool = False) -> str:
     """Why a node is refused that has another voter set than the record, and what to do.
 
     `each`: no other node has this record, so none has to have the same list for it.
@@ -99,6 +99,6 @@ def other_voters(answer: Fields, mine: str, key: str, *, each: bool = False) -> 
     return f"{by} ran this key with other voters: {has}: if this list is wrong, mend --redis here; if {new}: {adopt}"
 
 
-def foreign(answers: Iterable[Fields], mine: str) -> list[str]:
+def foreign(answers: Iterable[Answer], mine: str) -> list[str]:
     """The settings of others in these answers, each once."""
     return list(dict.fromkeys(answer["voter_set"] for answer in answers if answer["voter_set"] not in ("", mine)))

@@ -4,13 +4,10 @@ For type checkers only: nothing imports this module at run time, so that no run 
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from cronlock.lock.protocol import Failure
-
-Fields = dict[str, Any]
-Reply: TypeAlias = Fields | Failure
-OnReply: TypeAlias = Callable[[Reply], None]
+from cronlock.lock.requests import OnReply
 
 
 class Call(Protocol):
@@ -53,7 +50,7 @@ class Voters(Protocol):
     def find(self, until: int, /) -> Failure | None:
         """Learn where the voters are, by `until`; return the Failure when that is not possible."""
 
-    def send(self, voter: int, operation: str, ask: Fields, answered: OnReply, /) -> Call | None:
+    def send(self, voter: int, operation: str, fields: dict[str, Any], answered: OnReply, /) -> Call | None:
         """Request an operation of one voter; `answered` gets the reply."""
 
     def flush(self) -> None:

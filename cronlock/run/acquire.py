@@ -15,7 +15,8 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronlock.lock.voters import Fields, Voters
+    from cronlock.lock.requests import Answer
+    from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
     from cronlock.run.plan import Plan
     from cronlock.run.waiting import Waiter
@@ -81,7 +82,7 @@ class Acquirer:
         while_committing: "Callable[[], object]" = lambda: None,
     ) -> None:
         self.waited_in_vain = False
-        self.answers: Sequence[Fields] = ()
+        self.answers: Sequence[Answer] = ()
         self._while_committing = while_committing
         self._plan = plan
         self._voters = voters
@@ -187,7 +188,6 @@ class Acquirer:
         if verdict.kind != WON or not attempt.ballot:
             return verdict
         holder = Lease(
-            attempt,
             attempt.ballot,
             self._plan.run(os.getpid(), self._command),
             (self._plan.tick, self._plan.again),

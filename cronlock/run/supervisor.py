@@ -16,10 +16,10 @@ from cronlock.run.plan import STOP_MARGIN
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
     from cronlock.config.settings import Settings
     from cronlock.lock.lease import Lease
+    from cronlock.lock.requests import Answer
     from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
     from cronlock.process.command import NoTerminal
@@ -61,7 +61,7 @@ def ending(plan: "Plan", status: int, cause: int, *, broken_off: bool = False) -
     return "failed" if failed else "done", STOPPED.get(cause, "ran")
 
 
-def disowned(answers: "Sequence[dict[str, Any]]", token: int) -> str:
+def disowned(answers: "Sequence[Answer]", token: int) -> str:
     """Why a quorum does not know the run with this token any more, as the newest of its answers to the end tells."""
     newest = max(answers, key=lambda answer: answer["token"])
     if newest["outcome"] == ADOPTED:
@@ -324,7 +324,7 @@ class Work:
                 return
             self.voters.step(until - self.clock())
 
-    def _tell_of_the_last(self, last: "dict[str, Any]") -> None:
+    def _tell_of_the_last(self, last: "Answer") -> None:
         tick = last["run_tick"]
         which = f"the run of {instant(tick)}" if tick else f"a run since {since(last['start'])}"
         self.messages.notice(f"{which} on {last['node']} never ended")

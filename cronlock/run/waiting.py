@@ -15,9 +15,10 @@ from cronlock.process.event_loop import random_between
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
 
     from cronlock.lock.quorum import Verdict
+    from cronlock.lock.requests import Answer
     from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
     from cronlock.output.progress import WaitingLine
@@ -50,7 +51,7 @@ class Waiter:
         self._ended: dict[int, int] = {}  # voter: token of the newest run whose end it told
         self._shown: WaitingLine | None = None
 
-    def wait(self, held: "Verdict", answers: "list[dict[str, Any]]") -> bool:
+    def wait(self, held: "Verdict", answers: "Sequence[Answer]") -> bool:
         """Wait until it may be worth asking again; False when this node is to go home."""
         until = self._until_when(held, answers)
         now = self._clock()
@@ -68,7 +69,7 @@ class Waiter:
         self._sleep(min(until, now + look))
         return True
 
-    def _until_when(self, held: "Verdict", answers: "list[dict[str, Any]]") -> int:
+    def _until_when(self, held: "Verdict", answers: "Sequence[Answer]") -> int:
         """When to look again at the latest; 0 when this node does not stay."""
         now, tick = self._clock(), held.answer["tick"]
         self.takes_over = self._plan.failover and tick == self._plan.tick
@@ -106,7 +107,7 @@ class Waiter:
         left = self._plan.left(started=self.takes_over)
         return until if left is None else min(until, now + left)
 
-    def _lease_left(self, answers: "list[dict[str, Any]]") -> int:
+    def _lease_left(self, answers: "Sequence[Answer]") -> int:
         """How many ms until the leases have ended at a quorum."""
         lefts = sorted(int(answer["left"]) for answer in answers)
         enough = min(quorum(self._voters.count), len(lefts))
@@ -150,7 +151,7 @@ class StaleLease:
         self._token = 0
         self._end = 0
 
-    def left(self, answers: "list[dict[str, Any]]", tick: int, now: int) -> int:
+    def left(self, answers: "Sequence[Answer]", tick: int, now: int) -> int:
         """How many ms to wait until all voters are free of it; 0 when it is none of these, or is being extended."""
         held = [answer for answer in answers if answer["answer"] == protocol.HELD]
         newest = max(held, key=lambda answer: (answer["token"], answer["left"]))

@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from cronlock.lock.requests import Answer, OnReply
     from cronlock.process.event_loop import Loop
     from cronlock.servers.connection import Callback
     from cronlock.servers.placement import Names
     from cronlock.servers.subscriptions import Subscriptions
     from cronlock.servers.url import Address
 
-    Fields = dict[str, Any]
-    Answered = Callable[[Fields | Failure], None]
 
 PROTOCOL = "2"  # nodes that speak another one must not share a key
 OTHERS_WAIT = 300  # ms for further URLs of a cluster that it does not tell as its nodes: a name, or another server
@@ -58,12 +57,12 @@ def encoded(value: object) -> bytes:
     return str(value).encode("utf-8", "surrogateescape")
 
 
-def decoded(reply: "Any") -> "Fields":
+def decoded(reply: "Any") -> "Answer":
     """A script's flat reply as fields: those that the protocol has, and of each what the protocol allows.
 
     What a hand or a hostile server wrote would else make a node sleep for ever, or write a line of megabytes.
     """
-    fields: Fields = {}
+    fields: Any = {}
     for name, value in zip(reply[::2], reply[1::2], strict=True):
         if name in NUMBERS:
             field, (least, most) = NUMBERS[name]
@@ -72,7 +71,7 @@ def decoded(reply: "Any") -> "Fields":
         elif name in TEXTS:
             field, length = TEXTS[name]
             fields[field] = value.decode("utf-8", "surrogateescape")[:length]
-    return fields
+    return fields  # type: ignore[no-any-return]
 
 
 def known_host(node: "Sequence[Any]") -> "bytes | None":
@@ -91,7 +90,7 @@ class Call:
 
     __slots__ = ("answered", "redirects", "void", "voter", "words")
 
-    def __init__(self, voter: int, words: "list[bytes]", answered: "Answered") -> None:
+    def __init__(self, voter: int, words: "list[bytes]", answered: "OnReply") -> None:
         self.voter = voter
         self.words = words
         self.answered = answered
@@ -263,7 +262,7 @@ class RedisVoters:
             self._pool[address.label] = Connection(self._loop, address, buffered=True)
         return self._pool[address.label]
 
-    def send(self, voter: int, operation: str, ask: "Fields", answered: "Answered") -> Call:
+    def send(self, voter: int, operation: str, ask: "dict[str, Any]", answered: "OnReply") -> Call:
         """Call the script for one voter's copy; `answered` gets the answer's fields, or a Failure."""
         words = [encoded(operation)]
         for name, value in ask.items():

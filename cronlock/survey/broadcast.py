@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cronlock.errors import Refused, Unreachable
+from cronlock.lock.ballot import Ballot
 from cronlock.lock.protocol import ANSWER_WAIT, Failure
 from cronlock.lock.quorum import overreaching, quorum
 
 if TYPE_CHECKING:
-    from cronlock.lock.voters import Reply, Voters
+    from cronlock.lock.ballot import Request, VoterState
+    from cronlock.lock.requests import Answer, Reply
+    from cronlock.lock.voters import Voters
 
 TIME_LIMIT = 3_000  # ms: an operator is waiting
 RETRY = 200  # ms between two attempts at a voter that failed
@@ -27,19 +29,9 @@ class Broadcast:
         self._voters = voters
         self._deadline = voters.clock() + TIME_LIMIT
         self._find_voters()
-        self._replies: dict[int, Reply] = {}
-        self._pending: set[int] = set()
-        while left := [voter for voter in range(voters.count) if self._may_retry(voter)]:
-            for voter in left:
-                self._pending.add(voter)
-                voters.send(voter, operation, request, self._on_reply(voter))
-            while self._pending and voters.clock() < self._deadline:
-                voters.step(self._deadline - voters.clock())
-            if voters.clock() >= self._deadline:
-                break
-            if any(self._may_retry(voter) for voter in left):
-                voters.refresh()
-                voters.step(RETRY)
+        self._ballot = Ballot(voters)
+        self._operation, self._request = operation, request
+        self._ballot.repeat(self._deadline, self._decide, self._send_if_due)
         if voters.conflict:
             raise Refused(voters.conflict)
         if len(self.answers) < quorum(voters.count):
@@ -53,30 +45,37 @@ class Broadcast:
                 raise Unreachable(f"no voter answered: {failure.text}")
             self._voters.step(RETRY)
 
-    def _on_reply(self, voter: int) -> Callable[[Reply], None]:
-        def on_reply(reply: Reply) -> None:
-            self._pending.discard(voter)
-            self._replies[voter] = reply
+    def _decide(self, now: int) -> bool | None:
+        """Return True once every voter has answered, or failed in a way that a retry does not cure."""
+        self._ballot.wake(now + RETRY)
+        return not any(map(_may_retry, self._ballot.all)) or None
 
-        return on_reply
+    def _send_if_due(self, state: VoterState, now: int) -> bool:
+        if state.request or state.due > now or not _may_retry(state):
+            return False
+        self._ballot.send(state, self._operation, self._request, self._on_reply)
+        return True
 
-    def _may_retry(self, voter: int) -> bool:
-        reply = self._replies.get(voter)
-        return reply is None or (isinstance(reply, Failure) and not reply.final)
+    def _on_reply(self, state: VoterState, reply: Reply, _request: Request) -> None:
+        state.reply = reply
+        if _may_retry(state):
+            state.due = self._voters.clock() + RETRY
+            self._voters.refresh()
 
     def _raise_without_quorum(self) -> None:
-        final = [reply for reply in self._replies.values() if isinstance(reply, Failure) and reply.final]
+        replies = [state.reply for state in self._ballot.all]
+        final = [reply for reply in replies if isinstance(reply, Failure) and reply.final]
         if self._voters.count - len(final) < quorum(self._voters.count):
             raise Refused(final[0].text)
         raise Unreachable(f"no quorum of {self._voters.count} voters: {'; '.join(dict.fromkeys(self.failures))}")
 
     @property
-    def answers(self) -> dict[int, dict[str, Any]]:
+    def answers(self) -> dict[int, Answer]:
         """The answers, by voter."""
-        return {voter: reply for voter, reply in sorted(self._replies.items()) if isinstance(reply, dict)}
+        return {state.voter: state.reply for state in self._ballot.all if isinstance(state.reply, dict)}
 
     @property
-    def live_runs(self) -> list[dict[str, Any]]:
+    def live_runs(self) -> list[Answer]:
         """The answers with a run's live lease, without an answer whose fencing token is impossible."""
         answers = list(self.answers.values())
         others = [Failure("")] * (self._voters.count - len(answers))
@@ -90,12 +89,11 @@ class Broadcast:
     @property
     def failures(self) -> list[str]:
         """For each voter that did not answer, the reason."""
-        texts = []
-        for voter in range(self._voters.count):
-            reply = self._replies.get(voter)
-            if not isinstance(reply, dict):
-                texts.append(reply.text if reply else f"{self._voters.label(voter)}: no answer")
-        return texts
+        return [
+            state.reply.text if state.reply else f"{self._voters.label(state.voter)}: no answer"
+            for state in self._ballot.all
+            if not isinstance(state.reply, dict)
+        ]
 
     @property
     def coverage(self) -> str:
@@ -105,3 +103,8 @@ class Broadcast:
             return "" if count == 1 else f" at all {count} voters"
         failures = "; ".join(self.failures)
         return f" at only {answered} of {count} voters: {failures}: run the command again when all voters are back"
+
+
+def _may_retry(state: VoterState) -> bool:
+    """Return whether a voter has not answered, and may answer later."""
+    return state.reply is None or (isinstance(state.reply, Failure) and not state.reply.final)

@@ -263,7 +263,7 @@ def test_a_crowd_is_told_as_what_it_is(server: Server, mode: tuple[str, ...], wh
 def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
     side = "ahead of" if seconds > 0 else "behind"
     text = f"{where}: its clock is {abs(seconds)} s {side} this node's: beyond 60 s a voter does not vote"
-    return {**CLOCK, "time": CLOCK["time"] + 1000 * seconds, "off": text}
+    return {**CLOCK, "time": CLOCK["time"] + 1000 * seconds, "clock_off": text}
 
 
 def test_answers_that_split_tell_the_reason() -> None:
@@ -277,7 +277,7 @@ def test_answers_that_split_tell_the_reason() -> None:
             "0 of 5 voters count for this key, 1 was restarted or promoted, 2 know nothing of it; all",
         ),
         ([forgot(), forgot(), DOWN], "2 of 3 voters do not know this key, as if it were new; a new key's"),
-        ([OK, DOWN, off(300)], f"{DOWN.text}; {off(300)['off']}"),
+        ([OK, DOWN, off(300)], f"{DOWN.text}; {off(300)['clock_off']}"),
         ([OK, DOWN, DOWN, DOWN, Failure("b"), Failure("c")], f"{DOWN.text}; b; c"),
     ]
     for replies, text in table:
@@ -293,13 +293,13 @@ def test_clocks_that_differ_are_named_and_this_nodes_is_not_blamed() -> None:
     """A quorum of voters can't be right about this node when they do not agree among themselves."""
     apart = judge([off(300, "a"), off(-300, "b"), None], [True] * 3, 0)
     assert apart is not None
-    assert (apart.kind, apart.text) == (REFUSED, f"{off(300, 'a')['off']}; {off(-300, 'b')['off']}")
+    assert (apart.kind, apart.text) == (REFUSED, f"{off(300, 'a')['clock_off']}; {off(-300, 'b')['clock_off']}")
     alike = judge([off(300, "a"), off(301, "b"), None], [True] * 3, 0)
     assert alike is not None
     assert (alike.kind, alike.text) == (REFUSED, "clock")
     one = judge_adoption([OK, OK, off(300)], [True] * 3, 0)
     assert one is not None
-    assert (one.kind, one.text) == (REFUSED, off(300)["off"])
+    assert (one.kind, one.text) == (REFUSED, off(300)["clock_off"])
 
 
 def test_a_clock_against_a_single_servers_may_be_either() -> None:

@@ -23,14 +23,10 @@ RunChanged = Callable[..., subprocess.CompletedProcess[str]]
 QUORUM_OF_ONE = ("lock/quorum.py", "return voters // 2 + 1", "return 1")
 BLANK_COPIES_VOTE = ("lock/quorum.py", "sum(not is_amnesic(answer) for answer in oks)", "len(oks)")
 LATE_OKS_JOIN = ("lock/lease.py", "self._begun or self._clock() < self._prepared_until:", "True:")
-SAME_HOLDER_AGAIN = ("lock/attempt.py", "state.holder = random_id()", "pass")
+SAME_HOLDER_AGAIN = ("lock/ballot.py", "state.holder = random_id()", "pass")
 DEAD_COMMITS_COUNT = ("lock/quorum.py", " and _of_one_run(quiet, enough, tick):", ":")
-ANOTHER_SERVERS_ACK = ("lock/lease.py", "== protocol.OK and _same_server(seat, reply):", "== protocol.OK:")
-MISSING_VOTERS_ARE_IGNORED = (
-    "lock/adoption.py",
-    'return "; ".join(self.missing) or self.hindrance',
-    "return self.hindrance",
-)
+ANOTHER_SERVERS_ACK = ("lock/lease.py", "== protocol.OK and same_server(state, reply):", "== protocol.OK:")
+MISSING_VOTERS_ARE_IGNORED = ("lock/adoption.py", "silent = [", "silent = [] and [")
 NO_CONSENT_OF_OLD_VOTERS = ("lock/voter_set.py", "if not former.count or (", "if False and (")
 AMNESIC_VOTERS_CONSENT = (
     "lock/voter_set.py",
@@ -39,8 +35,8 @@ AMNESIC_VOTERS_CONSENT = (
 )
 IN_ONE_PHASE = (
     "lock/adoption.py",
-    "if not holder.tell(former, lambda seat",
-    "if False and not holder.tell(former, lambda seat",
+    "if not lease.commit_to(former, lambda state",
+    "if False and not lease.commit_to(former, lambda state",
 )
 EXTEND_LEAVES_THE_EXPIRY = (
     "lock/state_machine.py",

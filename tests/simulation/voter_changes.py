@@ -91,9 +91,9 @@ class Operator:
             if adoption.settled or adoption.new:
                 adoption.release()
                 return True
-            objection = adoption.objection if adoption.missing or not self._knows else ""
-            if adoption.verdict.kind != WON or objection:
-                self._world.log(OPERATOR, "sees:", adoption.verdict.kind, objection)
+            reason = "; ".join(adoption.missing) or ("" if self._knows else adoption.hindrance)
+            if adoption.verdict.kind != WON or reason:
+                self._world.log(OPERATOR, "sees:", adoption.verdict.kind, reason)
                 adoption.release()
                 return False
             if again:

@@ -39,7 +39,7 @@ SHUT = Failure("redis-1:6379: WRONGPASS", final=True)
 def said(answer: str, token: int = 7, **more: Any) -> Fields:
     """An answer of a copy that remembers."""
     plain = {"answer": answer, "token": token, "restarted": 0, "wait": 0, "time": 1_800_000_000_000, "tick": TICK - 60}
-    plain |= {"off": "redis-3:6379: its clock is off"} if answer == "clock" else {}
+    plain |= {"clock_off": "redis-3:6379: its clock is off"} if answer == "clock" else {}
     return {**plain, "attempt": 1, "state": "done", "outcome": "ran", "kind": "", "node": "web-1", **more}
 
 
