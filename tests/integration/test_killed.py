@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import bearing, cronlock, descendants, home, start_cronlock, wait_until
+from tests.support.commands import bearing, descendants, home, start_cronlock, wait_until
+from tests.support.fork_server import Call, call_all
 
 RUNS = 300
 AT_ONCE = 4
@@ -67,7 +68,7 @@ def test_of_300_killed_runs_nothing_is_left_and_the_next_tick_runs(servers, reco
         wait_until(lambda: time.monotonic() > last + LEASE, timeout=LEASE + 5, message="the end of the last lease")
         assert left() == {}
         again = ("--ttl", f"{LEASE}s", "--tick", NEXT, "--", "echo", "next")
-        done = list(pool.map(lambda number: cronlock("run", *where, "--key", f"job-{number}", *again), range(RUNS)))
+        done = call_all([Call(("run", *where, "--key", f"job-{number}", *again)) for number in range(RUNS)], AT_ONCE)
     assert [(each.returncode, each.stdout) for each in done] == [(0, "next\n")] * RUNS
     counts = {phase: phases.count(phase) for phase in sorted(set(phases))}
     record_property("phases", counts)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import home, start_cronlock
+from tests.support.commands import home
+from tests.support.fork_server import Call, call_all
 from tests.support.stall_detector import Pulse
 
 TICKS = 200
@@ -19,14 +20,9 @@ LOG = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_TOKEN $CRONLOCK_RUN_NODE" >> runs'
 def race(tick, urls, nodes=NODES, extra=()):
     """One tick asked for by several nodes at once: their statuses, and all that they printed."""
     where = [word for url in urls for word in ("--redis", url)]
-    started = [
-        start_cronlock(
-            "run", *where, *extra, "--key", "race", "--node", f"n{node}", "--tick", FIRST + tick, "sh", "-c", LOG
-        )
-        for node in range(nodes)
-    ]
-    ended = [(process, *process.communicate(timeout=60)) for process in started]
-    return [process.returncode for process, _, _ in ended], "".join(out + err for _, out, err in ended)
+    what = ("--key", "race", "--tick", str(FIRST + tick), "sh", "-c", LOG)
+    done = call_all([Call(("run", *where, *extra, "--node", f"n{node}", *what)) for node in range(nodes)])
+    return [each.returncode for each in done], "".join(each.stdout + each.stderr for each in done)
 
 
 def runs() -> list[list[str]]:

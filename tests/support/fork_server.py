@@ -1,4 +1,7 @@
-"""cronlock without its start: one process has imported all of it, and forks for each command line."""
+"""cronlock without its start: a process has imported it, and forks for each command line.
+
+One for `run`, which has only what a run imports: the less there is, the faster it forks. One for all else.
+"""
 
 import functools
 import json
@@ -19,12 +22,14 @@ AT_ONCE = 16  # most of them wait for servers that don't answer
 PATIENCE = 100.0  # s for one of them
 OUTPUT = 10_000_000  # bytes: more than any of them prints
 CODE = """
-import gc, importlib, json, os, pkgutil, signal, socket, sys, traceback
-import cronlock.cli.app, cronlock.run.session
-for module in pkgutil.walk_packages(cronlock.__path__, "cronlock."):
-    importlib.import_module(module.name)
-import redis, rich.console, rich.table
+import gc, importlib, json, os, pkgutil, socket, sys, traceback
 from cronlock.__main__ import main
+if sys.argv[2] == "run":
+    import cronlock.run.session, cronlock.run.supervisor, cronlock.servers.redis_voters
+else:
+    import cronlock.cli.app, redis, rich.console, rich.table
+    for module in pkgutil.walk_packages(cronlock.__path__, "cronlock."):
+        importlib.import_module(module.name)
 
 def be_cronlock(words, env, folder, fds):
     os.chdir(folder)
@@ -82,13 +87,13 @@ class Call(NamedTuple):
 
 
 @functools.cache
-def _address() -> str:
-    """Where the server listens. It lives as long as this process does."""
+def _address(kind: str) -> str:
+    """Where the server of this kind listens. It lives as long as this process does."""
     folder = new_folder()
     path = folder / "fork-server"
     base = environment() | {"HOME": str(folder)}  # the HOME of a test goes with it
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(path)],
+        [sys.executable, "-c", CODE, str(path), kind],
         env=base,
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -107,7 +112,7 @@ def run_forked(
 
     Raises TimeoutExpired after `timeout` seconds, and ends it.
     """
-    address = _address()
+    address = _address("run" if words[:1] == ["run"] else "")
     given = os.open(os.devnull, os.O_RDWR) if text is None else os.memfd_create("in")
     if text is not None:
         os.write(given, text.encode())
@@ -133,7 +138,8 @@ def run_forked(
 
 def call_all(calls: Sequence[Call], at_once: int = AT_ONCE) -> list[CompletedProcess[str]]:
     """What became of each; in their order, where it is one at a time."""
-    _address()
-    asked = [(call.words, environment(call.env) | {"HOME": str(call.folder or home())}) for call in calls]
+    asked = [(list(call.words), environment(call.env) | {"HOME": str(call.folder or home())}) for call in calls]
+    for kind in {"run" if words[:1] == ["run"] else "" for words, _ in asked}:
+        _address(kind)  # before there are threads
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda call: run_forked(call[0], call[1], Path(call[1]["HOME"])), asked))
