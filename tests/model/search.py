@@ -59,6 +59,16 @@ def search(world: World, cap: int = CAP) -> Result:
     return Result(len(before), time.process_time() - begun, "", [], not found)
 
 
+def replay(world: World, lines: list[str]) -> str:
+    """Return the promise that these steps break, one after the other from the start; "" if a step can't be taken."""
+    model = Model(world)
+    states, broken = [model.start], ""
+    for line in lines:
+        steps = [step for state in states for step in model.steps(state) if _line(step) == line]
+        states, broken = [step.state for step in steps], max((step.broken for step in steps), default="")
+    return broken
+
+
 def _path(before: dict[State, State | None], last: State) -> list[State]:
     path: list[State] = []
     at: State | None = last
