@@ -30,7 +30,7 @@ def _run(command: "Sequence[str]", **values: "Any") -> int:
     return run(given_options(values), command, os.environ)
 
 
-def _program(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":
+def _complete_program(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":
     return [CompletionItem(incomplete, type="command")]
 
 
@@ -69,7 +69,7 @@ def _confirmed(question: str) -> bool:
 def _command(name: str, help: str, argument: click.Argument | None = None, short: str = "", module: str = "") -> None:
     """Add the command `name`, a function of the module of the same name in commands/, or of another `module`.
 
-    `short` stands in the list of commands, which cuts a text at 80 columns.
+    `short` is the text in the list of commands.
     """
     group.add_command(
         TableCommand(
@@ -111,7 +111,7 @@ run_command = TableCommand(
     callback=_run,
     params=[
         *click_options("run"),
-        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_program),
+        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_complete_program),
     ],
     short_help="Run COMMAND if this node acquires the lock, and exit with its status.",
     help="Run COMMAND if this node acquires the lock of the tick, and exit with its status; otherwise exit silently.",

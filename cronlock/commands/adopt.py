@@ -34,7 +34,7 @@ def adopt(invocation: Invocation) -> int:
 def _adopt(invocation: Invocation, settings: Settings, voters: Voters) -> int:
     leave_out = bool(invocation.command_options.get("leave-out"))
     name = f"{settings.key} on {settings.node}" if settings.each else settings.key
-    adoption = _ask(settings, voters)
+    adoption = _attempt(settings, voters)
     if adoption.settled or adoption.new:
         adoption.release()
         why = "no voter has a record" if adoption.new else "all voters have the record with this node's voters"
@@ -42,7 +42,7 @@ def _adopt(invocation: Invocation, settings: Settings, voters: Voters) -> int:
         return 0
     try:
         _require_free_key(adoption, settings, voters)
-        for line in _description(adoption, voters):
+        for line in _copy_lines(adoption, voters):
             print_line(name, line)
         _require_all_voters(adoption, voters, leave_out=leave_out)
     finally:
@@ -50,7 +50,7 @@ def _adopt(invocation: Invocation, settings: Settings, voters: Voters) -> int:
     if not invocation.confirm(f"Make this the authoritative state of {printable(name or '')}?"):
         return DECLINED
     last = _last_run(settings)  # before the second attempt, whose lease is short
-    adoption = _ask(settings, voters)
+    adoption = _attempt(settings, voters)
     try:
         _require_free_key(adoption, settings, voters)
         _require_all_voters(adoption, voters, leave_out=leave_out)
@@ -65,12 +65,12 @@ def _adopt(invocation: Invocation, settings: Settings, voters: Voters) -> int:
     return 0
 
 
-def _ask(settings: Settings, voters: Voters) -> Adoption:
+def _attempt(settings: Settings, voters: Voters) -> Adoption:
     return Adoption(voters, settings.node, int(time.time() * 1000))
 
 
 def _last_run(settings: Settings) -> dict[str, Any]:
-    """Return the newest copy's record of the last run; empty when there was no run."""
+    """Return the newest copy's record of the last run; empty before the first run."""
     key = settings.key or ""
     try:
         copies = Survey(settings, [key]).records.get((key, settings.node if settings.each else ""), [])
@@ -110,7 +110,7 @@ def _require_all_voters(adoption: Adoption, voters: Voters, *, leave_out: bool) 
         )
 
 
-def _description(adoption: Adoption, voters: Voters) -> list[str]:
+def _copy_lines(adoption: Adoption, voters: Voters) -> list[str]:
     """Return one line for each voter, and one for this node's voters."""
     lines = []
     for label, answer in adoption.answers:

@@ -80,10 +80,10 @@ class Wrapper:
         return shlex.quote(path) if self.cron == BUSYBOX else shlex.quote(path).replace("%", r"\%")
 
     def key_of(self, row: Row, raw: str) -> tuple[str, str]:
-        """Return the key of a command, and the job that the key stands for."""
+        """Return the key of a command, and the job that has this key."""
         command, blanks, stdin = self.parts(raw)
         job = f"{row.user}\0{command}{blanks.strip(BLANK)}{stdin}"
-        return f"{_program(row.command)}-{sha1(encoded(job))[:4]}", job
+        return f"{_program_name(row.command)}-{sha1(encoded(job))[:4]}", job
 
     def shared_key(self, first: int, second: int, key: str) -> Refused:
         """Return the refusal of two lines that would have the same key."""
@@ -188,7 +188,7 @@ def _is_one_program(command: str) -> bool:
     return "/" in name or PLAIN.fullmatch(name) is not None
 
 
-def _program(command: str) -> str:
+def _program_name(command: str) -> str:
     """Return the name of the first program in a command, as part of a key; `job` when the shell does everything."""
     for words in commands(command):
         names = dropwhile(lambda name: name in BEFORE_COMMANDS or ASSIGNMENT.match(name), (word.text for word in words))

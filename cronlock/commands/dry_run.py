@@ -19,13 +19,13 @@ def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
     """Print the plan on standard output, one line per fact; return 0."""
     write_anything()
     rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", shlex.join(argv))]
-    rows += _time(plan)
-    rows += _other_nodes(plan)
+    rows += _time_rows(plan)
+    rows += _node_rows(plan)
     rows += [
         ("kill after", spell(plan.kill_after)),
         ("outage wait", f"{spell(plan.outage_wait)}, then {settings.on_outage}"),
     ]
-    rows += _voters(settings, plan)
+    rows += _voter_rows(settings, plan)
     for name, value in rows:
         print(f"{name:12} {printable(value)}")  # noqa: T201 - the command's output
     print("\nsources of the values")  # noqa: T201
@@ -36,7 +36,7 @@ def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
     return 0
 
 
-def _time(plan: Plan) -> list[tuple[str, str]]:
+def _time_rows(plan: Plan) -> list[tuple[str, str]]:
     if not plan.tick:
         return [("schedule", plan.note or "none: only overlap is prevented"), ("lease", spell(plan.lease_at(0)))]
     rows = [("tick", instant(plan.tick))]
@@ -53,7 +53,7 @@ def _time(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def _other_nodes(plan: Plan) -> list[tuple[str, str]]:
+def _node_rows(plan: Plan) -> list[tuple[str, str]]:
     """Return lines on how this node behaves towards the other nodes."""
     rows = [("fair", "yes: the node that ran longest ago goes first")] if plan.fair else []
     if plan.splay:
@@ -67,7 +67,7 @@ def _other_nodes(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def _voters(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
+def _voter_rows(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
     if settings.local:
         return [("voters", f"1: a file in {state_directory()}")]
     if not settings.redis:

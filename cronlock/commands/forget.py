@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 def forget(invocation: Invocation) -> int:
     """Show each key's record, ask for confirmation, and erase the record; 122 unless all voters have erased it."""
 
-    def work(settings: Settings, voters: Voters) -> int:
+    def forget_key(settings: Settings, voters: Voters) -> int:
         present = Broadcast(voters, "look", {})
         _refuse_if_held(present)
         for voter, answer in present.answers.items():
-            print_line(settings.key, f"{voters.label(voter)}: {_description(answer)}")
+            print_line(settings.key, f"{voters.label(voter)}: {_record_text(answer)}")
         if not invocation.confirm(f"Erase the record of {printable(settings.key or '')}, its counts and its history?"):
             return DECLINED
         broadcast = Broadcast(voters, "forget", {"node": settings.node, "retention": RETENTION})
         _refuse_if_held(broadcast)
         if any(answer["answer"] != OK for answer in broadcast.answers.values()):
             raise Refused("another node is acquiring the lock: run the command again")
-        print_line(settings.key, f"forgotten{broadcast.coverage}")
+        print_line(settings.key, f"forgotten{broadcast.reach}")
         return Unreachable.status if broadcast.failures else 0
 
-    return invocation.for_each(work)
+    return invocation.for_each(forget_key)
 
 
 def _refuse_if_held(broadcast: Broadcast) -> None:
@@ -43,7 +43,7 @@ def _refuse_if_held(broadcast: Broadcast) -> None:
         )
 
 
-def _description(answer: Answer) -> str:
+def _record_text(answer: Answer) -> str:
     if not answer["token"]:
         return "no record" + (", but a pause" if answer["paused_until"] else "")
     last = f"tick {instant(answer['tick'])}, {answer['state']}" if answer["tick"] else "no tick"

@@ -28,7 +28,7 @@ WIDTH = 20  # cells of a bar
 
 @dataclass
 class Entry:
-    """One run. `end` and `duration` are 0 while they are unknown. The tick is in s, times are in ms."""
+    """One run. `end` and `duration_ms` are 0 while they are unknown. The tick is in s, times are in ms."""
 
     token: int
     tick: int
@@ -41,7 +41,7 @@ class Entry:
     status: int
 
     @property
-    def duration(self) -> int:
+    def duration_ms(self) -> int:
         return max(0, self.end - self.start) if self.end and self.outcome != DIED else 0
 
 
@@ -122,7 +122,7 @@ def _entry(line: str) -> Entry | None:
 
 
 def _table(printer: Printer, key: str, runs: Sequence[Entry], named: bool) -> str:
-    longest = max(run.duration for run in runs)
+    longest = max(run.duration_ms for run in runs)
     titles = ["TICK", "NODE", "START", "ENDED", "ATTEMPT", "TOKEN", "TOOK", ""]
     shares = Counter(run.node for run in runs)
     most = max(shares.values())
@@ -131,11 +131,11 @@ def _table(printer: Printer, key: str, runs: Sequence[Entry], named: bool) -> st
         for node, count in sorted(shares.items(), key=lambda share: (-share[1], share[0]))
     ]
     front = f"{printable(key)}\n" if named else ""
-    rows = (_row(run, longest) for run in runs)
+    rows = (_run_row(run, longest) for run in runs)
     return front + printer.table(titles, rows) + "\n" + printer.table(["NODE", "RUNS", ""], counts)
 
 
-def _row(run: Entry, longest: int) -> list[Cell]:
+def _run_row(run: Entry, longest: int) -> list[Cell]:
     return [
         instant(run.tick) if run.tick else "-",
         printable(run.node),
@@ -143,8 +143,8 @@ def _row(run: Entry, longest: int) -> list[Cell]:
         _ended(run),
         str(run.attempt or "-"),
         str(run.token),
-        length(run.duration) if run.duration or run.end else "-",
-        bar(run.duration, longest, WIDTH),
+        length(run.duration_ms) if run.duration_ms or run.end else "-",
+        bar(run.duration_ms, longest, WIDTH),
     ]
 
 
@@ -162,7 +162,7 @@ def _as_json(run: Entry) -> dict[str, object]:
         "pid": run.pid,
         "start": moment(run.start),
         "end": moment(run.end) if over else None,
-        "duration": run.duration / 1000 if over else None,
+        "duration": run.duration_ms / 1000 if over else None,
         "outcome": run.outcome or None,
         "exit_status": run.status if over else None,
         "token": run.token,

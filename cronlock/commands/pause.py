@@ -28,27 +28,27 @@ def pause(invocation: Invocation) -> int:
     reason = invocation.command_options.get("reason", "")
     how = "until resumed" if until == UNTIL_RESUMED else f"until {since(until)}"
 
-    def work(settings: Settings, voters: Voters) -> int:
+    def pause_key(settings: Settings, voters: Voters) -> int:
         broadcast = _send(settings, voters, until, reason)
-        print_line(settings.key, f"paused {how}{broadcast.coverage}{_no_run_yet(broadcast)}")
+        print_line(settings.key, f"paused {how}{broadcast.reach}{_no_run_yet(broadcast)}")
         _require_same_voter_set(broadcast, voters, settings)
         if broadcast.live_runs:
             print_line(settings.key, f"{outcome('held', broadcast.live_runs[0], 0)}: that run continues")
         return Unreachable.status if broadcast.failures else 0
 
-    return invocation.for_each(work)
+    return invocation.for_each(pause_key)
 
 
 def resume(invocation: Invocation) -> int:
     """End the pause of each key; return 122 unless all voters of all keys have recorded the end."""
 
-    def work(settings: Settings, voters: Voters) -> int:
+    def resume_key(settings: Settings, voters: Voters) -> int:
         broadcast = _send(settings, voters, NOT_PAUSED, "")
-        print_line(settings.key, f"resumed{broadcast.coverage}{_no_run_yet(broadcast)}")
+        print_line(settings.key, f"resumed{broadcast.reach}{_no_run_yet(broadcast)}")
         _require_same_voter_set(broadcast, voters, settings)
         return Unreachable.status if broadcast.failures else 0
 
-    return invocation.for_each(work)
+    return invocation.for_each(resume_key)
 
 
 def _send(settings: Settings, voters: Voters, until: int, reason: str) -> Broadcast:

@@ -79,10 +79,10 @@ def _print(found: Sequence[KeyStatus], survey: Survey, output_format: str, keys:
 def _overview(printer: Printer, found: Sequence[KeyStatus]) -> str:
     problems = [f"{entry.name}: {text}" for entry in found for text in entry.problems]
     lines = "".join(printer.paint(printable(text), "red") + "\n" for text in problems)
-    return printer.table(TITLES, map(_row, found)) + ("\n" + lines if lines else "")
+    return printer.table(TITLES, map(_key_row, found)) + ("\n" + lines if lines else "")
 
 
-def _row(entry: KeyStatus) -> list[Cell]:
+def _key_row(entry: KeyStatus) -> list[Cell]:
     red = "red" if entry.problems else ""
     return [
         (printable(entry.name), red),
@@ -92,10 +92,10 @@ def _row(entry: KeyStatus) -> list[Cell]:
         length(entry.left) if entry.left else "-",
         (instant(entry.tick) if entry.tick else "-", red),
         ("never", "red") if entry.state == DIED else outcome_cell(entry.outcome, entry.status),
-        "-" if entry.duration is None else length(entry.duration),
+        "-" if entry.duration_ms is None else length(entry.duration_ms),
         (str(entry.missed), "yellow" if entry.missed else ""),
         instant(entry.next) if entry.next else "-",
-        (printable(entry.pause), "yellow") if entry.paused else "-",
+        (printable(entry.pause_text), "yellow") if entry.paused else "-",
     ]
 
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 def unlock(invocation: Invocation) -> int:
     """Show each key's holder, ask for confirmation, and end the lease; return the exit status."""
 
-    def work(settings: Settings, voters: Voters) -> int:
+    def unlock_key(settings: Settings, voters: Voters) -> int:
         runs = Broadcast(voters, "look", {}).live_runs
         if not runs:
             print_line(settings.key, "not held")
             return 0
         newest = max(runs, key=lambda run: int(run["token"]))
-        for line in _description([run for run in runs if run["token"] == newest["token"]], voters.count):
+        for line in _run_lines([run for run in runs if run["token"] == newest["token"]], voters.count):
             print_line(settings.key, line)
         if not invocation.confirm(
             f"Is {printable(newest['node'])} dead, so that its lease on {printable(settings.key)} can end now?"
@@ -35,10 +35,10 @@ def unlock(invocation: Invocation) -> int:
             return DECLINED
         return _end_lease(settings, voters, newest)
 
-    return invocation.for_each(work)
+    return invocation.for_each(unlock_key)
 
 
-def _description(answers: list[Answer], voters: int) -> list[str]:
+def _run_lines(answers: list[Answer], voters: int) -> list[str]:
     """Return lines on a run: its node, and until when its command may still run; `answers` are the voters' with it."""
     run = answers[0]
     left = max(int(answer["left"]) for answer in answers)
@@ -59,5 +59,5 @@ def _end_lease(settings: Settings, voters: Voters, run: Answer) -> int:
     ended = sum(answer["answer"] == OK for answer in broadcast.answers.values())
     if len(broadcast.answers) - len(broadcast.live_runs) < quorum(voters.count):
         raise Unreachable(f"the lease ended at only {ended} of {voters.count} voters: run the command again")
-    print_line(settings.key, f"unlocked{broadcast.coverage}" if ended else "the run has ended in the meantime")
+    print_line(settings.key, f"unlocked{broadcast.reach}" if ended else "the run has ended in the meantime")
     return 0

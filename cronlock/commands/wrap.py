@@ -31,7 +31,7 @@ def wrap(invocation: Invocation) -> int:
     try:
         mode = _mode(invocation.given)
         path = _path(invocation.arguments)
-        text = _read(path)
+        text = _crontab_text(path)
         cron = Sources().cron
         system = _has_user_column(path, text, cron, invocation.command_options.get("crontab", ""))
         wrapper = Wrapper(find_cronlock(sys.argv[0], invocation.environ), mode, system, cron)
@@ -79,7 +79,7 @@ def _path(words: Sequence[str]) -> str:
     return words[0] if words and words[0] != "-" else ""
 
 
-def _read(path: str) -> str:
+def _crontab_text(path: str) -> str:
     try:
         text = _beginning(Path(path)) if path else sys.stdin.buffer.read(CRONTAB_MAX + 1)
         if len(text) > CRONTAB_MAX:

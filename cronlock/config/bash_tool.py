@@ -1,8 +1,8 @@
-"""Variables of the bash tool of the same name (kvz/cronlock), and what stands for each of them here."""
+"""Variables of the bash tool of the same name (kvz/cronlock), and the replacement of each."""
 
 SENTINEL = "write CRONLOCK_REDIS=redis+sentinel://HOST:PORT/MASTER"
-OUTAGE = "write CRONLOCK_OUTAGE_WAIT, how long to keep trying"
-INSTEAD = {  # its README and its source, version 0.1.0; names that both have are read as ours
+OUTAGE = "write CRONLOCK_OUTAGE_WAIT, the time to keep trying"
+INSTEAD = {  # from its README and source, version 0.1.0; a name that both tools have is read as this one's
     "CRONLOCK_HOST": "write CRONLOCK_REDIS=redis://HOST:PORT",
     "CRONLOCK_PORT": "write CRONLOCK_REDIS=redis://HOST:PORT",
     "CRONLOCK_AUTH": "write CRONLOCK_REDIS=redis://:PASSWORD@HOST:PORT",
@@ -10,10 +10,10 @@ INSTEAD = {  # its README and its source, version 0.1.0; names that both have ar
     "CRONLOCK_REDIS_TIMEOUT": OUTAGE,
     "CRONLOCK_RECONNECT_ATTEMPTS": OUTAGE,
     "CRONLOCK_RECONNECT_BACKOFF": OUTAGE,
-    "CRONLOCK_GRACE": "leave it out, a tick that ran is not run again",
-    "CRONLOCK_RELEASE": "leave it out, the lease is extended while the command runs",
+    "CRONLOCK_GRACE": "remove it, a tick that ran is not run again",
+    "CRONLOCK_RELEASE": "remove it, the lease is extended while the command runs",
     "CRONLOCK_TIMEOUT": "write CRONLOCK_MAX_RUNTIME",
-    "CRONLOCK_NTPDATE": "leave it out, clocks may differ",
+    "CRONLOCK_NTPDATE": "remove it, clocks may differ",
     "CRONLOCK_RESET": "type cronlock unlock KEY",
     "CRONLOCK_USE_SENTINEL": SENTINEL,
     "CRONLOCK_SENTINEL_MASTER": SENTINEL,
@@ -23,5 +23,5 @@ INSTEAD = {  # its README and its source, version 0.1.0; names that both have ar
 
 
 def instead(name: str) -> str:
-    """What to do about a variable of the other tool; empty when it has none of that name."""
+    """Return the advice on a variable of the bash tool; empty for any other variable."""
     return f"it belongs to the bash tool of the same name: {INSTEAD[name]}" if name in INSTEAD else ""

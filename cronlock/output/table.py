@@ -34,7 +34,7 @@ class Printer:
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
         """Return the rows in columns below their titles. Cells have no line breaks."""
-        cells = [[(title, "bold") for title in titles], *([_split(cell) for cell in row] for row in rows)]
+        cells = [[(title, "bold") for title in titles], *([_text_and_style(cell) for cell in row] for row in rows)]
         widths = [
             max(map(_width, column)) for column in zip(*([text for text, _ in row] for row in cells), strict=True)
         ]
@@ -85,7 +85,7 @@ def length(ms: int) -> str:
     raise AssertionError
 
 
-def _split(cell: Cell) -> tuple[str, str]:
+def _text_and_style(cell: Cell) -> tuple[str, str]:
     return (cell, "") if isinstance(cell, str) else cell
 
 

@@ -96,7 +96,7 @@ class Broadcast:
         ]
 
     @property
-    def coverage(self) -> str:
+    def reach(self) -> str:
         """The number of voters that answered, and the missing ones, as the end of a message."""
         answered, count = len(self.answers), self._voters.count
         if answered == count:

@@ -12,7 +12,7 @@ UNCERTAIN = "unknown"  # fewer copies than a quorum were read, and a voter is mi
 
 @dataclass
 class NodeStatus:
-    """What the voters know of one node. Ticks are epoch seconds, other times ms; 0 is never."""
+    """The status of one node. Ticks are epoch seconds, other times ms; 0 is never."""
 
     node: str
     newest_tick: int = 0  # that the node asked for
@@ -81,13 +81,13 @@ class KeyStatus:
         return f"{self.key} on {self.each}" if self.each else self.key
 
     @property
-    def pause(self) -> str:
+    def pause_text(self) -> str:
         """The end of the pause and its reason."""
         until = "until resumed" if self.paused_until == -1 else f"until {since(self.paused_until)}"
         return until + (f": {self.pause_reason}" if self.pause_reason else "")
 
     @property
-    def duration(self) -> int | None:
+    def duration_ms(self) -> int | None:
         """ms from the start of the last run to its end, or to now while it is active; None when that is unknown."""
         if self.state == RUNNING:
             return max(0, self.time - self.start)

@@ -116,14 +116,14 @@ class Survey:
         """Return the copies of each key's main record, and of the records of all its known nodes."""
         names: list[bytes] = []
         for key in keys:
-            lists = [nodes for _, nodes in self._names(server, key, "-")]
+            lists = [nodes for _, nodes in self._copy_names(server, key, "-")]
             found = reader.pipelined(server, [("HGETALL", nodes) for nodes in lists])
             known = {decoded(name).partition(":")[2] for nodes in found for name in nodes or ()}
             for node in ("", *sorted(known)):
-                names += (record for record, _ in self._names(server, key, node))
+                names += (record for record, _ in self._copy_names(server, key, node))
         return reader.read_copies(server, names, reader.server_info(server))
 
-    def _names(self, server: Server, key: str, node: str) -> Iterator[tuple[bytes, bytes]]:
+    def _copy_names(self, server: Server, key: str, node: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield the Redis keys of the copies that belong on this server: of the record and of its nodes."""
         cluster = self._servers is not None and self._servers.cluster
         for names in copies(self._prefix, key, node, COPIES if cluster else 1):

@@ -409,7 +409,7 @@ def test_a_run_whose_lease_is_over_without_an_end_never_ended() -> None:
     died = story.status(later=61_000)
     assert died.state == DIED
     assert [text.partition(":")[0] for text in died.problems] == ["the run on web-1 never ended"]
-    assert (story.status(later=61_000).duration, story.status(later=5_000).duration) == (None, 5_000)
+    assert (story.status(later=61_000).duration_ms, story.status(later=5_000).duration_ms) == (None, 5_000)
 
 
 @pytest.mark.parametrize(("hours", "wrong"), [(0, False), (1, False), (2, False), (3, True), (100, True)])
@@ -456,7 +456,7 @@ def test_the_end_counts_that_one_voter_has_heard_of() -> None:
     for copy in seen:
         copy.now = copy.time = story.now
     found = key_status(("job", ""), seen, 2)
-    assert (found.state, found.status, found.duration) == (IDLE, 2, 5)
+    assert (found.state, found.status, found.duration_ms) == (IDLE, 2, 5)
 
 
 # colours

@@ -62,7 +62,7 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
         if one.foreign_voters:
             findings.append(Finding(KEYS, RED, one.name, one.foreign_voters, OTHER_VOTERS))
         if one.paused and not one.each:
-            text = f"paused by {one.pause_by}, {one.pause}"
+            text = f"paused by {one.pause_by}, {one.pause_text}"
             findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
         if one.impossible_token:
             findings.append(
