@@ -1,8 +1,9 @@
-"""Inputs that nobody would write, for every reader of what comes from outside: an answer or a refusal, soon.
+"""Random inputs for every reader of foreign data: an answer or a refusal, within a limit of time.
 
-    python -m tests.fuzz                        a million inputs over all targets; writes the table of tests/README.md
-    python -m tests.fuzz --inputs 5000 urls     so many for some of them
-    python -m tests.fuzz --seed S --inputs 1 urls   one input again, by the seed that a failure was told with
+    python -m tests.fuzz                        a million inputs over all targets; writes the table in README.md
+    python -m tests.fuzz --inputs 5000 urls     this many inputs for some targets
+    python -m tests.fuzz --seed S --inputs 1 urls   one input again, by the seed that a failure printed
 
-An input is made from its seed alone. `pytest tests/fuzz/test_fuzz.py` runs a short one, from another seed each time.
+An input depends on its seed alone. `pytest tests/fuzz/test_fuzz.py` runs a short selection, from another seed each
+time.
 """

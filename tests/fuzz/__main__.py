@@ -1,4 +1,4 @@
-"""Runs targets, and says what came of them; a run of all writes the table of tests/README.md."""
+"""Fuzz targets and print the outcomes; a run of all targets writes the table in README.md."""
 
 import argparse
 import random
@@ -23,10 +23,10 @@ def row(outcome: Outcome) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Whether any input failed."""
+    """Run the chosen targets; return 1 if any input failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], metavar="TARGET", help=", ".join(TARGETS))
-    parser.add_argument("--inputs", type=int, default=MILLION, help="of all targets together")
+    parser.add_argument("--inputs", type=int, default=MILLION, help="inputs of all targets together")
     parser.add_argument("--seed", type=int, default=None)
     call = parser.parse_args(words)
     chosen = [TARGETS[name] for name in call.targets or TARGETS]

@@ -1,4 +1,4 @@
-"""Crontabs: lines or none, or a refusal."""
+"""Crontabs: their lines, or a refusal."""
 
 import random
 from pathlib import Path
@@ -36,7 +36,7 @@ KNOWN = [
     *("cronlock run -k a b", "\n", "$(", "${", "$((", "`", "&&", "||", "<<", ">&", "2>", "CRON_TZ=", "PATH=$PATH:/x"),
     *"'\"\\$(){}|&;<>#% \t=",
 ]
-SHORT = 2_000  # characters of a real crontab that are changed at a time
+SHORT = 2_000  # characters: the part of a real crontab that one input changes
 
 
 def make(rng: random.Random) -> tuple[str, str, bool]:
@@ -70,4 +70,4 @@ def check(given: tuple[str, str, bool]) -> None:
     try:
         commands(text[:500], expanded=system)
     except ValueError as error:
-        assert str(error)  # noqa: PT017 - how it says that a shell would refuse it too
+        assert str(error)  # noqa: PT017 - a shell would refuse it too

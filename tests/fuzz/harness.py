@@ -1,4 +1,4 @@
-"""One target after the other: inputs by their seeds, a limit of time for each, and what went wrong."""
+"""The loop over one target: inputs by their seeds, a limit of time for each, and the failures."""
 
 import contextlib
 import random
@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-LIMIT = 5.0  # s for one input: they take less than a millisecond
-ENOUGH = 5  # failures of one target
+LIMIT = 5.0  # s for one input, which usually takes less than a millisecond
+ENOUGH = 5  # failures of one target, after which it stops
 
 
 class HangError(BaseException):
-    """Raised when an input has had its time; no `except Exception` keeps it."""
+    """Raised when an input exceeds its time; `except Exception` does not catch it."""
 
 
 @dataclass
 class Target:
-    """`make` an input from randomness alone, `check` it: any exception is a failure. `share` of the inputs of a run."""
+    """`make` builds an input from randomness alone, `check` raises on a failure. `share` of the inputs of a run."""
 
     name: str
     what: str
@@ -31,7 +31,7 @@ class Target:
 
 @dataclass
 class Outcome:
-    """What became of one target; `failures` are told with the seed that makes the input again."""
+    """The result of one target; each failure has the seed that makes the input again."""
 
     target: Target
     inputs: int = 0
@@ -41,13 +41,13 @@ class Outcome:
 
 
 def seed_of(seed: int, number: int) -> int:
-    """The seed of one input of a run; of the first one it is the run's."""
+    """Return the seed of one input of a run; the first input has the run's own seed."""
     return seed + number
 
 
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
-    """Processor time, for pytest has its own use for the other alarm; what waits ends by itself, and is measured."""
+    """Limit processor time, since pytest needs the other alarm; waiting ends by itself and is measured."""
 
     def over(_number: int, _frame: object) -> None:
         raise HangError(f"more than {LIMIT:g} s of processor time")
@@ -61,7 +61,7 @@ def _limited() -> Iterator[None]:
 
 
 def fuzz(target: Target, inputs: int, seed: int) -> Outcome:
-    """So many inputs of one target."""
+    """Run this many inputs of one target."""
     outcome = Outcome(target)
     begun = time.monotonic()
     with target.around(), _limited():

@@ -1,4 +1,4 @@
-"""The words behind `cronlock run`: values and a command, or nothing, which leaves them to click."""
+"""The words after `cronlock run`: values and a command, or None, which leaves them to click."""
 
 import random
 

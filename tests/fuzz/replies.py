@@ -1,4 +1,4 @@
-"""What a server may answer: to one connection, and to all that voters are asked, in pieces of any size."""
+"""Replies that a server may send, to one connection and to an attempt's voters, in pieces of any size."""
 
 import contextlib
 import os
@@ -23,8 +23,8 @@ from tests.fuzz.texts import changed_bytes
 
 ASKED = 3  # requests to one connection
 MEMORY = 3 << 30  # bytes of address space
-WAIT = 5  # ms, of the steps of the second half: what is waited for is waited for a second at most
-STEPS = 1_000  # of the loop, for one input: far more than are needed
+WAIT = 5  # ms for each step of the second half: a wait takes a second at most
+STEPS = 1_000  # of the loop for one input, far more than are needed
 NUMBERS = [0, 1, -1, 1_795_500_000, 1_795_500_000_000, 2**53, 2**62, -(2**63)]
 WORDS = [b"", b"ok", b"held", b"done", b"paused", b"voter_set", b"clock", b"late", b"yield", b"busy", b"run", b"9" * 30]
 ERRORS = [
@@ -49,7 +49,7 @@ ERRORS = [
     ),
     *(b"ERR This instance has cluster support disabled",) * 6,
 ]
-PORT = 6379  # of the server of these inputs, wherever it is
+PORT = 6379  # of the server in these inputs
 HERE = parse(f"redis://127.0.0.1:{PORT}", "")
 BY_SENTINEL = parse(f"redis+sentinel://127.0.0.1:{PORT}/service", "")
 NAMES = [name.encode() for name in sorted(protocol.ANSWERED | {"wait", "now"})]
@@ -82,14 +82,14 @@ BOMBS = [
 
 
 class Talk(NamedTuple):
-    """What the server says, request by request, cut into pieces; then it closes."""
+    """The server's replies, one for each request, cut into pieces; then the server closes."""
 
     replies: list[bytes]
     piece: int
 
 
 def _resp(rng: random.Random, depth: int = 0) -> bytes:
-    """A reply of any kind."""
+    """Return a reply of any kind."""
     kind = rng.random()
     if kind < 0.2 and depth < 4:
         items = [_resp(rng, depth + 1) for _ in range(rng.randrange(5))]
@@ -108,7 +108,7 @@ def _bulk(word: bytes) -> bytes:
 
 
 def _answer(rng: random.Random) -> bytes:
-    """Almost one of the script."""
+    """Return a nearly correct answer of the script."""
     fields: dict[bytes, bytes] = {}
     for name in NAMES:
         number = name.decode() in protocol.NUMBERS
@@ -125,7 +125,7 @@ def _answer(rng: random.Random) -> bytes:
 
 
 def _slots(rng: random.Random) -> bytes:
-    """Almost CLUSTER SLOTS."""
+    """Return a nearly correct answer to CLUSTER SLOTS."""
     node = b"*3\r\n%b:%d\r\n" % (
         rng.choice((_bulk(b"127.0.0.1"), _bulk(b""), _bulk(b"?"), b"$-1\r\n", b":1\r\n", b"*0\r\n")),
         rng.choice((PORT, PORT, PORT, PORT, 1, 0, 65_536, -1)),
@@ -138,7 +138,7 @@ def _slots(rng: random.Random) -> bytes:
 
 
 def _master(rng: random.Random) -> bytes:
-    """Almost what a sentinel tells of a master, or what a server tells of its role."""
+    """Return a nearly correct answer of a sentinel about a master, or of a server about its role."""
     port = rng.choice((PORT, PORT, PORT, 0, -1, 65_536, "x", "\u00b2", "9" * 5_000))
     return rng.choice((b"*2\r\n" + _bulk(b"127.0.0.1") + _bulk(str(port).encode()), b"*1\r\n" + _bulk(b"master")))
 
@@ -149,7 +149,7 @@ def _reply(rng: random.Random) -> bytes:
 
 
 def make(rng: random.Random) -> Talk:
-    """To one connection; and to voters, of a server or of what calls itself a cluster, by way of a sentinel or not."""
+    """Return replies for one connection, or for voters: of a server or a cluster, with or without a sentinel."""
     what_it_is = rng.choice((b"-" + ERRORS[-1] + b"\r\n", _slots(rng), _slots(rng), _reply(rng)))
     if rng.random() < 0.1:
         what_it_is = changed_bytes(rng, what_it_is)
@@ -159,7 +159,7 @@ def make(rng: random.Random) -> Talk:
 
 
 class Peer:
-    """A server in the same loop: whoever connects hears the whole talk, a reply for each time that something comes."""
+    """A server in the same loop: each connection gets all replies in order, one for each time it sends."""
 
     listener: socket.socket
     path = ""
@@ -202,13 +202,13 @@ class Peer:
                 self.listener.accept()[0].close()
 
 
-def _place(address: Address) -> list[tuple[int, Any]]:
-    """HERE is a socket file: a million connections take more ports than there are."""
+def _address(address: Address) -> list[tuple[int, Any]]:
+    """Return a socket file for HERE: a million connections need more ports than there are."""
     return [(socket.AF_UNIX, Peer.path)] if address.port == PORT and address.host == HERE.host else numeric(address)
 
 
-class NoLookUp:
-    """In the place of a look-up: no name server hears of what is made up here."""
+class NoLookup:
+    """A replacement for look-ups: invented names must not reach a name server."""
 
     def __init__(self, _loop: Loop, _address: Address, _done: object) -> None:
         raise OSError(0, "no look-up here")
@@ -216,7 +216,7 @@ class NoLookUp:
 
 @contextlib.contextmanager
 def _little_memory() -> Iterator[None]:
-    """A list of a billion items costs seconds where it can be had at all."""
+    """Limit the address space: a list of a billion items costs seconds where memory allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
     try:
@@ -230,8 +230,8 @@ def around() -> Iterator[None]:
     with (
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_UNIX) as listener,
-        mock.patch("cronlock.servers.locator.Resolution", NoLookUp),
-        mock.patch("cronlock.servers.connection.numeric", _place),
+        mock.patch("cronlock.servers.locator.Resolution", NoLookup),
+        mock.patch("cronlock.servers.connection.numeric", _address),
         _little_memory(),
     ):
         Peer.path = os.path.join(folder, "s")
@@ -243,7 +243,7 @@ def around() -> Iterator[None]:
 
 
 def check_connection(talk: Talk) -> None:
-    """Every request is answered by a reply or a Failure; so is what a subscription hears."""
+    """Every request is answered by a reply or a Failure; so is each message of a subscription."""
     loop = Loop()
     peer = Peer(loop, talk)
     got: list[Any] = []
@@ -270,20 +270,20 @@ def _heard(channel: Any, payload: Any) -> None:
 
 
 def check_voters(talk: Talk) -> None:
-    """An attempt to get the lock comes to a verdict that can be said."""
+    """An attempt at the lock comes to a verdict that can be printed."""
     loop = Loop()
     peer = Peer(loop, talk)
     voters = RedisVoters(loop, [BY_SENTINEL if talk.piece == 50 else HERE], "cronlock", "job")
     step, left = voters.step, [STEPS]
 
-    def impatient(_timeout: int) -> None:  # what is silent is cut off, for a second is long
+    def hurried_step(_timeout: int) -> None:  # a silent peer is cut off: a second of waiting is too long here
         left[0] -= 1
         if left[0] == STEPS // 2:
             peer.close_all()
-        assert left[0], "it goes on and on"
+        assert left[0], "the attempt does not end"
         step(0 if left[0] > STEPS // 2 else WAIT)
 
-    voters.step = impatient  # type: ignore[method-assign]
+    voters.step = hurried_step  # type: ignore[method-assign]
     ask = {
         "node": "n",
         "time": 1_795_500_000_000,

@@ -1,4 +1,4 @@
-"""The targets, and how many of a hundred inputs each gets."""
+"""The targets, each with its share of a hundred inputs."""
 
 from tests.fuzz import crontabs, lines, replies, times, tomls, urls
 from tests.fuzz.harness import Target

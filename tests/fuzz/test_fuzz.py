@@ -1,4 +1,4 @@
-"""Readers of what comes from outside: inputs at random, what such inputs have found, and bugs that they must find."""
+"""Readers of foreign data bear random inputs, past findings stay fixed, and planted bugs are found."""
 
 import random
 import re
@@ -25,7 +25,7 @@ from tests.fuzz.replies import Talk
 from tests.fuzz.targets import TARGETS
 from tests.support.commands import ROOT, changed_cronlock, environment, wait_until
 
-INPUTS = {  # what takes about as long each
+INPUTS = {  # about the same time for each target
     "replies": 2_000,
     "voters": 800,
     "urls": 8_000,
@@ -37,14 +37,14 @@ INPUTS = {  # what takes about as long each
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_no_input_does_more_than_be_refused(name: str) -> None:
-    """Some thousands, others each time; a failure tells how to have it again."""
+def test_every_input_is_accepted_or_refused(name: str) -> None:
+    """These are some thousand inputs of a new seed; a failure prints its seed."""
     found = fuzz(TARGETS[name], INPUTS[name], random.randrange(2**40))
     assert not found.failures, "\n".join(found.failures)
     assert found.inputs == INPUTS[name]
 
 
-# -- what was found ----------------------------------------------------------------------------------------------------
+# -- past findings -----------------------------------------------------------------------------------------------------
 
 PLAIN = b"-ERR This instance has cluster support disabled\r\n"
 
@@ -61,8 +61,8 @@ PLAIN = b"-ERR This instance has cluster support disabled\r\n"
         b"-MOVED 1 h:\xc2\xb2\r\n",
     ],
 )
-def test_a_reply_of_no_server_is_a_failure(reply: bytes) -> None:
-    """Lists that no memory holds, maps with lists as names, messages that are none; and what comes unasked."""
+def test_a_malformed_reply_is_a_failure(reply: bytes) -> None:
+    """Lists that no memory holds, maps with lists as keys, malformed messages, and unsolicited replies fail."""
     with replies.around():
         for piece in (1_000_000, 7):
             replies.check_connection(Talk([reply] * replies.ASKED, piece))
@@ -71,8 +71,8 @@ def test_a_reply_of_no_server_is_a_failure(reply: bytes) -> None:
 
 
 @pytest.mark.parametrize("said", ["more than a reply", "a reply without end"])
-def test_a_server_that_says_more_than_it_was_asked_is_cut_off(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would fill the memory of a wrapper that waits for its command, for hours."""
+def test_a_server_that_sends_unsolicited_data_is_cut_off(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such replies would fill the memory of a wrapper that waits for its command for hours."""
     monkeypatch.setattr(connection, "LONGEST", 100_000)
     loop, got = Loop(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -100,15 +100,15 @@ def slots(host: bytes, port: int, name: bytes = b"$1\r\na\r\n") -> bytes:
         *(slots(b"$1\r\nh\r\n", 1, b"*0\r\n"), b"*1\r\n%0\r\n", b"*1\r\n*3\r\n:0\r\n:1\r\n%1\r\n:0\r\n:0\r\n"),
     ],
 )
-def test_a_cluster_that_is_none_is_a_failure(what_it_is: bytes) -> None:
-    """Hosts that are numbers, ports that none has."""
+def test_a_malformed_cluster_is_a_failure(what_it_is: bytes) -> None:
+    """Its hosts are numbers, and its ports do not exist."""
     with replies.around():
         replies.check_voters(Talk([what_it_is], 1_000_000))
 
 
 @pytest.mark.parametrize("where", [b"::1:99999", b"::1:\xc2\xb2", b"::1:-1", b"::1:0", b"::1:" + b"9" * 5_000])
-def test_a_redirect_to_nowhere_is_not_followed(where: bytes) -> None:
-    """No traceback: it is an answer like any other that is no use."""
+def test_a_redirect_without_an_address_is_not_followed(where: bytes) -> None:
+    """A bad redirect is an answer like any other useless one, without a traceback."""
     with replies.around():
         for code in (b"MOVED", b"ASK"):
             moved = b"-%b 1 %b\r\n" % (code, where)
@@ -116,16 +116,16 @@ def test_a_redirect_to_nowhere_is_not_followed(where: bytes) -> None:
 
 
 @pytest.mark.parametrize("port", [b"0", b"65536", b"-1", b"\xc2\xb2", b"9" * 5_000, b""])
-def test_a_master_where_none_can_be_is_a_failure(port: bytes) -> None:
-    """As a sentinel tells it."""
+def test_a_master_at_an_impossible_port_is_a_failure(port: bytes) -> None:
+    """A sentinel may report such an address."""
     with replies.around():
         told = b"*2\r\n$3\r\n::1\r\n$%d\r\n%b\r\n" % (len(port), port)
         replies.check_voters(Talk([told] * 3, 50))
 
 
 @pytest.mark.parametrize("number", [b"9" * 30, b"-" + b"9" * 30, b"99999999999999999999"])
-def test_a_number_that_no_calendar_has_can_be_shown(number: bytes) -> None:
-    """A hand in Redis is enough to make one."""
+def test_a_time_outside_the_calendar_can_be_shown(number: bytes) -> None:
+    """Anyone with access to Redis can write such a number."""
     fields = decoded([b"start", number, b"tick", number, b"node", b"n", b"pid", number])
     assert fields["start"] in (0, TIME_MAX)
     answer = fields | {"attempt": 0, "state": "done", "paused_until": fields["start"], "pause_reason": ""}
@@ -138,8 +138,8 @@ def test_a_number_that_no_calendar_has_can_be_shown(number: bytes) -> None:
 @pytest.mark.parametrize(
     "message", [(1, b"5"), ([], b"5"), (b"c", 5), (b"c", None), (b"c", b"9" * 5_000), (b"c", b"\xb2")]
 )
-def test_a_message_of_no_server_rings_no_bell(message: tuple[object, object]) -> None:
-    """A channel that is a number, a token that is none."""
+def test_a_malformed_notification_is_ignored(message: tuple[object, object]) -> None:
+    """The channel is a number, or the token is not one."""
     on_run_ended: list[int] = []
     ears = Subscriptions(Loop(), lambda _voter, token: on_run_ended.append(token))
     address = Address("127.0.0.1", 1)
@@ -154,18 +154,18 @@ def test_a_message_of_no_server_rings_no_bell(message: tuple[object, object]) ->
 @pytest.mark.parametrize(
     "command", ["cronlock run " * 6_000, "cronlock run -k a " + "x;" * 60_000, "cronlock run -k a " + "`" * 20_000]
 )
-def test_a_long_line_takes_its_length_and_not_its_square(command: str) -> None:
-    """A crontab may hold what it likes, and everybody's next run reads it."""
+def test_a_long_line_takes_linear_time(command: str) -> None:
+    """A crontab may contain any line, and every run reads it."""
     begun = time.process_time()
     list(every_line(f"0 2 * * * {command}\n", "x", system=False))
     assert time.process_time() - begun < 2
 
 
-# -- bugs that it must find --------------------------------------------------------------------------------------------
+# -- planted bugs ------------------------------------------------------------------------------------------------------
 
 
 def planted(what: str) -> Target:
-    """A reader with a bug in one of some hundred inputs."""
+    """Return a reader with a bug in about one of some hundred inputs."""
 
     def check(number: int) -> None:
         if number != 77:
@@ -179,8 +179,8 @@ def planted(what: str) -> Target:
 
 
 @pytest.mark.parametrize("what", ["exception", "hang"])
-def test_a_planted_bug_is_found_and_told_with_its_seed(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seed makes the same input again."""
+def test_a_planted_bug_is_found_and_its_seed_printed(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The printed seed makes the same input again."""
     monkeypatch.setattr(harness, "LIMIT", 0.1)
     found = fuzz(planted(what), 1_000, 1)
     assert found.failures
@@ -191,7 +191,7 @@ def test_a_planted_bug_is_found_and_told_with_its_seed(what: str, monkeypatch: p
     assert len(again.failures) == 1
 
 
-SEED = "7"  # with which each of these bugs is found
+SEED = "7"  # it finds each of these bugs
 FUZZ = """
 import runpy, sys
 sys.path.append(sys.argv.pop(1))  # behind the changed cronlock
@@ -217,7 +217,7 @@ runpy.run_module("tests.fuzz", run_name="__main__")
     ],
 )
 def test_a_bug_in_a_reader_is_found(tmp_path: Path, target: str, name: str, old: str, new: str) -> None:
-    """Each target, with the line that keeps it from harm taken out of the program."""
+    """One line of cronlock that protects a reader is removed, for each target."""
     env = changed_cronlock(tmp_path, name, old, new)
     words = [sys.executable, "-P", "-c", FUZZ, str(ROOT), "--inputs", "6000", "--seed", SEED, target]
     done = subprocess.run(words, env=environment(env), capture_output=True, text=True, timeout=60, check=False)

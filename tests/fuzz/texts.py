@@ -1,4 +1,4 @@
-"""Texts and bytes at random: pieces that a reader knows, put together, and whole ones with something changed."""
+"""Random texts and bytes: known pieces put together, and valid texts with changes."""
 
 import random
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ ODD = [
     "\r",
     "-1",
 ]
-LONG = 20_000  # characters: what takes a time that grows with the square of the length is felt
+LONG = 20_000  # characters: enough that quadratic time shows
 
 
 def pieces(rng: random.Random, known: Sequence[str]) -> str:
-    """Some of what is known and some of what is odd, one behind the other; now and then one of them many times."""
+    """Return known and odd pieces in a row; now and then one of them many times."""
     some = [rng.choice(known if rng.random() < 0.85 else ODD) for _ in range(rng.choice((1, 3, 8, 20)))]
     if rng.random() < 0.002:
         one = rng.choice(some) or "x"
@@ -35,7 +35,7 @@ def pieces(rng: random.Random, known: Sequence[str]) -> str:
 
 
 def changed(rng: random.Random, text: str, known: Sequence[str]) -> str:
-    """The text with a few things taken out, put in, doubled or replaced."""
+    """Return the text with a few pieces removed, inserted, doubled or replaced."""
     for _ in range(rng.choice((1, 1, 2, 5))):
         at = rng.randrange(len(text) + 1)
         end = min(len(text), at + rng.choice((0, 1, 1, 4, 30)))
@@ -45,7 +45,7 @@ def changed(rng: random.Random, text: str, known: Sequence[str]) -> str:
 
 
 def changed_bytes(rng: random.Random, data: bytes) -> bytes:
-    """The same for bytes."""
+    """Return the bytes with a few pieces removed, inserted, doubled or replaced."""
     for _ in range(rng.choice((1, 1, 2, 5))):
         at = rng.randrange(len(data) + 1)
         end = min(len(data), at + rng.choice((0, 1, 1, 4, 30)))

@@ -1,4 +1,4 @@
-"""--schedule, --tz, --tick, and durations: ticks or a refusal."""
+"""--schedule, --tz, --tick and durations: ticks, or a refusal."""
 
 import random
 
@@ -53,4 +53,4 @@ def check(given: tuple[str, str, str, str]) -> None:
     try:
         assert duration(spell(duration(length))) == duration(length)
     except ValueError as error:
-        assert str(error)  # noqa: PT017 - an option's own way to refuse
+        assert str(error)  # noqa: PT017 - a refusal by an option

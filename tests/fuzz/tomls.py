@@ -1,4 +1,4 @@
-"""Settings files: settings or a refusal in one line without the password; plaintoml reads what tomllib reads."""
+"""Settings files: settings, or a refusal in one line without the password; toml_subset agrees with tomllib."""
 
 import contextlib
 import os
@@ -51,7 +51,7 @@ KNOWN = [
     ),
     *("[", "]", ",", "=", '"', "'", "\\", "\\u0041", "\\x1b", "2026-11-20T02:00Z", "inf", "0x1F", "a.b = 1\n", '"a b"'),
 ]
-place: list[str] = []  # the file that the inputs are put into
+place: list[str] = []  # the file that holds the input
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def check(data: bytes) -> None:
     try:
         settings = load({"key": "nightly"}, {}, [place[0]])
     except Refused as refused:
-        said = printable(str(refused))  # as it is said
+        said = printable(str(refused))  # as it is printed
         assert place[0] in said, said
     else:
         said = printable(repr(settings) + repr(settings.redis) + "".join(settings.sources.values()))
@@ -94,6 +94,6 @@ def check(data: bytes) -> None:
 
 
 def _hidden(text: str) -> bool:
-    """Whether all marks stand where a password does still: a change may have made a name or a host of one."""
+    """Return whether all marks are still in passwords: a change may have moved one into a name or a host."""
     urls = ("redis://me:", "%40", "redis://:", "password=")
     return all(part.endswith(urls) for part in text.split(MARK)[:-1]) and text.count("://") == FILE.count("://")

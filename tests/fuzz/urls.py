@@ -1,4 +1,4 @@
-"""URLs of servers: an address or a refusal, and no password in either's words."""
+"""URLs of servers: an address, or a refusal, neither of which shows the password."""
 
 import random
 from urllib.parse import quote
@@ -8,8 +8,8 @@ from cronlock.messages import masked
 from cronlock.servers import url
 from tests.fuzz.texts import changed, pieces
 
-MARK = "GeHeim"  # stands in every password
-ODD = set(" ") | set("\t\n\r")  # a URL ends there, for who does not know that it is one
+MARK = "GeHeim"  # in every password
+ODD = set(" ") | set("\t\n\r")  # a reader of plain text takes the URL to end there
 KNOWN = [
     *(f"{scheme}://" for scheme in (*url.SCHEMES, "http", "")),
     *":/@?&=[]%#,; ",
@@ -28,7 +28,7 @@ WHOLE = [
 
 
 def make(rng: random.Random) -> tuple[str, bool]:
-    """A URL, and whether MARK stands in it as the passwords of a whole one: changed ones may have it in their host."""
+    """Return a URL, and whether MARK is in it only as the password; changed URLs may have it in their host."""
     if rng.random() < 0.4:
         return pieces(rng, KNOWN), False
     secret = MARK + pieces(rng, [*":/?&=[]%# ", "pw", "x"])[:40] + MARK
