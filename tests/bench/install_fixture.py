@@ -1,4 +1,4 @@
-"""Where the candidates live: an installed cronlock, three servers, and cron's environment."""
+"""The environment of the candidates: an installed cronlock, three servers, and cron's environment."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from tests.support.servers import Closing, start_servers
 PATH = "/usr/bin:/bin"  # cron's
 PLAIN = Path(__file__).with_name("plain.py")
 
-# The machine's own crontabs stay untouched, and out of sight.
+# The machine's own crontabs stay untouched and invisible.
 NAMESPACE = """\
 set -e
 folder=$1
@@ -41,7 +41,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 
 
 def installed(folder: Path) -> Path:
-    """A new virtual environment with the checkout in it, as README.md says: pip compiles what it installs."""
+    """Create a virtual environment with the checkout installed in it, as README.md says; pip compiles it."""
     venv = folder / "venv"
     pip = [str(venv / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check", str(ROOT)]
     for words in ([sys.executable, "-m", "venv", str(venv)], pip):
@@ -50,7 +50,7 @@ def installed(folder: Path) -> Path:
 
 
 def _build(words: list[str], folder: Path) -> None:
-    """Runs what starts processes and makes folders of its own, and leaves none of them when it is broken off."""
+    """Run a program that starts processes and makes folders, and leave none of them if it is interrupted."""
     env = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, start_new_session=True) as process:
         try:
@@ -63,12 +63,12 @@ def _build(words: list[str], folder: Path) -> None:
 
 
 def running(pid: int, name: str) -> list[int]:
-    """Those below a process that have become a program of this name."""
+    """Return the descendants of a process that have become a program of this name."""
     return [child for child in descendants(pid) if about(child)["Name"] == name]
 
 
-class House(Closing):
-    """What all parts need. `crontabs` tells why there are none, or is empty."""
+class InstallFixture(Closing):
+    """The environment that all parts share. `no_crontabs` is the reason why crontabs can't be used, or ""."""
 
     def __init__(self, venv: Path | None) -> None:
         self._stack = ExitStack()
@@ -89,12 +89,12 @@ class House(Closing):
         for server in self.servers:
             self._stack.callback(server.close)
         (self.folder / "crontab").write_text(CRONTAB)
-        self.crontabs = self._no_crontabs()
-        house = () if self.crontabs else ("unshare", "--mount", "sh", "-c", NAMESPACE, "sh", str(self.folder))
-        self.starter = self._stack.enter_context(Starter(self.folder, house))
+        self.no_crontabs = self._why_no_crontabs()
+        install = () if self.no_crontabs else ("unshare", "--mount", "sh", "-c", NAMESPACE, "sh", str(self.folder))
+        self.starter = self._stack.enter_context(Starter(self.folder, install))
 
     @staticmethod
-    def _no_crontabs() -> str:
+    def _why_no_crontabs() -> str:
         if os.geteuid():
             return "only root can mount"
         return "" if Path("/etc/cron.d").is_dir() else "no /etc/cron.d here"
@@ -105,14 +105,14 @@ class House(Closing):
 
     @property
     def env(self) -> dict[str, str]:
-        """Cron's. Where the servers are is added to it as by a line above those of the crontab."""
+        """Cron's environment. The servers' URLs are added as by a line at the top of the crontab."""
         return {"HOME": str(self.folder / "home"), "LOGNAME": "root", "SHELL": "/bin/sh", "PATH": PATH}
 
     def cronlock_env(self, *urls: str) -> dict[str, str]:
         return self.env | {"CRONLOCK_REDIS": " ".join(urls or self.urls)}
 
     def cronlock(self, key: str, *words: str) -> tuple[str, ...]:
-        """The console script, as pip wrote it."""
+        """Return the words of the console script, as pip wrote it."""
         return (str(self.bin / "cronlock"), "run", *words, "--key", key, "--")
 
     def plain(self, key: str) -> tuple[str, ...]:
@@ -120,11 +120,11 @@ class House(Closing):
         return (str(self.bin / "python"), str(PLAIN), *where, "--key", key, "--")
 
     def python(self, code: str = "pass") -> tuple[str, ...]:
-        """The same interpreter without anything: what whoever writes in Python pays before the first line."""
+        """Return the words of the bare interpreter: the least that a program in Python takes."""
         return (str(self.bin / "python"), "-I", "-c", code)
 
     def start(self, words: Sequence[str], env: dict[str, str]) -> "subprocess.Popen[bytes]":
-        """Starts one that is not timed, and returns at once."""
+        """Start a process that is not timed, and return at once."""
         process = subprocess.Popen(
             words,
             env=env,
@@ -146,7 +146,7 @@ class House(Closing):
         heir().tell(f"-pid {process.pid}")
 
     def _end_candidates(self) -> None:
-        """Whatever has this HOME, guards and commands too."""
+        """End every process with this HOME, guards and commands included."""
         for name in ("home", "filed"):
             for pid in bearing(f"HOME={self.folder / name}"):
                 with contextlib.suppress(ProcessLookupError):

@@ -1,9 +1,9 @@
-"""The others: flock, etcdctl lock with an etcd of its own, and why one of them is missing."""
+"""The programs to compare with: flock, and etcdctl lock with an etcd of its own; and why one is missing."""
 
 import shutil
 import subprocess
 
-from tests.bench.install_fixture import PATH, House
+from tests.bench.install_fixture import PATH, InstallFixture
 from tests.support.commands import heir, new_folder, remove_folder, wait_until
 from tests.support.servers import LOOPBACK, Closing, free_port
 
@@ -12,12 +12,12 @@ READY = 20.0  # s
 
 
 def found(program: str) -> str:
-    """Where it lies on cron's PATH; nothing if it does not."""
+    """Return the path of a program on cron's PATH, or ""."""
     return shutil.which(program, path=PATH) or ""
 
 
 class Etcd(Closing):
-    """One etcd on loopback, which writes to a disk as it always does; its data are removed with it."""
+    """One etcd on loopback, which writes to a disk as usual; its data are removed with it."""
 
     def __init__(self) -> None:
         self.folder = new_folder()
@@ -54,10 +54,10 @@ class Etcd(Closing):
 
 
 class Peers(Closing):
-    """Those that this machine has; `missing` says of the others why not."""
+    """The programs that this machine has; `missing` names the others with the reason."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, install: InstallFixture) -> None:
+        self.install = install
         self.flock = found("flock")
         self.missing = [] if self.flock else ["flock is missing: install util-linux"]
         self.etcd: Etcd | None = None
@@ -72,15 +72,15 @@ class Peers(Closing):
         return [FLOCK] * bool(self.flock) + [ETCDCTL] * bool(self.etcd)
 
     def before(self, name: str, key: str) -> tuple[str, ...]:
-        """The words before the command that is to run under the lock."""
+        """Return the words before the command that runs under the lock."""
         if name == FLOCK:
-            return (self.flock, "-n", str(self.house.folder / key))
+            return (self.flock, "-n", str(self.install.folder / key))
         assert self.etcd
         return self.etcd.lock(key)
 
     @property
     def env(self) -> dict[str, str]:
-        return self.house.env | {"ETCDCTL_API": "3"}
+        return self.install.env | {"ETCDCTL_API": "3"}
 
     def close(self) -> None:
         if self.etcd:

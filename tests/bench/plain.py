@@ -1,4 +1,4 @@
-"""What a Python user would write today: a lock around one command, on several servers, with the libraries at hand."""
+"""A Python user's own solution: a lock around one command, on several servers, with common libraries."""
 
 import subprocess
 import sys

@@ -1,20 +1,15 @@
-"""Starts commands and times them: a script of its own, run by a bare Python that stays small.
-
-A program's max RSS begins with that of the process that starts it (the kernel counts from before exec), so a large one
-would hide it; and what starts programs must not collect garbage meanwhile. A line on stdin is the environment and one
-or more commands, which are started at once; the answer is a line of `start end wall CPU RSS status` for each.
-"""
+"""A script that starts commands and times them, run by a bare Python that stays small."""
 
 import gc
 import os
 import sys
 import time
 
-WORD, FIELD = "\x1f", "\x1e"  # between words of a command or variables, and between commands
+WORD, FIELD = "\x1f", "\x1e"  # separators of words or variables, and of commands
 
 
 def run(commands: list[list[str]], env: dict[str, str], said: int) -> list[str]:
-    """Starts them as cron does: in a session of its own each, without stdin, with output that is no terminal."""
+    """Start commands as cron does: each in a session of its own, without stdin, and with output to a file."""
     actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
     outputs = [(os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
     begun: dict[int, tuple[int, float, float]] = {}

@@ -1,11 +1,11 @@
-"""Many lines in the same second, each with a key of its own: until the last command starts."""
+"""Many lines in the same second, each with its own key: the time until the last command starts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from tests.bench.install_fixture import House
+from tests.bench.install_fixture import InstallFixture
 from tests.bench.peers import Peers, found
 from tests.bench.table import Entry, Scale, rows
 from tests.bench.timing import Figures, Taken, shuffled
@@ -18,7 +18,7 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Line:
-    """Every line of a storm: the words in front of the command for a key, or all of them when there is no command."""
+    """Every line of a storm: the words before the command for a key, or all words if there is no command."""
 
     entry: Entry
     before: Callable[[str], Words]
@@ -26,12 +26,12 @@ class Line:
     commanded: bool = True
 
 
-def play(house: House, peers: Peers, rounds: int, count: int) -> list[str]:
-    lines = _lines(house, peers)
+def measure(install: InstallFixture, peers: Peers, rounds: int, count: int) -> list[str]:
+    lines = _lines(install, peers)
     taken: dict[str, list[tuple[float, list[Taken]]]] = {line.entry.name: [] for line in lines}
-    _storm(house, lines[0], count)  # the keys are known from now on, as they are from the second day on
+    _storm(install, lines[0], count)  # from now on the keys are known, as they are in daily use
     for line in shuffled(lines, rounds):
-        taken[line.entry.name].append(_storm(house, line, count))
+        taken[line.entry.name].append(_storm(install, line, count))
     figures = {
         name: Figures(
             median(last for last, _ in storms),
@@ -44,31 +44,31 @@ def play(house: House, peers: Peers, rounds: int, count: int) -> list[str]:
     return rows(Scale(f"storm of {count}", "ms", PYTHON, PLAIN, DATE), figures, [line.entry for line in lines])
 
 
-def _lines(house: House, peers: Peers) -> list[Line]:
+def _lines(install: InstallFixture, peers: Peers) -> list[Line]:
     lines = [
         Line(
             Entry(CRONLOCK, (PYTHON,), {PLAIN: 0.18}, SHOWN),
-            lambda key: house.cronlock(key, "--schedule", "none"),
-            house.cronlock_env(),
+            lambda key: install.cronlock(key, "--schedule", "none"),
+            install.cronlock_env(),
         ),
-        Line(Entry(PLAIN, (PYTHON,)), house.plain, house.env),
-        Line(Entry(PYTHON), lambda _key: house.python(), house.env, commanded=False),
-        Line(Entry(DATE), lambda _key: (), house.env),
+        Line(Entry(PLAIN, (PYTHON,)), install.plain, install.env),
+        Line(Entry(PYTHON), lambda _key: install.python(), install.env, commanded=False),
+        Line(Entry(DATE), lambda _key: (), install.env),
     ]
     return lines + [Line(Entry(name, (DATE,)), partial(peers.before, name), peers.env) for name in peers.names]
 
 
-def _storm(house: House, line: Line, count: int) -> tuple[float, list[Taken]]:
-    """ms until the last command starts, and what each line took. The command is the cheapest that tells the time."""
-    said = house.starter.said
-    before = said.stat().st_size
+def _storm(install: InstallFixture, line: Line, count: int) -> tuple[float, list[Taken]]:
+    """Return the ms until the last command starts, and each line's measurements; the command prints the time."""
+    output = install.starter.output
+    before = output.stat().st_size
     command = (found("date"), "+at %s.%N") if line.commanded else ()
-    taken = house.starter.run_all([(*line.before(f"storm-{n}"), *command) for n in range(count)], line.env)
-    with said.open() as file:
+    taken = install.starter.run_all([(*line.before(f"storm-{n}"), *command) for n in range(count)], line.env)
+    with output.open() as file:
         file.seek(before)
-        told = file.read()
-    starts = [float(text[3:]) for text in told.splitlines() if text.startswith("at ")]
+        summary = file.read()
+    starts = [float(text[3:]) for text in summary.splitlines() if text.startswith("at ")]
     if any(one.status for one in taken) or len(starts) != count * line.commanded:
-        raise RuntimeError(f"storm, {line.entry.name}: {told}")
+        raise RuntimeError(f"storm, {line.entry.name}: {summary}")
     last = max(starts or [one.ended for one in taken])
     return (last - min(one.at for one in taken)) * 1000, taken

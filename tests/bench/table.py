@@ -1,4 +1,4 @@
-"""The table: a row for each figure, with what it is compared with, the goal, and the floor."""
+"""The table: one row for each figure, with the comparisons, the goals and the floor."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,25 +8,25 @@ from tests.bench.timing import Figures
 HEAD = "| what | median | CPU ms | max RSS MB | x bare Python | x its CPU | x plain script | goal | floor | rounds |"
 COLUMNS = HEAD.count("|") - 1
 NOTHING = "-"
-HIDDEN = 1.02  # times the RSS of the smallest program: less than that tells nothing
+HIDDEN = 1.02  # times the RSS of the smallest program: less is not measurable
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row to be: its name, the names whose figures add up to its floor, and its goals.
+    """The row of one figure: its name, the names of the figures that add up to its floor, and its goals.
 
-    A goal is the name of what it is compared with, and how many times that it may take; "" for the figure itself.
+    A goal is the name of another figure and the factor that the row may take; "" stands for the figure itself.
     """
 
     name: str
     floor: tuple[str, ...] = ()
     goals: Mapping[str, float] = field(default_factory=dict)
-    shown: Mapping[str, str] = field(default_factory=dict)  # the names in goals, in fewer words
+    shown: Mapping[str, str] = field(default_factory=dict)  # shorter names for goals
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What a part measures, and the names in it of bare Python, of the plain script, and of the smallest program."""
+    """The measure of a part, and its rows of bare Python, of the plain script, and of the smallest program."""
 
     part: str
     unit: str
@@ -37,24 +37,24 @@ class Scale:
 
 
 def rows(scale: Scale, figures: Mapping[str, Figures], entries: Iterable[Entry]) -> list[str]:
-    """The lines of the table for one part; those for which there are no figures are left out."""
+    """Return the table's lines for one part; rows without figures are left out."""
     return [_row(scale, figures, entry) for entry in entries if entry.name in figures]
 
 
 def _row(scale: Scale, figures: Mapping[str, Figures], entry: Entry) -> str:
-    mine = figures[entry.name]
+    own = figures[entry.name]
     floor = sum(figures[name].value for name in entry.floor) if entry.floor else None
     cells = [
         f"{scale.part}: {entry.name}",
-        _amount(mine.value, scale),
-        NOTHING if mine.cpu is None else f"{mine.cpu:.1f}",
-        _size(mine, figures.get(scale.least)),
-        _times(mine, figures.get(scale.python)),
-        _times_cpu(mine, figures.get(scale.python)),
-        _times(mine, figures.get(scale.plain)),
+        _amount(own.value, scale),
+        NOTHING if own.cpu is None else f"{own.cpu:.1f}",
+        _size(own, figures.get(scale.least)),
+        _times(own, figures.get(scale.python)),
+        _times_cpu(own, figures.get(scale.python)),
+        _times(own, figures.get(scale.plain)),
         ", ".join(_goal(figures, entry, other, most, scale) for other, most in entry.goals.items()) or NOTHING,
         NOTHING if floor is None else _amount(floor, scale),
-        str(mine.rounds),
+        str(own.rounds),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -63,21 +63,21 @@ def _amount(value: float, scale: Scale) -> str:
     return f"{value:{scale.sign}.1f} {scale.unit}"
 
 
-def _size(mine: Figures, least: Figures | None) -> str:
-    """In MB. Less than what the starter itself has can't be seen, and is what the smallest program shows."""
-    if mine.rss is None:
+def _size(own: Figures, least: Figures | None) -> str:
+    """Return the RSS in MB; below that of the starter it can't be seen, and the smallest program marks that."""
+    if own.rss is None:
         return NOTHING
-    hidden = least and least.rss and mine.rss < HIDDEN * least.rss
-    return f"{'<= ' if hidden else ''}{mine.rss / 1024:.1f}"
+    hidden = least and least.rss and own.rss < HIDDEN * least.rss
+    return f"{'<= ' if hidden else ''}{own.rss / 1024:.1f}"
 
 
-def _times(mine: Figures, other: Figures | None) -> str:
-    return f"{mine.value / other.value:.2f}" if other and other.value else NOTHING
+def _times(own: Figures, other: Figures | None) -> str:
+    return f"{own.value / other.value:.2f}" if other and other.value else NOTHING
 
 
-def _times_cpu(mine: Figures, other: Figures | None) -> str:
-    """Of user and system time: others that want the CPU too lengthen wall time, and of a longer one more."""
-    return f"{mine.cpu / other.cpu:.2f}" if mine.cpu is not None and other and other.cpu else NOTHING
+def _times_cpu(own: Figures, other: Figures | None) -> str:
+    """Return the factor of user and system time: other programs lengthen wall time, and long times more."""
+    return f"{own.cpu / other.cpu:.2f}" if own.cpu is not None and other and other.cpu else NOTHING
 
 
 def _goal(figures: Mapping[str, Figures], entry: Entry, other: str, most: float, scale: Scale) -> str:
@@ -100,7 +100,7 @@ def table(lines: Sequence[str]) -> str:
 
 
 def merged(before: str, lines: Sequence[str]) -> list[str]:
-    """The rows of a table that stands, with new ones in place of those of the same name."""
+    """Return the rows of an existing table, with new rows in place of those with the same name."""
     old = [line for line in before.splitlines() if line.startswith("| ")][2:]
     named = {line.split(" | ")[0]: line for line in [*old, *lines]}
     return list(named.values())

@@ -1,4 +1,4 @@
-"""The bench: each row is there, and nothing is left behind. How fast anything is is no matter of a test."""
+"""The benchmark measures each row and leaves nothing behind; tests do not judge speed."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def about(folder: Path) -> list[str]:
-    """The processes in whose command line or environment a folder stands."""
+    """Return the processes with this folder in their command line or environment."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -68,7 +68,7 @@ def about(folder: Path) -> list[str]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where the bench has all its folders."""
+    """Provide a folder that contains all folders of the benchmark."""
     folder = new_folder()
     yield folder
     remove_folder(folder)
@@ -76,7 +76,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def bench(folder: Path) -> Iterator[Start]:
-    """bench(*words): the bench, with the cronlock under test, on a README that it leaves alone."""
+    """Provide bench(*words): the benchmark with the cronlock under test; it leaves the README alone."""
     started = []
 
     def start(*words: str) -> "subprocess.Popen[str]":
@@ -93,7 +93,7 @@ def bench(folder: Path) -> Iterator[Start]:
 
 
 def left_in(folder: Path) -> list[str]:
-    """Processes and folders, once what was killed has had the time to go."""
+    """Return the remaining processes and folders, once killed processes have had time to end."""
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not about(folder), 5)
     return [*about(folder), *map(str, folder.iterdir())]
@@ -104,7 +104,7 @@ def number(cell: str) -> float:
 
 
 def test_each_row_is_measured(bench: Start, folder: Path) -> None:
-    """With figures that can be; which of two is faster, two rounds don't tell."""
+    """The figures are plausible; two rounds can't show which of two candidates is faster."""
     before = README.read_text()
     process = bench("--rounds", "2", "--lines", "3")
     out, err = process.communicate(timeout=100)
@@ -137,7 +137,7 @@ def test_each_row_is_measured(bench: Start, folder: Path) -> None:
 
 @pytest.mark.parametrize("part", ["start", "memory"])
 def test_ctrl_c_leaves_nothing_behind(bench: Start, folder: Path, part: str) -> None:
-    """While something is being timed, or runs for a while."""
+    """It comes while a candidate is timed or runs for a while."""
     process = bench("--rounds", "100000", part)
 
     def under_way() -> bool:

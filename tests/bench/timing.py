@@ -1,4 +1,4 @@
-"""Times whole processes, from their start to their end, in rounds: each candidate once a round, in random order."""
+"""The timing of whole processes, in rounds: each candidate once a round, in random order."""
 
 import os
 import random
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Taken:
-    """What one process took: `at` and `ended` are epoch seconds, `wall` and `cpu` ms, `rss` KiB.
+    """The measurements of one process: `at` and `ended` in epoch seconds, `wall` and `cpu` in ms, `rss` in KiB.
 
-    `cpu` and `rss` are those of the process and of the children that it waited for: rss that of the largest.
+    `cpu` and `rss` include the children that the process waited for; `rss` is that of the largest.
     """
 
     at: float
@@ -41,7 +41,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Figures:
-    """Medians over all rounds: the figure, in the unit of its part; CPU ms and max RSS in KiB where they are known."""
+    """Medians over all rounds: the figure, in its part's unit; CPU ms and max RSS in KiB if they are known."""
 
     value: float
     rounds: int
@@ -50,7 +50,7 @@ class Figures:
 
 
 def medians(taken: Sequence[Taken]) -> Figures:
-    """Of whole processes: the figure is wall ms."""
+    """Return the medians of whole processes; the figure is wall ms."""
     return Figures(
         median(one.wall for one in taken),
         len(taken),
@@ -60,23 +60,23 @@ def medians(taken: Sequence[Taken]) -> Figures:
 
 
 def shuffled(candidates: Sequence[T], rounds: int) -> Iterator[T]:
-    """Each candidate once a round, in an order of the round's own: a slow moment of the machine strikes anybody."""
+    """Yield each candidate once a round, in a new order each round, so that a slow moment can hit any candidate."""
     for _ in range(rounds):
         yield from random.sample(candidates, len(candidates))
 
 
 class Starter(Closing):
-    """The process that starts the candidates; `words` go before its command line. What they print is in `said`."""
+    """The process that starts the candidates; `words` precede its command line. Their output goes to `output`."""
 
     def __init__(self, folder: Path, words: Sequence[str] = ()) -> None:
-        self.said = folder / "said"
+        self.output = folder / "output"
         self.process = subprocess.Popen(
-            [*words, sys.executable, "-I", "-S", str(STARTER), str(self.said)],
+            [*words, sys.executable, "-I", "-S", str(STARTER), str(self.output)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={"PATH": os.defpath},
-            start_new_session=True,  # Ctrl-C is for whoever asked
+            start_new_session=True,  # Ctrl-C is meant for the benchmark only
         )
         heir().tell(f"+pid {self.process.pid}")
 
@@ -84,7 +84,7 @@ class Starter(Closing):
         return self.run_all([words], env)[0]
 
     def run_all(self, commands: Sequence[Sequence[str]], env: Mapping[str, str]) -> list[Taken]:
-        """Starts them all at once, and returns when the last one has ended."""
+        """Start all commands at once, and return when the last one has ended."""
         variables = WORD.join(f"{name}={value}" for name, value in env.items())
         line = FIELD.join([variables, *(WORD.join(words) for words in commands)])
         assert self.process.stdin

@@ -1,4 +1,4 @@
-"""Shares: nodes that start cronlock at every tick, each so many ms after the first one."""
+"""Shares: nodes that start cronlock at every tick, each with its own delay."""
 
 import heapq
 import subprocess
@@ -13,12 +13,12 @@ from statistics import median
 from tests.support.commands import environment, new_folder
 
 LOG = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_NODE $EPOCHREALTIME" >> "$0"'
-GRACE = 30.0  # s for the last ones to go home
+GRACE = 30.0  # s for the last nodes to exit
 
 
 @dataclass
 class Turns:
-    """What became of some ticks: who ran each, and how many ms after its cronlock was started."""
+    """The outcome of some ticks: the node that ran each, and the ms from the start of its cronlock to its command."""
 
     ran: list[str]
     delays: list[float]
@@ -32,7 +32,7 @@ class Turns:
         return median(self.delays)
 
 
-def play(
+def measure(
     where: Sequence[str],
     offsets: Mapping[str, float],
     ticks: int,
@@ -40,12 +40,13 @@ def play(
     *words: str,
     dies: tuple[str, int] = ("", 0),
 ) -> Turns:
-    """Every node starts every tick `offsets` ms after it came; ticks come every `period` s. Of `dies` the node has no
-    part in the ticks from that number on.
+    """Start every node `offsets` ms after each tick, one tick every `period` s.
+
+    The node in `dies` takes no part in the ticks from that number on.
     """
     journal = new_folder() / "runs"
     begin = time.time() + 0.5
-    first = int(begin) - ticks  # a tick is only a number here, but nodes are forgotten a month after theirs
+    first = int(begin) - ticks  # a tick is only a number here, but a node is forgotten a month after its last tick
     starts = [
         (begin + number * period + offset / 1000, node, number)
         for number in range(ticks)

@@ -1,4 +1,4 @@
-"""Handing on: from the end of one command to the start of the next, in a queue of nodes that wait."""
+"""Handovers: from the end of one command to the start of the next, while nodes wait in turn order."""
 
 import subprocess
 import sys
@@ -11,13 +11,13 @@ from tests.support.commands import environment, new_folder, wait_until
 from tests.support.servers import Server
 
 SPAN = 'echo "start $EPOCHREALTIME" >> "$0"; sleep "$1"; echo "end $EPOCHREALTIME" >> "$0"'
-SETTLED = 1.5  # s until all have asked once more, as they do when they have subscribed
-QUIET = 12.0  # s during which commands are counted: longer than from one look to the next
+SETTLED = 1.5  # s until all nodes have asked again, as they do after they subscribed
+QUIET = 12.0  # s of counting: longer than the time between two polls
 
 
 @dataclass
 class Handovers:
-    """`gaps` in ms; `rate`: commands a second that one waiter costs all its servers together, while it waits."""
+    """`gaps` in ms; `rate`: commands a second that one waiting node costs all its servers together."""
 
     gaps: list[float]
     rate: float
@@ -26,8 +26,10 @@ class Handovers:
         return sorted(self.gaps)[min(len(self.gaps) - 1, int(len(self.gaps) * share))]
 
 
-def play(where: Sequence[str], servers: Sequence[Server], waiters: int, rounds: int, quiet: float = QUIET) -> Handovers:
-    """So many wait at any time, and one runs; there are so many rounds."""
+def measure(
+    where: Sequence[str], servers: Sequence[Server], waiters: int, rounds: int, quiet: float = QUIET
+) -> Handovers:
+    """Measure this many handovers, with one node running and the given number waiting."""
     journal = new_folder() / "runs"
     words = ["run", *where, "--key", "queue", "--schedule", "none", "--wait", "forever", "--"]
     command = [sys.executable, "-m", "cronlock", *words, "bash", "-c", SPAN, str(journal)]
@@ -73,7 +75,7 @@ def subscribed(servers: Sequence[Server]) -> int:
 
 
 def _commands(servers: Sequence[Server]) -> int:
-    """Calls that clients sent, less those of this count itself; what a script calls is counted apart."""
+    """Return the calls that clients sent, without those of this count; a script's own calls are not included."""
     total = 0
     for server in servers:
         stats = server.redis.info("commandstats")

@@ -1,4 +1,4 @@
-"""Leading: a daemon that runs on exactly one of several pods, while they are restarted one after the other."""
+"""Leaders: a daemon that runs on exactly one of several pods, while the pods restart one after the other."""
 
 import signal
 import subprocess
@@ -18,16 +18,16 @@ while :; do sleep 0.05; done
 
 
 @dataclass
-class Reigns:
-    """`count` of them; the longest time without a leader, in ms, and how often two led at once."""
+class Leaders:
+    """`count` of leaders; the longest time without a leader, in ms; the times that two led at once."""
 
     count: int
     without: float
     overlaps: int
 
 
-def play(where: Sequence[str], pods: int, rounds: int, apart: float) -> Reigns:
-    """Each pod in turn gets SIGTERM, and is started again, every `apart` seconds, so many times around."""
+def measure(where: Sequence[str], pods: int, rounds: int, apart: float) -> Leaders:
+    """Restart each pod in turn with SIGTERM, every `apart` seconds, for this many rounds."""
     journal = new_folder() / "reigns"
     words = ["run", *where, "--key", "leader", "--schedule", "none", "--wait", "forever", "--node"]
 
@@ -43,7 +43,7 @@ def play(where: Sequence[str], pods: int, rounds: int, apart: float) -> Reigns:
     for _ in range(rounds):
         for pod in range(pods):
             started[pod].send_signal(signal.SIGTERM)
-            assert started[pod].wait(10) in (0, 128 + signal.SIGTERM)  # the daemon's status, or it had not led yet
+            assert started[pod].wait(10) in (0, 128 + signal.SIGTERM)  # the daemon's status, or the pod had not led yet
             started[pod] = start(pod)
             time.sleep(apart)
     reigns = _read(journal.read_text())
@@ -53,11 +53,11 @@ def play(where: Sequence[str], pods: int, rounds: int, apart: float) -> Reigns:
     return reigns
 
 
-def _read(text: str) -> Reigns:
+def _read(text: str) -> Leaders:
     events = [(float(at), what) for what, _, at in (line.split() for line in text.splitlines())]
     events.sort()
     without = [
         (after - at) * 1000 for (at, what), (after, then) in pairwise(events) if (what, then) == ("end", "start")
     ]
     overlaps = sum((what, then) == ("start", "start") for (_, what), (_, then) in pairwise(events))
-    return Reigns(sum(what == "start" for _, what in events), max(without, default=0.0), overlaps)
+    return Leaders(sum(what == "start" for _, what in events), max(without, default=0.0), overlaps)

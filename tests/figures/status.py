@@ -1,4 +1,4 @@
-"""How long status takes over many keys on a cluster: whole processes, from their start to their end."""
+"""The time of status with many keys on a cluster: whole processes, from start to end."""
 
 import time
 
@@ -11,15 +11,15 @@ MODEL = "model"  # the key whose copies are copied
 
 
 def fill(cluster: Cluster, count: int) -> None:
-    """So many keys, all of whose copies are those of a key that two nodes have run."""
+    """Create this many keys, as copies of one key that two nodes have run."""
     masters = cluster.masters()
     for node in ("web-1", "web-2"):
         cronlock("run", "--redis", masters[0].url, "--key", MODEL, "--node", node, "--schedule", "*/5 * * * *", "true")
     fill_keys(cluster, model_of(cluster, MODEL, ("record", "nodes")), (f"key-{number}" for number in range(count)))
 
 
-def play(cluster: Cluster, how: str) -> tuple[float, int]:
-    """Seconds of one `cronlock status`, and how many lines it printed."""
+def measure(cluster: Cluster, how: str) -> tuple[float, int]:
+    """Return the seconds of one `cronlock status`, and its number of lines."""
     begun = time.monotonic()
     done = cronlock("status", "--redis", cluster.urls[0], "--format", how)
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""Taking over: from the death of a node with all its processes to the start of its tick on another one."""
+"""Takeovers: from the death of a node with all its processes to the start of its tick on another node."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.commands import environment, kill_all, new_folder, wait_until
 
-LEASE = 7.0  # s: the shortest that leaves time to stop a command
+LEASE = 7.0  # s: the shortest lease that leaves time to stop a command
 LOG = 'echo "$CRONLOCK_RUN_NODE $EPOCHREALTIME" >> "$0"; sleep "$1"'
-RUN = 3.0  # s that a dead node's command had run for, at most
+RUN = 3.0  # s that a killed node's command had run, at most
 
 
-def play(where: Sequence[str], trials: int, at_once: int = 10) -> list[float]:
-    """Seconds from the kill to the next start, of each trial."""
+def measure(where: Sequence[str], trials: int, at_once: int = 10) -> list[float]:
+    """Return the seconds from the kill to the next start, for each trial."""
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda number: _one(where, number), range(trials)))
 
@@ -31,7 +31,7 @@ def _one(where: Sequence[str], number: int) -> float:
     first = start("first", 60)
     wait_until(journal.exists, message="the first run")
     others = [start(f"other-{number}", 0.1) for number in range(2)]
-    time.sleep(RUN * (number % 10) / 10)  # the lease is extended when a third of it has gone
+    time.sleep(RUN * (number % 10) / 10)  # the lease is extended after a third of its time
     killed = time.time()
     kill_all(first)
     first.wait()

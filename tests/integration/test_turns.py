@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.figures import fair, handover, leader, takeover
-from tests.simulation.network import Passage
+from tests.simulation.network import Delivery
 from tests.simulation.node import Call, Job, Terms
 from tests.simulation.server import Server as SimulatedServer
 from tests.simulation.world import World
@@ -21,23 +21,25 @@ PERIOD = 60  # s
 JITTER = 60  # ms by which two starts of a node may differ
 
 
-class Calm:
+class PerfectNetwork:
     """A network in which nothing goes wrong."""
 
-    def passage(self, _node: str, _server: SimulatedServer, _operation: str) -> Passage:
-        return Passage(1, 1)
+    def delivery(self, _node: str, _server: SimulatedServer, _operation: str) -> Delivery:
+        return Delivery(1, 1)
 
 
-def play(offsets: Mapping[str, int], ticks: int, *, polite: bool = True, dies: tuple[str, int] = ("", 0)) -> list[Call]:
+def simulate(
+    offsets: Mapping[str, int], ticks: int, *, polite: bool = True, dies: tuple[str, int] = ("", 0)
+) -> list[Call]:
     """Nodes whose clocks differ by so many ms; of `dies` the node has no part in the ticks from that number on."""
     rng = random.Random(5)
-    world = World(rng, 3, Calm())
+    world = World(rng, 3, PerfectNetwork())
     terms = Terms(lease=10_000, period=PERIOD, fair=polite)
     for tick in range(ticks):
         for node, offset in offsets.items():
             if node != dies[0] or tick < dies[1]:
                 world.call(tick * PERIOD * 1000 + offset + rng.randint(0, JITTER), node, tick * PERIOD, terms, Job(100))
-    world.play(ticks * PERIOD * 1000)
+    world.run_until(ticks * PERIOD * 1000)
     return world.calls
 
 
@@ -64,32 +66,32 @@ def waits(calls: list[Call], node: str) -> list[int]:
 @pytest.mark.parametrize("offsets", [(0, 100, 200), (0, 250, 500), (0, 0, 0)], ids=str)
 def test_three_nodes_get_equal_shares(offsets: tuple[int, ...]) -> None:
     """Of 300 ticks 95 to 105 each, though one of them is always first."""
-    found = shares(play(named(*offsets), 300))
+    found = shares(simulate(named(*offsets), 300))
     assert len(found) == 3
     assert all(95 <= share <= 105 for share in found.values()), found
 
 
 def test_two_nodes_half_a_second_apart_get_equal_shares() -> None:
     """With a step of 500 ms the first would have two of three."""
-    found = shares(play(named(0, 500), 300))
+    found = shares(simulate(named(0, 500), 300))
     assert all(145 <= share <= 155 for share in found.values()), found
 
 
 def test_without_politeness_the_first_node_runs_nearly_all() -> None:
     """The complaint that all this is about: more than 250 of 300."""
-    assert shares(play(named(0, 100, 200), 300, polite=False))["n0"] > 250
+    assert shares(simulate(named(0, 100, 200), 300, polite=False))["n0"] > 250
 
 
 def test_ten_nodes_get_equal_shares() -> None:
     """Of 500 ticks 50 each, give or take 5 %."""
-    found = shares(play(named(*range(0, 500, 50)), 500))
+    found = shares(simulate(named(*range(0, 500, 50)), 500))
     assert len(found) == 10
     assert all(47 <= share <= 53 for share in found.values()), found
 
 
 def test_the_others_share_what_a_dead_node_leaves() -> None:
     """One of three dies midway: 50 to each before, 75 to each of two after."""
-    found = shares(play(named(0, 100, 200), 300, dies=("n0", 150)))
+    found = shares(simulate(named(0, 100, 200), 300, dies=("n0", 150)))
     assert 47 <= found["n0"] <= 53
     assert all(119 <= found[node] <= 131 for node in ("n1", "n2")), found
 
@@ -99,18 +101,18 @@ def test_the_others_share_what_a_dead_node_leaves() -> None:
 
 def test_the_first_in_line_never_waits() -> None:
     """Nobody who runs has waited: it was its turn."""
-    calls = play(named(0, 100, 200), 60)
+    calls = simulate(named(0, 100, 200), 60)
     assert max(wait for node in ("n0", "n1", "n2") for wait in waits(calls, node)) < 20
 
 
 def test_a_lone_node_never_waits() -> None:
     """There is nobody to be polite to."""
-    assert max(waits(play(named(0), 60), "n0")) < 20
+    assert max(waits(simulate(named(0), 60), "n0")) < 20
 
 
 def test_a_dead_node_leaves_the_line_after_three_ticks() -> None:
     """The other one waits for it at most so often."""
-    calls = play(named(0, 100), 30, dies=("n0", 10))
+    calls = simulate(named(0, 100), 30, dies=("n0", 10))
     late = [wait > 400 for wait in waits([call for call in calls if call.tick >= calls[20].tick], "n1")]
     assert 1 <= sum(late) <= 3
     assert not any(late[4:])
@@ -118,22 +120,22 @@ def test_a_dead_node_leaves_the_line_after_three_ticks() -> None:
 
 def test_no_tick_is_lost_to_politeness() -> None:
     """Five nodes, four of which die: the last one runs each tick, though its turn would come after the tick is late."""
-    offsets, world = named(0, 10, 20, 30, 40), World(random.Random(5), 3, Calm())
+    offsets, world = named(0, 10, 20, 30, 40), World(random.Random(5), 3, PerfectNetwork())
     terms = Terms(lease=10_000, period=2, fair=True)
     for tick in range(30):
         for node, offset in offsets.items():
             if node == "n0" or tick < 10:
                 world.call(tick * 2_000 + offset, node, tick * 2, terms, Job(100))
-    world.play(80_000)
+    world.run_until(80_000)
     shares(world.calls)
 
 
 def test_the_next_tick_sends_those_home_who_stay() -> None:
     """With --failover: the run goes on, and they do not outlive their tick."""
-    world = World(random.Random(5), 3, Calm())
+    world = World(random.Random(5), 3, PerfectNetwork())
     terms = Terms(lease=10_000, period=PERIOD, failover=True)
     holder, other = (world.call(at, node, 0, terms, Job(90_000)) for at, node in ((0, "n0"), (100, "n1")))
-    world.play(120_000)
+    world.run_until(120_000)
     assert (holder.outcome, other.outcome) == ("ran", "held")
     assert PERIOD * 1000 <= (other.ended or 0) < PERIOD * 1000 + 1_000
 
@@ -151,19 +153,19 @@ def test_real_nodes_take_turns(place: str, request: pytest.FixtureRequest) -> No
     voters = request.getfixturevalue(place)
     urls = ["--redis", voters.urls[0]] if isinstance(voters, Cluster) else where(voters)
     prefixes = iter("abcde")
-    turns = when_calm(lambda: fair.play(urls, named(0, 100, 200), 12, 1.0, "--prefix", next(prefixes)))
+    turns = when_calm(lambda: fair.measure(urls, named(0, 100, 200), 12, 1.0, "--prefix", next(prefixes)))
     assert len(turns.ran) == 12
     assert all(3 <= turns.shares[node] <= 5 for node in ("n0", "n1", "n2")), turns.ran
 
 
 def test_real_nodes_without_politeness_do_not(servers: list[Server]) -> None:
     """The same set-up."""
-    assert fair.play(where(servers), named(0, 150, 300), 6, 0.6, "--no-fair").shares["n0"] >= 5
+    assert fair.measure(where(servers), named(0, 150, 300), 6, 0.6, "--no-fair").shares["n0"] >= 5
 
 
 def test_a_dead_nodes_tick_moves_within_its_lease_and_a_second(servers: list[Server]) -> None:
     """Whenever the node dies: right after an extension, or just before the next one."""
-    times = when_calm(lambda: takeover.play(where(servers), 5, at_once=5))
+    times = when_calm(lambda: takeover.measure(where(servers), 5, at_once=5))
     assert max(times) <= takeover.LEASE + 1
     assert min(times) > 1, "never while its lease runs"
 
@@ -174,7 +176,7 @@ def test_a_lock_is_handed_on_and_hardly_anything_is_asked_meanwhile(place: str, 
     voters = request.getfixturevalue(place)
     cluster = isinstance(voters, Cluster)
     urls = ["--redis", voters.urls[0]] if cluster else where(voters)
-    found = handover.play(urls, voters.masters() if cluster else voters, waiters=3, rounds=12, quiet=4)
+    found = handover.measure(urls, voters.masters() if cluster else voters, waiters=3, rounds=12, quiet=4)
     assert len(found.gaps) >= 11
     assert found.rate < 2
     assert max(found.gaps) < 2_000, "it would be ten seconds"
@@ -182,7 +184,7 @@ def test_a_lock_is_handed_on_and_hardly_anything_is_asked_meanwhile(place: str, 
 
 def test_a_rolling_restart_never_leaves_two_leaders_nor_none(servers: list[Server]) -> None:
     """Five pods, SIGTERM to one after the other, and a new one in its place."""
-    reigns = when_calm(lambda: leader.play(where(servers), pods=5, rounds=1, apart=0.7))
+    reigns = when_calm(lambda: leader.measure(where(servers), pods=5, rounds=1, apart=0.7))
     assert reigns.count >= 2
     assert reigns.overlaps == 0
     assert reigns.without < 1_000

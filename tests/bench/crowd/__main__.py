@@ -16,7 +16,7 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=int)
     parser.add_argument("--ticks", type=int, default=TICKS)
-    parser.add_argument("--slow", type=int, default=1, help="the servers get only such a part of their time")
+    parser.add_argument("--slow", type=int, default=1, help="let the servers run for only 1/N of the time")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--servers", type=int, default=0)
     where.add_argument("--cluster", action="store_true")
@@ -25,9 +25,9 @@ def main() -> None:
         crowd(given.servers, given.nodes, given.ticks, given.slow)
         return
     lines = []
-    for title, play in ALL.items():
+    for title, measure in ALL.items():
         say(title)
-        lines += [title, "", *play(), ""]
+        lines += [title, "", *measure(), ""]
     between(README, BEGIN, END, "\n".join(lines[:-1]))
 
 

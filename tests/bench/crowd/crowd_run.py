@@ -13,20 +13,20 @@ from multiprocessing.connection import wait
 from statistics import median
 
 from cronlock.process.event_loop import monotonic
-from tests.bench.crowd.node import UNANSWERED, Fate, Question
+from tests.bench.crowd.node import UNANSWERED, NodeResult, Question
 from tests.bench.crowd.server_stats import Work, read
 from tests.bench.crowd.worker import END, GO, STOP, Report, Worker
 from tests.support.servers import Cluster, Server
 
-PATIENCE = 120.0  # s for a crowd to be answered, then it is stopped
-FDS = 10_000  # of one process of the generator, at most
-SPARE = 200  # files of a server that are no clients
-SHOWN = 5  # kinds of what went wrong
+PATIENCE = 120.0  # s after which a crowd without answers is stopped
+FDS = 10_000  # at most in one process of the generator
+SPARE = 200  # files of a server besides its clients
+SHOWN = 5  # kinds of unexpected outcomes
 SLICE = 0.004  # s that a slowed server runs at a time
 
 
 def raise_limits() -> int:
-    """Let this process and what it starts have as many open files as they may; how many clients a server can have."""
+    """Raise the limit of open files for this process and its children; return a server's possible clients."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return min(20_000, most - SPARE)
@@ -34,9 +34,9 @@ def raise_limits() -> int:
 
 @dataclass
 class Tick:
-    """What one tick came to."""
+    """The outcome of one tick."""
 
-    fates: list[Fate]
+    results: list[NodeResult]
     work: Work
     begun: int  # ms on monotonic()
     cpu: float  # s, of the generator
@@ -44,56 +44,56 @@ class Tick:
 
     @property
     def outcomes(self) -> "Counter[str]":
-        return Counter(fate.outcome for fate in self.fates)
+        return Counter(result.outcome for result in self.results)
 
     @property
-    def runners(self) -> list[Fate]:
-        return [fate for fate in self.fates if fate.token]
+    def runners(self) -> list[NodeResult]:
+        return [result for result in self.results if result.token]
 
     @property
     def answered(self) -> float:
-        """Seconds until the last one was."""
-        return (max(fate.answered for fate in self.fates) - self.begun) / 1000
+        """Seconds until the last node was answered."""
+        return (max(result.answered for result in self.results) - self.begun) / 1000
 
     @property
     def arrived(self) -> float:
-        """Seconds until the last one had begun."""
-        return (max(fate.begun for fate in self.fates) - self.begun) / 1000
+        """Seconds until the last node had started."""
+        return (max(result.begun for result in self.results) - self.begun) / 1000
 
     @property
     def started(self) -> int:
-        """Milliseconds until the command started; -1 when none did."""
-        return min((fate.answered - self.begun for fate in self.runners), default=-1)
+        """Milliseconds until the command started; -1 if none did."""
+        return min((result.answered - self.begun for result in self.runners), default=-1)
 
     @property
     def waits(self) -> list[int]:
-        """Milliseconds that each node waited for its answer, in order."""
-        return sorted(fate.answered - fate.begun for fate in self.fates if fate.outcome != UNANSWERED)
+        """Milliseconds that each node waited for its answer, sorted."""
+        return sorted(result.answered - result.begun for result in self.results if result.outcome != UNANSWERED)
 
     @property
     def attempts(self) -> float:
-        """Of one node, on average."""
-        return sum(fate.attempts for fate in self.fates) / len(self.fates)
+        """Attempts of one node, on average."""
+        return sum(result.attempts for result in self.results) / len(self.results)
 
     def wrong(self) -> list[str]:
-        """What should not be: no run, several runs, nodes that no answer sent home."""
+        """Return the unexpected outcomes: no run, several runs, nodes without a quiet answer."""
         bad = Counter(
-            f"{fate.outcome}: {fate.text}".rstrip(": ")
-            for fate in self.fates
-            if fate.outcome not in ("ran", "held", "done")
+            f"{result.outcome}: {result.text}".rstrip(": ")
+            for result in self.results
+            if result.outcome not in ("ran", "held", "done")
         )
-        runners = ", ".join(f"{fate.node} with token {fate.token}" for fate in self.runners)
+        runners = ", ".join(f"{result.node} with token {result.token}" for result in self.runners)
         one_run = [] if len(self.runners) == 1 else [f"{len(self.runners)} runs: {runners}"]
         return one_run + [f"{count} x {text}" for text, count in bad.most_common(SHOWN)]
 
-    def told(self) -> str:
-        """A line for people."""
-        count, work, waits = len(self.fates), self.work, self.waits or [0]
+    def summary(self) -> str:
+        """Return a summary in one line."""
+        count, work, waits = len(self.results), self.work, self.waits or [0]
         outcomes = ", ".join(f"{number} {name}" for name, number in self.outcomes.most_common())
         return (
             f"{outcomes}; command after {self.started} ms, all answered after {self.answered:.2f} s "
             f"(arrived within {self.arrived:.2f} s; a node waits {median(waits):.0f} ms, at most {waits[-1]} ms); "
-            f"attempts {self.attempts:.2f}, at most {max(fate.attempts for fate in self.fates)}; per node: "
+            f"attempts {self.attempts:.2f}, at most {max(result.attempts for result in self.results)}; per node: "
             f"Redis {work.cpu / count:.3f} ms, {work.scripts / count:.2f} script calls of "
             f"{work.script_us / max(1, work.scripts):.0f} us with {work.inner / max(1, work.scripts):.1f} commands, "
             f"{work.others / count:.2f} other commands, {work.connections / count:.2f} connections, "
@@ -104,7 +104,7 @@ class Tick:
 
 
 class Crowd:
-    """So many nodes in some processes; to be used in `with`."""
+    """Many nodes in several processes; a context manager."""
 
     def __init__(self, place: Cluster | Sequence[Server], count: int) -> None:
         self.servers = list(place.masters() if isinstance(place, Cluster) else place)
@@ -114,7 +114,7 @@ class Crowd:
         processes = max(min(count, os.cpu_count() or 1), -(-count * len(urls) // FDS))
         self._workers = [Worker(names[number::processes]) for number in range(processes)]
         before = read(self.servers).cpu
-        self._idle = read(self.servers).cpu - before  # what the reading itself takes
+        self._idle = read(self.servers).cpu - before  # the cost of reading
 
     def __enter__(self) -> "Crowd":
         return self
@@ -123,9 +123,10 @@ class Crowd:
         for worker in self._workers:
             worker.close()
 
-    def play(self, key: str | Sequence[str], tick: int, *, slow: int = 1) -> Tick:
-        """All of them ask at once for this tick of the key, or each of a key of its own. With `slow` servers get that
-        part of their time only.
+    def run(self, key: str | Sequence[str], tick: int, *, slow: int = 1) -> Tick:
+        """Let all nodes ask at once for this tick of the key, or each for its own key.
+
+        With `slow`, the servers run for only 1/`slow` of the time.
         """
         keys = itertools.cycle([key] if isinstance(key, str) else key)
         urls = itertools.cycle(self._urls)
@@ -141,11 +142,11 @@ class Crowd:
             reports = self._reports()
         work = read(self.servers) - before
         work.cpu -= self._idle
-        fates = [fate for report in reports for fate in report.fates]
-        return Tick(fates, work, begun, sum(report.cpu for report in reports), max(report.lag for report in reports))
+        results = [result for report in reports for result in report.results]
+        return Tick(results, work, begun, sum(report.cpu for report in reports), max(report.lag for report in reports))
 
     def _reports(self) -> list[Report]:
-        """Once all are answered the command may end; a crowd that takes too long is stopped."""
+        """Let the command end once all nodes are answered, or stop a crowd that takes too long."""
         until = time.monotonic() + PATIENCE
         pipes = {worker.pipe for worker in self._workers}
         while pipes and (left := until - time.monotonic()) > 0:
@@ -164,7 +165,7 @@ class Crowd:
 
 @contextmanager
 def slowed(servers: Sequence[Server], slow: int) -> Iterator[None]:
-    """Servers that get only the `slow`th part of their time: so many times fewer nodes are to them as large a crowd."""
+    """Let the servers run for only 1/`slow` of the time: a smaller crowd then has the effect of a larger one."""
     over = threading.Event()
 
     def brake() -> None:

@@ -1,4 +1,4 @@
-"""Where all nodes of a process wait: one epoll and one heap of deadlines."""
+"""The waiting of all nodes in a process: one epoll and one heap of deadlines."""
 
 import heapq
 import select
@@ -10,19 +10,19 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from cronlock.process.event_loop import POLL_MAX, Loop, monotonic
 
-AT_ONCE = 400  # nodes under way: the answers of more would wait here for longer than a node waits for one
-STARTS = 4  # nodes that start together when no answer waits: more would let answers wait
+AT_ONCE = 400  # nodes under way: with more, answers would wait here longer than a node waits for them
+STARTS = 4  # nodes that start together when no answer waits: more would delay answers
 
 Event = tuple[int, int]
 
 
 class NodeLoop(Loop):
-    """The loop of one node, whose waiting the hub does."""
+    """The event loop of one node, whose waiting the hub does."""
 
     def __init__(self, hub: "Hub") -> None:
         super().__init__()
         self.happened: list[Event] = []
-        self.sleep = 0  # the number of its sleep: an alarm of an earlier one wakes nobody
+        self.sleep = 0  # number of the current sleep: an alarm of an earlier one wakes nothing
         self.body: greenlet | None = None
         self._hub = hub
 
@@ -37,15 +37,16 @@ class NodeLoop(Loop):
 
     def step(self, timeout: int) -> None:
         self._hub.wait(self, max(0, min(timeout, POLL_MAX)))
-        while self.happened:  # a handler may forget what has happened behind it
+        while self.happened:  # a handler may remove later events
             fd, events = self.happened.pop(0)
             if handler := self._handlers.get(fd):
                 handler(events)
 
 
 class Hub:
-    """Runs nodes; `ended` is set from outside when there is nothing to wait for any more. `lag`: the longest time in
-    ms for which an answer may have waited here.
+    """The scheduler of the nodes; `ended` is set from outside when the nodes need not wait any more.
+
+    `lag`: the longest time in ms that an answer may have waited here.
     """
 
     def __init__(self) -> None:
@@ -71,27 +72,27 @@ class Hub:
         self._epoll.unregister(fd)
 
     def wait(self, loop: NodeLoop, timeout: int) -> None:
-        """In the node's greenlet: until something happens to it, or the time is over."""
+        """Wait, in the node's greenlet, until an event or the timeout."""
         loop.sleep += 1
         heapq.heappush(self._alarms, (monotonic() + timeout, next(self._number), loop.sleep, loop))
         self._main.switch()
 
-    def play(self, bodies: list[tuple[NodeLoop, Callable[[], None]]], ear: int, heard: Callable[[], None]) -> None:
-        """Run all of them to their ends, or to that of the hub; `heard` is called when there is something to read from
-        the file descriptor `ear`.
-        """
-        self._epoll.register(ear, select.EPOLLIN)
+    def run(
+        self, bodies: list[tuple[NodeLoop, Callable[[], None]]], control: int, on_control: Callable[[], None]
+    ) -> None:
+        """Run all nodes to their ends, or until the hub ends; call `on_control` when `control` can be read."""
+        self._epoll.register(control, select.EPOLLIN)
         bodies.reverse()
         living: set[greenlet] = set()
         while (bodies or living) and not self.ended:
             room = bodies and len(living) < AT_ONCE
-            self._gather(0 if room else self._patience(), ear, heard)
+            self._gather(0 if room else self._until_alarm(), control, on_control)
             if room and not self._ready:
                 self._begin(bodies, living)
             begun = monotonic()
             while self._ready:
                 body = self._ready.popleft().body
-                if body is not None and not body.dead:  # one that has not begun is false
+                if body is not None and not body.dead:  # a greenlet that has not started is false
                     body.switch()
                     if body.dead:
                         living.discard(body)
@@ -100,7 +101,7 @@ class Hub:
             body.throw(GreenletExit)
 
     def close(self) -> None:
-        """When all nodes have let go of what they watched."""
+        """Close the hub after all nodes have stopped watching."""
         self._epoll.close()
 
     def _begin(self, bodies: list[tuple[NodeLoop, Callable[[], None]]], living: set[greenlet]) -> None:
@@ -109,17 +110,17 @@ class Hub:
             living.add(loop.body)
             self._ready.append(loop)
 
-    def _patience(self) -> float:
-        """Seconds until the first alarm that somebody still sleeps by."""
+    def _until_alarm(self) -> float:
+        """Return the seconds until the first alarm that is still needed."""
         while self._alarms and self._alarms[0][3].sleep != self._alarms[0][2]:
             heapq.heappop(self._alarms)
         return max(0, self._alarms[0][0] - monotonic()) / 1000 if self._alarms else POLL_MAX / 1000
 
-    def _gather(self, wait: float, ear: int, heard: Callable[[], None]) -> None:
-        """Who is to run: those to whom something has happened, then those whose time is over."""
+    def _gather(self, wait: float, control: int, on_control: Callable[[], None]) -> None:
+        """Queue the nodes to run: first those with events, then those whose time is up."""
         for fd, events in self._epoll.poll(wait, len(self._masks) + 1):
-            if fd == ear:
-                heard()
+            if fd == control:
+                on_control()
                 continue
             loop = self._loops[fd]
             if not loop.happened:

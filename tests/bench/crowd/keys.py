@@ -1,4 +1,4 @@
-"""Many keys on a cluster, each with all copies as two runs leave them; and what a run of one of them costs then."""
+"""Many keys on a cluster, each with all copies as two runs leave them; and the cost of a run among them."""
 
 import itertools
 import time
@@ -14,12 +14,12 @@ MODEL = "model"  # the key whose copies are copied
 PARTS = (MAIN, "nodes", "history", "line")
 SAMPLE = 300  # keys that are run, each by one node
 PAST = 1_000  # s: a tick is only a number here, and the last one must not lie in the future
-RUNS = 60  # at least, or one of few keys would be no figure
+RUNS = 60  # at least, so that few keys give a figure, too
 
 
 @dataclass
 class Filled:
-    """Runs of some of so many keys, and what a key takes."""
+    """Runs of some of the keys, and the memory of a key."""
 
     keys: int
     bytes: float  # of memory, per key
@@ -30,12 +30,12 @@ def name_of(number: int) -> str:
     return f"key-{number}"
 
 
-def play(cluster: Cluster, counts: tuple[int, ...]) -> list[Filled]:
-    """With more and more keys; the first of them are run."""
+def measure(cluster: Cluster, counts: tuple[int, ...]) -> list[Filled]:
+    """Measure runs of the first keys among more and more keys."""
     ticks = itertools.count(int(time.time()) - PAST)
     with Crowd(cluster, 2) as two:
-        two.play(MODEL, next(ticks))
-        two.play(MODEL, next(ticks))
+        two.run(MODEL, next(ticks))
+        two.run(MODEL, next(ticks))
     model = model_of(cluster, MODEL, PARTS)
     filled: list[Filled] = []
     empty, there = memory(cluster.masters()), 0
@@ -46,6 +46,6 @@ def play(cluster: Cluster, counts: tuple[int, ...]) -> list[Filled]:
         sample = min(count, SAMPLE)
         with Crowd(cluster, sample) as crowd:
             names = [name_of(number) for number in range(sample)]
-            played = [crowd.play(names, next(ticks)) for _ in range(max(1, RUNS // sample))]
+            played = [crowd.run(names, next(ticks)) for _ in range(max(1, RUNS // sample))]
         filled.append(Filled(count, each, played))
     return filled

@@ -1,4 +1,4 @@
-"""One node at one tick: as run/session.py, but the command lasts until all others have been answered."""
+"""One node at one tick, like run/session.py, but the command lasts until all other nodes are answered."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ from cronlock.run.plan import Plan
 from cronlock.servers.redis_voters import RedisVoters
 from tests.bench.crowd.hub import Hub, NodeLoop
 
-LOOK = 20  # ms between two looks of the command at whether it is over
+LOOK = 20  # ms after which the command checks again whether it may end
 UNANSWERED = "unanswered"
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the nodes of a crowd ask for."""
+    """The key and the tick that the nodes of a crowd ask for."""
 
     urls: Sequence[str]  # of all servers, or of one node of a cluster
     key: str
@@ -28,8 +28,8 @@ class Question:
 
 
 @dataclass
-class Fate:
-    """What became of one node. Times are ms on monotonic()."""
+class NodeResult:
+    """The outcome of one node. Times are ms on monotonic()."""
 
     node: str
     begun: int = 0
@@ -42,7 +42,7 @@ class Fate:
 
 
 class CountingVoters(RedisVoters):
-    """The voters, and how many attempts there were: each begins with a look at what they are."""
+    """Voters that count attempts: each attempt begins by finding them."""
 
     attempts = 0
 
@@ -52,7 +52,7 @@ class CountingVoters(RedisVoters):
 
 
 class Mute:
-    """Say's counterpart."""
+    """The counterpart of Messages, which prints nothing."""
 
     at_terminal = False
 
@@ -63,46 +63,49 @@ class Mute:
 
 
 class Node:
-    """Made before the crowd begins; `live` is the body of its greenlet. `told` hears of its answer."""
+    """A node, made before the crowd starts.
 
-    def __init__(self, hub: Hub, name: str, question: Question, told: Callable[[], None]) -> None:
+    `live` is the body of its greenlet, `on_answer` is called with its answer.
+    """
+
+    def __init__(self, hub: Hub, name: str, question: Question, on_answer: Callable[[], None]) -> None:
         given = {"key": question.key, "redis": list(question.urls), "node": name, "tick": str(question.tick)}
         settings = load(given, {}, ())
-        self.fate = Fate(name)
+        self.result = NodeResult(name)
         self.loop = NodeLoop(hub)
         self._hub = hub
-        self._told = told
+        self._on_answer = on_answer
         self._plan = Plan(settings, time.time(), {})
         self._voters = CountingVoters(self.loop, settings.redis, settings.prefix, question.key)
-        self.over = False  # so may the command be
+        self.over = False  # the command may end
 
     def live(self) -> None:
-        fate = self.fate
-        fate.begun = monotonic()
+        result = self.result
+        result.begun = monotonic()
         try:
             got = Acquirer(self._plan, self._voters, Mute(), ["job"]).acquire()
             outcome = "ran" if isinstance(got, Lease) else got.kind
         except (Unreachable, Refused) as error:
-            got, outcome, fate.text = None, type(error).__name__.lower(), str(error)
+            got, outcome, result.text = None, type(error).__name__.lower(), str(error)
         finally:
-            fate.attempts = self._voters.attempts
-        fate.answered, fate.outcome = monotonic(), outcome
-        self._told()
+            result.attempts = self._voters.attempts
+        result.answered, result.outcome = monotonic(), outcome
+        self._on_answer()
         if isinstance(got, Lease):
             self._work(got)
         self._voters.close()
 
     def _work(self, holder: Lease) -> None:
-        self.fate.token = holder.token
+        self.result.token = holder.token
         while not self.over:
             if self._voters.clock() >= holder.stop_at:
-                self.fate.outcome = "lost"
+                self.result.outcome = "lost"
                 break
             holder.tend()
             self._voters.step(LOOK)
-        self.fate.ended = monotonic()
+        self.result.ended = monotonic()
         holder.finish("done", "ran", 0)
 
     def close(self) -> None:
-        """Let go of what one that was stopped still has."""
+        """Close the connections of a node that was stopped."""
         self._voters.close()

@@ -1,4 +1,4 @@
-"""The tables: crowds of more and more nodes, on more and more servers, beside more and more keys, and their limit."""
+"""The tables: crowds of more nodes, on more servers, beside more keys, and the limit of a crowd."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ ON_SERVERS = 300  # nodes
 KEYS = (1, 100, 10_000, 100_000)
 TICKS = 4
 SLOWLY = 1_000  # ms
-MAXCLIENTS = 10_000  # if nobody sets it
+MAXCLIENTS = 10_000  # Redis's default
 SLOW = 10
 SLOWED = (30, 100, 300, 800)  # all of them are under way at once
 HEAD = (
@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 
 def crowd(servers: int, nodes: int, ticks: int, slow: int = 1) -> list[Tick]:
-    """Ticks in a row on new servers; 0 is a cluster of three masters."""
+    """Run ticks in a row on new servers; 0 servers stand for a cluster of three masters."""
     clients = raise_limits()
     played = []
     with ExitStack() as stack:
@@ -47,16 +47,16 @@ def crowd(servers: int, nodes: int, ticks: int, slow: int = 1) -> list[Tick]:
         crowd = stack.enter_context(Crowd(place, nodes))
         first = int(time.time()) - ticks
         for number in range(ticks):
-            played.append(crowd.play(KEY, first + number, slow=slow))
-            say(f"{nodes:,} nodes, tick {number + 1}: {played[-1].told()}")
+            played.append(crowd.run(KEY, first + number, slow=slow))
+            say(f"{nodes:,} nodes, tick {number + 1}: {played[-1].summary()}")
             for wrong in played[-1].wrong():
                 say(f"  {wrong}")
     return played
 
 
 def row(number: int, tick: Tick) -> Row:
-    """The figures of a tick, those of cost per node."""
-    count, work, waits = len(tick.fates), tick.work, tick.waits or [0]
+    """Return the figures of a tick; costs are those of one node."""
+    count, work, waits = len(tick.results), tick.work, tick.waits or [0]
     answers = ", ".join(f"{how_many:,} {outcome}" for outcome, how_many in tick.outcomes.most_common())
     return [
         str(number),
@@ -76,7 +76,7 @@ def row(number: int, tick: Tick) -> Row:
 
 
 def rows(label: str, ticks: list[Tick]) -> list[Row]:
-    """The first tick, and the last."""
+    """Return the rows of the first tick and of the last."""
     return [[label, *row(number, ticks[number - 1])] for number in sorted({1, len(ticks)})]
 
 
@@ -93,8 +93,8 @@ def by_servers() -> list[str]:
 def by_keys() -> list[str]:
     found = []
     with Cluster(replicas=0) as cluster:
-        for filled in keys.play(cluster, KEYS):
-            runs = sum(len(tick.fates) for tick in filled.ticks)
+        for filled in keys.measure(cluster, KEYS):
+            runs = sum(len(tick.results) for tick in filled.ticks)
             ran = sum(tick.outcomes["ran"] for tick in filled.ticks)
             calls = sum(tick.work.scripts for tick in filled.ticks)
             spent = sum(tick.work.script_us for tick in filled.ticks)
@@ -107,21 +107,21 @@ def by_keys() -> list[str]:
 
 
 def limits() -> list[str]:
-    """On slowed servers a tenth of the nodes is the crowd."""
+    """Return the table of slowed servers, on which a tenth of the nodes acts as the crowd."""
     played = {nodes * SLOW: crowd(0, nodes, TICKS, SLOW) for nodes in SLOWED}
     found = [line for nodes, ticks in played.items() for line in rows(f"{nodes:,}", ticks)]
     signs: dict[str, Callable[[Tick], bool]] = {
-        "half of the nodes wait for longer than a second": lambda tick: median(tick.waits or [0]) > SLOWLY,
+        "half of the nodes wait longer than a second": lambda tick: median(tick.waits or [0]) > SLOWLY,
         "the command starts later than a prepare's lease lasts": lambda tick: tick.started > PREPARE_LEASE,
         "nodes end unreachable": lambda tick: bool(tick.outcomes["unreachable"]),
-        "nobody runs": lambda tick: not tick.runners,
+        "no node runs": lambda tick: not tick.runners,
     }
     lines = []
     for what, sign in signs.items():
         sizes = [nodes for nodes, ticks in played.items() if any(map(sign, ticks))]
         lines.append(f"- {what}: " + (f"from {min(sizes):,} nodes on, in one tick at least" if sizes else "never"))
     lines.append(
-        f"- each node has a connection to every master: {MAXCLIENTS:,} are Redis's default, {raise_limits():,} here"
+        f"- each node has a connection to every master: {MAXCLIENTS:,} is the default, {raise_limits():,} here"
     )
     for line in lines:
         say(line)
@@ -135,6 +135,6 @@ def table(head: Sequence[str], lines: list[Row]) -> list[str]:
 ALL: dict[str, Callable[[], list[str]]] = {
     "More and more nodes, on a cluster of three masters:": by_nodes,
     f"{ON_SERVERS} nodes, on more and more servers:": by_servers,
-    "More and more keys on a cluster of three masters, some of them run by one node each:": by_keys,
-    f"Where the limit is: the cluster gets a {SLOW}th of its time, and as many fewer nodes ask:": limits,
+    "More and more keys on a cluster of three masters, some of which are run by one node each:": by_keys,
+    f"The limit: the cluster runs for a {SLOW}th of the time, and as many fewer nodes ask:": limits,
 }

@@ -1,4 +1,4 @@
-"""A process full of nodes, told by a pipe what to do: make them, let them go, let the command end, stop."""
+"""A process full of nodes, controlled through a pipe: make nodes, start them, end the command, stop."""
 
 import gc
 import multiprocessing
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from tests.bench.crowd.hub import Hub
-from tests.bench.crowd.node import Fate, Node, Question
+from tests.bench.crowd.node import Node, NodeResult, Question
 
 READY, GO, ANSWERED, END, STOP = "ready", "go", "answered", "end", "stop"
 
 
 @dataclass
 class Report:
-    """What a process tells after a tick; CPU in seconds, lag in ms."""
+    """A process's report after a tick; CPU in seconds, lag in ms."""
 
-    fates: list[Fate]
+    results: list[NodeResult]
     cpu: float
     lag: int
 
 
 class Worker:
-    """A process with some of the nodes, as the one that started it sees it."""
+    """A process with some of the nodes, as its parent sees it."""
 
     def __init__(self, names: list[str]) -> None:
         self.count = len(names)
@@ -52,20 +52,20 @@ def _work(pipe: Connection, names: list[str]) -> None:
 
 def _tick(pipe: Connection, asked: Iterable[tuple[str, Question]]) -> Report:
     hub = Hub()
-    waiting, hears = 0, True
+    waiting, control_pending = 0, True
 
-    def told() -> None:
+    def on_answer() -> None:
         nonlocal waiting
         waiting -= 1
         if not waiting:
             pipe.send(ANSWERED)
 
-    nodes = [Node(hub, name, question, told) for name, question in asked]
+    nodes = [Node(hub, name, question, on_answer) for name, question in asked]
     waiting = len(nodes)
 
-    def heard() -> None:
-        nonlocal hears
-        hears = False
+    def on_control() -> None:
+        nonlocal control_pending
+        control_pending = False
         hub.ended = pipe.recv() == STOP
         for node in nodes:
             node.over = True
@@ -75,9 +75,9 @@ def _tick(pipe: Connection, asked: Iterable[tuple[str, Question]]) -> Report:
     pipe.send(READY)
     assert pipe.recv() == GO
     begun = time.process_time()
-    hub.play([(node.loop, node.live) for node in nodes], pipe.fileno(), heard)
-    report = Report([node.fate for node in nodes], time.process_time() - begun, hub.lag)
-    if hears:  # the command was elsewhere
+    hub.run([(node.loop, node.live) for node in nodes], pipe.fileno(), on_control)
+    report = Report([node.result for node in nodes], time.process_time() - begun, hub.lag)
+    if control_pending:  # the command ran in another process
         pipe.recv()
     for node in nodes:
         node.close()

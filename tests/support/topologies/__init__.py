@@ -1,1 +1,1 @@
-"""Topology x server version: each pair is used as people use it, on real servers. tests/README.md has the table."""
+"""Each topology with each server version, used as in production, on real servers. README.md has the table."""

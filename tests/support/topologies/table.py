@@ -1,4 +1,4 @@
-"""The table of topologies and versions: printed at the end of each run, and put into tests/README.md when asked."""
+"""The table of topologies and versions, printed after each run and written into README.md on request."""
 
 import json
 from collections.abc import Iterable, Sequence
