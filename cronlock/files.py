@@ -1,4 +1,4 @@
-"""Reading what may be another user's file: no more than a sane size, and nothing that blocks or acts when opened."""
+"""Safe reads of files that may belong to another user: a limited size, and no file that blocks or acts when opened."""
 
 import os
 
@@ -14,8 +14,8 @@ class NotRegularError(OSError):
 def read_regular(path: str, limit: int) -> tuple[bytes, os.stat_result]:
     """Read a regular file of at most `limit` bytes; return its bytes and its status.
 
-    Raises OSError for every other path. The owner may mean harm: a FIFO blocks its reader, some devices act when they
-    are opened, and a regular file can become either between the look and the open. O_NONBLOCK also covers a file that
+    Raises OSError for every other path. The owner may be hostile: a FIFO blocks its reader, some devices act when they
+    are opened, and a regular file can become either between the check and the open. O_NONBLOCK also covers a file that
     its owner has a lease on (fcntl(2)) and files like /proc/kmsg.
     """
     try:
@@ -26,7 +26,7 @@ def read_regular(path: str, limit: int) -> tuple[bytes, os.stat_result]:
     try:
         status = os.fstat(fd)
         _require_regular(status)
-        if status.st_size > limit:  # gigabytes of a sparse file cost its owner nothing
+        if status.st_size > limit:  # a sparse file of gigabytes costs its owner nothing
             raise OSError(too_long(limit))
         return read_at_most(fd, limit, status.st_size + 1), status
     finally:
@@ -40,7 +40,7 @@ def _require_regular(status: os.stat_result) -> None:
 
 
 def read_at_most(fd: int, limit: int, size: int = CHUNK) -> bytes:
-    """Read to the end, `size` bytes at first. Raises OSError when there are more than `limit` bytes."""
+    """Read to the end, `size` bytes at first. Raises OSError if there are more than `limit` bytes."""
     data = part = os.read(fd, size)
     while part:
         if len(data) > limit:

@@ -10,7 +10,7 @@ from cronlock.cli.completion import register_shells
 from cronlock.cli.table_command import TableCommand, click_options, given_options, key_arguments
 from cronlock.config.command_options import COMMAND_OPTIONS
 from cronlock.errors import REFUSED, SIGNALLED, CronlockError, Refused
-from cronlock.messages import Messages, printable, write_anything
+from cronlock.messages import Messages, escape_unencodable, printable
 
 TYPE_CHECKING = False  # read as true by mypy
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ and in /etc/cronlock.toml and ~/.config/cronlock.toml (start-within). See man cr
 
 
 def _run(command: "Sequence[str]", **values: "Any") -> int:
-    from cronlock.run.session import run
-
-    return run(given_options(values), command, os.environ)
+    return int(click.get_current_context().obj(given_options(values), command, os.environ))
 
 
 def _complete_program(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":
@@ -165,11 +163,14 @@ _command(
 register_shells()
 
 
-def cli(words: "Sequence[str]") -> int:
-    """Execute a command line that is not a well-formed `run`; return the exit status. An error is one line and 125."""
-    write_anything()
+def cli(words: "Sequence[str]", run: "Callable[..., int]") -> int:
+    """Do a command line that is not a well-formed `run`; return the exit status. Errors are one line and 125.
+
+    `run` does `cronlock run` for a line that click accepts and `scan` does not.
+    """
+    escape_unencodable()
     try:
-        status = group.main(list(words), prog_name="cronlock", standalone_mode=False)
+        status = group.main(list(words), prog_name="cronlock", standalone_mode=False, obj=run)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return REFUSED

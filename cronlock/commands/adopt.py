@@ -15,7 +15,8 @@ from cronlock.lock.protocol import BUSY
 from cronlock.lock.quorum import REFUSED, WON
 from cronlock.lock.refusals import refusal
 from cronlock.lock.voter_set import spelled
-from cronlock.messages import instant, outcome, printable
+from cronlock.messages import instant, printable
+from cronlock.run.outcome import outcome
 from cronlock.survey.copies import newest_copy
 from cronlock.survey.survey import Survey
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cronlock.config.options import OPTIONS, spell
 from cronlock.config.settings import Settings
 from cronlock.lock.local import state_directory
-from cronlock.messages import instant, printable, write_anything
+from cronlock.messages import escape_unencodable, instant, printable
 from cronlock.run.plan import Plan
 from cronlock.servers.placement import copies
 from cronlock.servers.voters import NOWHERE
@@ -17,7 +17,7 @@ UPCOMING = 3
 
 def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
     """Print the plan on standard output, one line per fact; return 0."""
-    write_anything()
+    escape_unencodable()
     rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", shlex.join(argv))]
     rows += _time_rows(plan)
     rows += _node_rows(plan)

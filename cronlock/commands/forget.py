@@ -8,7 +8,8 @@ from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.protocol import HELD, OK, RETENTION
-from cronlock.messages import instant, outcome, printable
+from cronlock.messages import instant, printable
+from cronlock.run.outcome import outcome
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:

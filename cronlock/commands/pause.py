@@ -13,7 +13,8 @@ from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.protocol import RETENTION
 from cronlock.lock.voter_set import other_voters
-from cronlock.messages import outcome, since
+from cronlock.messages import since
+from cronlock.run.outcome import outcome
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:

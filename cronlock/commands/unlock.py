@@ -10,7 +10,8 @@ from cronlock.config.settings import Settings
 from cronlock.errors import Unreachable
 from cronlock.lock.protocol import OK
 from cronlock.lock.quorum import quorum
-from cronlock.messages import instant, outcome, printable, since
+from cronlock.messages import instant, printable, since
+from cronlock.run.outcome import outcome
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:

@@ -1,10 +1,20 @@
-"""The command: started as argv in the guard's process group, waited for, stopped and continued with its job."""
+"""The command: started in the guard's process group, waited for, stopped and continued with its job."""
 
 import os
 import select
 
+from cronlock.config.options import OPTIONS
 from cronlock.errors import CANNOT_EXECUTE, NOT_FOUND, SIGNALLED
-from cronlock.process.event_loop import CHILDREN, EXITED, KILLED, STOPPED, Child, go_on, signal, whole
+from cronlock.process.event_loop import (
+    CHILDREN,
+    EXITED,
+    KILLED,
+    STOPPED,
+    Child,
+    continue_if_stopped,
+    read_file,
+    signal,
+)
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -14,33 +24,34 @@ if TYPE_CHECKING:
     from cronlock.process.terminal import Terminal
 
 SHELL = b"/bin/sh"
-STOPPED_EARLY = 50  # ms after which it is asked whether a process that should execute the command was stopped
-ASKING = (signal.SIGTTIN, signal.SIGTTOU)  # what stops a group that wants the foreground and has it not
+STOPPED_EARLY = 50  # ms without an exec, after which the forked process may have been stopped
+TERMINAL_STOPS = (signal.SIGTTIN, signal.SIGTTOU)  # stop a background group that uses the terminal
 TERMINAL = "/dev/tty"
-NO_SUCH_FILE = 2  # ENOENT, without importing errno: what comes of an empty name
-PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before any code of ours runs, and nothing tells what they were
+NO_SUCH_FILE = 2  # ENOENT, without importing errno: the error of an empty name
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)  # before cronlock's code runs; their former disposition is unknown
 
 
 class CannotStartError(Exception):
-    """The command was not found or can't be executed; `status` is what a shell would exit with."""
+    """Raised when the command was not found or can't be executed; `status` is the exit status, as of a shell."""
 
     def __init__(self, name: str, number: int) -> None:
         import errno
 
-        advice = ": no shell reads it: sh -c '...'" if number == errno.ENOENT and (" " in name or name == "cd") else ""
+        needs_shell = number == errno.ENOENT and (" " in name or name == "cd")
+        advice = ": cronlock starts no shell: write sh -c '...'" if needs_shell else ""
         super().__init__(f"{name or repr(name)}: {os.strerror(number).lower()}{advice}")
         self.status = NOT_FOUND if number == errno.ENOENT else CANNOT_EXECUTE
 
 
 class NoTerminal:
-    """Where cron starts a command: there is no foreground to lend."""
+    """The absence of a terminal, as under cron: there is no foreground to lend."""
 
     there = False
 
-    def lend(self, _group: int, asked: bool = False) -> bool:
+    def lend(self, _group: int, requested: bool = False) -> bool:
         return False
 
-    def take_back(self, sane: bool = False) -> bool:
+    def take_back(self, restore_modes: bool = False) -> bool:
         return False
 
     def stop_with(self, _number: int) -> bool:
@@ -48,7 +59,7 @@ class NoTerminal:
 
 
 def controlling_terminal() -> "Terminal | NoTerminal":
-    """The terminal of this process."""
+    """Return the terminal of this process."""
     try:
         os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
@@ -59,9 +70,9 @@ def controlling_terminal() -> "Terminal | NoTerminal":
 
 
 class Command:
-    """The process that was started. It stays unreaped, and so keeps its number, until `reap`.
+    """The process of the command. It is not reaped, and so keeps its pid, until `reap`.
 
-    Raises CannotStartError, and OSError when no process can be had.
+    The constructor starts it. Raises CannotStartError, and OSError if the system can't create a process.
     """
 
     def __init__(
@@ -73,10 +84,10 @@ class Command:
         terminal: "Terminal | NoTerminal",
         ignored: "Iterable[int]" = (),
     ) -> None:
-        self.stopped_by = 0  # the signal, until `stop_with_it` has dealt with it
-        self.told_to_stop = False  # by a SIGTSTP through this process
+        self.stopped_by = 0  # the signal, until `stop_this_process_too`
+        self.stop_requested = False  # by a SIGTSTP that this process forwarded
         self.killed_by = 0
-        self.had_terminal = False  # its foreground, when it ended
+        self.had_terminal = False  # the command had the foreground when it ended
         self._terminal = terminal
         self._group = guard.group
         terminal.lend(guard.group.number)
@@ -88,26 +99,26 @@ class Command:
         CHILDREN.add(self._child.pid)
         guard.register(self._child.pid)
 
-    def look(self) -> int | None:
-        """The exit status when the command has ended, 128+n for signal n; None while it runs. Notes a stop."""
-        what, number = self._child.look()
+    def poll(self) -> int | None:
+        """Return the exit status of an ended command, 128+n for signal n; None while it runs. Notes a stop."""
+        state, number = self._child.state()
         if self._child.gone:
             self._group.dismiss()
-        if what == EXITED:
+        if state == EXITED:
             return number
-        if what == KILLED:
+        if state == KILLED:
             self.killed_by = number
             return SIGNALLED + number
-        if what == STOPPED:
+        if state == STOPPED:
             self._note_stop(number)
         return None
 
     def _note_stop(self, number: int) -> None:
         try:
-            self._child.take_stop()
-        except ChildProcessError:  # it has ended meanwhile
+            self._child.consume_stop()
+        except ChildProcessError:  # the command has ended meanwhile
             return
-        if number in ASKING and self._terminal.lend(self._group.number, asked=True):
+        if number in TERMINAL_STOPS and self._terminal.lend(self._group.number, requested=True):
             self.signal(signal.SIGCONT)
         else:
             self.stopped_by = number
@@ -116,43 +127,43 @@ class Command:
         """Send a signal to the whole group."""
         self._group.signal(number)
 
-    def stop_with_it(self) -> None:
-        """The command has stopped: stop as well where somebody can continue this job.
+    def stop_this_process_too(self) -> None:
+        """Stop this process after a stop of the command, if a shell or the sender of SIGTSTP can continue the job.
 
-        That is a shell at a terminal, or whoever sent SIGTSTP to this process. A command that somebody stopped away
-        from a terminal is continued by that person, and its lease goes on until then.
+        Without a terminal, a command that was stopped by another signal is continued by the sender of that signal, and
+        cronlock extends the lease until then.
         """
         number, self.stopped_by = self.stopped_by, 0
-        told, self.told_to_stop = self.told_to_stop, False
+        requested, self.stop_requested = self.stop_requested, False
         if not number or signal.SIGCONT in signal.sigpending():  # continued since
             return
         if not self._terminal.there:
-            if told and number == signal.SIGTSTP:
+            if requested and number == signal.SIGTSTP:
                 os.kill(os.getpid(), signal.SIGSTOP)
         elif not self._terminal.stop_with(number) and number != signal.SIGSTOP:
-            if number in ASKING:  # do what the kernel does to an orphaned group
+            if number in TERMINAL_STOPS:  # as the kernel does with an orphaned group
                 self.signal(signal.SIGHUP)
             self.signal(signal.SIGCONT)
 
-    def go_on(self) -> None:
-        """Continue the group, in the foreground when cronlock was put there."""
-        self.stopped_by, self.told_to_stop = 0, False
+    def resume(self) -> None:
+        """Continue the group, in the foreground if cronlock has it."""
+        self.stopped_by, self.stop_requested = 0, False
         self._terminal.lend(self._group.number)
         self.signal(signal.SIGCONT)
 
     def reap(self) -> None:
-        """Let go of the process that has ended, and of the terminal."""
+        """Reap the ended process, and take the terminal back."""
         self._child.reap()
         CHILDREN.discard(self._child.pid)
-        self.had_terminal = self._terminal.take_back(sane=bool(self.killed_by))
+        self.had_terminal = self._terminal.take_back(restore_modes=bool(self.killed_by))
 
 
 def _start(
     argv: "Sequence[str]", env: "Mapping[bytes, bytes]", mask: "Iterable[int]", guard: "Guard", ignored: "Iterable[int]"
 ) -> int:
-    """Fork and execute; the pid.
+    """Fork and execute; return the pid.
 
-    No posix_spawn: the guard has to know the process before the command can leave the group.
+    posix_spawn does not serve: the guard has to know the process before the command can leave the group.
     """
     read, write = os.pipe()
     try:
@@ -174,12 +185,12 @@ def _start(
 
 
 def _failure(read: int, pid: int) -> int:
-    """Wait until the command is executed, which closes the pipe; the errno when it can't be."""
+    """Wait until the command is executed, which closes the pipe; return the errno if it can't be."""
     poll = select.poll()
     poll.register(read, select.POLLIN)
     while not poll.poll(STOPPED_EARLY):
         try:
-            go_on(pid)  # a Ctrl-Z that came too soon
+            continue_if_stopped(pid)  # after a Ctrl-Z before the exec
         except ChildProcessError:  # executed and ended since the poll: the pipe is closed
             pass
     return int.from_bytes(os.read(read, 4), "big")
@@ -193,7 +204,7 @@ def _become(
     ignored: "Iterable[int]",
     write: int,
 ) -> None:
-    """In the forked process: turn into the command."""
+    """Become the command, in the forked process."""
     try:
         try:
             os.setpgid(0, guard.group.number)
@@ -211,14 +222,14 @@ def _become(
 
 
 def _execute(argv: list[bytes], env: "Mapping[bytes, bytes]") -> int:
-    """As execvp(3): along PATH, past what can't be executed, and a file that is no program by the shell. The errno."""
+    """Execute as execvp(3): search PATH, and run a file of unknown format with the shell. Return the errno."""
     name = argv[0]
     folders = [b""] if b"/" in name else env.get(b"PATH", os.defpath.encode()).split(b":")
     denied = number = 0
     for folder in folders if name else ():
         path = os.path.join(folder, name)
         number = _try(path, argv, env)
-        import errno  # after a first failure: an import costs a forked process more than another one
+        import errno  # only after a failure: an import is expensive in a forked process
 
         if number == errno.ENOEXEC:
             number = _try(SHELL, [SHELL, path, *argv[1:]], env)
@@ -236,21 +247,24 @@ def _try(path: bytes, argv: list[bytes], env: "Mapping[bytes, bytes]") -> int:
         return error.errno or CANNOT_EXECUTE
 
 
-def environment(extra: "Mapping[str, str]", removed: "Iterable[str]") -> dict[bytes, bytes]:
-    """The command's environment: cronlock's own as it was given, less the options of this run, plus `extra`.
+def environment(added: "Mapping[str, str]") -> dict[bytes, bytes]:
+    """Return the command's environment: cronlock's own as it was given, less the options of this run, plus `added`.
 
-    Python may set LC_CTYPE (PEP 538); the kernel still knows what was given.
+    Python may set LC_CTYPE (PEP 538); the kernel still knows the given value.
     """
     env = dict(os.environb)
-    env.pop(b"", None)  # an entry without a name, which execve does not take
-    for name in removed:
-        env.pop(name.encode(), None)
+    env.pop(b"", None)  # an entry without a name, which execve does not accept
+    ours = [name for name in os.environ if name.startswith("CRONLOCK_")]
+    of_one_run = {option.variable for option in OPTIONS if not option.where} if ours else ()
+    for name in ours:
+        if name in of_one_run or name.startswith("CRONLOCK_RUN_"):
+            env.pop(name.encode(), None)
     try:
-        given = whole("/proc/self/environ").split(b"\0")
+        given = read_file("/proc/self/environ").split(b"\0")
         env.pop(b"LC_CTYPE", None)
-        for entry in reversed(given):  # of several the first counts
+        for entry in reversed(given):  # the first of several entries counts
             if entry.startswith(b"LC_CTYPE="):
                 env[b"LC_CTYPE"] = entry[9:]
     except OSError:  # not Linux
         pass
-    return env | {os.fsencode(name): os.fsencode(value) for name, value in extra.items()}
+    return env | {os.fsencode(name): os.fsencode(value) for name, value in added.items()}

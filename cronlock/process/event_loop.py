@@ -1,7 +1,7 @@
-"""What cronlock takes from the operating system below the public modules: sockets, signals, clocks, and the one loop.
+"""The event loop, and what cronlock uses of the operating system: sockets, signals, clocks, child processes.
 
-`import socket` and `import signal` build enums: 11 ms of a start that a hundred crontab lines pay in the same second.
-The C modules under them hold all that is needed here. Nothing else in cronlock imports a private module.
+`import socket` and `import signal` build enums, which takes 11 ms, and a hundred crontab lines start in the same
+second. The C modules below them have everything that is needed. No other module of cronlock imports a private module.
 """
 
 import _signal as signal  # type: ignore[import-not-found]
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 __all__ = ["CHILDREN", "POLL_MAX", "READ", "WRITE", "Loop", "boottime", "monotonic", "sha1", "signal", "socket"]
 
 READ, WRITE = select.POLLIN, select.POLLOUT
-POLL_MAX = 1_000  # ms: poll's timeout does not count a suspend, so no sleep is longer
+POLL_MAX = 1_000  # ms of the longest sleep: the timeout of poll does not count the time of a suspend
 OPEN_FILES = "/proc/self/fd"
-FILES_MIN = 1024  # that may be open: a limit which was lowered after they were opened closes none
-FILES_MAX = 1 << 20  # Linux's own limit; where there is none a loop over all numbers takes minutes, and is no int
+FILES_MIN = 1024  # descriptors to close: a limit that was lowered later leaves files above it open
+FILES_MAX = 1 << 20  # Linux's own limit: where a system has no limit, a loop over all numbers would take minutes
 
-CHUNK = 65_536  # bytes that are read at once of what does not tell its size
-CHILDREN: set[int] = set()  # whom somebody here waits for: as PID 1 cronlock reaps all others
-BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine is suspended
-UPTIME = getattr(time, "CLOCK_UPTIME_RAW", time.CLOCK_MONOTONIC)  # macOS: its CLOCK_MONOTONIC goes on as well
+CHUNK = 65_536  # bytes per read of a file of unknown size
+CHILDREN: set[int] = set()  # reaped where they were started: as PID 1 cronlock reaps all other processes
+BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # also counts while the machine is suspended
+UPTIME = getattr(time, "CLOCK_UPTIME_RAW", time.CLOCK_MONOTONIC)  # macOS, where CLOCK_MONOTONIC counts then too
 
 
-UNCHANGED, EXITED, KILLED, STOPPED = range(4)  # what has become of a child
+UNCHANGED, EXITED, KILLED, STOPPED = range(4)  # states of a child
 
 
 def boottime() -> int:
-    """Milliseconds that also count while the machine sleeps: what a lease on a server is believed by."""
+    """Return ms that also count while the machine sleeps: the clock for leases at a server."""
     return time.clock_gettime_ns(BOOTTIME) // 1_000_000
 
 
 def monotonic() -> int:
-    """Milliseconds that stand still while the machine sleeps: what a lease on a local file is believed by."""
+    """Return ms that do not count while the machine sleeps: the clock for leases in a local file."""
     return time.clock_gettime_ns(UPTIME) // 1_000_000
 
 
 def sha1(data: bytes) -> str:
-    """SHA-1 as hexadecimal digits, the name that EVALSHA knows a script by."""
+    """Return the SHA-1 as hexadecimal digits, the name of a script for EVALSHA."""
     try:
         from _sha1 import sha1 as digest  # type: ignore[import-not-found]
     except ImportError:  # a Python built without it
         from hashlib import sha1 as digest
-    return str(digest(data).hexdigest())  # noqa: S324 - a script's name, no secret
+    return str(digest(data).hexdigest())  # noqa: S324 - a script's name, not a secret
 
 
-def whole(path: str) -> bytes:
-    """A file's bytes, without the calls that a file object makes beside, and without a codec."""
+def read_file(path: str) -> bytes:
+    """Return the bytes of a file, without the extra calls of a file object, and without a codec."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = [b"", os.read(fd, CHUNK)]
@@ -75,12 +75,12 @@ class Loop:
         self._handlers[fd] = handler
 
     def forget(self, fd: int) -> None:
-        """No longer watch `fd`, which is still open."""
+        """Stop watching `fd`, which is still open."""
         if self._handlers.pop(fd, None):
             self._poll.unregister(fd)
 
     def step(self, timeout: int) -> None:
-        """Wait at most so many ms, and never longer than a second, for something to happen; handle it."""
+        """Wait up to `timeout` ms, at most a second, for events; handle them."""
         for fd, events in self._poll.poll(max(0, min(timeout, POLL_MAX))):
             handler = self._handlers.get(fd)
             if handler:
@@ -88,10 +88,10 @@ class Loop:
 
 
 class Child:
-    """A child process, looked at in a way that leaves it its number, which a signal may still be sent to.
+    """A child process whose state is read without reaping it: its pid stays its own, for signals.
 
-    Without os.waitid, which Python has on macOS from 3.13 on, the look that finds it ended takes the number away:
-    then it is `gone`.
+    Without os.waitid, which Python has on macOS from 3.13 on, the `state` call that finds the end reaps the child:
+    then the child is `gone`.
     """
 
     def __init__(self, pid: int) -> None:
@@ -100,11 +100,11 @@ class Child:
 
     @property
     def gone(self) -> bool:
-        """Whether its number may be another process's by now."""
+        """Whether the pid may belong to another process by now."""
         return self._end is not None
 
-    def look(self) -> tuple[int, int]:
-        """What has become of it, and its status or the signal."""
+    def state(self) -> tuple[int, int]:
+        """Return UNCHANGED, EXITED, KILLED or STOPPED, with the exit status or the signal."""
         if not hasattr(os, "waitid"):
             return self._end or self._wait()
         info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
@@ -124,48 +124,48 @@ class Child:
         self._end = (KILLED, os.WTERMSIG(status)) if signalled else (EXITED, os.WEXITSTATUS(status))
         return self._end
 
-    def take_stop(self) -> None:
-        """The stop that was seen has been noted. Raises ChildProcessError when it has ended meanwhile."""
+    def consume_stop(self) -> None:
+        """Consume the stop that `state` has found. Raises ChildProcessError if the child has ended meanwhile."""
         if hasattr(os, "waitid"):
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
 
     def reap(self) -> None:
-        """Wait for its end, and let go of its number."""
+        """Wait for the end of the child, and release its pid."""
         if not self.gone:
             os.waitpid(self.pid, 0)
 
 
-def go_on(pid: int) -> None:
-    """Continue a child that somebody stopped. Raises ChildProcessError when it has ended."""
+def continue_if_stopped(pid: int) -> None:
+    """Send SIGCONT to a stopped child. Raises ChildProcessError if the child has ended."""
     if not hasattr(os, "waitid") or os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG):
         os.kill(pid, signal.SIGCONT)
 
 
 def random_id() -> str:
-    """32 hexadecimal digits that nobody else has."""
+    """Return 32 random hexadecimal digits, which are unique."""
     return os.urandom(16).hex()
 
 
 def random_between(least: int, most: int) -> int:
-    """A whole number from one to the other, at random."""
+    """Return a random whole number from `least` to `most`."""
     return least + int.from_bytes(os.urandom(4), "big") % (most - least + 1)
 
 
 def occupy_standard_streams() -> None:
-    """Open /dev/null where cronlock was started with 0, 1 or 2 closed: a message would go into a socket that got 2.
+    """Open /dev/null in place of 0, 1 or 2 if closed: otherwise a socket could get 2, and messages would go into it.
 
-    They close on exec, so the command finds them as cronlock was given them.
+    These descriptors close on exec, so the command finds them closed, as cronlock did.
     """
     try:
         while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(fd)
-    except OSError:  # a place without /dev/null
+    except OSError:  # no /dev/null here
         pass
 
 
 def keep_only(*kept: int) -> None:
-    """In a forked process: close all from 3 on but these, which whoever is at the other end would wait for."""
+    """Close all descriptors from 3 on except `kept`, in a forked process: their other ends wait for the close."""
     first = 3
     for fd in sorted(kept):
         os.closerange(first, fd)
@@ -173,32 +173,32 @@ def keep_only(*kept: int) -> None:
     os.closerange(first, min(max(os.sysconf("SC_OPEN_MAX"), FILES_MIN), FILES_MAX))
 
 
-def let_go_of_what_is_the_commands(*, stderr: bool) -> None:
-    """Keep open no input, no output and nothing from 3 on: when the command closes its own, the other end is to see it.
+def close_inherited_files(*, stderr: bool) -> None:
+    """Close input, output and all inherited descriptors: if the command closes its copy, the other end must notice.
 
-    A terminal stays; so does stderr unless it is given too.
+    A terminal stays open; so does standard error unless `stderr`.
     """
-    let_go_of_standard_streams((0, 1, 2) if stderr else (0, 1))
+    redirect_to_null((0, 1, 2) if stderr else (0, 1))
     inherited = [fd for fd in _open_files() if fd > 2 and _is_inherited(fd)]
     locked = {_file(fd) for fd in inherited if _has_record_lock(fd)}
     for fd in inherited:
-        if not locked or _file(fd) not in locked:  # to close one of a file gives up all locks that we have on it
+        if not locked or _file(fd) not in locked:  # closing one descriptor drops all locks of this process on the file
             try:
                 os.close(fd)
-            except OSError:  # a disk that is full: it is closed all the same
+            except OSError:  # the disk is full: the descriptor is closed all the same
                 pass
 
 
 def _open_files() -> "Iterable[int]":
-    """File descriptors, some of which may be closed by now."""
+    """Return file descriptors, some of which may be closed by now."""
     try:
         return map(int, os.listdir(OPEN_FILES))
-    except OSError:  # not Linux, or none to be had
+    except OSError:  # not Linux, or too many open files
         return range(FILES_MIN)
 
 
 def _is_inherited(fd: int) -> bool:
-    """Whether it was open when this program started: what Python opens closes on exec (PEP 446)."""
+    """Return whether a descriptor was open at the start: Python's own descriptors close on exec (PEP 446)."""
     try:
         return os.get_inheritable(fd)
     except OSError:
@@ -211,7 +211,7 @@ def _file(fd: int) -> tuple[int, int]:
 
 
 def _has_record_lock(fd: int) -> bool:
-    """Whether this process has a lock of fcntl(2), which is its own and not the command's, by this descriptor."""
+    """Return whether this process has a lock of fcntl(2) on this descriptor, which the command does not inherit."""
     try:
         with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
             return b" POSIX " in info.read()
@@ -219,11 +219,11 @@ def _has_record_lock(fd: int) -> bool:
         return False
 
 
-def let_go_of_standard_streams(fds: "Iterable[int]") -> None:
-    """Put /dev/null in the place of these, terminals aside."""
+def redirect_to_null(fds: "Iterable[int]") -> None:
+    """Put /dev/null in place of these descriptors, except terminals."""
     try:
         null = os.open(os.devnull, os.O_RDWR)
-    except OSError:  # a place without /dev/null
+    except OSError:  # no /dev/null here
         return
     for fd in fds:
         if not os.isatty(fd):

@@ -1,11 +1,9 @@
-"""The guard: a second process that ends the command when this one dies, or no longer says that its lease lives.
+"""The guard, a second process: kills the command if cronlock dies or stops renewing its deadline.
 
-It is forked and not executed, so it costs a millisecond and the few pages that it touches. It leads the command's
-process group: the group has a number before the command starts, and keeps it.
+The guard is forked and not executed, so it costs a millisecond and the few pages that it writes to. It leads the
+command's process group: the group has a number before the command starts, and keeps it.
 
-When both are killed at the same moment the kernel ends the group. They share the tether, a pair of sockets that nobody
-else has and nobody writes to: the last of the two to die closes both, one of them first, and the kernel sends SIGKILL
-on behalf of the other, whose end has hung up (F_SETOWN and O_ASYNC, see fcntl(2)).
+If both are killed at the same moment, the kernel ends the group: see Tether in group.py.
 """
 
 import gc
@@ -13,8 +11,8 @@ import os
 import select
 import time
 
-from cronlock.process.event_loop import CHILDREN, POLL_MAX, go_on, keep_only, signal, socket, whole
-from cronlock.process.group import Group
+from cronlock.process.event_loop import CHILDREN, POLL_MAX, continue_if_stopped, keep_only, read_file, signal
+from cronlock.process.group import Group, Tether
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -24,23 +22,23 @@ if TYPE_CHECKING:
 
     Order = tuple[int, int, int]  # begin_at, kill_at, the command's pid
 
-NAME = b"cronlock-guard"  # what ps calls it: at most 15 bytes
+NAME = b"cronlock-guard"  # in ps: at most 15 bytes
 NEVER = 1 << 62  # ms
 PIPE = 3  # the guard's file descriptor for orders
-WITNESS = PIPE + 1  # with --local: what shows to others that the run lives (lock/witness.py)
+WITNESS = PIPE + 1  # with --local: shows other processes that the run lives (lock/witness.py)
 NO_WITNESS = -1
 STDERR = 2
 NUMBER = 8  # bytes of a number in an order
-ORDER = 3 * NUMBER  # one write, which a pipe keeps whole
-ORDERS = 65_536 // ORDER * ORDER  # all that a pipe holds
-LOOK_MIN, LOOK_MAX = 10, 200  # ms between two looks at whether the group has ended, doubling
+ORDER = 3 * NUMBER  # bytes of one write, which a pipe does not split
+ORDERS = 65_536 // ORDER * ORDER  # bytes that a pipe holds
+GROUP_POLL_MIN, GROUP_POLL_MAX = 10, 200  # ms between two checks of whether the group has ended, doubling
 
 
 class Guard:
-    """This process's end of it. Times are ms on `clock`.
+    """This process's handle on its guard. Times are ms on `clock`.
 
-    At `begin_at` the guard sends SIGTERM, and SIGKILL at `kill_at`, unless later times were announced until then. When
-    this process dies it begins at once, and takes `kill_after` at most. It keeps the file `witness` open until it ends.
+    The guard sends SIGTERM at `begin_at` and SIGKILL at `kill_at`, unless `set_deadlines` moves them before. When this
+    process dies, the guard begins at once, and takes `kill_after` at most. It keeps the file `witness` open.
     """
 
     def __init__(self, loop: "Loop", clock: "Callable[[], int]", kill_after: int, witness: int = NO_WITNESS) -> None:
@@ -52,14 +50,13 @@ class Guard:
         self._kill_after = kill_after
         self._witness = witness
         self._pid = 0
-        self._gone: list[int] = []
+        self._dismissed: list[int] = []  # pids to reap
         self._pipe = -1
         self._last_order: Order | None = None
-        self._tether: tuple[int, ...] = ()
-        self._tied = False
+        self._tether = Tether()
 
     def set_deadlines(self, begin_at: int, kill_at: int) -> None:
-        """Say until when this process is to be trusted. The first time starts the guard: raises OSError if it can't."""
+        """Set when the guard acts. The first call starts the guard, and raises OSError if the system can't."""
         begun = self._clock() >= self.begin_at
         self.begin_at, self._kill_at = begin_at, kill_at
         order = (begin_at, kill_at, self.group.command)
@@ -71,111 +68,90 @@ class Guard:
         try:
             os.write(self._pipe, _packed(order))
             self._last_order = order
-        except BlockingIOError:  # somebody stopped it, and the pipe is full: again the next time
+        except BlockingIOError:  # the guard is stopped and the pipe full: write again the next time
             self._last_order = None
         except BrokenPipeError:
             if begun:
-                self._retire(order)
+                self._close_orders(order)
             else:
                 self._replace()
 
     def register_before_exec(self, command: int) -> None:
-        """In the process that is about to become the command: tell the guard, before anything can go wrong."""
+        """Register the calling process, which is about to execute the command, at the guard."""
         try:
             os.write(self._pipe, _packed((self.begin_at, self._kill_at, command)))
-        except BrokenPipeError:  # it is about to be replaced
+        except BrokenPipeError:  # the guard is about to be replaced
             pass
 
     def register(self, command: int) -> None:
-        """Answer for the command, which has started."""
+        """Register the started command, also for a guard that is forked later."""
         self.group.register(command)
         self._last_order = (self.begin_at, self._kill_at, command)
 
-    def tie(self) -> None:
-        """Have the kernel end the group when this process and the guard are both dead."""
-        try:
-            import fcntl  # only for commands that last
-
-            set_signal = getattr(fcntl, "F_SETSIG", 0)  # Linux's
-            for end in self._tether if set_signal else ():
-                fcntl.fcntl(end, set_signal, signal.SIGKILL)
-                fcntl.fcntl(end, fcntl.F_SETOWN, -self.group.number)
-                fcntl.fcntl(end, fcntl.F_SETFL, os.O_ASYNC)
-                self._tied = True
-        except (ImportError, OSError):  # no file to be had
-            pass
-
-    def _untie(self) -> None:
-        """For both processes: what the command left behind in the group stays."""
-        if self._tied:
-            import fcntl
-
-            for end in self._tether:
-                fcntl.fcntl(end, fcntl.F_SETFL, 0)
-        for end in self._tether:
-            os.close(end)
-        self._tether, self._tied = (), False
+    def arm_tether(self) -> None:
+        """Have the kernel end the group if this process and the guard are both dead."""
+        self._tether.arm(self.group.number)
 
     def keep_awake(self) -> None:
-        """Let it go on: who stops the group, as a shell does that suspends itself, has stopped it as well."""
+        """Continue a stopped guard: a stop of the whole group, as of a shell that suspends itself, stops it too."""
         try:
             if self._pid:
-                go_on(self._pid)
-        except ChildProcessError:  # it has died
+                continue_if_stopped(self._pid)
+        except ChildProcessError:  # the guard has died
             pass
 
     def group_alive(self, until: int) -> bool:
-        """Whether anything lives that the guard is there for, as far as that can be told until then."""
+        """Return whether a process of the group lives; True also if the answer is not known by `until`."""
         return self.group.alive(self._pid, lambda: self._clock() >= until)
 
     def pending_signal(self, number: int) -> bool:
-        """Whether a signal came to the whole group, as those that are typed do: it waits at the guard."""
+        """Return whether a signal came to the whole group, as from a terminal: it is pending at the guard."""
         try:
-            lines = whole(f"/proc/{self._pid}/status").split(b"\n")
+            lines = read_file(f"/proc/{self._pid}/status").split(b"\n")
             pending = [int(line.split()[1], 16) for line in lines if line.startswith(b"ShdPnd:")]
-        except OSError:  # not Linux: nobody can tell
+        except OSError:  # not Linux: not known
             return True
         return bool(pending and pending[0] >> number - 1 & 1)
 
     def dismiss(self) -> None:
-        """The farewell: the guard leaves, and what the command left behind in the group stays."""
-        self._untie()
+        """Dismiss the guard, leaving any remaining processes of the group running."""
+        self._tether.close()
         if self._pid:
-            os.kill(self._pid, signal.SIGKILL)  # our child, so the number is its own until we wait
+            os.kill(self._pid, signal.SIGKILL)  # a child, so the pid is its own until it is reaped
             self._loop.forget(self._pipe)
             os.close(self._pipe)
-            self._gone.append(self._pid)
+            self._dismissed.append(self._pid)
             self._pid, self._last_order = 0, None
 
     def reap(self) -> None:
-        """Wait for those that have gone; it takes them half a millisecond, in which others can be told of the end."""
-        while self._gone:
-            pid = self._gone.pop()
+        """Reap dismissed guards. Deferred: an exit takes half a millisecond that is better spent releasing the lock."""
+        while self._dismissed:
+            pid = self._dismissed.pop()
             os.waitpid(pid, 0)
             CHILDREN.discard(pid)
 
-    def _died(self, _events: int) -> None:
+    def _on_guard_death(self, _events: int) -> None:
         if self._clock() < self.begin_at:
             self._replace()
         else:
-            self._retire((self.begin_at, self._kill_at, self.group.command))
+            self._close_orders((self.begin_at, self._kill_at, self.group.command))
 
-    def _retire(self, order: "Order") -> None:
-        """It has done what it was there for, and nothing is left to be told."""
+    def _close_orders(self, order: "Order") -> None:
+        """Send no more orders to a guard that has ended the group."""
         self._loop.forget(self._pipe)
         self._last_order = order
 
     def _replace(self) -> None:
-        """Start another one in the same group, whose number the dead one holds until it is waited for."""
+        """Start another guard in the same group, whose number the dead guard holds until it is reaped."""
         dead, pipe = self._pid, self._pipe
         self._loop.forget(pipe)
         try:
             self._fork()
-        except OSError:  # no process to be had: again with the next announcement
+        except OSError:  # the system can't create a process: try again with the next deadlines
             self._last_order = None
             return
         os.close(pipe)
-        self._gone.append(dead)
+        self._dismissed.append(dead)
         self.reap()
 
     def _fork(self) -> None:
@@ -183,9 +159,8 @@ class Guard:
         wrapper = os.getpid()
         read, write = os.pipe()
         os.set_blocking(write, False)
-        if not self._tether:
-            self._tether = _pair()
-        gc.freeze()  # a collection would write to every object, and part each page that the two processes share
+        self._tether.open()
+        gc.freeze()  # a collection would write to every object, and copy each page that the two processes share
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()
@@ -197,46 +172,46 @@ class Guard:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(read)
-        try:  # whoever of the two is first
+        try:  # both processes do it: the first one counts
             os.setpgid(pid, group or pid)
         except OSError:
             pass
-        gc.enable()  # it was off for a quick start (__main__.py); what runs for months must not leave cycles behind
+        gc.enable()  # disabled for a quick start (__main__.py), but a run of months must not keep garbage
         CHILDREN.add(pid)
         self._pid, self._pipe = pid, write
         self._last_order = (self.begin_at, self._kill_at, self.group.command)
         if not group:
             self.group = Group(pid)
-        self._loop.watch(write, select.POLLHUP, self._died)  # which macOS, unlike POSIX, tells only those who ask
+        self._loop.watch(write, select.POLLHUP, self._on_guard_death)  # macOS reports POLLHUP only on request
 
     # -- the guard's own process -----------------------------------------------------------------------------------
 
     def _become_guard(self, pipe: int, group: int, wrapper: int) -> None:
-        """Watch over the group, and exit."""
+        """Guard the group until a deadline or the wrapper's death, end it, and exit."""
         try:
             os.setpgid(0, group)
             self.group.number = os.getpgrp()
             self._pid = os.getpid()
-            _strip(pipe, self._witness, self._tether)
-            self._watch()
-            self._ask()
-        except BaseException:  # no memory, perhaps, or no file to be had
+            _close_all_but(pipe, self._witness, self._tether.ends)
+            self._wait_for_deadline()
+            self._terminate_group()
+        except BaseException:  # perhaps no memory, or too many open files
             if os.getppid() == wrapper and self._clock() < self.begin_at:
-                os.kill(wrapper, signal.SIGCONT)  # it replaces us
+                os.kill(wrapper, signal.SIGCONT)  # which replaces this guard
                 os._exit(1)
         try:
-            self._force(wrapper)
+            self._kill_group(wrapper)
         finally:
             os._exit(0)
 
-    def _watch(self) -> None:
-        """Wait until it is time to begin, or the wrapper is dead."""
+    def _wait_for_deadline(self) -> None:
+        """Wait until `begin_at`, as the newest order sets it, or until the wrapper is dead."""
         poll = select.poll()
         poll.register(PIPE, select.POLLIN)
         while True:
             left = self.begin_at - self._clock()
             if not poll.poll(max(0, min(left, POLL_MAX))):
-                if left <= 0:  # and nothing newer has been said
+                if left <= 0:  # without a newer order
                     return
                 continue
             orders = os.read(PIPE, ORDERS)
@@ -249,26 +224,27 @@ class Guard:
             if command != self.group.command:
                 self.group.register(command)
 
-    def _ask(self) -> None:
-        """Ask the group to end, and wait for that."""
+    def _terminate_group(self) -> None:
+        """Send SIGTERM to the group, and wait for its end."""
         kill_at = min(self._kill_at, self._clock() + self._kill_after)
         self.group.signal(signal.SIGTERM)
         self.group.signal(signal.SIGCONT)
-        pause = LOOK_MIN
+        pause = GROUP_POLL_MIN
         while self.group_alive(kill_at) and (left := kill_at - self._clock()) > 0:
             time.sleep(min(left, pause) / 1000)
-            pause = min(2 * pause, LOOK_MAX)
+            pause = min(2 * pause, GROUP_POLL_MAX)
 
-    def _force(self, wrapper: int) -> None:
-        """End what is left, and wake a wrapper that was stopped, so that it can tell.
+    def _kill_group(self, wrapper: int) -> None:
+        """Kill the rest of the group, and wake a stopped wrapper, so that it can report.
 
-        A guard whose number is the group's leaves that first: nothing can join it once it is empty, not even the
-        command of a wrapper that wakes only now. Another guard would set the number free, and ends with the rest.
+        A guard whose pid is the group's number leaves the group first: no process can join an empty group, not even
+        the command of a wrapper that wakes only now. A later guard stays, and is killed with the rest: if it left, the
+        number would be free.
         """
         if self.group.number == os.getpid():
             try:
                 os.setpgid(0, os.getpgid(wrapper))
-            except OSError:  # no wrapper, no command
+            except OSError:  # the wrapper has gone, so no command can come
                 pass
         self.group.signal(signal.SIGKILL)
         if os.getppid() == wrapper:
@@ -279,22 +255,13 @@ def _packed(order: "Order") -> bytes:
     return b"".join(number.to_bytes(NUMBER, "big") for number in order)
 
 
-def _pair() -> tuple[int, ...]:
-    """Two sockets, connected with each other. Nothing where none can be had."""
-    try:
-        one, other = socket.socketpair()
-    except OSError:
-        return ()
-    return one.detach(), other.detach()
+def _close_all_but(pipe: int, witness: int, tether: tuple[int, ...]) -> None:
+    """Close the wrapper's other files: their readers must see the end of them when the wrapper closes its own copies.
 
-
-def _strip(pipe: int, witness: int, tether: tuple[int, ...]) -> None:
-    """Keep nothing of the wrapper's but these three: whoever reads from its files must see their end.
-
-    The tether has no number that the others could get: it was made when a pipe had taken the lowest that were free.
+    The tether never has the numbers PIPE and WITNESS: at its creation a pipe had the lowest free ones.
     """
     if witness != NO_WITNESS:
-        os.dup2(witness, STDERR)  # out of the way: pipe and witness may each have the other's number
+        os.dup2(witness, STDERR)  # out of the way: pipe and witness may have each other's number
     if pipe != PIPE:
         os.dup2(pipe, PIPE)
     if witness != NO_WITNESS:

@@ -1,4 +1,4 @@
-"""Signals through a wake-up pipe: they end a poll, and are handled between two steps of the loop."""
+"""Signals through a wake-up pipe: a signal ends a poll, and is handled between two steps of the loop."""
 
 import os
 
@@ -16,10 +16,10 @@ JOB_CONTROL = (signal.SIGTSTP, signal.SIGCONT)
 
 
 class Signals:
-    """Catches what ends a program, from the start on; `mask` is the signal mask that cronlock was started with.
+    """Catcher of signals that end a program, from the start on; `mask` is the signal mask that cronlock started with.
 
-    What was ignored when cronlock started stays ignored; `ignored` is what the command alone can still ignore, since
-    cronlock needs it. `receiver` gets the number of each signal, SIGCHLD aside.
+    Signals that cronlock started with ignored stay ignored; `ignored` are those that only the command ignores, since
+    cronlock needs them. `receiver` gets the number of each signal except SIGCHLD.
     """
 
     def __init__(self, loop: "Loop", receiver: "Callable[[int], None]") -> None:
@@ -30,22 +30,22 @@ class Signals:
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._catch(ENDING + OTHERS)
-        before = signal.signal(signal.SIGCHLD, _nothing)
+        before = signal.signal(signal.SIGCHLD, _wake_only)
         self.ignored = (signal.SIGCHLD,) if before == signal.SIG_IGN else ()
-        self.mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # a blocked one never wakes the poll
+        self.mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # blocked, it would never end a poll
         loop.watch(self._pipe, READ, self.deliver)
 
     def catch_job_control(self) -> None:
-        """From now on also what stops and continues a job; before that, cronlock itself is the job."""
+        """Also catch signals that stop and continue a job: until now cronlock was the job, now it is the command."""
         self._catch(JOB_CONTROL)
 
     def _catch(self, numbers: tuple[int, ...]) -> None:
         for number in numbers:
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, _nothing)
+                signal.signal(number, _wake_only)
 
     def deliver(self, _events: int = 0) -> None:
-        """Give the signals that have come to the receiver."""
+        """Pass signals that have come to the receiver."""
         try:
             numbers = os.read(self._pipe, 512)
         except BlockingIOError:
@@ -57,13 +57,13 @@ class Signals:
                 _reap_others()
 
 
-def end_as_typed(number: int, heard: bool) -> None:
-    """End as a program does that got this signal from the keyboard, together with its command.
+def end_by_keyboard_signal(number: int, received: bool) -> None:
+    """End like a program that got this signal from the keyboard together with its command.
 
-    Unless this process has `heard` of it, the rest of its own group has not either, and gets it now. A shell ends its
-    script or loop only when it sees that its command was ended by SIGINT.
+    Unless this process has `received` the signal, the rest of its own group has not received it either, and gets it
+    now. A shell ends its script or loop only if its command was ended by SIGINT.
     """
-    if not heard:
+    if not received:
         os.killpg(os.getpgrp(), number)
     if number == signal.SIGINT:
         signal.signal(number, signal.SIG_DFL)
@@ -71,8 +71,8 @@ def end_as_typed(number: int, heard: bool) -> None:
 
 
 def _reap_others() -> None:
-    """As PID 1: wait for orphans that have ended. Children of our own are waited for where they were started."""
-    while hasattr(os, "waitid"):  # on macOS nobody is PID 1
+    """Reap orphans that have ended, as PID 1. cronlock's own children are reaped where they were started."""
+    while hasattr(os, "waitid"):  # macOS, where cronlock is never PID 1
         try:
             info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -82,9 +82,9 @@ def _reap_others() -> None:
         os.waitpid(info.si_pid, 0)
 
 
-def _nothing(_number: int, _frame: object) -> None:
-    """The number comes through the pipe."""
+def _wake_only(_number: int, _frame: object) -> None:
+    """Do nothing: the number comes through the pipe."""
 
 
-def ignore(_number: int) -> None:
-    """A receiver of signals that come when all is decided."""
+def discard_signal(_number: int) -> None:
+    """Receive a signal that comes too late to change anything."""

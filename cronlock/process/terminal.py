@@ -1,34 +1,34 @@
 """The controlling terminal: its foreground, lent to the command while cronlock's own group has it, and job control.
 
-The rules of a job-control shell, see "The GNU C Library: Job Control": only that the command's group is a part of the
-shell's job that the shell does not know.
+The rules are those of a job-control shell, see "The GNU C Library: Job Control". The difference: the shell does not
+know that the command's group belongs to its job.
 """
 
 import os
-import termios  # only where there is a terminal; later an upgrade may have replaced it
+import termios  # only with a terminal; imported now, since an upgrade may replace it later
 
 from cronlock.process.event_loop import signal
 
 PATH = "/dev/tty"
-STDIN, STDOUT = 0, 1  # both are terminals where a person started the command for its own sake, not inside a pipe
+STDIN, STDOUT = 0, 1  # both are terminals if an operator started the command by itself, not in a pipe
 
 
 class Terminal:
-    """Does nothing where there is none."""
+    """The controlling terminal of this process; without one, each method does nothing."""
 
     def __init__(self) -> None:
         self._fd = -1
-        self._group = 0  # whom the foreground is lent to
-        self._modes: list[object] | None = None  # before the command could change them
+        self._group = 0  # that has the foreground
+        self._modes: list[object] | None = None  # before the command could change the modes
 
-    def lend(self, group: int, asked: bool = False) -> bool:
-        """Give the foreground to `group` if it is ours to give; whether the group has it now.
+    def lend(self, group: int, requested: bool = False) -> bool:
+        """Put `group` into the foreground if this process's group is there; return whether `group` is there now.
 
-        Without being `asked` only when standard input and output are both terminals: a pager behind a pipe is in our
-        own group, and needs it as well. Or where SIGTTIN is ignored, as bash(1) has it for `x=$(...)` at its prompt:
-        there a command never stops to ask.
+        Unless `requested`, only if standard input and output are both terminals: a pager behind a pipe is in this
+        process's group and needs the foreground too. Also if SIGTTIN is ignored, as by bash(1) for `x=$(...)` at its
+        prompt: there a command never stops to request the foreground.
         """
-        if not asked and not (os.isatty(STDIN) and (os.isatty(STDOUT) or _mute())):
+        if not requested and not (os.isatty(STDIN) and (os.isatty(STDOUT) or _ignores_sigttin())):
             return False
         owner = self._owner()
         if owner == os.getpgrp():
@@ -37,10 +37,10 @@ class Terminal:
             self._group = group
         return owner in (os.getpgrp(), group)
 
-    def take_back(self, sane: bool = False) -> bool:
-        """Have the foreground again, unless somebody alive has it who is not the command; whether it was lent.
+    def take_back(self, restore_modes: bool = False) -> bool:
+        """Return to the foreground, unless a living group other than the command's has it; return whether it was lent.
 
-        `sane`: the modes too, which a command that a signal ended could not put back.
+        `restore_modes`: also reset the modes, as after a command that a signal ended before it could do so.
         """
         group, self._group = self._group, 0
         if not group:
@@ -48,18 +48,18 @@ class Terminal:
         owner = self._owner()
         if owner == group or not _alive(owner):
             self._set(os.getpgrp())
-        if sane and self._owner() == os.getpgrp():
-            self._put_modes_back()
+        if restore_modes and self._owner() == os.getpgrp():
+            self._restore_modes()
         return True
 
     def stop_with(self, number: int) -> bool:
-        """The command was stopped by a signal: stop the whole job, as the signal would have. True once it goes on.
+        """Stop the whole job by the signal that stopped the command. Return True once the job is continued.
 
-        False when the kernel did not stop it, since nobody could continue it: its group is orphaned.
+        Return False if the kernel did not stop the job because its group is orphaned: no shell could continue it.
         """
         self.take_back()
         number = signal.SIGTSTP if number == signal.SIGSTOP else number
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])  # it goes on all the same, and leaves a trace
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])  # still continues the job, and stays pending
         handler = signal.getsignal(number)
         if handler != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
@@ -76,7 +76,7 @@ class Terminal:
         return self._owner() > 0
 
     def _owner(self) -> int:
-        """The group in the foreground; 0 without a terminal."""
+        """Return the group in the foreground; 0 without a terminal."""
         try:
             if self._fd < 0:
                 self._fd = os.open(PATH, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
@@ -85,7 +85,7 @@ class Terminal:
             return 0
 
     def _set(self, group: int) -> None:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])  # a background group may ask only so
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])  # which would stop a background group here
         try:
             os.tcsetpgrp(self._fd, group)
         except OSError:  # the group or the terminal has gone
@@ -100,7 +100,7 @@ class Terminal:
             except termios.error:
                 pass
 
-    def _put_modes_back(self) -> None:
+    def _restore_modes(self) -> None:
         try:
             if self._modes:
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._modes)  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ class Terminal:
             pass
 
 
-def _mute() -> bool:
+def _ignores_sigttin() -> bool:
     return bool(signal.getsignal(signal.SIGTTIN) == signal.SIG_IGN)
 
 

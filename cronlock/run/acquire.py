@@ -1,4 +1,4 @@
-"""Getting the lock: attempt after attempt, until there is a run, an outcome that sends this node home, or an outage."""
+"""Acquires the lock: attempt after attempt, until there is a lease, a verdict that ends this run, or an outage."""
 
 import gc
 import os
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
     from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
     from cronlock.run.plan import Plan
-    from cronlock.run.waiting import Waiter
+    from cronlock.run.waiting import Progress, Waiter
 
-LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it stays within a second more
-SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the voters, doubling, at random from a tenth on
-SPLIT_WOKEN = 16  # ms: a few that wait are woken at the same moment, and find each other at once
+LAST_TRY = 700  # ms beyond the outage window for the last attempt: with its release it ends within one more second
+SPLIT_MIN, SPLIT_MAX = 100, 1_000  # ms between two attempts that split the vote, doubling, from a tenth on at random
+SPLIT_WOKEN = 16  # ms: a few waiting nodes are woken at the same moment, and ask at the same time
 OUTAGE_STEP_MIN, OUTAGE_STEP_MAX = 200, 2_000  # ms between two attempts while no quorum answers, doubling
-SPLIT_WINDOW = 5_000  # ms at least for split votes, which are no outage: other nodes ask at the same time
+SPLIT_WINDOW = 5_000  # ms at least for split votes, which are not an outage: other nodes ask at the same time
 STRAGGLER_WAIT = 50  # ms for the slower voters of a split vote, doubling with each attempt
-TOLD_AFTER = 1_000  # ms of an outage, after which a person at a terminal hears why nothing happens
+REPORT_AFTER = 1_000  # ms of an outage, after which an operator at a terminal reads why nothing happens
 COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
 
 
 class Backoff:
-    """How long to go on asking, and how long to pause in between. Times are ms on a clock that `begin` is told."""
+    """The time to keep trying, and the pauses between attempts. Times are ms on the clock that `begin` gets."""
 
     def __init__(self, outage_wait: int, now: int) -> None:
         self._outage_wait = outage_wait
         self.begin(now)
 
     def begin(self, now: int, split: int = SPLIT_MIN) -> None:
-        """A window begins: nothing was asked yet, or the voters have answered."""
+        """Open a new window: before the first attempt, or after the voters have answered."""
         self.begun = now
         self.until = now + self._outage_wait
         self.straggler_wait = STRAGGLER_WAIT
         self._split, self._outage = split, OUTAGE_STEP_MIN
 
     def after_split_vote(self, got_some_votes: bool, attempt_ms: int) -> int:
-        """The pause after an attempt that split the voters, which is no outage.
+        """Return the pause after an attempt that split the vote, which is not an outage.
 
-        Who got a `part` of them asks again first: of a crowd most get none, and would only be in the way. And what took
-        long is not repeated soon: a crowd that servers are too slow for would keep them so.
+        Nodes that won some votes retry first; in a crowd most win none and would only add contention. The longer an
+        attempt took, the longer the pause, so that overloaded servers can recover.
         """
         self.until = max(self.until, self.begun + SPLIT_WINDOW)
         split = max(self._split, attempt_ms)
@@ -58,7 +58,7 @@ class Backoff:
         return pause
 
     def after_outage(self, attempt_ms: int) -> int:
-        """The pause after an attempt that no quorum answered, and that took so long."""
+        """Return the pause after an attempt of this length that no quorum answered."""
         self.until = self.begun + self._outage_wait
         outage = max(self._outage, attempt_ms)
         pause = random_between(outage // 2, outage)
@@ -67,9 +67,9 @@ class Backoff:
 
 
 class Acquirer:
-    """This node, asking for the lock on behalf of a command.
+    """This node's attempts to acquire the lock for one command.
 
-    `meanwhile` is done while the voters write a won claim down. `waited_in_vain`: the time that --wait gives is over.
+    `while_committing` is called while the voters write a won claim. `wait_expired`: the time of --wait is over.
     `answers` are those of the last attempt.
     """
 
@@ -79,24 +79,26 @@ class Acquirer:
         voters: "Voters",
         messages: "Messages",
         argv: "Sequence[str]",
+        progress: "Progress | None" = None,
         while_committing: "Callable[[], object]" = lambda: None,
     ) -> None:
-        self.waited_in_vain = False
+        self.wait_expired = False
         self.answers: Sequence[Answer] = ()
         self._while_committing = while_committing
         self._plan = plan
         self._voters = voters
         self._clock = voters.clock
         self._messages = messages
+        self._progress = progress
         self._command = " ".join(argv)[:COMMAND_SHOWN]
         self._waiter: Waiter | None = None
         self._fair = plan.fair
         self._first = True
-        self._told = False  # of an outage
-        self._warned = False  # of what the voters say about the record
+        self._outage_reported = False
+        self._warned = False  # of a fault of the record that the voters report
 
     def acquire(self) -> "Lease | Verdict":
-        """The run, or the outcome that sends this node home. Raises Unreachable, Refused, Interrupted."""
+        """Return the lease, or the verdict that ends this node's run. Raises Unreachable, Refused, Interrupted."""
         try:
             return self._acquire()
         finally:
@@ -109,7 +111,7 @@ class Acquirer:
         backoff = Backoff(self._plan.outage_wait, self._clock())
         while True:
             attempt = Attempt(self._voters, backoff.straggler_wait)
-            asked, polite = self._clock(), self._fair
+            asked, may_yield = self._clock(), self._fair
             try:
                 got = self._attempt(attempt, backoff.until + LAST_TRY)
             except Exception:
@@ -120,86 +122,92 @@ class Acquirer:
                 return got
             self.answers = attempt.answers
             if got.kind == protocol.HELD:
-                if not self._worth_waiting(got, attempt):
+                if not self._wait_for_the_holder(got, attempt):
                     return got
                 backoff.begin(self._clock(), SPLIT_WOKEN)
-            elif got.wait and polite:  # one who did not ask for it is not told to wait, or does not heed it
-                self._let_others_go_first(got.wait)
+            elif got.wait and may_yield:  # a node that did not offer to yield is not asked to, or does not obey
+                self._yield_turn(got.wait)
                 backoff.begin(self._clock())
             elif got.kind in (RETRY, UNKNOWN):
-                late = self._again(got, backoff, attempt.got_some_votes, self._clock() - asked)
+                late = self._pause_before_retry(got, backoff, attempt.got_some_votes, self._clock() - asked)
                 if late:
                     return late
             else:
                 return got
-            gc.enable()  # it was off for a quick start (__main__.py); who asks again may do so for months
+            gc.enable()  # disabled for a quick start (__main__.py), but a node that retries may do so for months
 
-    def _worth_waiting(self, held: Verdict, attempt: Attempt) -> bool:
-        """Whether it is worth asking again, after a wait. Most nodes go home, and import nothing for it."""
+    def _wait_for_the_holder(self, held: Verdict, attempt: Attempt) -> bool:
+        """Wait if the plan says so; return whether to try again. Most nodes exit here without importing the waiter."""
         plan, tick = self._plan, held.answer["tick"]
         if not (plan.wait or plan.failover or 0 < tick < plan.tick):
             return False
         if not self._waiter:
             from cronlock.run.waiting import Waiter
 
-            self._waiter = Waiter(plan, self._voters, self._messages)
-        goes_on = self._waiter.wait(held, attempt.answers)
-        self.waited_in_vain = self._waiter.ran_out
-        return goes_on
+            self._waiter = Waiter(plan, self._voters, self._messages, self._progress)
+        retry = self._waiter.wait(held, attempt.answers)
+        self.wait_expired = self._waiter.expired
+        return retry
 
-    def _let_others_go_first(self, wait: int) -> None:
-        """Once, and at most for half of the time that is left to start in."""
-        left = self._plan.left()
+    def _yield_turn(self, wait: int) -> None:
+        """Let other nodes go first, once, for at most half of the time in which this node may still start."""
+        left = self._plan.time_left()
         sleep(self._voters, wait if left is None else max(0, min(wait, left // 2)))
 
-    def _again(self, got: Verdict, backoff: Backoff, got_some_votes: bool, attempt_ms: int) -> Verdict | None:
-        """Pause before the next attempt; LATE when split votes go on for too long. Raises Unreachable."""
+    def _pause_before_retry(
+        self, got: Verdict, backoff: Backoff, got_some_votes: bool, attempt_ms: int
+    ) -> Verdict | None:
+        """Pause before the next attempt; return LATE if split votes last too long. Raises Unreachable."""
         split = got.kind == RETRY and got.reached
         pause = backoff.after_split_vote(got_some_votes, attempt_ms) if split else backoff.after_outage(attempt_ms)
-        started = bool(self._waiter and self._waiter.takes_over)
-        if split and self._plan.too_late(started=started):
+        takeover = bool(self._waiter and self._waiter.takes_over)
+        if split and self._plan.too_late(takeover=takeover):
             return Verdict(protocol.LATE)
         now = self._clock()
-        if got.kind == UNKNOWN or now >= backoff.until or self._plan.too_late(started=started):
+        if got.kind == UNKNOWN or now >= backoff.until or self._plan.too_late(takeover=takeover):
             raise Unreachable(self._unreachable(got, now - backoff.begun), outage=not split)
-        if not split and not self._told and backoff.begun + TOLD_AFTER <= now <= backoff.until - TOLD_AFTER:
-            self._told = True
+        if (
+            not split
+            and not self._outage_reported
+            and backoff.begun + REPORT_AFTER <= now <= backoff.until - REPORT_AFTER
+        ):
+            self._outage_reported = True
             more = spell((backoff.until - now) // 1000 * 1000)
-            self._messages.info(f"{self._unreachable(got, now - backoff.begun)}: trying for {more} more")
-        left = self._plan.left(started=started)
-        if left is not None:  # however long the others take: once more before it is too late
+            self._messages.info(f"{self._unreachable(got, now - backoff.begun)}: retrying for {more} more")
+        left = self._plan.time_left(takeover=takeover)
+        if left is not None:  # try once more before it is too late, however long other nodes take
             pause = min(pause, left // 2)
         sleep(self._voters, min(pause, backoff.until - now))
         return None
 
     def _attempt(self, attempt: Attempt, until: int) -> "Lease | Verdict":
-        ask = self._plan.ask(self._command, fair=self._fair, first=self._first)
-        verdict = attempt.run(ask, until)
+        request = self._plan.prepare_request(self._command, fair=self._fair, first=self._first)
+        verdict = attempt.run(request, until)
         if self._voters.warning and not self._warned:
             self._warned = True
             self._messages.notice(self._voters.warning)
         if verdict.reached or verdict.wait:
             self._fair = self._first = False
         if verdict.kind == REFUSED:
-            from cronlock.lock.refusals import refusal  # rare: no other run pays for it
+            from cronlock.lock.refusals import refusal  # rare: no other run needs it
 
             each, alone = bool(self._plan.each_node), self._voters.count == 1
             raise Refused(refusal(verdict, self._voters.voter_set, self._plan.key, each=each, alone=alone))
         if verdict.kind != WON or not attempt.ballot:
             return verdict
-        holder = Lease(
+        lease = Lease(
             attempt.ballot,
-            self._plan.run(os.getpid(), self._command),
+            self._plan.run_fields(os.getpid(), self._command),
             (self._plan.tick, self._plan.again),
             self._plan.lease_at,
             self._plan.stop_margin,
         )
-        result = holder.commit(until, self._while_committing)
-        return holder if result == WON else Verdict(result, text="the commit was not confirmed")
+        result = lease.commit(until, self._while_committing)
+        return lease if result == WON else Verdict(result, text="the commit was not confirmed")
 
     def _unreachable(self, verdict: Verdict, waited: int) -> str:
         count = self._voters.count
         voters = f"no quorum of {count} voters" if count > 1 else "no lock" if verdict.reached else "no answer"
         others = "other runs of this node" if self._plan.each_node else "other runs"
-        why = verdict.text or f"{others} kept asking at the same time"
+        why = verdict.text or f"{others} kept trying at the same time"
         return f"{voters} in {round(waited / 1000)} s ({why})"

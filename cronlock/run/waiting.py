@@ -1,6 +1,7 @@
-"""Staying while another node holds the key: for --wait, for --failover, and for what a dead node of an older tick left.
+"""Waiting while another node holds the key: for --wait, for --failover, and for a dead node's lease of an earlier tick.
 
-The voters tell when a run has ended; nothing is asked meanwhile, but when a lease should be over, and now and then.
+Voters push a notification when a run ends; otherwise the node re-checks only when the lease should have expired and
+every 10 s.
 """
 
 import os
@@ -10,153 +11,169 @@ from cronlock.lock import protocol
 from cronlock.lock.attempt import sleep
 from cronlock.lock.protocol import ACTIVE, ANSWER_WAIT, PENDING
 from cronlock.lock.quorum import quorum
-from cronlock.messages import outcome
 from cronlock.process.event_loop import random_between
+from cronlock.run.outcome import outcome
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
 
     from cronlock.lock.quorum import Verdict
     from cronlock.lock.requests import Answer
     from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
-    from cronlock.output.progress import WaitingLine
     from cronlock.run.plan import Plan
 
-OLDER_LEASE_MAX = 30_000  # ms: a dead node's lease of an older tick is waited for, a living node's is not
-EXTENDED = 1_000  # ms by which an extension moves a lease's end at least; measuring its end twice differs by less
-SLOWEST = 50  # ms after the last lease: it ends a little later than it was measured
-NOTIFY_WAIT = 20  # ms for a quorum to tell of an end, once one voter has: those who ask too soon split the votes
-STAGGER = 2  # ms, at random: those who are woken together should not ask together
-LEASE_STAGGER = 50  # ms, at random: nor those who know when a lease ends
-POLL = 10_000  # ms between two looks, for a message that was lost
-FALLBACK_POLL = 700  # ms for each voter between two looks, when they can't tell: below two commands a second
+    class Display(Protocol):
+        """One line at a terminal that shows a wait."""
+
+        def set_holder(self, holder: str, since: int) -> None:
+            """Set the holder, and the start of its run in ms of the wall clock."""
+
+        def refresh(self) -> None:
+            """Show the time that has passed."""
+
+        def close(self) -> None:
+            """Remove the line."""
+
+    Progress = Callable[[str, str], Display]  # from the key, and what this node waits for
+
+STALE_LEASE_MAX = 30_000  # ms: a node waits for a dead node's lease of an earlier tick, not for a living node's
+EXTENDED = 1_000  # ms by which an extension moves the end of a lease at least; two measurements differ by less
+SLOWEST = 50  # ms after the last lease: a lease ends a little later than measured
+NOTIFY_WAIT = 20  # ms from the first notification for a quorum of them: nodes that ask too soon split the vote
+STAGGER = 2  # ms, at random: nodes that are woken together must not ask together
+LEASE_STAGGER = 50  # ms, at random: nor may nodes that know when a lease expires
+POLL = 10_000  # ms between two checks, in case a notification was lost
+FALLBACK_POLL = 700  # ms for each voter between two checks without notifications: below two commands a second
 
 
 class Waiter:
-    """One node's patience with those who hold the key before it. `ran_out`: the time that --wait gives is over."""
+    """This node's wait for the run that holds the key. `expired`: the time of --wait is over."""
 
-    def __init__(self, plan: "Plan", voters: "Voters", messages: "Messages") -> None:
-        self.ran_out = False
-        self.takes_over = False  # it was this tick that another node ran
+    def __init__(
+        self, plan: "Plan", voters: "Voters", messages: "Messages", progress: "Progress | None" = None
+    ) -> None:
+        self.expired = False
+        self.takes_over = False  # the other node runs this tick
         self._plan = plan
         self._voters = voters
         self._clock = voters.clock
         self._messages = messages
-        self._older = StaleLease()
-        self._until = 0  # the end of --wait, once it has begun
-        self._listens = False
+        self._progress = progress
+        self._stale = StaleLease()
+        self._until = 0  # the end of --wait, once the wait has begun
+        self._subscribed = False
         self._token = 0
-        self._ended: dict[int, int] = {}  # voter: token of the newest run whose end it told
-        self._shown: WaitingLine | None = None
+        self._ended: dict[int, int] = {}  # voter: token of the newest run whose end the voter has notified
+        self._display: Display | None = None
 
     def wait(self, held: "Verdict", answers: "Sequence[Answer]") -> bool:
-        """Wait until it may be worth asking again; False when this node is to go home."""
-        until = self._until_when(held, answers)
+        """Wait until another attempt may succeed; return False if this node does not wait."""
+        until = self._wait_until(held, answers)
         now = self._clock()
         if until <= now:
-            self.ran_out = bool(until)
+            self.expired = bool(until)
             return False
         self._token = held.answer["token"]
-        if not self._listens:  # what ended before the voters could tell has to be asked for
-            self._listens = True
-            self._listen(now + ANSWER_WAIT)
+        if not self._subscribed:  # ask once more: a run that ended before the subscription is not notified
+            self._subscribed = True
+            self._subscribe(now + ANSWER_WAIT)
             return True
         self._voters.listen(self._on_run_ended)
-        deaf = self._voters.listening(ACTIVE) < quorum(self._voters.count)
-        look = FALLBACK_POLL * self._voters.count if deaf else POLL
-        self._sleep(min(until, now + look))
+        without_quorum = self._voters.listening(ACTIVE) < quorum(self._voters.count)
+        poll = FALLBACK_POLL * self._voters.count if without_quorum else POLL
+        self._sleep(min(until, now + poll))
         return True
 
-    def _until_when(self, held: "Verdict", answers: "Sequence[Answer]") -> int:
-        """When to look again at the latest; 0 when this node does not stay."""
+    def _wait_until(self, held: "Verdict", answers: "Sequence[Answer]") -> int:
+        """Return when to try again at the latest; 0 when this node does not wait."""
         now, tick = self._clock(), held.answer["tick"]
         self.takes_over = self._plan.failover and tick == self._plan.tick
         if self.takes_over:
-            until = self._bounded(now, now + self._lease_left(answers))
+            until = self._before_deadline(now, now + self._lease_left(answers))
             return until if until > now else 0
         if self._plan.wait and (tick < self._plan.tick or not self._plan.tick):
             self._begin(held, now)
-            return min(self._until, self._bounded(now, now + self._lease_left(answers)))
-        left = self._older.left(answers, self._plan.tick, now)
+            return min(self._until, self._before_deadline(now, now + self._lease_left(answers)))
+        left = self._stale.left(answers, self._plan.tick, now)
         if not left or self._plan.too_late(left):
             return 0
-        if not self._listens:
-            self._messages.info(f"waiting for a lease of an older tick, {held.answer['node']}'s, to end or be extended")
+        if not self._subscribed:
+            node = held.answer["node"]
+            self._messages.info(f"waiting for {node}'s lease of an earlier tick to expire or to be extended")
         return now + left
 
     def _begin(self, held: "Verdict", now: int) -> None:
-        """The wait that the operator asked for: at a terminal it shows for whom, else a line says it once."""
+        """Begin the wait of --wait: a terminal shows the holder all the time, otherwise one line names it once."""
         holder = outcome(held.kind, held.answer, self._plan.tick)
-        if self._shown:
-            self._shown.set_holder(holder, held.answer["start"])
+        if self._display:
+            self._display.set_holder(holder, held.answer["start"])
         if self._until:
             return
         self._until = now + self._plan.wait
         longest = "" if self._plan.wait == FOREVER else f"at most {spell(self._plan.wait)} "
-        if self._messages.at_terminal and os.environ.get("TERM", "dumb") != "dumb":
-            from cronlock.output.progress import WaitingLine
-
-            self._shown = WaitingLine(self._plan.key, f"waiting {longest}for the lock")
-            self._shown.set_holder(holder, held.answer["start"])
+        if self._progress and self._messages.at_terminal and os.environ.get("TERM", "dumb") != "dumb":
+            self._display = self._progress(self._plan.key, f"waiting {longest}for the lock")
+            self._display.set_holder(holder, held.answer["start"])
         else:
             self._messages.notice(f"waiting {longest}for the lock, {holder}")
 
-    def _bounded(self, now: int, until: int) -> int:
-        left = self._plan.left(started=self.takes_over)
+    def _before_deadline(self, now: int, until: int) -> int:
+        left = self._plan.time_left(takeover=self.takes_over)
         return until if left is None else min(until, now + left)
 
     def _lease_left(self, answers: "Sequence[Answer]") -> int:
-        """How many ms until the leases have ended at a quorum."""
+        """Return the ms until the leases have expired at a quorum."""
         lefts = sorted(int(answer["left"]) for answer in answers)
         enough = min(quorum(self._voters.count), len(lefts))
         return lefts[enough - 1] + random_between(1, LEASE_STAGGER)
 
-    # -- being told ------------------------------------------------------------------------------------------------
+    # -- notifications -------------------------------------------------------------------------------------------------
 
     def _on_run_ended(self, voter: int, token: int) -> None:
         self._ended[voter] = max(token, self._ended.get(voter, 0))
 
-    def _listen(self, until: int) -> None:
+    def _subscribe(self, until: int) -> None:
         self._voters.listen(self._on_run_ended)
         while self._voters.listening(PENDING) and self._clock() < until:
             self._voters.step(until - self._clock())
 
     def _sleep(self, until: int) -> None:
-        """Until then, or until the voters have told of the end."""
-        heard_at = 0
+        """Sleep until then, or until the voters have notified the end of the run."""
+        first_at = 0
         while (now := self._clock()) < until:
-            told = sum(token >= self._token for token in self._ended.values())
-            heard_at = heard_at or (now if told else 0)
-            if told >= quorum(self._voters.count) or (told and now >= heard_at + NOTIFY_WAIT):
+            notified = sum(token >= self._token for token in self._ended.values())
+            first_at = first_at or (now if notified else 0)
+            if notified >= quorum(self._voters.count) or (notified and now >= first_at + NOTIFY_WAIT):
                 sleep(self._voters, random_between(0, STAGGER))
                 break
-            self._voters.step((min(until, heard_at + NOTIFY_WAIT) if told else until) - now)
-            if self._shown:
-                self._shown.refresh()
+            self._voters.step((min(until, first_at + NOTIFY_WAIT) if notified else until) - now)
+            if self._display:
+                self._display.refresh()
         self._ended.clear()
 
     def close(self) -> None:
-        """The wait is over."""
-        if self._shown:
-            self._shown.close()
-            self._shown = None
+        """End the display of the wait."""
+        if self._display:
+            self._display.close()
+            self._display = None
 
 
 class StaleLease:
-    """The lease of an older tick, which a contender waits for: a dead node's must not cost the next tick."""
+    """The lease of an earlier tick, whose node may be dead: the lease must not cost this tick."""
 
     def __init__(self) -> None:
         self._token = 0
         self._end = 0
 
     def left(self, answers: "Sequence[Answer]", tick: int, now: int) -> int:
-        """How many ms to wait until all voters are free of it; 0 when it is none of these, or is being extended."""
+        """Return the ms until the lease has expired at all voters; 0 if it is of another kind, or was extended."""
         held = [answer for answer in answers if answer["answer"] == protocol.HELD]
         newest = max(held, key=lambda answer: (answer["token"], answer["left"]))
         left = int(newest["left"])
-        if not 0 < newest["tick"] < tick or left > OLDER_LEASE_MAX:
+        if not 0 < newest["tick"] < tick or left > STALE_LEASE_MAX:
             return 0
         if self._token and (newest["token"] != self._token or now + left > self._end + EXTENDED):
             return 0

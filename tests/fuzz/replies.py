@@ -14,8 +14,9 @@ from cronlock.lock import protocol
 from cronlock.lock.attempt import Attempt
 from cronlock.lock.protocol import COPIES
 from cronlock.lock.refusals import refusal
-from cronlock.messages import Messages, outcome
+from cronlock.messages import Messages
 from cronlock.process.event_loop import READ, Loop
+from cronlock.run.outcome import outcome
 from cronlock.servers.connection import Connection, numeric
 from cronlock.servers.redis_voters import RedisVoters
 from cronlock.servers.url import Address, parse

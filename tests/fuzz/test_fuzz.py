@@ -12,8 +12,9 @@ import pytest
 
 from cronlock.cron.parser import every_line
 from cronlock.lock.protocol import TIME_MAX
-from cronlock.messages import instant, outcome, since
+from cronlock.messages import instant, since
 from cronlock.process.event_loop import Loop
+from cronlock.run.outcome import outcome
 from cronlock.servers import connection
 from cronlock.servers.connection import Connection
 from cronlock.servers.redis_voters import decoded

@@ -121,11 +121,11 @@ def test_settings_files_count_for_a_line(machine: Machine) -> None:
     [
         ("cronlock run --key a --schedule none -- true", GREEN, "a (once): no ticks, only overlap is prevented"),
         ("cronlock run --key a --tick 1790000000 -- true", GREEN, "a (once): no ticks"),
-        ("cronlock run true", RED, "it would be refused: no key: give --key NAME, the same on every node"),
+        ("cronlock run true", RED, "it would be refused: no key: pass --key NAME, the same on every node"),
         ("cronlock run --key a --no-such-option true", RED, "can't understand this line: run its command by hand"),
         ("cronlock run --key a", RED, "can't understand this line"),
         ("cronlock run --key a --ttl 2s true", RED, "a lease of 2s is too short"),
-        ("cronlock run --key a --each --failover true", RED, "--failover goes with --once"),
+        ("cronlock run --key a --each --failover true", RED, "--failover requires --once"),
         ("cronlock run --key a --tz Mars/Olympus true", RED, "unknown time zone 'Mars/Olympus'"),
         ("cronlock run --key a --schedule '5~9 * * * *' true", RED, "random to each host"),
         ("CRONLOCK_TTL=soon cronlock run --key a true", RED, "CRONLOCK_TTL: 'soon' is not a duration"),

@@ -161,7 +161,7 @@ def test_without_failover_a_dead_nodes_tick_stays_used(servers):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--each", "--failover", *TICK), "--failover goes with --once"),
+        (("--each", "--failover", *TICK), "--failover requires --once"),
         (("--retry-failed", *TICK), "give both"),
         (("--failover", "--schedule", "none"), "needs a tick"),
         (("--failover",), "needs a tick"),

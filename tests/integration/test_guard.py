@@ -147,7 +147,7 @@ def test_with_cronlock_stopped_the_command_ends_before_its_lease(start, servers,
     _, err = process.communicate(timeout=10)
     assert process.returncode == 123
     assert err == (
-        "cronlock: job: lost: cronlock itself was stopped, or held up, until the lease was nearly over:"
+        "cronlock: job: lost: cronlock itself was stopped or delayed until its lease had nearly expired:"
         " the command was stopped (status 123)\n"
     )
 

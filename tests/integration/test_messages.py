@@ -12,8 +12,9 @@ from cronlock.lock.protocol import Failure
 from cronlock.lock.quorum import REFUSED, RETRY, judge, judge_adoption
 from cronlock.lock.refusals import refusal
 from cronlock.lock.undecided import undecided
-from cronlock.messages import instant, nobody_ran
-from cronlock.run.supervisor import disowned
+from cronlock.messages import instant
+from cronlock.run.outcome import no_node_ran
+from cronlock.run.session import superseded
 from cronlock.servers.placement import copies
 from tests.support.commands import cronlock, faked_clock, home, start_cronlock, wait_until
 from tests.support.operator import NEXT, PLAIN, TICK, Place, at, person, run
@@ -59,7 +60,7 @@ def test_a_tick_that_nobody_ran_is_told_by_the_node_that_comes_too_late(servers:
     before(place, tick - 60)
     newer(place, tick)
     late = minute(place, "web-2")
-    said = f"done: the newer tick of {instant(tick + 60)} was on web-1: nobody ran the tick of {instant(tick)}"
+    said = f"done: the newer tick of {instant(tick + 60)} started on web-1: no node ran the tick of {instant(tick)}"
     assert (late.returncode, late.stderr) == (0, f"cronlock: job: {said}\n")
     assert minute(place, "web-2", 0, "-E", "9").returncode == 9
     assert minute(place, "web-2", 0, "-q").stderr == ""
@@ -88,7 +89,7 @@ def test_a_tick_of_each_that_this_node_did_not_run_is_told_of_this_node(servers:
     before(place, tick - 60, *each)
     newer(place, tick, *each)
     late = minute(place, "web-1", 0, "--each")
-    said = f"the newer tick of {instant(tick + 60)} was on web-1: this node did not run the tick of {instant(tick)}"
+    said = f"the newer tick of {instant(tick + 60)} started on web-1: this node did not run the tick of {instant(tick)}"
     assert (late.returncode, late.stderr) == (0, f"cronlock: job: done: {said}\n")
 
 
@@ -114,11 +115,11 @@ def test_only_a_tick_that_no_voter_knows_and_all_would_know_is_told(
 ) -> None:
     """One voter may have missed its run; and what is older than the oldest that a voter knows may have run."""
     answers = [dict(zip(("tick", "tick1", "tick2"), ticks, strict=True), token=7, restarted=0) for ticks in known]
-    assert nobody_ran(answers, 8, len(known)) is aloud
-    assert not nobody_ran(answers, 0, len(known))
-    assert not nobody_ran(answers, 8, len(known) + 1), "a quorum has to know"
+    assert no_node_ran(answers, 8, len(known)) is aloud
+    assert not no_node_ran(answers, 0, len(known))
+    assert not no_node_ran(answers, 8, len(known) + 1), "a quorum has to know"
     forgot = [answer | {"restarted": 1} for answer in answers]
-    assert not nobody_ran([*forgot[:1], *answers[1:]], 8, len(known) or 1), "and who may have gone back does not"
+    assert not no_node_ran([*forgot[:1], *answers[1:]], 8, len(known) or 1), "and who may have gone back does not"
 
 
 # The end of a run that the voters do not know any more
@@ -157,12 +158,12 @@ def adopt(place: Place, servers: list[Server]) -> None:
 @pytest.mark.parametrize(
     ("happens", "why"),
     [
-        (flush, "the voters forgot its record: they were emptied, or restarted without their data"),
-        (unlock, "its lease had been ended before, by cronlock unlock"),
-        (forget, "its record had been erased before, by cronlock forget"),
-        (take_over, "another run took the key before, on web-2"),
-        (flush_and_take_over, "another run took the key before, on web-2"),
-        (adopt, "its record had been replaced before, by cronlock adopt on admin"),
+        (flush, "the voters lost its record: they were emptied, or restarted without their data"),
+        (unlock, "its lease had been ended by cronlock unlock"),
+        (forget, "its record had been erased by cronlock forget"),
+        (take_over, "another run had taken the key, on web-2"),
+        (flush_and_take_over, "another run had taken the key, on web-2"),
+        (adopt, "its record had been replaced by cronlock adopt on admin"),
     ],
 )
 def test_a_run_that_the_voters_disown_says_why(
@@ -183,17 +184,17 @@ def test_a_run_that_the_voters_disown_says_why(
 @pytest.mark.parametrize(
     ("known", "why"),
     [
-        ([(7, "unlocked"), (0, "")], "its lease had been ended before, by cronlock unlock"),
-        ([(0, ""), (9, "")], "another run took the key before, on web-2"),
-        ([(7, "unlocked"), (9, "ran")], "another run took the key before, on web-2"),
-        ([(0, ""), (5, "ran")], "the voters went back to older data: they were restarted, or a replica was promoted"),
+        ([(7, "unlocked"), (0, "")], "its lease had been ended by cronlock unlock"),
+        ([(0, ""), (9, "")], "another run had taken the key, on web-2"),
+        ([(7, "unlocked"), (9, "ran")], "another run had taken the key, on web-2"),
+        ([(0, ""), (5, "ran")], "the voters returned to older data: they were restarted, or a replica was promoted"),
     ],
     ids=str,
 )
 def test_the_newest_answer_to_the_end_says_why_a_run_is_disowned(known: list[tuple[int, str]], why: str) -> None:
     """Whatever an emptied voter does not know any more."""
     answers = [{"token": token, "outcome": outcome, "node": "web-2"} for token, outcome in known]
-    assert disowned(answers, 7) == why
+    assert superseded(answers, 7) == why
 
 
 # No quorum
@@ -257,7 +258,7 @@ def test_a_crowd_is_told_as_what_it_is(server: Server, mode: tuple[str, ...], wh
     name = copies("cronlock", "job", node, count=1)[0].keys[0]
     lease = {"holder": "dead", "kind": "prepare", "lease_end": int(time.time() + 60) * 1000}
     server.redis.hset(name, mapping=lease)
-    assert why_not(at(server), *mode, *PLAIN) == f"no lock ({who} kept asking at the same time)"
+    assert why_not(at(server), *mode, *PLAIN) == f"no lock ({who} kept trying at the same time)"
 
 
 def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
@@ -337,5 +338,5 @@ def test_a_run_that_another_one_has_replaced_is_told_so_when_it_is_stopped(serve
     wait_until((home() / "ready").exists, message="the command")
     take_over(place, servers)
     err = process.communicate(timeout=20)[1]
-    why = "the voters have a newer run of this key, or other settings"
+    why = "the voters have recorded a newer run of this key, or a different voter set"
     assert (process.returncode, err) == (123, f"cronlock: job: lost: {why}: the command was stopped (status 123)\n")

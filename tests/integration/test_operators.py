@@ -286,7 +286,7 @@ def test_a_run_that_was_unlocked_says_so_at_its_end(servers: list[Server]) -> No
     err = process.communicate(timeout=20)[1]
     assert (process.returncode, err) == (
         0,
-        "cronlock: job: ended with status 0, but its lease had been ended before, by cronlock unlock\n",
+        "cronlock: job: ended with status 0, but its lease had been ended by cronlock unlock\n",
     )
 
 

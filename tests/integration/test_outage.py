@@ -242,7 +242,7 @@ def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
 @pytest.mark.parametrize("more", [(), ("--on-outage", "run", "--outage-wait", "0")], ids=["won", "run without a lock"])
 def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(damage, more, servers, tmp_path):
     """What a command needs is imported late: where that fails the tick is left to the others, with a line."""
-    env = changed_cronlock(tmp_path, "run/supervisor.py", "class Work:", "class Later:")
+    env = changed_cronlock(tmp_path, "run/supervisor.py", "class Supervisor:", "class Later:")
     if damage == "gone":
         (tmp_path / "cronlock" / "run" / "supervisor.py").unlink()
     words = ("run", *where(servers), "--key", "job", *TICK)
@@ -250,14 +250,14 @@ def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(damage, more, servers
     done = cronlock(*(("run", *nowhere, "--key", "job", *TICK) if more else words), *more, "touch", "ran", env=env)
     assert done.returncode == 125
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("cronlock: job: refused: cronlock itself can't be read: ")
+    assert done.stderr.splitlines()[-1].startswith("cronlock: job: refused: can't import cronlock's own code: ")
     assert not Path(home(), "ran").exists()
     assert cronlock(*words, "--", "echo", "next").stdout == "next\n"
 
 
 def test_a_run_outlives_its_script_file(server, tmp_path):
     """An upgrade removes it, and then the server is restarted: what the run says again is what it has in memory."""
-    env = changed_cronlock(tmp_path, "run/supervisor.py", "class Work:", "class Work:")
+    env = changed_cronlock(tmp_path, "run/supervisor.py", "class Supervisor:", "class Supervisor:")
     words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--ttl", "6s", "--kill-after", "1s")
     process = start_cronlock(*words, "--", "sh", "-c", "touch began; exec sleep 5", env=env)
     wait_until(Path(home(), "began").exists)
@@ -285,7 +285,7 @@ def test_a_person_hears_of_an_outage_before_it_is_over():
     """Once, after a second; cron's mail gets one line at the end."""
     words = ("run", "--redis", "redis://127.0.0.1:1", "--key", "job", "--schedule", "none", "--outage-wait")
     told, last = cronlock(*words, "6s", "-v", "--", "true").stderr.splitlines()
-    assert re.fullmatch(r"cronlock: job: no answer in \d s \(127.0.0.1:1: .* refused\): trying for [1-4]s more", told)
+    assert re.fullmatch(r"cronlock: job: no answer in \d s \(127.0.0.1:1: .* refused\): retrying for [1-4]s more", told)
     assert last.startswith("cronlock: job: unreachable: ")
     assert len(cronlock(*words, "2s", "--", "true").stderr.splitlines()) == 1
 

@@ -369,7 +369,7 @@ def test_a_password_in_argv_works_quietly_and_v_says_where_it_belongs(
     assert cronlock(*RUN, "--redis", url, "true").stderr == ""
     told = cronlock(*RUN, "-v", "--redis", url, "true").stderr.splitlines()
     assert told[0].startswith(
-        "cronlock: job: the password in --redis is shown by ps to everybody on this machine: put it "
+        "cronlock: job: every user of this machine can read the password in --redis with ps: put it "
     )
     assert told[1:] == ["cronlock: job: ran: status 0"]
     assert cronlock(*RUN, "-v", "true", env={"CRONLOCK_REDIS": url}).stderr == "cronlock: job: ran: status 0\n"

@@ -209,4 +209,4 @@ def test_a_silent_server_does_not_stop_others(servers):
     assert time.monotonic() - begun < 5
     told = cronlock("run", *words, "--key", "job", *NEXT, "-v", "--", "echo", "ran")
     label = f"127.0.0.1:{servers[0].port}"
-    assert told.stderr == f"cronlock: job: a voter is missing: {label}: no answer\ncronlock: job: ran: status 0\n"
+    assert told.stderr == f"cronlock: job: voter unreachable: {label}: no answer\ncronlock: job: ran: status 0\n"

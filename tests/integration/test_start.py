@@ -142,7 +142,7 @@ def test_garbage_is_collected_in_all_that_may_last(server):
     start_cronlock("run", "--redis", server.url, *key, "--schedule", "none", "--", "sh", "-c", "touch up; sleep 1")
     wait_until(Path(home(), "up").exists)
     waits = ("--redis", server.url, *key, "--schedule", "none", "--wait", "100ms")
-    assert collects(*waits, "--", "true", err="waited in vain", status=75), "a wait"
+    assert collects(*waits, "--", "true", err="gave up waiting", status=75), "a wait"
 
 
 def test_only_local_imports_json(local_key):

@@ -129,7 +129,7 @@ def test_a_run_is_given_back(house: House, servers: list[Server]) -> None:
 
 def test_a_voter_that_died_is_named(house: House, fresh_servers: Callable[..., list[Server]]) -> None:
     servers = fresh_servers(3)
-    with upgraded(house, *at(servers), "-v", *PLAIN, said="a voter is missing: "):
+    with upgraded(house, *at(servers), "-v", *PLAIN, said="voter unreachable: "):
         servers[2].kill()
     assert heard(*at(servers[:2])) == ["ran"]
 

@@ -52,7 +52,7 @@ def test_a_wait_that_runs_out_ends_with_75_or_as_it_was_told(servers, words, sta
     held(servers, *PLAIN)
     done = cronlock("run", *where(servers), "--key", "job", *PLAIN, "--wait", "1s", *words, "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (status, "")
-    assert done.stderr.splitlines()[-1].startswith("cronlock: job: waited in vain: held by web-1 since ")
+    assert done.stderr.splitlines()[-1].startswith("cronlock: job: gave up waiting: held by web-1 since ")
     quiet = cronlock("run", "-q", *where(servers), "--key", "job", *PLAIN, "--wait", "100ms", *words, "--", "true")
     assert (quiet.returncode, quiet.stderr) == (status, "")
 
@@ -101,7 +101,7 @@ def test_start_within_ends_a_wait_too(servers):
     words = ("--tick", minute, "--start-within", within, "--wait", "forever", "--", "echo", "ran")
     done = cronlock("run", *where(servers), "--key", "job", *words)
     assert (done.returncode, done.stdout) == (75, "")
-    assert "waited in vain: held by web-1" in done.stderr
+    assert "gave up waiting: held by web-1" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -186,7 +186,7 @@ def test_a_dumb_terminal_gets_a_plain_line(terminal: Terminal, local_key: str):
     wait_until(Path(home(), "ready").exists, message="the command")
     terminal.enter("TERM=dumb cronlock run --wait 1s -- echo ran")
     terminal.expect("waiting at most 1s for the lock, held by web-1 since .* pid [0-9]+\n")
-    terminal.expect("waited in vain: held by web-1")
+    terminal.expect("gave up waiting: held by web-1")
 
 
 def test_ctrl_c_ends_a_wait_at_a_terminal(terminal: Terminal, local_key: str):

@@ -226,7 +226,7 @@ def test_a_run_is_open_if_the_voters_may_not_know_its_end() -> None:
     ends = [
         tried(0, 1, 2, disturbed=True),
         tried(0, 1, 2, status=123),
-        tried(0, 1, 2, said="but no quorum heard of it: x"),
+        tried(0, 1, 2, said="but the end could not be recorded by a quorum: x"),
     ]
     for end in ends:
         runs = [ran(0, 1, 2)]

@@ -27,7 +27,7 @@ class Command:
             self.killed_by = killed_by
             self._machine.time.wake(self._task)
 
-    def look(self) -> int | None:
+    def poll(self) -> int | None:
         """Return its exit status once it has ended."""
         if self.end is None:
             return None

@@ -9,7 +9,7 @@ from cronlock.lock.protocol import RETENTION
 from cronlock.process.event_loop import signal
 from cronlock.run.acquire import Acquirer
 from cronlock.run.plan import ATTEMPTS, STOP_MARGIN, Plan
-from cronlock.run.supervisor import Supervisor, ending, guard_times
+from cronlock.run.supervisor import Supervisor, guard_deadlines, state_and_outcome
 from tests.simulation.command import Command, Guard
 from tests.simulation.machine import Machine
 from tests.simulation.server import EPOCH
@@ -74,6 +74,7 @@ class SimulatedPlan(Plan):
         self.tick, self.next = (tick, tick + terms.period) if terms.ticks else (0, 0)
         self.schedule, self.ttl, self.retention = None, terms.lease, terms.retention
         self.kill_after, self.stop_margin = terms.kill_after, terms.kill_after + STOP_MARGIN
+        self.max_runtime = None
         self.outage_wait, self.start_deadline = terms.outage_wait, self.next * 1000
         self.takeover_deadline = self.start_deadline
         self.fair, self.wait, self.splay = terms.fair and terms.ticks, terms.wait, 0
@@ -144,12 +145,11 @@ class Call:
                 self._guard.dismiss()
                 got.release()
             raise
-        supervisor = Supervisor(
-            self.command, self._guard, self.voters, got, self.terms.kill_after, None, self._plan.wall_clock
-        )
+        supervisor = Supervisor(self._plan, self.voters, got, self._guard)
+        supervisor.watch(self.command)
         status = supervisor.wait()
         self._ending = True
-        state, outcome = ending(self._plan, status, supervisor.cause, broken_off=self._interrupted)
+        state, outcome = state_and_outcome(self._plan, status, supervisor.cause, released=self._interrupted)
         self.said = supervisor.why
         self._world.log(self.name, "reports its end:", state, outcome, self.said)
         self.closed = got.finish(state, outcome, supervisor.cause or status) and state == "done"
@@ -157,9 +157,9 @@ class Call:
 
     def _launch(self, holder: Lease) -> Command:
         """Start guard and command as Session does, after a last check of the lease."""
-        self._guard.set_deadlines(*guard_times(holder))
+        self._guard.set_deadlines(*guard_deadlines(holder))
         if holder.stop_at <= self.voters.clock() or self._guard.begun:
-            raise Unreachable("the lease was over before the command could start")
+            raise Unreachable("the lease expired before the command could start")
         self.token = holder.token
         job = self.job
         command = self._guard.command = Command(self.machine, self._task, job.length, job.sigterm_delay, job.status)
@@ -192,7 +192,7 @@ class Call:
 
     def pause_host(self, length: int, *, clock_shows: bool) -> None:
         """Pause the machine, only while the command runs: no lock can keep that run from going on for a while."""
-        if self.command and self.command.look() is None:
+        if self.command and self.command.poll() is None:
             self.fault_injected = True
             self._world.log(
                 self.name, "is paused by its host, for", length, "" if clock_shows else "and no clock shows it"
@@ -200,7 +200,7 @@ class Call:
             self.machine.pause(length, clock_shows)
 
     def _sigterm(self) -> None:
-        if self.command and self.command.look() is None:
+        if self.command and self.command.poll() is None:
             self._interrupted = True
             self.command.signal(signal.SIGTERM)
         elif not self.command and not self._ending:

@@ -86,7 +86,7 @@ class Machine:
     def said(self, key):
         """What cronlock said of a key, a line for each minute; on a busy machine also that a voter was slow."""
         said = [line.removeprefix(f"cronlock: {key}: ") for line in self.lines("log/jobs") if f": {key}: " in line]
-        return [line for line in said if not line.startswith("a voter is missing: ")]
+        return [line for line in said if not line.startswith("voter unreachable: ")]
 
     def starts(self, key):
         """When cronlock was started for a key, in seconds, in the order of the minutes."""

@@ -178,13 +178,13 @@ def stripped(guard: int) -> bool:
 
 STRIP = """
 import os, sys
-from cronlock.process.guard import _strip
+from cronlock.process.guard import _close_all_but
 pipe, witness, result = int(sys.argv[1]), int(sys.argv[2]), os.path.abspath("result")
 kept = os.open("witness", os.O_RDWR | os.O_CREAT), os.pipe()[0]
 high = [os.dup2(fd, 50 + place) for place, fd in enumerate(kept)]
 tether = tuple(os.dup2(fd, 60 + place) for place, fd in enumerate(os.pipe()))
 os.dup2(high[0], witness), os.dup2(high[1], pipe)
-_strip(pipe, witness, tether)
+_close_all_but(pipe, witness, tether)
 names = [os.readlink(f"/proc/self/fd/{fd}") for fd in range(5)]
 with open(result, "w") as file:
     file.write(" ".join([*names, *sorted(os.listdir("/proc/self/fd"))]))

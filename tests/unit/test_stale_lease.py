@@ -1,6 +1,6 @@
 """The lease of an older tick: waited for when its node is dead, not disturbed when it lives."""
 
-from cronlock.run.waiting import OLDER_LEASE_MAX, StaleLease
+from cronlock.run.waiting import STALE_LEASE_MAX, StaleLease
 
 TICK = 1_800_000_000
 NOW = 1_000_000
@@ -45,4 +45,4 @@ def test_a_lease_of_this_tick_or_without_a_tick_is_not_waited_for():
 
 def test_a_long_lease_is_not_waited_for():
     """A dead node's lease of a schedule is over before the next tick; a longer one lives."""
-    assert StaleLease().left([held(OLDER_LEASE_MAX + 1)], TICK, NOW) == 0
+    assert StaleLease().left([held(STALE_LEASE_MAX + 1)], TICK, NOW) == 0

@@ -12,7 +12,7 @@ from cronlock.commands.check.servers import Told
 from cronlock.commands.invocation import Invocation
 from cronlock.config.settings import Settings, has_password, load
 from cronlock.cron.crontab import Sources
-from cronlock.messages import ELSEWHERE, IN_ARGV
+from cronlock.messages import MOVE_OUT_OF_ARGV, VISIBLE_IN_PS
 from cronlock.servers.voters import NOWHERE
 from cronlock.survey.clients import Server, Servers, find
 
@@ -23,7 +23,7 @@ def check(invocation: Invocation) -> int:
     """Look at everything and print it; 1 when a finding is red."""
     settings = load(invocation.given, invocation.environ)
     findings = (
-        [Finding(VOTERS, YELLOW, "--redis", IN_ARGV, ELSEWHERE)]
+        [Finding(VOTERS, YELLOW, "--redis", VISIBLE_IN_PS, MOVE_OUT_OF_ARGV)]
         if has_password(invocation.given.get("redis", ()))
         else []
     )

@@ -18,7 +18,7 @@ from cronlock.cron.parser import Line, belongs
 from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
 from cronlock.messages import instant
-from cronlock.run.plan import NO_SCHEDULE, NONE, Plan, lease_length
+from cronlock.run.plan import NO_SCHEDULE, NONE, lease_length, make_plan
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
     if ask_lines:  # what run/plan.py would search the crontabs of the machine for
         settings.schedule, settings.sources["schedule"] = (own[0].fields if own else NONE), place
         settings.tz = settings.tz or (own[0].zone if own else None)
-    plan = Plan(settings, now, use.environ)
+    plan = make_plan(settings, now, use.environ)
     front = f"{plan.key} ({settings.mode}): "
     if not plan.schedule:
         text = f"{front}no ticks, only overlap is prevented; lease {spell(plan.lease_at(0))}"

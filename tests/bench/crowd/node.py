@@ -10,7 +10,7 @@ from cronlock.lock.lease import Lease
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import monotonic
 from cronlock.run.acquire import Acquirer
-from cronlock.run.plan import Plan
+from cronlock.run.plan import make_plan
 from cronlock.servers.redis_voters import RedisVoters
 from tests.bench.crowd.hub import Hub, NodeLoop
 
@@ -75,7 +75,7 @@ class Node:
         self.loop = NodeLoop(hub)
         self._hub = hub
         self._on_answer = on_answer
-        self._plan = Plan(settings, time.time(), {})
+        self._plan = make_plan(settings, time.time(), {})
         self._voters = CountingVoters(self.loop, settings.redis, settings.prefix, question.key)
         self.over = False  # the command may end
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cronlock.messages import IN_ARGV
+from cronlock.messages import VISIBLE_IN_PS
 from tests.integration.test_check import PEOPLE
 from tests.integration.test_docs import rights
 from tests.support.binaries import speaks_tls
@@ -94,7 +94,7 @@ def least_rights(stack: ExitStack, binary: Path) -> Site:
     server.options["requirepass"] = "another"
     server.redis = server.client()
     place = ("--redis", server.url.replace("://", "://cronlock:secret@"))
-    return Site(place, [server], found=(IN_ARGV,))
+    return Site(place, [server], found=(VISIBLE_IN_PS,))
 
 
 def unix_socket(stack: ExitStack, binary: Path) -> Site:
