@@ -117,7 +117,6 @@ class Session:
             self.messages.notice(f"unreachable: {error}: skipped")
             return self.settings.conflict_exit_code
         self.messages.notice(f"unreachable: {error}: running without a lock")
-        _import_supervisor()
         return self._run_command(None)
 
     def _report_not_started(self, got: Verdict, acquirer: Acquirer) -> int:
@@ -160,14 +159,15 @@ class Session:
 
     def _run_command(self, lease: "Lease | None") -> int:
         """Run the command, under the lease or, after an outage, without one; return the exit status."""
+        new_supervisor = _import_supervisor()
         from cronlock.process.command import CannotStartError
         from cronlock.process.guard import Guard
-        from cronlock.run.supervisor import Supervisor, state_and_outcome
+        from cronlock.run.supervisor import state_and_outcome
 
         if lease and lease.unfinished_run:
             self._report_unfinished(lease.unfinished_run)
         guard = Guard(self.loop, self.voters.clock, self.plan.kill_after, self.voters.witness)
-        supervisor = self.supervisor = Supervisor(self.plan, self.voters, lease, guard)
+        supervisor = self.supervisor = new_supervisor(self.plan, self.voters, lease, guard)
         try:
             supervisor.start(self.argv, self.signals)
         except CannotStartError as error:
@@ -230,11 +230,13 @@ def superseded(answers: "Sequence[Answer]", token: int) -> str:
     return "its lease had been ended by cronlock unlock"
 
 
-def _import_supervisor() -> None:
+def _import_supervisor() -> "type[Supervisor]":
     """Import what a command needs, so that later nothing has to be read from disk. Raises Refused."""
     try:
         from cronlock.process.command import controlling_terminal
+        from cronlock.run.supervisor import Supervisor
 
         controlling_terminal()  # which imports more where there is a terminal
     except Exception as error:  # an upgrade at this moment, or too many open files
         raise Refused(f"can't import cronlock's own code: {error}") from None
+    return Supervisor

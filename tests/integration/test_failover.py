@@ -162,7 +162,7 @@ def test_without_failover_a_dead_nodes_tick_stays_used(servers):
     ("words", "says"),
     [
         (("--each", "--failover", *TICK), "--failover requires --once"),
-        (("--retry-failed", *TICK), "give both"),
+        (("--retry-failed", *TICK), "pass both"),
         (("--failover", "--schedule", "none"), "needs a tick"),
         (("--failover",), "needs a tick"),
     ],

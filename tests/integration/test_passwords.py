@@ -324,8 +324,8 @@ def test_the_system_log_gets_none(fresh_servers: Callable[..., list[Server]]) ->
 
 def test_a_fault_of_cronlocks_own_shows_none(tmp_path: Path) -> None:
     """A traceback has the code of its lines, and what somebody prints of settings and addresses."""
-    broken = "        raise RuntimeError(f'{settings!r} {settings.redis!r} {vars(settings)!r}')\n"
-    changed = changed_cronlock(tmp_path, "run/plan.py", "        self.again = settings.again\n", broken)
+    broken = "    raise RuntimeError(f'{settings!r} {settings.redis!r} {vars(settings)!r}')\n"
+    changed = changed_cronlock(tmp_path, "run/plan.py", "    plan.again = settings.again\n", broken)
     for url in urls("h"):
         done = cronlock(*RUN, "true", env={**changed, "CRONLOCK_REDIS": url.replace(" ", "%20")})
         assert "RuntimeError" in done.stderr

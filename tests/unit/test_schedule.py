@@ -670,7 +670,7 @@ def test_what_the_refusal_of_a_lease_advises_is_accepted(lease, kill_after):
     try:
         check_lease(lease, kill_after)
     except Refused as error:
-        advice = str(error).partition(": give ")[2]
+        advice = str(error).partition(": pass ")[2]
     else:
         return
     ttl, stop = (re.search(rf"{name} (\S+)", advice) for name in ("--ttl", "--kill-after"))
