@@ -6,7 +6,7 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
-from cronlock.commands.check.blocked_keys import note_stuck
+from cronlock.commands.check.blocked_keys import note_blocked_keys
 from cronlock.commands.invocation import UNKNOWN_KEY, Invocation
 from cronlock.config.settings import Settings, load
 from cronlock.errors import Unreachable
@@ -33,7 +33,7 @@ def status(invocation: Invocation) -> int:
     gc.disable()  # collections would only walk through thousands of copies again and again
     survey = _survey(load(invocation.given, invocation.environ), keys, whole=bool(keys) or output_format != "table")
     found = all_statuses(survey)
-    note_stuck(found, survey)
+    note_blocked_keys(found, survey)
     _print(found, survey, output_format, keys)
     for text in survey.missing.values():
         Messages().error(Unreachable(text))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from cronlock.commands.check.clocks import find_clock_faults
 from cronlock.commands.check.findings import GREEN, RED, YELLOW
-from cronlock.commands.check.placement import of_servers
-from cronlock.commands.check.servers import clocks
+from cronlock.commands.check.placement import find_server_placement
 from tests.support.commands import cronlock, faked_clock
 from tests.support.operator import NEXT, TICK, Place, at, person, run
 from tests.support.servers import Cluster, Server
@@ -55,7 +55,7 @@ def test_a_key_that_cannot_start_is_red_with_the_cure(
     text = (
         f"no run of it can start: 1 of 3 voters counts: {label(servers[2])}: connection refused; "
         f"{label(servers[1])} was restarted or promoted: bring {label(servers[2])} back, and a run that all answer "
-        f"makes all count; or do without: cronlock adopt --leave-out {adopt}"
+        f"makes all count; or run without them: cronlock adopt --leave-out {adopt}"
     )
     assert findings(place, "keys", RED) == [(name, text)]
     assert wrong(place) == wrong(place, "job") == [f"{name}: {text}"]
@@ -74,7 +74,7 @@ def test_the_cure_is_one(fresh_servers: Callable[..., list[Server]]) -> None:
     servers[1].redis.flushall()
     servers[2].kill()
     [(_, text)] = findings(place, "keys", RED)
-    assert f"{label(servers[1])} knows nothing of it" in text
+    assert f"{label(servers[1])} has no record of it" in text
     words = text.rpartition("cronlock ")[2].split()
     assert person(place, *words, "--yes").returncode == 0
     assert findings(place, "keys", RED) == []
@@ -91,7 +91,7 @@ def test_many_keys_that_cannot_start_are_one_line(fresh_servers: Callable[..., l
     [(about, text)] = findings(at(*servers), "keys", RED)
     assert about == "5 keys"
     assert text.startswith("no run of them can start (job-0, job-1, job-2 and 2 more): 1 of 3 voters counts: ")
-    assert text.endswith("; or do without: cronlock adopt --leave-out --all")
+    assert text.endswith("; or run without them: cronlock adopt --leave-out --all")
 
 
 def test_a_key_that_never_ran_cannot_start_while_a_voter_is_missing(servers: list[Server]) -> None:
@@ -105,7 +105,7 @@ def test_a_key_that_never_ran_cannot_start_while_a_voter_is_missing(servers: lis
     assert said.startswith(text)
     assert [said.startswith(f"new: {text}") for said in wrong(place)] == [True]
     [(_, placed)] = findings(place, "placement", YELLOW)
-    assert placed.startswith("1 of 3 servers is missing: the loss of another one stops every run, and no key can have")
+    assert placed.startswith("1 of 3 servers is missing: the loss of one more stops every run, and no key can have")
 
 
 def test_a_key_that_can_start_is_not_red(fresh_servers: Callable[..., list[Server]]) -> None:
@@ -118,9 +118,7 @@ def test_a_key_that_can_start_is_not_red(fresh_servers: Callable[..., list[Serve
     servers[3].restart()
     assert findings(place, "keys", RED) == [], "three are a quorum"
     [(_, text)] = findings(place, "placement", YELLOW)
-    assert text.startswith(
-        "1 of 5 servers is missing, and not all others count: the loss of another one stops job, and"
-    )
+    assert text.startswith("1 of 5 servers is missing, and not all others count: the loss of one more stops job, and")
 
 
 def test_copies_on_a_cluster_are_counted_too(fresh_cluster: Callable[..., Cluster]) -> None:
@@ -138,15 +136,15 @@ def test_copies_on_a_cluster_are_counted_too(fresh_cluster: Callable[..., Cluste
     assert ("masters", "1 of 3 masters is missing: no key can have its first run: bring it back") in findings(
         place, "placement", YELLOW
     )
-    assert f"{label(cluster.nodes[1])} knows nothing of it: bring {label(cluster.nodes[2])} back, and" in text
+    assert f"{label(cluster.nodes[1])} has no record of it: bring {label(cluster.nodes[2])} back, and" in text
     assert [said.startswith("job: no run of it can start") for said in wrong(place)] == [True]
 
 
 def test_a_node_that_a_quorum_of_clocks_refuses_is_told_so() -> None:
     """Though one voter's clock agrees with this machine's."""
-    far = [finding.text for finding in clocks({"a": 300.0, "b": 301.0, "c": 0.0})]
+    far = [finding.text for finding in find_clock_faults({"a": 300.0, "b": 301.0, "c": 0.0})]
     assert far == [f"its clock is 30{n} s ahead of this machine's: beyond 60 s this node is refused" for n in (0, 1)]
-    [one] = clocks({"a": 300.0, "b": 0.0, "c": 0.0})
+    [one] = find_clock_faults({"a": 300.0, "b": 0.0, "c": 0.0})
     assert one.text == "its clock is 300 s ahead of this machine's: beyond 60 s such a voter does not vote"
 
 
@@ -161,7 +159,7 @@ def test_a_voter_whose_clock_is_off_is_counted_as_lost(
     assert findings(place, "placement", GREEN) == []
     [(_, placed)] = findings(place, "placement", YELLOW)
     assert placed == (
-        "1 of 3 servers does not vote: the loss of another one stops every run, and no key can have its first run: "
+        "1 of 3 servers does not vote: the loss of one more stops every run, and no key can have its first run: "
         "set its clock"
     )
     text = (
@@ -178,15 +176,17 @@ def test_a_voter_whose_clock_is_off_is_counted_as_lost(
 
 
 def test_what_may_be_lost_counts_what_does_not_vote() -> None:
-    assert [(found.level, found.text) for counts in ((1, 1), (0, 2), (0, 3)) for found in of_servers(5, *counts)] == [
+    assert [
+        (found.level, found.text) for counts in ((1, 1), (0, 2), (0, 3)) for found in find_server_placement(5, *counts)
+    ] == [
         (
             YELLOW,
-            "1 of 5 servers is missing, 1 does not vote: the loss of another one stops every run, and no key can have "
+            "1 of 5 servers is missing, 1 does not vote: the loss of one more stops every run, and no key can have "
             "its first run",
         ),
         (
             YELLOW,
-            "2 of 5 servers do not vote: the loss of another one stops every run, and no key can have its first run",
+            "2 of 5 servers do not vote: the loss of one more stops every run, and no key can have its first run",
         ),
-        (RED, "3 of 5 servers do not vote: no quorum is left, no run starts"),
+        (RED, "3 of 5 servers do not vote: no quorum is left, so no run starts"),
     ]

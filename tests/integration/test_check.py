@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from cronlock.commands.check.acl import SCRIPT, WITHOUT, judge, try_all
+from cronlock.commands.check.acl import SCRIPT, WITHOUT, find_missing_rights, try_commands
+from cronlock.commands.check.clocks import find_clock_faults
 from cronlock.commands.check.findings import GREEN, RED, YELLOW
-from cronlock.commands.check.placement import cost, of_cluster, of_servers
-from cronlock.commands.check.servers import Told, clocks
-from cronlock.commands.check.servers import judge as about_voter
+from cronlock.commands.check.placement import find_cluster_placement, find_server_placement, loss_cost
+from cronlock.commands.check.servers import ServerFacts
+from cronlock.commands.check.servers import find_server_faults as about_voter
 from cronlock.servers.placement import SLOTS
 from cronlock.servers.url import Address
 from cronlock.survey.clients import Server as Master
@@ -79,7 +80,7 @@ def test_a_local_file_is_one_line() -> None:
     """Whether its folder can be written to."""
     [finding] = check("--local")
     assert (finding["section"], finding["level"]) == ("voters", GREEN)
-    assert finding["text"].startswith("one voter for this machine alone")
+    assert finding["text"].startswith("one voter, for this machine alone")
 
 
 # What is red
@@ -109,7 +110,7 @@ def test_a_node_that_is_named_and_no_master_is_yellow_when_it_is_down(cluster: C
     """The cluster is found through the others."""
     findings = check("--redis", NOWHERE, "--redis", cluster.urls[0])
     [down] = [finding for finding in findings if finding["about"] == "127.0.0.1:1"]
-    assert (down["level"], down["text"]) == (YELLOW, "named, but no master: connection refused")
+    assert (down["level"], down["text"]) == (YELLOW, "named, but not a master: connection refused")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_node_that_is_named_and_no_master_is_yellow_when_it_is_down(cluster: C
 def test_a_server_that_is_not_there_is_red(server: Server, url: str, said: str) -> None:
     findings = check("--redis", url)
     assert only(findings, RED)["text"].startswith(said.partition("not known")[0].split(" or ")[0])
-    assert only(findings, RED)["todo"] == "start it, or mend the URL or the network"
+    assert only(findings, RED)["todo"] == "start it, or correct the URL or the network"
 
 
 def test_a_wrong_password_is_red_and_not_shown(server: Server) -> None:
@@ -139,7 +140,7 @@ def test_a_wrong_password_is_red_and_not_shown(server: Server) -> None:
         ("maxmemory-policy", "allkeys-lru", RED, "maxmemory-policy is allkeys-lru: it may evict a lease"),
         ("maxmemory-policy", "volatile-ttl", RED, "maxmemory-policy is volatile-ttl: it may evict a lease"),
         ("maxmemory", "1mb", RED, "its memory is full: writes are answered OOM"),
-        ("appendonly", "no", YELLOW, "no append-only file: a restart makes it forget ticks and leases"),
+        ("appendonly", "no", YELLOW, "no append-only file: after a restart it has no ticks and leases"),
     ],
 )
 def test_a_server_that_does_not_keep_what_it_is_told(
@@ -154,7 +155,7 @@ def test_memory_that_is_nearly_full_is_yellow(server: Server) -> None:
     check(*urls(server))
     used = server.redis.info("memory")["used_memory"]
     server.ask("CONFIG", "SET", "maxmemory", int(used * 1.06))
-    assert any("its memory is full to 9" in text for text in of(check(*urls(server)), server, YELLOW))
+    assert any("% of its memory is used" in text for text in of(check(*urls(server)), server, YELLOW))
 
 
 def test_a_replica_is_red(servers: list[Server]) -> None:
@@ -208,7 +209,7 @@ def test_a_voter_whose_clock_is_two_minutes_off_is_red(
     ],
 )
 def test_clocks_are_judged_against_this_machine_and_each_other(ahead: dict[str, float], found: list[Any]) -> None:
-    seen = [(finding.about, finding.level, finding.text) for finding in clocks(ahead)]
+    seen = [(finding.about, finding.level, finding.text) for finding in find_clock_faults(ahead)]
     assert [(about, level) for about, level, _ in seen] == [(about, level) for about, level, _ in found]
     assert all(text.startswith(start) for (_, _, text), (_, _, start) in zip(seen, found, strict=True))
 
@@ -225,9 +226,9 @@ def test_a_server_far_away_is_yellow(server: Server, proxy_to: Callable[[Server]
 
 def test_a_server_too_far_away_is_red() -> None:
     """An answer that comes after a second is none."""
-    findings = about_voter(Told(Master(Address("h")), trip=1.2, info={"redis_version": "7.0.1"}), alone=False)
+    findings = about_voter(ServerFacts(Master(Address("h")), trip=1.2, info={"redis_version": "7.0.1"}), alone=False)
     assert [finding.text for finding in findings if finding.level == RED] == [
-        "it answers in 1.2 s: what comes after a second counts as no answer"
+        "it answers in 1.2 s: an answer after more than 1 s counts as none"
     ]
 
 
@@ -243,12 +244,12 @@ def test_a_server_too_far_away_is_red() -> None:
             "its append-only file could not be written: writes are answered MISCONF",
         ),
         ({"rdb_last_bgsave_status": "err"}, RED, "its last snapshot could not be written: writes are answered MISCONF"),
-        ({}, YELLOW, "it refuses INFO: how it keeps its data can't be told"),
+        ({}, YELLOW, "it refuses INFO: its persistence can't be checked"),
     ],
 )
 def test_what_a_server_tells_of_itself_is_judged(info: dict[str, Any], level: str, said: str) -> None:
     """What no test makes a server say."""
-    findings = about_voter(Told(Master(Address("h")), info=info), alone=False)
+    findings = about_voter(ServerFacts(Master(Address("h")), info=info), alone=False)
     assert (level, said) in [(finding.level, finding.text.removesuffix(", all rights")) for finding in findings] + [
         (finding.level, finding.text.partition(",")[0]) for finding in findings
     ]
@@ -266,8 +267,8 @@ def test_a_missing_right_is_red_with_its_cure(server: Server) -> None:
     assert only(findings, RED)["todo"] == "ACL SETUSER cronlock +cluster|slots +hset"
     lacks = [text for text in of(findings, server, YELLOW) if "lacks" in text]
     assert lacks == [
-        "user cronlock lacks +publish +info: those who wait look every few seconds, "
-        "that a server was restarted or promoted can't be told"
+        "user cronlock lacks +publish +info: waiting nodes poll every few seconds, "
+        "a restart or a promotion of the server is not noticed"
     ]
 
 
@@ -281,7 +282,7 @@ def test_each_missing_right_is_told_from_the_others(
     for right in {*every, "~cronlock:*", "&cronlock:*"}:
         less = {"~": "resetkeys", "&": "resetchannels"}.get(right[0], "-" + right[1:].partition("|")[0])
         server.ask("ACL", "SETUSER", "cronlock", "reset", "on", ">secret", *rights(), *PEOPLE, less)
-        found = judge("label", "cronlock", try_all(Master(address), "cronlock"))
+        found = find_missing_rights("label", "cronlock", try_commands(Master(address), "cronlock"))
         level = YELLOW if right[1:] in WITHOUT or right[0] == "&" else RED
         assert [(finding.level, finding.todo) for finding in found] == [(level, f"ACL SETUSER cronlock {right}")]
         assert server.redis.dbsize() == 0, right
@@ -346,10 +347,10 @@ def test_a_lopsided_cluster_tells_what_a_loss_costs(fresh_cluster: Callable[...,
         assert finding["level"] == YELLOW
         pattern = r"50 % of the slots, no replica; its loss costs \d+ % of all possible keys their quorum, (.*)"
         [known] = re.findall(pattern, finding["text"])
-        named += re.findall(r"of the 9 known ones (\d)", known)
+        named += re.findall(r"(\d) of the 9 known ones", known)
     assert sum(map(int, named)) == 9, "seven copies on two masters: always a quorum on one of them"
     [coverage] = [finding for finding in findings if finding["about"] == "cluster"]
-    assert "cluster-require-full-coverage is yes: its death takes all masters with it" in coverage["text"]
+    assert "cluster-require-full-coverage is yes: the death of one such master stops all masters" in coverage["text"]
     two.nodes[0].ask("CLUSTER", "DELSLOTS", 5)
     uncovered = check("--redis", two.urls[0])
     assert any("CLUSTERDOWN" in finding["text"] for finding in uncovered if finding["level"] == RED)
@@ -373,20 +374,20 @@ def test_full_coverage_that_cannot_be_told_is_yellow(fresh_cluster: Callable[...
 def test_the_cost_of_a_master_is_counted_over_all_slots() -> None:
     """None of a third, all of everything, and half of a half, give or take."""
     third = [range(SLOTS // 3)]
-    assert cost(third, ["a", "b"]).percent == 0
-    whole = cost([range(SLOTS)], ["a", "b"])
+    assert loss_cost(third, ["a", "b"]).percent == 0
+    whole = loss_cost([range(SLOTS)], ["a", "b"])
     assert (whole.share, whole.percent, whole.keys) == (100, 100, ["a", "b"])
-    halves = cost([range(SLOTS // 2)], []), cost([range(SLOTS // 2, SLOTS)], [])
+    halves = loss_cost([range(SLOTS // 2)], []), loss_cost([range(SLOTS // 2, SLOTS)], [])
     assert sum(half.percent for half in halves) == 100
 
 
 def test_placement_names_some_keys_and_counts_the_rest() -> None:
-    [finding] = of_cluster([master(1, range(SLOTS))], ["a", "b", "c", "d", "e"])
+    [finding] = find_cluster_placement([master(1, range(SLOTS))], ["a", "b", "c", "d", "e"])
     assert finding.text == (
         "100 % of the slots, no replica; its loss costs 100 % of all possible keys their quorum, "
-        "of the 5 known ones 5: a, b, c and 2 more"
+        "5 of the 5 known ones: a, b, c and 2 more"
     )
-    [safe] = of_cluster([master(1, range(SLOTS), replicas=("h:2",))], None)
+    [safe] = find_cluster_placement([master(1, range(SLOTS), replicas=("h:2",))], None)
     assert (safe.level, "until a replica takes over" in safe.text) == (YELLOW, True)
 
 
@@ -400,7 +401,7 @@ def test_placement_names_some_keys_and_counts_the_rest() -> None:
     ],
 )
 def test_so_many_servers_may_be_lost(count: int, level: str, text: str) -> None:
-    assert [(finding.level, finding.text) for finding in of_servers(count)] == [(level, text)]
+    assert [(finding.level, finding.text) for finding in find_server_placement(count)] == [(level, text)]
 
 
 # What it prints
@@ -513,7 +514,7 @@ def test_whatever_answers_is_no_traceback(server: Server, answer: bytes) -> None
 def test_a_lone_server_has_to_write_at_once(fresh_servers: Callable[..., list[Server]]) -> None:
     """Of three another one knows what the one has lost."""
     servers = fresh_servers(3, appendonly="yes", appendfsync="everysec")
-    said = "appendfsync is everysec: when its machine loses power it forgets the newest runs"
+    said = "appendfsync is everysec: a power failure loses the newest runs"
     assert said in cronlock("check", "--redis", servers[0].url).stdout
     assert said not in cronlock("check", *at(*servers)).stdout
     servers[0].ask("CONFIG", "SET", "appendfsync", "always")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cronlock.commands.check.cron_lines import LOCAL
 from cronlock.commands.check.cron_path import CRONIE_PATH, INHERITED, path_of_cron
-from cronlock.commands.check.crontabs import look
-from cronlock.commands.check.debian_fields import bad_part
+from cronlock.commands.check.crontabs import find_crontab_faults
+from cronlock.commands.check.debian_fields import first_bad_part
 from cronlock.commands.check.findings import GREEN, RED, YELLOW, Finding
 from cronlock.cron.crontab import Sources
 from cronlock.cron.parser import BUSYBOX, CRON_PATH, CRONIE, DEBIAN
@@ -46,7 +46,7 @@ class Machine:
 
     def findings(self, uid: int = 1000, listed: str = "") -> list[Finding]:
         sources = Sources(str(self.root), uid, lambda: listed)
-        return look(sources, CHECKED, str(self.programs))
+        return find_crontab_faults(sources, CHECKED, str(self.programs))
 
     def of(self, *rows: str) -> list[Finding]:
         """What is found about the rows of one user's crontab."""
@@ -75,7 +75,7 @@ def levels(findings: list[Finding]) -> list[str]:
 def red(findings: list[Finding]) -> str:
     """The only red finding in words."""
     [found] = [finding for finding in findings if finding.level == RED]
-    return found.whole
+    return found.line_text
 
 
 # What a line does
@@ -122,8 +122,8 @@ def test_settings_files_count_for_a_line(machine: Machine) -> None:
         ("cronlock run --key a --schedule none -- true", GREEN, "a (once): no ticks, only overlap is prevented"),
         ("cronlock run --key a --tick 1790000000 -- true", GREEN, "a (once): no ticks"),
         ("cronlock run true", RED, "it would be refused: no key: pass --key NAME, the same on every node"),
-        ("cronlock run --key a --no-such-option true", RED, "can't understand this line: run its command by hand"),
-        ("cronlock run --key a", RED, "can't understand this line"),
+        ("cronlock run --key a --no-such-option true", RED, "can't parse this line: run its command by hand"),
+        ("cronlock run --key a", RED, "can't parse this line"),
         ("cronlock run --key a --ttl 2s true", RED, "a lease of 2s is too short"),
         ("cronlock run --key a --each --failover true", RED, "--failover requires --once"),
         ("cronlock run --key a --tz Mars/Olympus true", RED, "unknown time zone 'Mars/Olympus'"),
@@ -131,22 +131,22 @@ def test_settings_files_count_for_a_line(machine: Machine) -> None:
         ("CRONLOCK_TTL=soon cronlock run --key a true", RED, "CRONLOCK_TTL: 'soon' is not a duration"),
         ("CRONLOCK_KYE=a cronlock run true", RED, "unknown variable CRONLOCK_KYE: did you mean CRONLOCK_KEY?"),
         ("CRONLOCK_REDIS=http://x cronlock run --key a true", RED, "CRONLOCK_REDIS: a Redis URL with"),
-        ('cronlock run --key "$JOB" -- true', YELLOW, "--key can't be told from the line: a shell would have to"),
-        ("CRONLOCK_KEY=$JOB cronlock run -- true", YELLOW, "CRONLOCK_KEY can't be told from the line"),
+        ('cronlock run --key "$JOB" -- true', YELLOW, "--key needs a shell to expand it"),
+        ("CRONLOCK_KEY=$JOB cronlock run -- true", YELLOW, "CRONLOCK_KEY needs a shell to expand it"),
     ],
 )
 def test_a_line_is_judged_as_its_run_would_be(machine: Machine, command: str, level: str, said: str) -> None:
     """A green one says what it is; the others what is wrong with it, in the words of `run`, and nothing else."""
     [finding] = machine.of_line(command)
     assert finding.level == level
-    assert said in finding.whole
+    assert said in finding.line_text
 
 
 def test_an_option_that_only_a_shell_can_tell_hides_nothing_else(machine: Machine) -> None:
     """The node's name in the most usual way; the schedule stands there all the same."""
     findings = machine.of_line('cronlock run --each --key tidy --node "$(hostname -s)" -- true')
     assert levels(findings) == [YELLOW, GREEN]
-    assert findings[0].text.startswith("--node can't be told")
+    assert findings[0].text.startswith("--node needs a shell")
     assert "tidy (each): 0 2 * * *" in findings[1].text
 
 
@@ -166,7 +166,7 @@ def test_two_commands_under_one_key_are_red(machine: Machine) -> None:
     findings = machine.of(REDIS, f"0 2 * * * {RUN}", f"0 3 * * * {RUN} --full")
     assert levels(findings) == [RED, RED]
     text = "key nightly stands at two different commands: crontab -l:2 and crontab -l:3: give each command a key"
-    assert all(text in finding.whole for finding in findings)
+    assert all(text in finding.line_text for finding in findings)
 
 
 def test_two_zones_under_one_key_are_red(machine: Machine) -> None:
@@ -174,7 +174,7 @@ def test_two_zones_under_one_key_are_red(machine: Machine) -> None:
     (machine.root / "usr/sbin/cron").rename(machine.root / "usr/sbin/crond")
     findings = machine.of(REDIS, f"0 2 * * * {RUN}", "CRON_TZ=Asia/Tokyo", f"0 3 * * * {RUN}")
     assert levels(findings) == [RED, RED]
-    assert "two time zones: local at crontab -l:2 and Asia/Tokyo at crontab -l:4" in findings[0].whole
+    assert "two time zones: local at crontab -l:2 and Asia/Tokyo at crontab -l:4" in findings[0].line_text
 
 
 def test_once_and_each_of_one_key_are_yellow(machine: Machine) -> None:
@@ -190,14 +190,14 @@ def test_a_line_with_other_voters_is_told(machine: Machine) -> None:
     """What was checked is not what it asks; the command that checks it has no password."""
     run = "cronlock run --key a --redis redis://me:secret@redis-9:7000 -- true"
     findings = machine.of(f"0 2 * * * {run}", "0 2 * * * cronlock run --key b --local -- true")
-    other, local = (finding for finding in findings if finding.text.startswith("its voters are others"))
+    other, local = (finding for finding in findings if finding.text.startswith("uses different servers"))
     assert (other.level, other.todo) == (YELLOW, "cronlock check --redis redis://redis-9:7000")
     assert (local.level, local.todo) == (YELLOW, "cronlock check --local")
 
 
 def test_a_line_that_nobody_tells_where_redis_is_is_red(machine: Machine) -> None:
     """Its runs are refused, whatever the shell of whoever checks has."""
-    assert "nobody tells it where Redis is" in red(machine.of(f"0 2 * * * {RUN}"))
+    assert "no Redis server is configured" in red(machine.of(f"0 2 * * * {RUN}"))
 
 
 # PATH
@@ -305,14 +305,14 @@ def test_the_path_of_lines_is_that_of_their_cron(tmp_path: Path, cron: str, word
     [
         (f"{REDIS}\n0 2 * * * root {RUN}", ":2  the last line has no newline: cron ignores the whole file"),
         (f"{REDIS}\n0 2 * * * root {RUN}\nA=b", ":3  the last line has no newline"),
-        (f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * nobody-here job\n", ":3  there is no user nobody-here"),
+        (f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * nobody-here job\n", ":3  user nobody-here does not exist"),
         (f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * root\n", ":3  this line has too few columns: cron ignores the wh"),
-        (f"{REDIS}\n0 2 * * * {RUN}\n", ":2  no user stands before the command: write root before cronlock"),
+        (f"{REDIS}\n0 2 * * * {RUN}\n", ":2  the user column is missing: write root before cronlock"),
     ],
 )
 def test_what_makes_debians_cron_ignore_a_file_is_red(machine: Machine, text: str, said: str) -> None:
     """All of it, because of one row."""
-    found = [f"{finding.about}  {finding.whole}" for finding in machine.of_system(text) if finding.level == RED]
+    found = [f"{finding.about}  {finding.line_text}" for finding in machine.of_system(text) if finding.level == RED]
     assert any(said in line for line in found), found
 
 
@@ -361,10 +361,8 @@ def shown(findings: list[Finding]) -> list[tuple[str, str]]:
 def test_a_password_that_ps_shows_is_yellow(machine: Machine, front: str) -> None:
     """Also where a shell gets it as an argument of its own; it is said without it."""
     findings = machine.of_line(f"{front} --key a -- true")
-    assert shown(findings) == [
-        ("crontab -l:2", "the password on this line is shown by ps to everybody on this machine")
-    ]
-    assert "secret" not in "".join(finding.whole for finding in findings)
+    assert shown(findings) == [("crontab -l:2", "every user of this machine can see the password on this line with ps")]
+    assert "secret" not in "".join(finding.line_text for finding in findings)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +374,7 @@ def test_a_crontab_with_a_password_that_everybody_may_read_is_yellow(machine: Ma
     lines = "".join(f"0 2 * * * root cronlock run --key {key} -- true\n" for key in "ab")
     findings = machine.of_system(f"{top}\nREDIS_HOST=redis-1\n{lines}", mode=mode)
     path = machine.root / "etc/cron.d/job"
-    expected = [("job:3", f"a password stands in {path}, and everybody may read it")] if mode == 0o644 else []
+    expected = [("job:3", f"{path} contains a password and is world-readable")] if mode == 0o644 else []
     assert shown(findings) == expected
     assert [finding.todo for finding in findings if "password" in finding.text] == [f"chmod o-r {path}"] * len(expected)
 
@@ -412,7 +410,7 @@ def test_a_file_of_another_user_is_red(machine: Machine) -> None:
     machine.write("etc/cron.d/job", "")
     os.chown(machine.root / "etc/cron.d/job", 65534, 0)
     findings = machine.of_system(f"{REDIS}\n0 2 * * * root {RUN}\n")
-    assert "it belongs to user 65534: cron ignores the whole file" in red(findings)
+    assert "it is owned by uid 65534: cron ignores the whole file" in red(findings)
 
 
 @pytest.mark.parametrize(("name", "level"), [("job.conf", RED), ("job.bak", GREEN), (".job", GREEN), ("job~", GREEN)])
@@ -448,12 +446,13 @@ def test_a_crontab_that_cannot_be_read_is_a_finding_and_not_the_end(open_machine
     script = f"""
 import os
 from cronlock.cron.crontab import Sources
-from cronlock.commands.check.crontabs import look
+from cronlock.commands.check.crontabs import find_crontab_faults
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-for finding in look(Sources({str(open_machine.root)!r}, crontab=str), {CHECKED!r}, {str(open_machine.programs)!r}):
+sources = Sources({str(open_machine.root)!r}, crontab=str)
+for finding in find_crontab_faults(sources, {CHECKED!r}, {str(open_machine.programs)!r}):
     print(finding.level, finding.about, finding.text)
 """
     done = subprocess.run(
@@ -478,8 +477,8 @@ PIECES = st.sampled_from(
 def test_no_crontab_is_an_accident(text: str) -> None:
     """Whatever stands in a crontab there are findings, and never an exception."""
     with_files = Sources("/nowhere", 1000, lambda: text)
-    for finding in look(with_files, CHECKED, CRON_PATH):
-        assert finding.whole.isprintable()
+    for finding in find_crontab_faults(with_files, CHECKED, CRON_PATH):
+        assert finding.line_text.isprintable()
 
 
 # The whole command, on a machine's own crontabs
@@ -601,7 +600,7 @@ def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
     """Whoever has no settings is told so, with 1; who has wrong ones gets the line of every command, and 125."""
     done = cronlock("check")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "red     none  nobody says where Redis is: put redis = " in done.stdout
+    assert "red     none  no Redis server is configured: put redis = " in done.stdout
     assert "\ncrontab lines\n" in done.stdout
     wrong = cronlock("check", "--redis", "http://x")
     assert (wrong.returncode, wrong.stdout) == (125, "")
@@ -617,7 +616,7 @@ def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
      "@minutely", "0 0 L * *", "* * L,1-31 * *", "0/1 * * * *", "* 24 * * *", "0 0 0 * *", "* * * 13 *"],
 )  # fmt: skip
 def test_what_cronsim_takes_and_debians_cron_does_not_is_told(fields: str) -> None:
-    assert bad_part(fields)
+    assert first_bad_part(fields)
 
 
 @pytest.mark.parametrize(
@@ -633,7 +632,7 @@ def test_what_cronsim_takes_and_debians_cron_does_not_is_told(fields: str) -> No
     ],
 )
 def test_what_both_take_is_not(fields: str) -> None:
-    assert not bad_part(fields)
+    assert not first_bad_part(fields)
 
 
 @pytest.mark.parametrize(
@@ -651,5 +650,5 @@ def test_a_row_that_voids_the_file_of_a_good_line_is_red(tmp_path: Path, row: st
     file = tmp_path / "etc/cron.d/job"
     file.write_text(f"CRONLOCK_LOCAL=1\n{row}\n0 2 * * * root /bin/true cronlock; /bin/cronlock run -k a -- true\n")
     file.chmod(0o644)
-    found = look(Sources(str(tmp_path), crontab=lambda: ""), {LOCAL}, "/usr/bin:/bin")
+    found = find_crontab_faults(Sources(str(tmp_path), crontab=lambda: ""), {LOCAL}, "/usr/bin:/bin")
     assert (f"{file}:2", RED, text) in [(finding.about, finding.level, finding.text) for finding in found]

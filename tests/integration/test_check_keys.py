@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from cronlock.commands.check.findings import GREEN, RED, YELLOW
-from cronlock.commands.check.placement import of_servers
+from cronlock.commands.check.placement import find_server_placement
 from tests.support.commands import cronlock
 from tests.support.operator import NEXT, TICK, Place, at, run
 from tests.support.servers import Cluster, Server
@@ -18,7 +18,7 @@ def keys(place: Place) -> list[dict[str, str]]:
 def test_nodes_that_differ_in_command_or_schedule_are_red(servers: list[Server]) -> None:
     """check names both, as status does; a run that never ended is yellow, since it may be over."""
     place = at(*servers)
-    assert [finding["text"] for finding in keys(place)] == ["none is known yet"]
+    assert [finding["text"] for finding in keys(place)] == ["no key yet"]
     run(place, *TICK, "--node", "web-1", "--", "true")
     [fine] = keys(place)
     assert (fine["level"], fine["text"]) == (GREEN, "1 known: their nodes agree on schedules and commands")
@@ -50,13 +50,13 @@ def test_keys_are_not_judged_while_a_voter_is_missing(servers: list[Server]) -> 
 
 
 def test_what_may_be_lost_is_less_while_servers_are_missing() -> None:
-    assert [(found.level, found.text) for count in (1, 2, 3) for found in of_servers(5, count)] == [
+    assert [(found.level, found.text) for count in (1, 2, 3) for found in find_server_placement(5, count)] == [
         (YELLOW, "1 of 5 servers is missing: 1 more may be lost, and no key can have its first run"),
         (
             YELLOW,
-            "2 of 5 servers are missing: the loss of another one stops every run, and no key can have its first run",
+            "2 of 5 servers are missing: the loss of one more stops every run, and no key can have its first run",
         ),
-        (RED, "3 of 5 servers are missing: no quorum is left, no run starts"),
+        (RED, "3 of 5 servers are missing: no quorum is left, so no run starts"),
     ]
 
 
@@ -67,34 +67,34 @@ def test_a_voter_that_does_not_count_for_a_key_is_told_with_what_the_next_loss_c
     servers = fresh_servers(3, appendonly="yes")
     for key in ("job", "other"):
         run(at(*servers), *TICK, *SLOWLY, key=key)
-    assert weak(at(*servers)) == []
+    assert keys_at_risk(at(*servers)) == []
     labels = [server.url.removeprefix("redis://") for server in servers]
     servers[1].restart()
     run(at(*servers), *NEXT, *SLOWLY, key="other")
-    assert weak(at(*servers)) == [
-        (labels[1], "it does not count for 1 key: it was restarted or promoted, or knows nothing of them"),
-        ("servers", "one does not count everywhere: the loss of another one stops job"),
+    assert keys_at_risk(at(*servers)) == [
+        (labels[1], "it does not count for 1 key: it was restarted or promoted, or has no record of them"),
+        ("servers", "one does not count for every key: the loss of another one stops job"),
     ]
     servers[1].redis.flushall()
-    assert weak(at(*servers)) == [
-        (labels[1], "it does not count for 2 keys: it was restarted or promoted, or knows nothing of them"),
-        ("servers", "one does not count everywhere: the loss of another one stops job, other"),
+    assert keys_at_risk(at(*servers)) == [
+        (labels[1], "it does not count for 2 keys: it was restarted or promoted, or has no record of them"),
+        ("servers", "one does not count for every key: the loss of another one stops job, other"),
     ]
     cronlock("adopt", *at(*servers), "--yes", "--all")
-    assert weak(at(*servers)) == []
+    assert keys_at_risk(at(*servers)) == []
 
 
 def test_an_empty_master_of_a_cluster_is_told_with_what_the_next_loss_costs(cluster: Cluster) -> None:
     """Its copies do not count; those of another master are then a quorum's."""
     place = ("--redis", cluster.urls[0])
     run(place, *TICK, *SLOWLY)
-    assert weak(place) == []
+    assert keys_at_risk(place) == []
     empty, *others = cluster.masters()
     empty.redis.flushall()
-    found = weak(place)
+    found = keys_at_risk(place)
     assert found[0] == (
         empty.url.removeprefix("redis://"),
-        "it does not count for 1 key: it was restarted or promoted, or knows nothing of them",
+        "it does not count for 1 key: it was restarted or promoted, or has no record of them",
     )
     assert {label for label, _ in found[1:]} >= {other.url.removeprefix("redis://") for other in others}
     assert all(text.endswith("its loss stops job as long as copies elsewhere do not count") for _, text in found[1:])
@@ -103,7 +103,7 @@ def test_an_empty_master_of_a_cluster_is_told_with_what_the_next_loss_costs(clus
 SLOWLY = ("--", "sleep", "0.5")  # a run ends with a quorum: on a busy machine the last voter hears of it later
 
 
-def weak(place: Place) -> list[tuple[str, str]]:
+def keys_at_risk(place: Place) -> list[tuple[str, str]]:
     """What is yellow of voters and placement, but for what a server keeps."""
     found = json.loads(cronlock("check", *place, "--format", "json").stdout)["findings"]
     about = [finding for finding in found if finding["section"] in ("voters", "placement")]

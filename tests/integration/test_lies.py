@@ -172,7 +172,7 @@ def test_check_counts_a_voter_with_an_impossible_token_as_one_that_is_missing(se
     assert checked.returncode == 1
     (line,) = [line for line in checked.stdout.splitlines() if "no run of it can start" in line]
     assert "1 of 3 voters counts" in line
-    assert f"127.0.0.1:{servers[0].port} has a fencing token that can't be" in line
+    assert f"127.0.0.1:{servers[0].port} has an impossible fencing token" in line
 
 
 def test_tokens_of_clocks_that_were_all_ahead_once_go_on(servers: list[Server]) -> None:

@@ -256,7 +256,7 @@ import sys
 from cronlock.config.settings import load
 from cronlock.cron.crontab import Sources
 from cronlock.commands.check import command, findings
-found = command.look(load({"local": True}, {}), Sources(sys.argv[1], 1, lambda: open(sys.argv[2]).read()))
+found = command.find_all_faults(load({"local": True}, {}), Sources(sys.argv[1], 1, lambda: open(sys.argv[2]).read()))
 findings.print_table(found)
 findings.print_json(found)
 """

@@ -192,7 +192,7 @@ def test_check_tells_of_sentinels_and_of_what_a_failover_loses(service: Service)
     assert "yellow  127.0.0.1:1" in told
     assert f"master 127.0.0.1:{master.port}, replicas: 1, sentinels: 1; a failover may lose the newest writes" in told
     assert "1 sentinel: the loss of one stops every failover: run three" in told
-    assert "still grants leases: two nodes may run: give it a second replica, then CONFIG SET min-replicas" in told
+    assert "still grants leases: two nodes may run at once: add a second replica, then CONFIG SET min-replicas" in told
     assert first in told
     assert "one server: its loss stops every run" not in told
     master.ask("CONFIG", "SET", "min-replicas-to-write", "1")

@@ -101,14 +101,14 @@ def test_a_certificate_has_to_name_the_host(shielded: ShieldedServer) -> None:
         careless = ("--redis", url(server.port, elsewhere, ssl_check_hostname="false"))
         assert run(careless, *PLAIN, "--", "echo", "ran").stdout == "ran\n"
         told = cronlock("check", *careless).stdout
-    assert "ssl_check_hostname=false: anybody in between may pretend to be it" in told
+    assert "ssl_check_hostname=false: a host in between can impersonate it" in told
 
 
 def test_no_certificate_is_asked_for_when_told_so(shielded: ShieldedServer, stranger: Authority) -> None:
     """In so many words, and check is yellow about it."""
     careless = ("--redis", url(shielded.port, ssl_ca_certs=stranger.root, ssl_cert_reqs="none"))
     assert run(careless, *PLAIN, "--", "echo", "ran").stdout == "ran\n"
-    assert "ssl_cert_reqs=none: anybody in between may pretend to be it" in cronlock("check", *careless).stdout
+    assert "ssl_cert_reqs=none: a host in between can impersonate it" in cronlock("check", *careless).stdout
     assert "TLS" in cronlock("check", "--redis", url(shielded.port)).stdout
 
 

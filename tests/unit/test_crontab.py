@@ -674,7 +674,7 @@ def test_one_key_in_two_zones_is_refused(tree: Tree) -> None:
         own_lines("a", "once", tree.sources())
     assert str(refused.value) == (
         f"key a stands in two time zones: local at {one}:1 and Asia/Tokyo at {one}:3: "
-        "give each a key of its own, or --schedule and --tz"
+        "give each its own key, or --schedule and --tz"
     )
 
 

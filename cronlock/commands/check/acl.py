@@ -1,4 +1,4 @@
-"""Whether a server's user has the rights that cronlock needs: each command is tried, on names that nobody else has."""
+"""The rights of a server's user: each command that cronlock needs is tried, on names that are in no use."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from cronlock.servers.placement import Tags
 from cronlock.survey.clients import Server
 
 SCRIPT = Path(__file__).parents[2] / "servers" / "scripts" / "rights.lua"
-TRIES = 5  # slots of a master: one that moves at this moment sends elsewhere
+TRIES = 5  # slots of a master: a slot that is moving redirects
 MOVING = (redis.exceptions.AskError, redis.exceptions.MovedError, redis.exceptions.TryAgainError)
-CODES = {  # which redis-py takes off
+CODES = {  # redis-py removes the code from the text
     redis.exceptions.ClusterDownError: "CLUSTERDOWN ",
     redis.exceptions.MasterDownError: "MASTERDOWN ",
     redis.exceptions.ReadOnlyError: "READONLY ",
 }
-WITHOUT = {  # what can be done without, and what is not there then
-    "info": "that a server was restarted or promoted can't be told",
-    "publish": "those who wait look every few seconds",
-    "subscribe": "those who wait look every few seconds",
-    "scan": "--all and status find no keys",
+WITHOUT = {  # optional commands -> what does not work without them
+    "info": "a restart or a promotion of the server is not noticed",
+    "publish": "waiting nodes poll every few seconds",
+    "subscribe": "waiting nodes poll every few seconds",
+    "scan": "--all and status can't list keys",
     "lrange": "history can't be read",
-    "asking": "a copy does not answer while its slot moves",
+    "asking": "a copy does not answer while its slot is moving",
 }
 
 
 @dataclass
 class Rights:
-    """What failed. `commands` and `patterns` as ACL SETUSER gives them, without sign; `refusals` are other answers."""
+    """Failed commands. `commands` and `patterns` as in ACL SETUSER, without sign; `refusals` are other errors."""
 
     commands: dict[str, None] = field(default_factory=dict)
     patterns: dict[str, None] = field(default_factory=dict)
     refusals: dict[str, None] = field(default_factory=dict)
 
     def note(self, command: str, text: str, prefix: str) -> None:
-        """Put an error where it belongs."""
+        """Sort an error reply into one of the three."""
         text = re.sub(r"^(@user_script: \d+: )?-?", "", text).strip()
         if "channel" in text:
             self.patterns[f"&{prefix}:*"] = None
@@ -54,8 +54,8 @@ class Rights:
             self.refusals[text] = None
 
 
-def try_all(server: Server, prefix: str) -> Rights:
-    """Try every command that cronlock sends to this server; nothing is left there."""
+def try_commands(server: Server, prefix: str) -> Rights:
+    """Try every command that cronlock sends to this server; leave nothing there."""
     rights = Rights()
     client = server.client
     direct: dict[str, Callable[[], object]] = {
@@ -71,7 +71,7 @@ def try_all(server: Server, prefix: str) -> Rights:
             attempt()
         except redis.exceptions.NoPermissionError as error:
             rights.note(command, str(error), prefix)
-        except redis.ResponseError:  # not the script's answer, but one to a user who may ask
+        except redis.ResponseError:  # an error, but the command is allowed
             pass
     try:
         failed = _eval(server, prefix)
@@ -84,7 +84,7 @@ def try_all(server: Server, prefix: str) -> Rights:
 
 
 def _eval(server: Server, prefix: str) -> list[Any]:
-    """What the script answers, in the first of the server's slots that stays where it is."""
+    """Return the script's answer from the first of the server's slots that is not moving."""
     slots = [slot for part in server.slots for slot in part][:TRIES] or [0]
     while True:
         names = _names(prefix, slots.pop(0))
@@ -115,8 +115,8 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def judge(label: str, user: str, rights: Rights) -> list[Finding]:
-    """What the user lacks, and what an administrator types."""
+def find_missing_rights(label: str, user: str, rights: Rights) -> list[Finding]:
+    """Return the missing rights, with the command that an administrator types."""
     needed = [f"+{command}" for command in rights.commands if command not in WITHOUT]
     needed += [pattern for pattern in rights.patterns if pattern[0] == "~"]
     wanted = [f"+{command}" for command in rights.commands if command in WITHOUT]

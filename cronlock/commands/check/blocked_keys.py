@@ -1,4 +1,4 @@
-"""Whether a run of a key can start: which of its voters answer, vote, and remember it, and what to do if too few do."""
+"""Keys of which no run can start: too few of their voters answer, vote and remember them; and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cronlock.commands.check.placement import first
+from cronlock.commands.check.placement import first_names
 from cronlock.lock.quorum import quorum
 from cronlock.lock.refusals import record_words
 from cronlock.lock.state_machine import CLOCK_LIMIT
@@ -17,133 +17,134 @@ from cronlock.survey.snapshot import Snapshot
 from cronlock.survey.survey import Record, Survey
 
 
-def off(ahead: Mapping[str, float]) -> dict[str, float]:
-    """The servers, by label, that do not vote because their clocks are so many seconds ahead of this machine's.
+def servers_with_wrong_clock(ahead: Mapping[str, float]) -> dict[str, float]:
+    """Return the servers that do not vote because of their clocks: label -> seconds ahead of this machine's clock.
 
-    None where most are: then it is this machine's clock that is wrong.
+    Return none where most servers differ: then this machine's clock is wrong.
     """
     found = {label: seconds for label, seconds in ahead.items() if abs(seconds) * 1000 > CLOCK_LIMIT}
     return {} if 2 * len(found) > len(ahead) else found
 
 
-def away(survey: Survey) -> dict[str, str]:
-    """The servers that do not vote, by label, and why not."""
+def non_voting_servers(survey: Survey) -> dict[str, str]:
+    """Return the servers that do not vote: label -> reason."""
     texts = dict(survey.missing)
-    for label, seconds in off(survey.clock_offsets).items():
+    for label, seconds in servers_with_wrong_clock(survey.clock_offsets).items():
         side = "ahead" if seconds > 0 else "behind"
         texts.setdefault(label, f"{label}: its clock is {abs(seconds):.0f} s {side}, and it does not vote")
     return texts
 
 
 @dataclass
-class Standing:
-    """What the copies of a record amount to. All lists are labels of servers, one for each copy.
+class KeyVotes:
+    """The copies of one record, counted by the labels of their servers.
 
-    `why` says, by label, why a server's copies do not count; `cure` is what brings back those that do not vote.
-    `adoptable`: cronlock adopt can leave those out. `never`: no voter that was read knows of a run.
+    `valid` copies can vote for a run; `amnesic` ones forgot the key or may be old; `not_voting` ones are unreachable or
+    have a wrong clock. `reasons`: label -> why its copies do not count. `cure` brings back those that do not vote.
+    `adoptable`: cronlock adopt can leave those out. `never_ran`: no voter that was read has a run of the key.
     """
 
     record: Record
     voters: int
-    good: Counter[str]
-    is_amnesic: Counter[str]
-    gone: Counter[str]
-    why: dict[str, str]
+    valid: Counter[str]
+    amnesic: Counter[str]
+    not_voting: Counter[str]
+    reasons: dict[str, str]
     cure: str
     adoptable: bool
-    never: bool
+    never_ran: bool
 
     @classmethod
-    def of(cls, record: Record, copies: Sequence[Snapshot], survey: Survey, gone: Mapping[str, str]) -> Standing:
-        """Of the copies that were read; `gone` are the servers that do not vote (see away)."""
+    def of(cls, record: Record, copies: Sequence[Snapshot], survey: Survey, non_voting: Mapping[str, str]) -> KeyVotes:
+        """Count the copies that were read; `non_voting` is what `non_voting_servers` returned."""
         found = {(seen.voter, slot_of(seen.name)): seen for seen in copies}
-        unbelieved = copies_with_impossible_token(copies)
-        good, is_amnesic, lost, why = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
+        impossible = copies_with_impossible_token(copies)
+        valid, amnesic, not_voting, reasons = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
         for label, slot in survey.copy_locations(record):
             seen = found.get((label, slot))
-            if label in gone:
-                lost[label] += 1
-                why[label] = gone[label]
-            elif seen and seen in unbelieved:
-                is_amnesic[label] += 1
-                why.setdefault(label, f"{label} has a fencing token that can't be")
+            if label in non_voting:
+                not_voting[label] += 1
+                reasons[label] = non_voting[label]
+            elif seen and seen in impossible:
+                amnesic[label] += 1
+                reasons.setdefault(label, f"{label} has an impossible fencing token")
             elif seen and _remembers(seen):
-                good[label] += 1
+                valid[label] += 1
             else:
-                is_amnesic[label] += 1
+                amnesic[label] += 1
                 forgot = not seen or not seen.newness[0]
-                why.setdefault(label, f"{label} {'knows nothing of it' if forgot else 'was restarted or promoted'}")
-        answering = good.total() + is_amnesic.total()
-        unset = [label for label in lost if label not in survey.missing]
+                reasons.setdefault(label, f"{label} {'has no record of it' if forgot else 'was restarted or promoted'}")
+        answering = valid.total() + amnesic.total()
+        wrong_clocks = [label for label in not_voting if label not in survey.missing]
         return cls(
             record,
             survey.voters,
-            good,
-            is_amnesic,
-            lost,
-            why,
-            _cure([label for label in lost if label in survey.missing], unset),
-            answering >= quorum(survey.voters) and not unset,
+            valid,
+            amnesic,
+            not_voting,
+            reasons,
+            _cure([label for label in not_voting if label in survey.missing], wrong_clocks),
+            answering >= quorum(survey.voters) and not wrong_clocks,
             not any(seen.newness[0] for seen in copies),
         )
 
     @property
-    def stuck(self) -> bool:
-        """Whether no run can start. Where all voters answer one can, and that makes all count again."""
-        return self.good.total() < quorum(self.voters) and bool(self.gone)
+    def blocked(self) -> bool:
+        """Whether no run can start. If all voters answer, a run can start, and then all copies count again."""
+        return self.valid.total() < quorum(self.voters) and bool(self.not_voting)
 
     @property
     def reason(self) -> str:
-        """Why it is stuck; the same for keys that are so for the same reason."""
-        names = [*self.gone, *(label for label in self.is_amnesic if not self.never)]
-        why = "; ".join(self.why[label] for label in names)
-        if self.never:
+        """The reason why the key is blocked; equal for keys that are blocked for the same reason."""
+        names = [*self.not_voting, *(label for label in self.amnesic if not self.never_ran)]
+        why = "; ".join(self.reasons[label] for label in names)
+        if self.never_ran:
             return f"it never ran, and a first run needs all {self.voters} voters: {why}"
-        count = self.good.total()
+        count = self.valid.total()
         return f"{count} of {self.voters} voters count{'s' * (count == 1)}: {why}"
 
     def todo(self, keys: str = "") -> str:
-        """What to do; `keys` are what adopt takes, this one's when not given."""
+        """Return what to do; `keys` are the arguments of adopt, by default this key."""
         if not self.adoptable:
             return self.cure
         keys = keys or record_words(*self.record)
-        more = "" if self.never else ", and a run that all answer makes all count"
-        return f"{self.cure}{more}; or do without: cronlock adopt --leave-out {keys}"
+        more = "" if self.never_ran else ", and a run that all answer makes all count"
+        return f"{self.cure}{more}; or run without them: cronlock adopt --leave-out {keys}"
 
 
 def _remembers(seen: Snapshot) -> bool:
-    """As a run's verdict has it."""
+    """Return whether the copy counts for a run, by the rule of lock/quorum.py."""
     return bool(seen.newness[0]) and not seen.restarted
 
 
-def _cure(missing: Sequence[str], unset: Sequence[str]) -> str:
+def _cure(missing: Sequence[str], wrong_clocks: Sequence[str]) -> str:
     ways = [f"bring {', '.join(missing)} back"] if missing else []
-    ways += [f"set the clock of {', '.join(unset)}, by NTP"] if unset else []
+    ways += [f"set the clock of {', '.join(wrong_clocks)}, by NTP"] if wrong_clocks else []
     return " and ".join(ways)
 
 
-def standings(survey: Survey) -> list[Standing]:
-    """Of all records that several voters have, but for those of nodes with other voters."""
+def votes_of_all_keys(survey: Survey) -> list[KeyVotes]:
+    """Return the votes of all records that have several voters, except those of nodes with another voter set."""
     if survey.voters == 1:
         return []
-    gone = away(survey)
+    non_voting = non_voting_servers(survey)
     return [
-        Standing.of(record, copies, survey, gone)
+        KeyVotes.of(record, copies, survey, non_voting)
         for record, copies in sorted(survey.records.items())
         if newest_copy(copies).get("voter_set") in ("", survey.voter_set)
     ]
 
 
-def note_stuck(found: Sequence[KeyStatus], survey: Survey) -> None:
-    """Add to each key's faults that no run of it can start."""
-    if not away(survey):
+def note_blocked_keys(found: Sequence[KeyStatus], survey: Survey) -> None:
+    """Add a problem to each key of which no run can start."""
+    if not non_voting_servers(survey):
         return
-    stuck = {standing.record: standing for standing in standings(survey) if standing.stuck}
+    blocked = {votes.record: votes for votes in votes_of_all_keys(survey) if votes.blocked}
     for one in found:
-        if standing := stuck.get((one.key, one.each)):
-            one.problems.append(f"no run of it can start: {standing.reason}: {standing.todo()}")
+        if votes := blocked.get((one.key, one.each)):
+            one.problems.append(f"no run of it can start: {votes.reason}: {votes.todo()}")
 
 
-def named(records: Sequence[Record]) -> str:
-    """Some of these keys, for one line."""
-    return first([f"{key} on {node}" if node else key for key, node in records])
+def name_keys(records: Sequence[Record]) -> str:
+    """Return the names of the first of these keys, for one line."""
+    return first_names([f"{key} on {node}" if node else key for key, node in records])

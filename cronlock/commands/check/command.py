@@ -1,14 +1,15 @@
-"""`cronlock check`: what is wrong, before it goes wrong: voters, placement, and the crontab lines of this machine."""
+"""`cronlock check`: finds faults before they cost a run, in servers, placement, keys and this machine's crontabs."""
 
 from __future__ import annotations
 
 import redis
 
 from cronlock.commands.check import cron_lines, crontabs, dns, keys, placement, quorum_margin, sentinel, servers
-from cronlock.commands.check.blocked_keys import off
+from cronlock.commands.check.blocked_keys import servers_with_wrong_clock
+from cronlock.commands.check.clocks import find_clock_faults
 from cronlock.commands.check.cron_path import path_of_cron
 from cronlock.commands.check.findings import RED, VOTERS, YELLOW, Finding, print_json, print_table, worst
-from cronlock.commands.check.servers import Told
+from cronlock.commands.check.servers import ServerFacts
 from cronlock.commands.invocation import Invocation
 from cronlock.config.settings import Settings, has_password, load
 from cronlock.cron.crontab import Sources
@@ -20,78 +21,101 @@ SOMETHING_IS_RED = 1  # the exit status
 
 
 def check(invocation: Invocation) -> int:
-    """Look at everything and print it; 1 when a finding is red."""
+    """Print all findings; return 1 when one of them is red."""
     settings = load(invocation.given, invocation.environ)
     findings = (
         [Finding(VOTERS, YELLOW, "--redis", VISIBLE_IN_PS, MOVE_OUT_OF_ARGV)]
         if has_password(invocation.given.get("redis", ()))
         else []
     )
-    findings += look(settings, Sources())
+    findings += find_all_faults(settings, Sources())
     (print_json if invocation.command_options.get("format") == "json" else print_table)(findings)
     return SOMETHING_IS_RED if worst(findings) == RED else 0
 
 
-def look(settings: Settings, sources: Sources) -> list[Finding]:
-    """All findings, in the order in which they are printed."""
-    about_voters, checked = _voters(settings)
-    return [*about_voters, *crontabs.look(sources, checked, path_of_cron(sources.cron))]
+def find_all_faults(settings: Settings, sources: Sources) -> list[Finding]:
+    """Return all findings, in the order in which they are printed."""
+    voter_findings, checked = _find_voter_faults(settings)
+    return [
+        *voter_findings,
+        *crontabs.find_crontab_faults(sources, checked, path_of_cron(sources.cron)),
+    ]
 
 
-def _voters(settings: Settings) -> tuple[list[Finding], set[str]]:
-    """The findings, and the labels of what was looked at."""
+def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
+    """Return the findings about voters, placement and keys, and the labels of the servers that were checked."""
     if settings.local:
-        return [servers.local(), *keys.look(keys.known(settings))], {cron_lines.LOCAL}
+        local_keys = keys.find_key_faults(keys.survey_keys(settings))
+        return [servers.find_local_faults(), *local_keys], {cron_lines.LOCAL}
     if not settings.redis:
         advice = NOWHERE.partition("? ")[2]
-        return [Finding(VOTERS, RED, "none", "nobody says where Redis is", advice)], set()
+        return [Finding(VOTERS, RED, "none", "no Redis server is configured", advice)], set()
     found = find(settings, twice=True)
-    failures, all_told = _ask(settings, found)
-    clocks = {told.label: told.ahead for told in all_told if told.ahead is not None}
+    failures, all_facts = _interview_all(settings, found)
+    clocks = {facts.label: facts.ahead for facts in all_facts if facts.ahead is not None}
     twice = _named_twice(settings)
-    known = None if twice else keys.known(settings, Servers(found.cluster, found.all, found.failures | failures))
-    counts = quorum_margin.count(known.survey) if known else quorum_margin.Counts()
+    known = None
+    if not twice:
+        known = keys.survey_keys(settings, Servers(found.cluster, found.all, found.failures | failures))
+    margins = quorum_margin.measure_margins(known.survey) if known else quorum_margin.QuorumMargins()
     alone = len(settings.redis) == 1 and not found.cluster
-    findings = [finding for told in all_told for finding in servers.judge(told, alone)]
-    findings += [_silent(label, error, found) for label, error in failures.items()]
-    findings += servers.clocks(clocks)
-    findings += twice + servers.twins(all_told) + quorum_margin.look(counts)
+    findings = [finding for facts in all_facts for finding in servers.find_server_faults(facts, alone)]
+    findings += [_unreachable(label, error, found) for label, error in failures.items()]
+    findings += find_clock_faults(clocks)
+    findings += twice + servers.find_same_server_twice(all_facts) + quorum_margin.find_amnesic_voters(margins)
     if found.cluster:
-        findings += servers.coverage(found, all_told)
-        known_keys = known.keys if known and known.sure else None
-        findings += placement.of_cluster(found.all, known_keys, counts.stops, counts.todo)
-        missing = sum(master.label in failures for master in found.all)
-        findings += placement.of_fewer_masters(len(found.all), missing, len(off(clocks)))
+        findings += _find_cluster_faults(found, failures, all_facts, known, margins)
     else:
-        findings += dns.look(settings.redis)
-        served = [address for address in settings.redis if address.sentinels]
-        findings += [finding for address in served for finding in sentinel.look(address, all_told)]
-        if not (alone and served):  # of one service its sentinels' line tells
-            findings += placement.of_servers(len(settings.redis), len(failures), len(off(clocks)), counts.weak)
-    findings += counts.stuck
-    findings += keys.look(known, barred=any("scan" in told.rights.commands for told in all_told))
-    return findings, servers.named(settings, found)
+        findings += dns.find_ambiguous_names(settings.redis)
+        services = [address for address in settings.redis if address.sentinels]
+        for address in services:
+            findings += sentinel.find_sentinel_faults(address, all_facts)
+        if not (alone and services):  # the finding about its sentinels covers a single service
+            off = len(servers_with_wrong_clock(clocks))
+            findings += placement.find_server_placement(len(settings.redis), len(failures), off, margins.at_risk)
+    findings += margins.blocked
+    scan_denied = any("scan" in facts.rights.commands for facts in all_facts)
+    findings += keys.find_key_faults(known, scan_denied=scan_denied)
+    return findings, servers.checked_labels(settings, found)
 
 
-def _ask(settings: Settings, found: Servers) -> tuple[dict[str, Exception], list[Told]]:
-    """Why some could not be asked, by label, and what the others told."""
+def _find_cluster_faults(
+    found: Servers,
+    failures: dict[str, Exception],
+    all_facts: list[ServerFacts],
+    known: keys.KeySurvey | None,
+    margins: quorum_margin.QuorumMargins,
+) -> list[Finding]:
+    clocks = {facts.label: facts.ahead for facts in all_facts if facts.ahead is not None}
+    known_keys = known.keys if known and known.complete else None
+    missing = sum(master.label in failures for master in found.all)
+    return [
+        *servers.find_coverage_faults(found, all_facts),
+        *placement.find_cluster_placement(found.all, known_keys, margins.lost_with, margins.cure),
+        *placement.find_missing_masters(len(found.all), missing, len(servers_with_wrong_clock(clocks))),
+    ]
+
+
+def _interview_all(settings: Settings, found: Servers) -> tuple[dict[str, Exception], list[ServerFacts]]:
+    """Return the errors of the servers that could not be asked, by label, and the facts about the others."""
     failures = dict(found.failures)
     asked = [server for server in found.all if server.label not in failures]
-    if not found.cluster:  # one that may not tell what it is may tell the rest
-        barred = [a for a in settings.redis if isinstance(failures.get(a.label), redis.exceptions.NoPermissionError)]
-        asked += [Server(address) for address in barred]
+    if not found.cluster:  # a server that refuses to say what it is may answer the other questions
+        denied = [a for a in settings.redis if isinstance(failures.get(a.label), redis.exceptions.NoPermissionError)]
+        asked += [Server(address) for address in denied]
     answers = Servers(found.cluster, asked, {}).ask(lambda server: servers.interview(server, settings.prefix))
-    all_told = [answer for answer in answers.values() if isinstance(answer, Told)]
-    silent = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
-    told = {told.label for told in all_told}
-    return {label: error for label, error in (failures | silent).items() if label not in told}, all_told
+    all_facts = [answer for answer in answers.values() if isinstance(answer, ServerFacts)]
+    errors = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
+    answered = {facts.label for facts in all_facts}
+    return {label: error for label, error in (failures | errors).items() if label not in answered}, all_facts
 
 
-def _silent(label: str, error: Exception, found: Servers) -> Finding:
-    finding = servers.silent(label, error)
+def _unreachable(label: str, error: Exception, found: Servers) -> Finding:
+    finding = servers.describe_unreachable(label, error)
     if not found.cluster or label in {master.label for master in found.all}:
         return finding
-    return Finding(VOTERS, YELLOW, label, f"named, but no master: {finding.text}", "name another node of the cluster")
+    text = f"named, but not a master: {finding.text}"
+    return Finding(VOTERS, YELLOW, label, text, "name another node of the cluster")
 
 
 def _named_twice(settings: Settings) -> list[Finding]:

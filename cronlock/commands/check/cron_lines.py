@@ -1,4 +1,4 @@
-"""Each crontab line that uses cronlock: what its run would do, and what would keep it from that."""
+"""Crontab lines that use cronlock: what each run would do, and what would prevent it."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ T = TypeVar("T")
 
 UPCOMING = 3
 LOCAL = "a local file"  # the label of the voter of --local
-WHERE = ("CRONLOCK_REDIS", "REDIS_")  # how the variables begin that may tell a password
-USER_TIME = 5.0  # s for the lines of one user, who could else keep root's check busy for hours
+WHERE = ("CRONLOCK_REDIS", "REDIS_")  # how variables begin that may contain a password
+USER_TIME = 5.0  # s for the lines of one user: without a limit a user could keep root's check busy for hours
 REASON_MAX = 300  # characters of a reason: it may quote what another user wrote
-UNKNOWN_NODE = "node"  # in the place of a name that only a shell could tell
+UNKNOWN_NODE = "node"  # stands for a name that only a shell can expand
 
 
 @dataclass
-class Use:
-    """A line, the settings that its run would have, and what only a shell could tell: as it stands there -> option."""
+class LineUse:
+    """A line and the settings of its run; `needs_shell`: word on the line that only a shell can expand -> option."""
 
     line: Line
     settings: Settings
-    untold: dict[str, str]
+    needs_shell: dict[str, str]
 
     @property
     def environ(self) -> dict[str, str]:
         return _known(self.line.variables)
 
 
-class Patience:
-    """The time that each user's lines have had; a user's own and the system's lines have all the time they need."""
+class UserTimeBudget:
+    """The time spent on each user's lines; the caller's own lines and the system's have no limit."""
 
     def __init__(self) -> None:
         self._spent: dict[str, float] = {}
-        self.ended: dict[str, Line] = {}  # at which line, by owner
+        self.ended: dict[str, Line] = {}  # owner -> the first line that was not checked
 
-    def work(self, line: Line, job: Callable[..., list[T]], *words: object) -> list[T]:
-        """Return what the job does, and nothing for a line whose owner has had too much."""
+    def run_within(self, line: Line, job: Callable[..., list[T]], *words: object) -> list[T]:
+        """Return what the job does, or nothing when the line's owner has used up the time."""
         if line.owner and self._spent.get(line.owner, 0.0) > USER_TIME:
             self.ended.setdefault(line.owner, line)
             return []
@@ -62,47 +62,47 @@ class Patience:
             self._spent[line.owner] = self._spent.get(line.owner, 0.0) + time.monotonic() - begun
 
 
-def look(lines: Sequence[Line], root: str, checked: set[str], now: float) -> list[Finding]:
-    """The findings about all lines, in their order. `root` is the folder that /etc is in."""
+def find_line_faults(lines: Sequence[Line], root: str, checked: set[str], now: float) -> list[Finding]:
+    """Return the findings about all lines, in their order. `root` is the folder that contains /etc."""
     findings: list[Finding] = []
-    uses: list[Use] = []
-    patience = Patience()
+    uses: list[LineUse] = []
+    budget = UserTimeBudget()
     for line in lines:
         try:
-            uses += patience.work(line, _uses, line, root)
+            uses += budget.run_within(line, _uses, line, root)
         except Refused as error:
             findings.append(_refused(line, error))
     for use in uses:
-        findings += patience.work(use.line, _judge, use, lines, checked, now)
-        findings += patience.work(use.line, cron_path.judge, use.line)
-    for line in patience.ended.values():
-        text = f"the lines of {line.owner} take too long to check: from here on not all were checked"
-        findings.append(Finding(LINES, YELLOW, line.place, text, "let their user check them: cronlock check"))
+        findings += budget.run_within(use.line, _check_line, use, lines, checked, now)
+        findings += budget.run_within(use.line, cron_path.find_missing_programs, use.line)
+    for line in budget.ended.values():
+        text = f"the lines of {line.owner} take too long to check: from this line on, not all were checked"
+        findings.append(Finding(LINES, YELLOW, line.place, text, "as that user, run: cronlock check"))
     findings += _both_modes(uses) + _shown_passwords(lines)
     places = {line.place: number for number, line in enumerate(lines)}
     return sorted(findings, key=lambda finding: places[finding.about])
 
 
-def _uses(line: Line, root: str) -> list[Use]:
-    """The one use of a line. Raises Refused for what `cronlock run` refuses before it has a plan."""
+def _uses(line: Line, root: str) -> list[LineUse]:
+    """Return the one use of a line. Raises Refused for what `cronlock run` refuses before it has a plan."""
     if not line.command:
-        raise Refused("cronlock can't understand this line: run its command by hand to see why")
-    untold = {BY_NAME[name].flags[-1]: name for name, value in line.given.items() if value is None}
-    untold |= _untold_variables(line)
+        raise Refused("cronlock can't parse this line: run its command by hand to see why")
+    needs_shell = {BY_NAME[name].flags[-1]: name for name, value in line.given.items() if value is None}
+    needs_shell |= _variables_for_the_shell(line)
     given: dict[str, Any] = {name: value for name, value in line.given.items() if value is not None}
-    if not given.get("config", "/").startswith("/"):  # in a folder, or a home, that only its shell knows
-        untold["--config"] = "config"
+    if not given.get("config", "/").startswith("/"):  # relative to a folder that only its shell knows
+        needs_shell["--config"] = "config"
         del given["config"]
-    if "node" in untold.values():
+    if "node" in needs_shell.values():
         given["node"] = UNKNOWN_NODE
     environ = _known(line.variables)
     own = os.path.join(environ.get("HOME") or _home(line.user), ".config/cronlock.toml")
-    files = [own] if os.path.exists(own) else []  # it does not for who may not look into that home
+    files = [own] if os.path.exists(own) else []  # False also when this user may not read that home
     settings = load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")], _uid(line.user))
-    return [Use(line, settings, untold)]
+    return [LineUse(line, settings, needs_shell)]
 
 
-def _untold_variables(line: Line) -> dict[str, str]:
+def _variables_for_the_shell(line: Line) -> dict[str, str]:
     unknown = [name for name, value in line.variables.items() if value is None]
     options = {option.variable: option.name for option in OPTIONS if option.name not in line.given}
     return {name: options.get(name, "redis") for name in unknown if name in options or name.startswith("REDIS_")}
@@ -132,26 +132,26 @@ def _refused(line: Line, error: Refused) -> Finding:
     return Finding(LINES, RED, line.place, f"it would be refused: {reason}")
 
 
-def _judge(use: Use, lines: Sequence[Line], checked: set[str], now: float) -> list[Finding]:
-    """What one line's run would do; and the voters that it would ask, if these were not looked at."""
+def _check_line(use: LineUse, lines: Sequence[Line], checked: set[str], now: float) -> list[Finding]:
+    """Return a summary of the line's run, and its voters if they have not been checked."""
     findings = []
-    if use.untold:
-        what = ", ".join(use.untold)
-        text = f"{what} can't be told from the line: a shell would have to expand it"
-        findings.append(Finding(LINES, YELLOW, use.line.place, text, "cronlock run --dry-run shows it"))
-    untold = set(use.untold.values())
-    if not {"key", "config", "once", "each", "schedule", "tick"} & untold:
+    if use.needs_shell:
+        what = ", ".join(use.needs_shell)
+        text = f"{what} needs a shell to expand it"
+        findings.append(Finding(LINES, YELLOW, use.line.place, text, "run the line by hand with --dry-run"))
+    needs_shell = set(use.needs_shell.values())
+    if not {"key", "config", "once", "each", "schedule", "tick"} & needs_shell:
         try:
             findings.append(_summary(use, lines, now))
         except Refused as error:
             findings.append(_refused(use.line, error))
-    if not {"redis", "local", "config"} & untold:
+    if not {"redis", "local", "config"} & needs_shell:
         findings += _other_voters(use, checked)
     return findings
 
 
-def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
-    """As run --dry-run has it. Raises Refused as that does."""
+def _summary(use: LineUse, lines: Sequence[Line], now: float) -> Finding:
+    """Return the summary that `run --dry-run` prints. Raises Refused as `run` does."""
     settings, place = use.settings, use.line.place
     ask_lines = bool(settings.key) and not settings.schedule and not settings.tick
     own = _own_lines(settings, use.line, lines) if ask_lines else []
@@ -173,7 +173,7 @@ def _summary(use: Use, lines: Sequence[Line], now: float) -> Finding:
 
 
 def _own_lines(settings: Settings, this: Line, lines: Sequence[Line]) -> list[Line]:
-    """Those whose ticks are the key's, for the user of this line. Raises Refused when they differ."""
+    """Return the lines that give the key its ticks, as this line's user sees them. Raises Refused when they differ."""
     default = "once" if settings.source("each") == COMMAND_LINE else settings.mode
     seen = [line for line in lines if line.owner in ("", this.user)]
     own = [line for line in seen if belongs(line, settings.key, settings.mode, default)]
@@ -181,7 +181,7 @@ def _own_lines(settings: Settings, this: Line, lines: Sequence[Line]) -> list[Li
     return own
 
 
-def _other_voters(use: Use, checked: set[str]) -> list[Finding]:
+def _other_voters(use: LineUse, checked: set[str]) -> list[Finding]:
     settings = use.settings
     if settings.local:
         labels, flags = [LOCAL], "--local"
@@ -190,35 +190,35 @@ def _other_voters(use: Use, checked: set[str]) -> list[Finding]:
         urls = [f"unix://{address.path}" if address.path else f"redis://{address.label}" for address in settings.redis]
         flags = " ".join(f"--redis {url}" for url in urls)
     else:
-        text = "nobody tells it where Redis is: every run is refused"
+        text = "no Redis server is configured: every run is refused"
         todo = "set CRONLOCK_REDIS in the crontab, or redis in /etc/cronlock.toml"
         return [Finding(LINES, RED, use.line.place, text, todo)]
     if set(labels) <= checked:
         return []
-    text = f"its voters are others than those above: {', '.join(labels)}"
+    text = f"uses different servers from those checked above: {', '.join(labels)}"
     return [Finding(LINES, YELLOW, use.line.place, text, f"cronlock check {flags}")]
 
 
 def _shown_passwords(lines: Sequence[Line]) -> list[Finding]:
-    """Passwords that ps shows, and those in a crontab that everybody may read, which is told once of each."""
+    """Return a finding for each password that ps shows, and one for each world-readable crontab with a password."""
     findings = []
     told: set[str] = set()
     for line in lines:
         in_url = has_password(line.given.get("redis", ()))
-        in_variables = {name for name, value in line.variables.items() if _tells(name, value)}
+        in_variables = {name for name, value in line.variables.items() if _holds_password(name, value)}
         in_front = {word.partition("=")[0] for command in line.front for word in command}
         if in_url or in_variables & in_front:
-            text = "the password on this line is shown by ps to everybody on this machine"
-            findings.append(Finding(LINES, YELLOW, line.place, text, "put it into a settings file of its user's"))
+            text = "every user of this machine can see the password on this line with ps"
+            findings.append(Finding(LINES, YELLOW, line.place, text, "put it into the user's settings file"))
         if (in_url or in_variables) and line.source not in told and _read_by_all(line.source):
             told.add(line.source)
-            text = f"a password stands in {line.source}, and everybody may read it"
+            text = f"{line.source} contains a password and is world-readable"
             findings.append(Finding(LINES, YELLOW, line.place, text, f"chmod o-r {line.source}"))
     return findings
 
 
-def _tells(name: str, value: str | None) -> bool:
-    """Whether a variable tells a password; None is one that only a shell knows."""
+def _holds_password(name: str, value: str | None) -> bool:
+    """Return whether a variable contains a password; None stands for a value that only a shell can expand."""
     if not value:
         return False
     return name == "REDIS_PASSWORD" or (name.startswith(WHERE) and has_password([value]))
@@ -231,8 +231,8 @@ def _read_by_all(path: str) -> bool:
         return False
 
 
-def _both_modes(uses: Sequence[Use]) -> list[Finding]:
-    """Keys that stand with --once and with --each."""
+def _both_modes(uses: Sequence[LineUse]) -> list[Finding]:
+    """Return a finding for each key that is used with --once and with --each."""
     places: dict[str, dict[str, Line]] = {}
     for use in uses:
         if use.settings.key:
@@ -242,9 +242,9 @@ def _both_modes(uses: Sequence[Use]) -> list[Finding]:
             LINES,
             YELLOW,
             modes["each"].place,
-            f"key {key} stands with --each here and with --once at {modes['once'].place}: they have records of their "
-            "own and never meet",
-            "give each a key of its own",
+            f"key {key} is used with --each here and with --once at {modes['once'].place}: their "
+            "records are separate, so they do not exclude each other",
+            "give each its own key",
         )
         for key, modes in places.items()
         if len(modes) > 1

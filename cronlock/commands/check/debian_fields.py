@@ -1,6 +1,4 @@
-"""What Debian's cron takes as a schedule (its entry.c): cronsim takes more, and one line that it does not take voids a
-whole file.
-"""
+"""Schedules that Debian's cron accepts (its entry.c). cronsim accepts more, and one bad line voids a whole crontab."""
 
 from __future__ import annotations
 
@@ -16,17 +14,17 @@ FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
 )
 
 
-def bad_part(fields: str) -> str:
-    """The first part of a schedule that this cron does not take, with what it is; empty when it takes all."""
+def first_bad_part(fields: str) -> str:
+    """Return the name and text of the first part that Debian's cron rejects; empty when it accepts the schedule."""
     if fields[:1] == "@":
         return "" if fields in NICKNAMES else f"nickname {fields}"
     for (name, least, most, words), field in zip(FIELDS, fields.split(" "), strict=False):
-        if not all(_takes(item, least, most, words) for item in field.split(",")):
+        if not all(_accepts(item, least, most, words) for item in field.split(",")):
             return f"{name} {field}"
     return ""
 
 
-def _takes(item: str, least: int, most: int, words: dict[str, int]) -> bool:
+def _accepts(item: str, least: int, most: int, words: dict[str, int]) -> bool:
     base, stepped, step = item.partition("/")
     first, ranged, last = base.partition("-")
     if stepped and not (step.isascii() and step.isdigit() and int(step[:9]) and (ranged or base == "*")):

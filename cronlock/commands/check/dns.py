@@ -1,4 +1,4 @@
-"""Host names with several addresses: nodes that come to different servers by one name hold different locks."""
+"""Host names that lead to several servers: nodes that reach different servers by one name do not exclude each other."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from cronlock.servers.url import Address
 from cronlock.survey.clients import Server, Servers
 
 
-def look(addresses: Sequence[Address]) -> list[Finding]:
-    """Of servers that are no cluster."""
-    return [finding for address in addresses if address.host and address.tls is None for finding in _look(address)]
+def find_ambiguous_names(addresses: Sequence[Address]) -> list[Finding]:
+    """Return a finding for each such name; for independent servers, not for a cluster."""
+    return [
+        finding
+        for address in addresses
+        if address.host and address.tls is None
+        for finding in _find_servers_behind(address)
+    ]
 
 
-def _look(address: Address) -> list[Finding]:
+def _find_servers_behind(address: Address) -> list[Finding]:
     try:
         found = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # said where the server is asked
+    except (OSError, UnicodeError):  # reported where the server is asked
         return []
     hosts = list(dict.fromkeys(str(place[0]) for *_, place in found))
     if len(hosts) < 2:
@@ -31,5 +36,5 @@ def _look(address: Address) -> list[Finding]:
             servers.setdefault(run_id, label)
     if len(servers) < 2:
         return []
-    text = f"that name leads to different servers: {', '.join(servers.values())}"
-    return [Finding(VOTERS, RED, address.label, text, "name each one")]
+    text = f"this name leads to different servers: {', '.join(servers.values())}"
+    return [Finding(VOTERS, RED, address.label, text, "name each server")]

@@ -1,4 +1,4 @@
-"""What `cronlock check` found: a level, what it is about, what is so, and what to do; as lines or as JSON."""
+"""Findings of `cronlock check`: level, subject, text and what to do; printed as lines or as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABOUT_MAX = 32  # characters: a longer name moves only its own line
 
 @dataclass(frozen=True)
 class Finding:
-    """`todo` is empty when nothing needs to be done."""
+    """One finding; `todo` is empty when nothing needs to be done."""
 
     section: str
     level: str
@@ -28,23 +28,23 @@ class Finding:
     todo: str = ""
 
     @property
-    def whole(self) -> str:
-        """What is so and what to do, in one line."""
+    def line_text(self) -> str:
+        """The text and what to do, in one line."""
         return printable(f"{short(self.text)}: {self.todo}" if self.todo else short(self.text))
 
 
 def short(text: str) -> str:
-    """A text that may hold what a server says, as long as a line can be."""
+    """Return the text, which may quote a server, cut to the length of a line."""
     return text if len(text) <= TEXT_MAX else f"{text[:TEXT_MAX]}..."
 
 
 def worst(findings: Sequence[Finding]) -> str:
-    """The highest level of all."""
+    """Return the highest level of all findings."""
     return max((finding.level for finding in findings), key=LEVELS.index, default=GREEN)
 
 
 def print_json(findings: Sequence[Finding]) -> None:
-    """On standard output, in one line."""
+    """Print the findings to standard output as one line of JSON."""
     rows = [
         {
             "section": finding.section,
@@ -59,7 +59,7 @@ def print_json(findings: Sequence[Finding]) -> None:
 
 
 def print_table(findings: Sequence[Finding]) -> None:
-    """On standard output, a line each, below the names of their sections; colours where a terminal has them."""
+    """Print the findings to standard output, one per line below its section; with colours on a terminal."""
     printer = Printer()
     lines: list[str] = []
     for section in dict.fromkeys(finding.section for finding in findings):
@@ -68,6 +68,6 @@ def print_table(findings: Sequence[Finding]) -> None:
         width = min(max(len(printable(finding.about)) for finding in rows), ABOUT_MAX)
         for finding in rows:
             level = printer.paint(f"{finding.level:6}", STYLES[finding.level])
-            lines.append(f"  {level}  {printable(finding.about):{width}}  {finding.whole}")
+            lines.append(f"  {level}  {printable(finding.about):{width}}  {finding.line_text}")
     lines.append(", ".join(f"{sum(finding.level == level for finding in findings)} {level}" for level in LEVELS))
     printer.write("".join(f"{line}\n" for line in lines))

@@ -1,4 +1,4 @@
-"""What the records of the keys tell of their nodes: whether these agree, and whether runs are missing."""
+"""The records of all keys: nodes that differ in schedule or command, missed runs, pauses, impossible values."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from cronlock.survey.report import all_statuses
 from cronlock.survey.survey import Survey
 
 SAME_LINE = "give all nodes the same line"
-OTHER_VOTERS = "mend --redis, or when it is the new list, and other nodes have it: cronlock adopt --all"
+OTHER_VOTERS = "correct --redis; if this list is the new one and all nodes have it: cronlock adopt --all"
 
 
 @dataclass
-class Known:
-    """All keys, with what one voter knows of their nodes, and the copies that tell it."""
+class KeySurvey:
+    """All keys with the status of each, as one voter has it, and the copies that were read."""
 
     survey: Survey
     found: list[KeyStatus]
 
     @property
-    def sure(self) -> bool:
-        """Whether all voters told: what one that is missing knows may be what makes the difference."""
+    def complete(self) -> bool:
+        """Whether all voters were read: a voter that is missing may have the record that matters."""
         return not self.survey.missing
 
     @property
@@ -38,26 +38,26 @@ class Known:
         return sorted({one.key for one in self.found})
 
 
-def known(settings: Settings, servers: Servers | None = None) -> Known | None:
-    """None when too few voters could tell. `servers`: those to ask, where they are known."""
+def survey_keys(settings: Settings, servers: Servers | None = None) -> KeySurvey | None:
+    """Read all keys; return None when too few voters answer. `servers`: the servers to ask, where they are known."""
     try:
         survey = Survey(settings, heads=True, found=servers)
         survey.read_newest(newest_copy)
     except CronlockError:
         return None
-    return Known(survey, all_statuses(survey))
+    return KeySurvey(survey, all_statuses(survey))
 
 
-def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
-    """The findings about these keys. `barred`: the user may not ask for their names."""
-    if known is None or not known.sure:
-        while_ = "this user lacks +scan" if barred else "a voter is missing"
-        text = f"which keys there are can't be told while {while_}"
-        todo = "the line above tells how to give it" if barred else "cronlock status shows what the others know"
+def find_key_faults(survey_keys: KeySurvey | None, *, scan_denied: bool = False) -> list[Finding]:
+    """Return the findings about these keys. `scan_denied`: the user may not list the keys."""
+    if survey_keys is None or not survey_keys.complete:
+        while_ = "this user lacks +scan" if scan_denied else "a voter is missing"
+        text = f"the keys can't be listed while {while_}"
+        todo = "run the ACL SETUSER command above" if scan_denied else "run cronlock status for what the others have"
         return [Finding(KEYS, YELLOW, "keys", text, todo)]
     findings = []
-    for one in known.found:
-        findings += _of_a_future(known.survey, one)
+    for one in survey_keys.found:
+        findings += _find_future_tick(survey_keys.survey, one)
         findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differences]
         if one.foreign_voters:
             findings.append(Finding(KEYS, RED, one.name, one.foreign_voters, OTHER_VOTERS))
@@ -73,18 +73,18 @@ def look(known: Known | None, *, barred: bool = False) -> list[Finding]:
         ]
         findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
-        count = len(known.keys)
-        text = f"{count} known: their nodes agree on schedules and commands" if count else "none is known yet"
+        count = len(survey_keys.keys)
+        text = f"{count} known: their nodes agree on schedules and commands" if count else "no key yet"
         findings.append(Finding(KEYS, GREEN, "keys", text))
     return findings
 
 
-def _of_a_future(survey: Survey, one: KeyStatus) -> list[Finding]:
-    """Red where the newest tick is further ahead of the voter's clock than any node may name it."""
+def _find_future_tick(survey: Survey, one: KeyStatus) -> list[Finding]:
+    """Return a finding if the newest tick is further ahead of the voter's clock than a node may ask for."""
     seen = newest_copy(survey.records[one.key, one.each])
     if not is_future_tick(seen.get("tick"), seen.time):
         return []
-    text = f"its newest tick is {distance(seen.get('tick'), seen.time)} of the voter's clock: a clock was wrong, or is"
+    text = f"its newest tick is {distance(seen.get('tick'), seen.time)} of the voter's clock: a clock is or was wrong"
     return [
         Finding(KEYS, RED, one.name, text, f"set the clock that is wrong, then cronlock forget {shlex.quote(one.key)}")
     ]

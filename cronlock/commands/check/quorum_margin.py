@@ -1,11 +1,11 @@
-"""Which voters do not count for which keys: those that were restarted, or know nothing of them, until the next run."""
+"""Keys that could lose their quorum: voters that forgot a key, or may be old, do not count for its next run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cronlock.commands.check.blocked_keys import Standing, named, standings
+from cronlock.commands.check.blocked_keys import KeyVotes, name_keys, votes_of_all_keys
 from cronlock.commands.check.findings import KEYS, RED, VOTERS, YELLOW, Finding
 from cronlock.commands.check.placement import NEXT_RUNS
 from cronlock.lock.quorum import quorum
@@ -13,40 +13,40 @@ from cronlock.survey.survey import Survey
 
 
 @dataclass
-class Counts:
-    """By label: for which keys each server does not count, and which keys would stop with the loss of it alone.
+class QuorumMargins:
+    """By label of a server: the keys for which it does not count, and the keys that stop if that server alone is lost.
 
-    `weak` are the keys of which no further voter may be lost, though enough of them would be there; `stuck` says of
-    which no run can start as it is; `todo` is what makes copies count that do not.
+    `blocked` has a finding for the keys of which no run can start; `cure` makes the copies count again.
     """
 
-    is_amnesic: dict[str, list[str]] = field(default_factory=dict)
-    stops: dict[str, list[str]] = field(default_factory=dict)
-    stuck: list[Finding] = field(default_factory=list)
-    todo: str = NEXT_RUNS
+    amnesic: dict[str, list[str]] = field(default_factory=dict)
+    lost_with: dict[str, list[str]] = field(default_factory=dict)
+    blocked: list[Finding] = field(default_factory=list)
+    cure: str = NEXT_RUNS
 
     @property
-    def weak(self) -> list[str]:
-        return sorted({key for keys in self.stops.values() for key in keys})
+    def at_risk(self) -> list[str]:
+        """The keys that stop with the loss of one more voter, though enough voters are reachable."""
+        return sorted({key for keys in self.lost_with.values() for key in keys})
 
 
-def count(survey: Survey) -> Counts:
-    """What the voters' copies amount to; of keys with other voters nothing, of those that never ran who is stuck."""
-    counts = Counts()
-    stuck = []
-    for standing in standings(survey):
-        if standing.stuck:
-            stuck.append(standing)
-        elif not standing.never and (standing.is_amnesic or standing.gone):
-            key = standing.record[0]
-            counts.todo = standing.cure or counts.todo
-            for label in standing.is_amnesic:
-                _add(counts.is_amnesic, label, key)
-            for label in {*standing.is_amnesic, *standing.good}:
-                if standing.good.total() - standing.good[label] < quorum(standing.voters):
-                    _add(counts.stops, label, key)
-    counts.stuck = list(_stuck(stuck))
-    return counts
+def measure_margins(survey: Survey) -> QuorumMargins:
+    """Return the margins of all keys with this voter set; keys that never ran can only be blocked."""
+    margins = QuorumMargins()
+    blocked = []
+    for votes in votes_of_all_keys(survey):
+        if votes.blocked:
+            blocked.append(votes)
+        elif not votes.never_ran and (votes.amnesic or votes.not_voting):
+            key = votes.record[0]
+            margins.cure = votes.cure or margins.cure
+            for label in votes.amnesic:
+                _add(margins.amnesic, label, key)
+            for label in {*votes.amnesic, *votes.valid}:
+                if votes.valid.total() - votes.valid[label] < quorum(votes.voters):
+                    _add(margins.lost_with, label, key)
+    margins.blocked = list(_describe_blocked(blocked))
+    return margins
 
 
 def _add(to: dict[str, list[str]], label: str, key: str) -> None:
@@ -55,13 +55,13 @@ def _add(to: dict[str, list[str]], label: str, key: str) -> None:
         keys.append(key)
 
 
-def _stuck(found: Iterable[Standing]) -> Iterable[Finding]:
-    """A line for each reason, whatever the number of keys."""
-    by_reason: dict[str, list[Standing]] = {}
-    for standing in found:
-        by_reason.setdefault(standing.reason, []).append(standing)
+def _describe_blocked(found: Iterable[KeyVotes]) -> Iterable[Finding]:
+    """Yield one finding for each reason, whatever the number of keys."""
+    by_reason: dict[str, list[KeyVotes]] = {}
+    for votes in found:
+        by_reason.setdefault(votes.reason, []).append(votes)
     for reason, some in by_reason.items():
-        names = named([standing.record for standing in some])
+        names = name_keys([votes.record for votes in some])
         if len(some) == 1:
             yield Finding(KEYS, RED, names, f"no run of it can start: {reason}", some[0].todo())
         else:
@@ -69,12 +69,12 @@ def _stuck(found: Iterable[Standing]) -> Iterable[Finding]:
             yield Finding(KEYS, RED, f"{len(some)} keys", text, some[0].todo("--all"))
 
 
-def look(counts: Counts) -> list[Finding]:
-    """A line for each voter that does not count everywhere."""
+def find_amnesic_voters(margins: QuorumMargins) -> list[Finding]:
+    """Return one finding for each voter that does not count for all keys."""
     findings = []
-    for label, keys in sorted(counts.is_amnesic.items()):
+    for label, keys in sorted(margins.amnesic.items()):
         number = len(set(keys))
-        why = "it was restarted or promoted, or knows nothing of them"
+        why = "it was restarted or promoted, or has no record of them"
         text = f"it does not count for {number} key{'s' * (number > 1)}: {why}"
         findings.append(Finding(VOTERS, YELLOW, label, text, NEXT_RUNS))
     return findings
