@@ -32,12 +32,7 @@ COMMAND_OPTIONS = (
         commands="pause",
     ),
     Option(
-        "--reason",
-        OUTPUT,
-        "Reason of the pause, for messages and status.",
-        nonempty_text,
-        "TEXT",
-        commands="pause",
+        "--reason", OUTPUT, "Reason of the pause, for messages and status.", nonempty_text, "TEXT", commands="pause"
     ),
     Option(
         "--crontab",

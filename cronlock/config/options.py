@@ -186,12 +186,7 @@ OPTIONS = (
         "from the schedule",
     ),
     Option(
-        "-w --wait",
-        WHEN,
-        'Wait up to D for a held lock; "forever" waits indefinitely.',
-        duration_or_forever,
-        "D",
-        "0",
+        "-w --wait", WHEN, 'Wait up to D for a held lock; "forever" waits indefinitely.', duration_or_forever, "D", "0"
     ),
     Option("--splay", WHEN, "Wait a random time, up to D, before trying.", duration, "D", "0"),
     Option("--start-within", WHEN, "Start at most D after the tick.", positive_duration, "D", "until the next tick"),
@@ -248,14 +243,7 @@ OPTIONS = (
     ),
     Option("--local", REDIS, "Use a lock file on this machine instead of Redis.", commands=ALL, where=True),
     Option(
-        "--prefix",
-        REDIS,
-        "First part of all key names in Redis.",
-        name,
-        "NAME",
-        "cronlock",
-        commands=ALL,
-        where=True,
+        "--prefix", REDIS, "First part of all key names in Redis.", name, "NAME", "cronlock", commands=ALL, where=True
     ),
     Option("--node", REDIS, "Name of this node.", node, "NAME", "the host name", commands=ALL, where=True),
     Option(
