@@ -82,7 +82,7 @@ def _command(name: str, help: str, argument: click.Argument | None = None, short
 
 
 class Group(click.Group):
-    """The commands of cronlock. A program in place of a command, as the bash tool of this name takes it, gets a hint."""
+    """The commands of cronlock. A program in place of a command, as in the bash tool of this name, gets a hint."""
 
     def resolve_command(self, ctx: click.Context, args: "list[str]") -> "Any":
         try:
