@@ -20,8 +20,8 @@ from tests.nemesis.report import Report
 from tests.nemesis.table import write as write_nemesis
 from tests.support.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.support.commands import end_all
-from tests.support.doc_sandbox import settings_shown
-from tests.support.namespace_host import Stage
+from tests.support.doc_sandbox import settings_in_readme
+from tests.support.namespace_host import NamespaceHost
 from tests.support.operator import Place, at
 from tests.support.servers import Cluster, Proxy, Server, start_servers
 from tests.support.terminals import BASH, Terminal
@@ -262,14 +262,14 @@ def terminal(open_terminal: Callable[..., Terminal]) -> Terminal:
 
 
 @pytest.fixture(scope="session")
-def readme_machine() -> Iterator[Stage]:
+def readme_machine() -> Iterator[NamespaceHost]:
     """The machine that README speaks of, with its settings file."""
-    with Stage(settings_shown()) as machine:
+    with NamespaceHost(settings_in_readme()) as machine:
         yield machine
 
 
 @pytest.fixture
-def stage(readme_machine: Stage) -> Stage:
+def namespace_host(readme_machine: NamespaceHost) -> NamespaceHost:
     """The same as new, with a line in root's own crontab. Needs root."""
     readme_machine.clear()
     readme_machine.own_crontab("0 2 * * *  tidy\n")

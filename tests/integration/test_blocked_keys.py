@@ -11,7 +11,7 @@ from cronlock.commands.check.clocks import find_clock_faults
 from cronlock.commands.check.findings import GREEN, RED, YELLOW
 from cronlock.commands.check.placement import find_server_placement
 from tests.support.commands import cronlock, faked_clock
-from tests.support.operator import NEXT, TICK, Place, at, person, run
+from tests.support.operator import NEXT, TICK, Place, at, operate, run
 from tests.support.servers import Cluster, Server
 from tests.support.servers import Place as Where
 
@@ -32,10 +32,10 @@ def findings(place: Place, section: str, *levels: str) -> list[tuple[str, str]]:
 
 def wrong(place: Place, *keys: str) -> list[str]:
     """What status has in red, in its table and in JSON."""
-    rows: list[dict[str, Any]] = json.loads(person(place, "status", *keys, "--format", "json").stdout)["keys"]
+    rows: list[dict[str, Any]] = json.loads(operate(place, "status", *keys, "--format", "json").stdout)["keys"]
     names = [row["key"] + (f" on {row['node']}" if row["mode"] == "each" else "") for row in rows]
     told = [f"{name}: {text}" for name, row in zip(names, rows, strict=True) for text in row["problems"]]
-    table = person(place, "status", *keys).stdout
+    table = operate(place, "status", *keys).stdout
     assert all(text in table for text in told)
     return told
 
@@ -76,7 +76,7 @@ def test_the_cure_is_one(fresh_servers: Callable[..., list[Server]]) -> None:
     [(_, text)] = findings(place, "keys", RED)
     assert f"{label(servers[1])} has no record of it" in text
     words = text.rpartition("cronlock ")[2].split()
-    assert person(place, *words, "--yes").returncode == 0
+    assert operate(place, *words, "--yes").returncode == 0
     assert findings(place, "keys", RED) == []
     assert run(place, *NEXT, "--", "true").returncode == 0
 
@@ -97,7 +97,7 @@ def test_many_keys_that_cannot_start_are_one_line(fresh_servers: Callable[..., l
 def test_a_key_that_never_ran_cannot_start_while_a_voter_is_missing(servers: list[Server]) -> None:
     """Where it is known, by a pause; and of all others one line speaks."""
     place = at(*servers)
-    person(place, "pause", "new")
+    operate(place, "pause", "new")
     servers[2].kill()
     text = f"no run of it can start: it never ran, and a first run needs all 3 voters: {label(servers[2])}: connection"
     [(about, said)] = findings(place, "keys", RED)
@@ -155,7 +155,7 @@ def test_a_voter_whose_clock_is_off_is_counted_as_lost(
     """It does not vote: one more may not be lost, and no key can have its first run."""
     [odd] = fresh_servers(1, places=[Where(env=tuple(faked_clock(FAKETIME="+300s").items()))])
     place = at(*servers[:2], odd)
-    person(place, "pause", "new")
+    operate(place, "pause", "new")
     assert findings(place, "placement", GREEN) == []
     [(_, placed)] = findings(place, "placement", YELLOW)
     assert placed == (

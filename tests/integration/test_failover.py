@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import cronlock, home, kill_all, run_by, start_cronlock, wait_until
-from tests.support.waiting_nodes import SLEEPER, held, start, staying, where
+from tests.support.waiting_nodes import SLEEPER, held, start, waiting_node, where
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")
@@ -20,7 +20,7 @@ TELL = ("--", "sh", "-c", 'echo "$CRONLOCK_RUN_NODE $CRONLOCK_RUN_ATTEMPT"')
 def test_a_tick_moves_when_its_node_dies(servers):
     """When the lease is over, not before and not much later; who takes over says that the last run never ended."""
     holder = held(servers, *TICK, *SHORT)
-    other = staying(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
+    other = waiting_node(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
     kill_all(holder)
     out, err = other.communicate(timeout=30)
     assert (other.returncode, out) == (0, "web-2 2\n")
@@ -31,7 +31,7 @@ def test_a_finished_tick_sends_the_others_home_quietly(servers):
     """At once, with status 0 and not a byte."""
     holder = start(servers, *TICK, *SHORT, "--", "sh", "-c", "touch ready; while [ ! -e over ]; do sleep 0.05; done")
     wait_until(Path(home(), "ready").exists, message="the command")
-    others = [staying(servers, *TICK, *SHORT, "--node", f"n{number}", *TELL) for number in range(3)]
+    others = [waiting_node(servers, *TICK, *SHORT, "--node", f"n{number}", *TELL) for number in range(3)]
     begun = time.monotonic()
     (home() / "over").touch()
     assert [process.communicate(timeout=20) for process in (holder, *others)] == [("", "")] * 4
@@ -42,7 +42,7 @@ def test_a_finished_tick_sends_the_others_home_quietly(servers):
 def test_a_run_that_is_given_back_goes_on_at_once_elsewhere(servers):
     """SIGTERM, as at an eviction: it uses up no attempt."""
     holder = held(servers, *TICK, *SHORT)
-    other = staying(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
+    other = waiting_node(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
     begun = time.monotonic()
     holder.send_signal(signal.SIGTERM)
     assert other.communicate(timeout=20)[0] == "web-2 1\n"
@@ -85,7 +85,9 @@ def test_the_attempts_are_bounded_over_all_nodes(servers):
     words = (*TICK, *SHORT, "--retry-failed")
     first = start(servers, *words, "--", "sh", "-c", log + "touch ready; sleep 60")
     wait_until(Path(home(), "ready").exists, message="the command")
-    others = [staying(servers, *words, "--node", f"n{number}", "--", "sh", "-c", log + "exit 1") for number in range(4)]
+    others = [
+        waiting_node(servers, *words, "--node", f"n{number}", "--", "sh", "-c", log + "exit 1") for number in range(4)
+    ]
     kill_all(first)
     ended = [(process.communicate(timeout=40), process.returncode) for process in others]
     assert sorted(status for _, status in ended) == [1, 1, 121, 121]
@@ -115,7 +117,7 @@ def test_a_node_that_lost_its_lease_is_dead_to_the_others(server, proxy_to):
     """It was cut off, and stops its command; the tick goes on elsewhere without --retry-failed."""
     proxy = proxy_to(server)
     holder = held([proxy], *TICK, *SHORT)
-    other = staying([server], *TICK, *SHORT, "--node", "web-2", *TELL)
+    other = waiting_node([server], *TICK, *SHORT, "--node", "web-2", *TELL)
     proxy.drop_requests()
     assert other.communicate(timeout=30)[0] == "web-2 2\n"
     proxy.pass_all()
@@ -138,7 +140,7 @@ def test_start_within_bounds_the_first_start_only(servers):
     """A takeover may start until the next tick."""
     tick = ("--tick", int(time.time()), "--start-within", "3s")
     holder = held(servers, *tick[:2], *SHORT)
-    other = staying(servers, *tick, *SHORT, "--node", "web-2", *TELL)
+    other = waiting_node(servers, *tick, *SHORT, "--node", "web-2", *TELL)
     wait_until(lambda: time.time() > tick[1] + 3)
     done = cronlock("run", *where(servers), "--key", "other", *tick, "--failover", "--", "echo", "ran")
     assert done.stdout == ""

@@ -5,12 +5,12 @@ import re
 from typing import Any
 
 from tests.support.commands import kill_all
-from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, operate, run, running
 from tests.support.servers import Server
 
 
 def runs(place: Place, *words: str, key: str = "job") -> list[dict[str, Any]]:
-    done = person(place, "history", key, *words, "--format", "json")
+    done = operate(place, "history", key, *words, "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
     [told] = json.loads(done.stdout)["keys"]
     assert told["key"] == key
@@ -35,7 +35,7 @@ def test_bars_show_durations_and_who_ran_how_often(place: Place) -> None:
     run(place, *TICK, "--node", "web-1", "--", "sleep", "0.2")
     run(place, *NEXT, "--node", "web-1", "--", "true")
     run(place, "--tick", f"{DAY}T04:00Z", "--node", "web-2", "--", "true")
-    shown = person(place, "history", "job").stdout
+    shown = operate(place, "history", "job").stdout
     rows = re.findall(rf"^{DAY}T0(\d):00Z +(web-\d) +\S+ +ran, status 0 +1 +\d+ +\S+s(?: +(\S+))?$", shown, re.M)
     assert [row[:2] for row in rows] == [("4", "web-2"), ("3", "web-1"), ("2", "web-1")]
     assert rows[2][2] == 20 * "█"
@@ -55,7 +55,7 @@ def test_a_run_that_never_ended_is_told_as_died(servers: list[Server]) -> None:
     assert [(entry["outcome"], entry["end"]) for entry in runs(place)] == [("died", None)]
     run(place, *NEXT, "--node", "web-2", "--", "true")
     assert [(entry["outcome"], entry["node"]) for entry in runs(place)] == [("ran", "web-2"), ("died", "web-1")]
-    assert re.search(r" web-1 +\S+ +died +1 ", person(place, "history", "job").stdout)
+    assert re.search(r" web-1 +\S+ +died +1 ", operate(place, "history", "job").stdout)
 
 
 def test_what_one_voter_missed_another_one_remembers(servers: list[Server]) -> None:
@@ -80,7 +80,7 @@ def test_a_limit_keeps_the_newest(place: Place) -> None:
     for tick in (TICK, NEXT):
         run(place, *tick, "--", "true")
     assert [entry["tick"] for entry in runs(place, "--limit", "1")] == [f"{DAY}T03:00:00Z"]
-    assert person(place, "history", "job", "--limit", "0").returncode == 125
+    assert operate(place, "history", "job", "--limit", "0").returncode == 125
 
 
 def test_the_runs_of_all_nodes_of_each_are_told_together(place: Place) -> None:
@@ -101,12 +101,12 @@ def test_two_nodes_may_have_the_same_token(server: Server) -> None:
 
 
 def test_a_key_without_runs_is_named(place: Place) -> None:
-    person(place, "pause", "paused")
+    operate(place, "pause", "paused")
     for key in ("nothing", "paused"):
-        done = person(place, "history", key)
+        done = operate(place, "history", key)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == f"cronlock: {key}: no runs found\n"
-    assert person(place, "history").returncode == 125
+    assert operate(place, "history").returncode == 125
 
 
 def test_a_line_of_history_that_somebody_else_wrote_is_left_out(server: Server) -> None:

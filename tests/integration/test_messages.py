@@ -17,7 +17,7 @@ from cronlock.run.outcome import no_node_ran
 from cronlock.run.session import superseded
 from cronlock.servers.placement import copies
 from tests.support.commands import cronlock, faked_clock, home, start_cronlock, wait_until
-from tests.support.operator import NEXT, PLAIN, TICK, Place, at, person, run
+from tests.support.operator import NEXT, PLAIN, TICK, Place, at, operate, run
 from tests.support.servers import Place as Where
 from tests.support.servers import Server
 from tests.unit.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, restarted, said
@@ -131,12 +131,12 @@ def flush(_place: Place, servers: list[Server]) -> None:
 
 
 def unlock(place: Place, _servers: list[Server]) -> None:
-    assert person(place, "unlock", "--yes", "job").returncode == 0
+    assert operate(place, "unlock", "--yes", "job").returncode == 0
 
 
 def forget(place: Place, servers: list[Server]) -> None:
     unlock(place, servers)
-    assert person(place, "forget", "--yes", "job").returncode == 0
+    assert operate(place, "forget", "--yes", "job").returncode == 0
 
 
 def take_over(place: Place, servers: list[Server]) -> None:
@@ -152,7 +152,7 @@ def flush_and_take_over(place: Place, servers: list[Server]) -> None:
 def adopt(place: Place, servers: list[Server]) -> None:
     unlock(place, servers)
     servers[2].redis.flushall()
-    assert person(place, "adopt", "--yes", "--node", "admin", "job").returncode == 0
+    assert operate(place, "adopt", "--yes", "--node", "admin", "job").returncode == 0
 
 
 @pytest.mark.parametrize(

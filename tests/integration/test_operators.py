@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.commands import cronlock, home, kill_all, start_cronlock, wait_until
-from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, operate, run, running
 from tests.support.servers import Server
 
 # pause and resume
@@ -15,7 +15,7 @@ from tests.support.servers import Server
 def test_a_paused_key_runs_nothing_until_it_is_resumed(place: Place) -> None:
     """Quietly, with status 0; -v tells the reason."""
     run(place, *TICK, "--", "true")
-    paused = person(place, "pause", "job", "--reason", "moving house")
+    paused = operate(place, "pause", "job", "--reason", "moving house")
     assert (paused.returncode, paused.stderr) == (0, "")
     assert paused.stdout.startswith("job: paused until resumed")
     done = run(place, "-v", *NEXT, "--", "echo", "ran")
@@ -23,7 +23,7 @@ def test_a_paused_key_runs_nothing_until_it_is_resumed(place: Place) -> None:
     assert done.stderr == "cronlock: job: paused until resumed: moving house\n"
     quiet = run(place, "-E", "75", *NEXT, "--", "echo", "ran")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (75, "", "")
-    assert person(place, "resume", "job").stdout.startswith("job: resumed")
+    assert operate(place, "resume", "job").stdout.startswith("job: resumed")
     assert run(place, *NEXT, "--", "echo", "ran").stdout == "ran\n"
 
 
@@ -31,21 +31,21 @@ def test_a_pause_is_one_of_the_whole_key_on_every_node(place: Place) -> None:
     """--each and --once alike, on a node that never ran it too."""
     each = ("--each", "--node")
     assert run(place, *each, "n1", *TICK, "--", "echo", "ran").stdout == "ran\n"
-    person(place, "pause", "job")
+    operate(place, "pause", "job")
     for node in ("n1", "n2"):
         assert run(place, *each, node, *NEXT, "--", "echo", "ran").stdout == ""
     assert run(place, *NEXT, "--", "echo", "ran").stdout == ""
-    person(place, "resume", "job")
+    operate(place, "resume", "job")
     for node in ("n1", "n2"):
         assert run(place, *each, node, *NEXT, "--", "echo", "ran").stdout == "ran\n"
 
 
 def test_a_pause_ends_by_itself(place: Place) -> None:
     """--for and --until; the time is shown."""
-    person(place, "pause", "job", "--for", "2s")
+    operate(place, "pause", "job", "--for", "2s")
     assert run(place, *TICK, "--", "echo", "ran").stdout == ""
     wait_until(lambda: run(place, *TICK, "--", "echo", "ran").stdout == "ran\n", message="the end of the pause")
-    until = person(place, "pause", "job", "--until", str(int(time.time()) + 3600))
+    until = operate(place, "pause", "job", "--until", str(int(time.time()) + 3600))
     assert until.returncode == 0
     assert run(place, "-v", *NEXT, "--", "true").stderr.startswith("cronlock: job: paused until ")
 
@@ -54,7 +54,7 @@ def test_a_run_that_goes_on_is_left_alone_and_named(servers: list[Server]) -> No
     """The pause is for those that follow; --again does not get around it."""
     place = at(*servers)
     with running(place, *TICK, "--node", "web-1") as process:
-        paused = person(place, "pause", "job")
+        paused = operate(place, "pause", "job")
         assert "held by web-1 since " in paused.stdout
         assert paused.stdout.rstrip().endswith("that run continues")
         assert process.poll() is None
@@ -69,13 +69,13 @@ def test_several_keys_and_all_keys(place: Place) -> None:
         run(place, *TICK, "--", "true", key=name)
     run(place, "--each", "--node", "n1", *TICK, "--", "true", key="each")
     run(others, *TICK, "--", "true", key="other")
-    told = person(place, "pause", "job", "größe 100%").stdout.splitlines()
+    told = operate(place, "pause", "job", "größe 100%").stdout.splitlines()
     assert [line.partition(": paused")[0] for line in told] == ["job", "größe 100%"]
-    told = person(place, "pause", "--all").stdout.splitlines()
+    told = operate(place, "pause", "--all").stdout.splitlines()
     assert sorted(line.partition(": paused")[0] for line in told) == sorted([*names, "each"])
     assert run(place, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == ""
     assert run(others, *NEXT, "--", "echo", "ran", key="other").stdout == "ran\n"
-    assert person(place, "resume", "--all").returncode == 0
+    assert operate(place, "resume", "--all").returncode == 0
     assert run(place, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == "ran\n"
 
 
@@ -84,18 +84,18 @@ def test_a_pause_is_not_said_to_be_done_before_all_voters_have_it(fresh_servers:
     servers = fresh_servers(3)
     run(at(*servers), *TICK, "--", "true")
     servers[2].kill()
-    paused = person(at(*servers), "pause", "job")
+    paused = operate(at(*servers), "pause", "job")
     assert paused.returncode == 122
     missing = f"127.0.0.1:{servers[2].port}: connection refused"
     assert f"paused until resumed at only 2 of 3 voters: {missing}" in paused.stdout
-    several = person(at(*servers), "pause", "job", "other")
+    several = operate(at(*servers), "pause", "job", "other")
     assert several.returncode == 122
     assert [line.partition(":")[0] for line in several.stdout.splitlines()] == ["job", "other"], "each key has its turn"
     servers[2].restart()
-    assert person(at(*servers), "pause", "job").stdout == "job: paused until resumed at all 3 voters\n"
+    assert operate(at(*servers), "pause", "job").stdout == "job: paused until resumed at all 3 voters\n"
     servers[0].kill()
     servers[1].kill()
-    lost = person(at(*servers), "pause", "job")
+    lost = operate(at(*servers), "pause", "job")
     assert (lost.returncode, lost.stdout) == (122, "")
     assert "no quorum of 3 voters" in lost.stderr
 
@@ -105,8 +105,8 @@ def test_a_rare_schedule_is_remembered_through_a_pause(server: Server) -> None:
     place = at(server)
     yearly = ("--schedule", "0 0 1 1 *", "--tz", "UTC")
     run(place, *yearly, "--tick", "2026-01-01T00:00Z", "--", "true")
-    person(place, "pause", "job")
-    person(place, "resume", "job")
+    operate(place, "pause", "job")
+    operate(place, "resume", "job")
     left = min(server.redis.pttl(name) for name in server.redis.scan_iter() if ":nodes:" not in name)
     assert left > 3 * 364 * 86_400_000
 
@@ -118,7 +118,7 @@ def test_the_lease_of_a_dead_node_is_ended_and_its_attempt_stays_used(place: Pla
     """After showing whose it is and until when its command may run."""
     with running(place, *TICK, "--node", "web-1") as process:
         kill_all(process)
-    unlocked = person(place, "unlock", "job", input="y\n")
+    unlocked = operate(place, "unlock", "job", input="y\n")
     assert unlocked.returncode == 0
     assert "job: held by web-1 since " in unlocked.stdout
     assert "its command may still run until " in unlocked.stdout
@@ -138,7 +138,7 @@ def test_who_waits_need_not_wait_for_the_lease_any_more(servers: list[Server]) -
     waiting = start_cronlock("run", *place, "--key", "job", *PLAIN, "--wait", "50s", "--", "echo", "ran")
     wait_until(lambda: _subscribers(servers[0]) == 1, message="who waits to have subscribed")
     begun = time.monotonic()
-    person(place, "unlock", "--yes", "job")
+    operate(place, "unlock", "--yes", "job")
     assert waiting.communicate(timeout=20)[0] == "ran\n"
     assert time.monotonic() - begun < 5
 
@@ -147,8 +147,8 @@ def test_a_living_holder_takes_its_lease_back(servers: list[Server]) -> None:
     """Nobody came in between: it goes on."""
     place = at(*servers)
     with running(place, *TICK, "--ttl", "7s") as process:
-        person(place, "unlock", "--yes", "job")
-        wait_until(lambda: "not held" not in person(place, "unlock", "job", input="n\n").stdout)
+        operate(place, "unlock", "--yes", "job")
+        wait_until(lambda: "not held" not in operate(place, "unlock", "job", input="n\n").stdout)
         assert process.poll() is None
 
 
@@ -156,11 +156,11 @@ def test_a_no_and_a_key_that_nobody_holds_change_nothing(servers: list[Server]) 
     """The status of a no is 1."""
     place = at(*servers)
     with running(place, *TICK):
-        declined = person(place, "unlock", "job", input="n\n")
+        declined = operate(place, "unlock", "job", input="n\n")
         assert declined.returncode == 1
         assert "job: unlocked" not in declined.stdout
         assert "held" in run(place, "-v", *TICK, "--", "true").stderr
-    nobody = person(place, "unlock", "job")
+    nobody = operate(place, "unlock", "job")
     assert (nobody.returncode, nobody.stdout) == (0, "job: not held\n")
 
 
@@ -170,8 +170,8 @@ def test_a_no_and_a_key_that_nobody_holds_change_nothing(servers: list[Server]) 
 def test_a_forgotten_key_starts_anew_with_a_token_that_grows(place: Place) -> None:
     """Ticks, counts, history and a pause are gone."""
     first = int(run(place, *TICK, "--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN").stdout)
-    person(place, "pause", "job")
-    forgotten = person(place, "forget", "job", input="y\n")
+    operate(place, "pause", "job")
+    forgotten = operate(place, "forget", "job", input="y\n")
     assert forgotten.returncode == 0
     assert f"tick {DAY}T02:00Z, done" in forgotten.stdout
     assert "paused until resumed" in forgotten.stdout
@@ -185,7 +185,7 @@ def test_each_nodes_record_is_forgotten_by_its_name(place: Place) -> None:
     """Others keep theirs."""
     for node in ("n1", "n2"):
         run(place, "--each", "--node", node, *TICK, "--", "true")
-    assert person(place, "forget", "--yes", "--each", "--node", "n1", "job").returncode == 0
+    assert operate(place, "forget", "--yes", "--each", "--node", "n1", "job").returncode == 0
     assert run(place, "--each", "--node", "n1", *TICK, "--", "echo", "ran").stdout == "ran\n"
     assert run(place, "--each", "--node", "n2", *TICK, "--", "echo", "ran").stdout == ""
 
@@ -193,7 +193,7 @@ def test_each_nodes_record_is_forgotten_by_its_name(place: Place) -> None:
 def test_nothing_is_forgotten_under_a_live_lease(place: Place) -> None:
     """It would run twice."""
     with running(place, *TICK, "--node", "web-1"):
-        refused = person(place, "forget", "--yes", "job")
+        refused = operate(place, "forget", "--yes", "job")
         assert refused.returncode == 125
         assert refused.stderr.startswith("cronlock: job: refused: held by web-1 since ")
         assert run(place, *TICK, "--", "echo", "ran").stdout == ""
@@ -204,7 +204,7 @@ def test_a_voter_that_did_not_forget_is_named(fresh_servers: Callable[..., list[
     servers = fresh_servers(3)
     run(at(*servers), *TICK, "--", "true")
     servers[2].kill()
-    forgotten = person(at(*servers), "forget", "--yes", "job")
+    forgotten = operate(at(*servers), "forget", "--yes", "job")
     assert forgotten.returncode == 122
     assert "forgotten at only 2 of 3 voters: " in forgotten.stdout
 
@@ -255,9 +255,9 @@ def test_a_wrong_password_gets_one_line(server: Server) -> None:
 def test_names_from_outside_do_no_harm_to_a_terminal(server: Server) -> None:
     """A reason with control characters comes out escaped."""
     place = at(server)
-    person(place, "pause", "job", "--reason", "a\x1b[2Jb")
+    operate(place, "pause", "job", "--reason", "a\x1b[2Jb")
     assert "a\\x1b[2Jb" in run(place, "-v", *TICK, "--", "true").stderr
-    assert "\x1b" not in person(place, "forget", "--yes", "job").stdout
+    assert "\x1b" not in operate(place, "forget", "--yes", "job").stdout
 
 
 def _subscribers(server: Server) -> int:
@@ -268,8 +268,8 @@ def test_a_question_that_nobody_answers_is_refused(server: Server) -> None:
     """As in a script: one line says what to give."""
     place = at(server)
     with running(place, *PLAIN):
-        asked = [person(place, "unlock", "job")]
-    asked.append(person(place, "forget", "job"))
+        asked = [operate(place, "unlock", "job")]
+    asked.append(operate(place, "forget", "job"))
     for done in asked:
         assert done.returncode == 125
         assert done.stderr.endswith("refused: standard input is not interactive: pass --yes\n")
@@ -281,7 +281,7 @@ def test_a_run_that_was_unlocked_says_so_at_its_end(servers: list[Server]) -> No
     place = at(*servers)
     process = start_cronlock("run", *place, "--key", "job", *PLAIN, "--", "sh", "-c", script)
     wait_until((home() / "ready").exists, message="the command")
-    assert person(place, "unlock", "--yes", "job").returncode == 0
+    assert operate(place, "unlock", "--yes", "job").returncode == 0
     (home() / "end").touch()
     err = process.communicate(timeout=20)[1]
     assert (process.returncode, err) == (
@@ -295,6 +295,6 @@ def test_a_key_that_never_ran_is_told_where_it_is_paused(servers: list[Server]) 
     place = at(*servers)
     run(place, *PLAIN, "--", "true", key="report")
     for command, what in (("pause", "paused until resumed"), ("resume", "resumed")):
-        assert person(place, command, "report").stdout == f"report: {what} at all 3 voters\n"
-        mistyped = person(place, command, "repotr").stdout
+        assert operate(place, command, "report").stdout == f"report: {what} at all 3 voters\n"
+        mistyped = operate(place, command, "repotr").stdout
         assert mistyped == f"repotr: {what} at all 3 voters; no voter has a run of this key\n"

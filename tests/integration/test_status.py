@@ -17,7 +17,7 @@ from cronlock.survey.key_status import DIED, IDLE, NEW, RUNNING, UNCERTAIN, KeyS
 from cronlock.survey.report import key_status
 from cronlock.survey.snapshot import Snapshot
 from tests.support.commands import cronlock, cronlock_on_path, environment, wait_until
-from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, person, run, running
+from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, operate, run, running
 from tests.support.servers import Cluster, Server
 from tests.support.terminals import Terminal
 
@@ -27,7 +27,7 @@ ALWAYS = ("--start-within", "9999d")
 
 def told(place: Place, *words: str) -> list[dict[str, Any]]:
     """The keys of status --format json."""
-    done = person(place, "status", *words, "--format", "json")
+    done = operate(place, "status", *words, "--format", "json")
     assert done.stderr == ""
     return list(json.loads(done.stdout)["keys"])
 
@@ -39,7 +39,7 @@ def one(place: Place, *words: str) -> dict[str, Any]:
 
 def samples(place: Place) -> dict[tuple[str, ...], float]:
     """The metrics, by name and label values."""
-    done = person(place, "status", "--format", "prometheus")
+    done = operate(place, "status", "--format", "prometheus")
     assert (done.returncode, done.stderr) == (0, "")
     families = list(text_string_to_metric_families(done.stdout))
     return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
@@ -59,7 +59,7 @@ def test_a_run_that_ended_is_told_with_node_tick_status_and_duration(place: Plac
     [node] = found["nodes"]
     assert (node["node"], node["exit_status"], node["last_success"]) == ("web-1", 3, None)
     assert node["outcomes"] == {"ran": 1}
-    table = person(place, "status").stdout
+    table = operate(place, "status").stdout
     assert re.search(rf"^job +idle +web-1 +\S+ +- +{DAY}T02:00Z +ran, status 3 ", table, re.MULTILINE), table
 
 
@@ -69,19 +69,19 @@ def test_a_run_that_goes_on_is_told_with_what_is_left_of_its_lease(place: Place)
         assert (found["state"], found["node"], found["pid"]) == ("running", "web-2", process.pid)
         assert 10 < found["lease_left"] <= 20
         assert (found["end"], found["outcome"], found["exit_status"]) == (None, None, None)
-        assert re.search(r"^job +running +web-2 +\S+ +1\d\.\ds ", person(place, "status").stdout, re.MULTILINE)
+        assert re.search(r"^job +running +web-2 +\S+ +1\d\.\ds ", operate(place, "status").stdout, re.MULTILINE)
     assert one(place)["outcome"] == "given back"
 
 
 def test_each_node_of_each_has_a_row_and_the_pause_of_the_key(place: Place) -> None:
     for node in ("web-1", "web-2"):
         run(place, "--each", "--node", node, *TICK, "--", "true")
-    person(place, "pause", "job", "--reason", "moving \x1b[31mhouse")
+    operate(place, "pause", "job", "--reason", "moving \x1b[31mhouse")
     rows = {row["node"]: row for row in told(place, "job") if row["mode"] == "each"}
     assert set(rows) == {"web-1", "web-2"}
     assert all(row["paused"] and row["pause_reason"] == "moving \x1b[31mhouse" for row in rows.values())
     assert [node["node"] for node in rows["web-1"]["nodes"]] == ["web-1"]
-    table = person(place, "status").stdout
+    table = operate(place, "status").stdout
     assert re.search(r"^job on web-1 .* until resumed: moving \\x1b\[31mhouse$", table, re.MULTILINE)
     assert "\x1b" not in table
 
@@ -96,7 +96,7 @@ def test_nodes_with_other_schedules_or_commands_are_named(place: Place) -> None:
     [schedules, commands] = one(place)["problems"]
     assert schedules == "schedules differ: 0 0 * * * UTC on web-1, web-2; 1 0 * * * UTC on web-3"
     assert commands == "commands differ: false on web-3; true on web-1, web-2"
-    assert f"job: {schedules}\njob: {commands}\n" in person(place, "status").stdout
+    assert f"job: {schedules}\njob: {commands}\n" in operate(place, "status").stdout
 
 
 def test_nodes_of_each_are_compared_too(place: Place) -> None:
@@ -108,16 +108,16 @@ def test_nodes_of_each_are_compared_too(place: Place) -> None:
 
 
 def test_no_key_is_no_fault_and_an_unknown_one_is_named(place: Place) -> None:
-    assert (person(place, "status").stdout, person(place, "status").returncode) == ("no keys found\n", 0)
-    nothing = person(place, "status", "job")
+    assert (operate(place, "status").stdout, operate(place, "status").returncode) == ("no keys found\n", 0)
+    nothing = operate(place, "status", "job")
     assert (nothing.returncode, nothing.stderr) == (1, "cronlock: job: unknown key\n")
-    assert person(place, "status", "--format", "prometheus").returncode == 0
+    assert operate(place, "status", "--format", "prometheus").returncode == 0
 
 
 def test_names_from_elsewhere_are_escaped(place: Place) -> None:
     """Nodes, commands and keys that no terminal should see as they are."""
     run(place, *TICK, "--node", "größe 1", "--", "printf", "", "\x1b[2J\n", key='a"b\\c')
-    table = person(place, "status", 'a"b\\c').stdout
+    table = operate(place, "status", 'a"b\\c').stdout
     assert "größe 1" in table
     assert r"\x1b[2J\n" in table
     assert not re.search(r"[^\n -~À-ÿ]", table)
@@ -143,7 +143,7 @@ def test_what_another_hand_wrote_is_no_traceback(server: Server) -> None:
     server.redis.set(f"{front}record:text", "no hash")
     server.redis.hset(f"{front}each:n:", "token", "1")
     for words in (["status"], ["status", "job"], ["status", "--format", "json"], ["history", "job"], ["check"]):
-        done = person(place, *words)
+        done = operate(place, *words)
         assert "Traceback" not in done.stderr, words
         assert done.returncode in (0, 1), words
     assert samples(place)
@@ -163,7 +163,7 @@ def test_a_voter_that_missed_a_run_stands_out(servers: list[Server]) -> None:
     assert (found["tick"], found["exit_status"]) == (f"{DAY}T03:00:00Z", 1)
     assert {"tick", "token", "status", "run_tick"} <= set(found["differing_fields"])
     assert [copy["record"]["status"] for copy in found["copies"]] == [1, 1, 0]
-    shown = person(place, "status", "job").stdout
+    shown = operate(place, "status", "job").stdout
     assert re.search(r"^status +1 +1 +0 +differs$", shown, re.MULTILINE)
     assert re.search(r"^pid +\d+ +\d+ +\d+ +differs$", shown, re.MULTILINE)
     assert re.search(r"^voter_set_by +(\S+) +\1 +\1$", shown, re.MULTILINE)
@@ -184,18 +184,18 @@ def test_a_dead_voter_is_named_and_the_others_tell(servers: list[Server]) -> Non
     run(place, *TICK, "--", "true")
     servers[0].kill()
     for words in ((), ("job",)):
-        done = person(place, "status", *words)
+        done = operate(place, "status", *words)
         assert done.returncode == 0
         assert re.fullmatch(rf"cronlock: unreachable: 127.0.0.1:{servers[0].port}: .*refused.*\n", done.stderr)
         assert f"{DAY}T02:00Z" in done.stdout
     servers[1].kill()
-    gone = person(place, "status")
+    gone = operate(place, "status")
     assert (gone.returncode, gone.stdout) == (122, "")
     assert gone.stderr.startswith("cronlock: unreachable: 127.0.0.1:")
 
 
 def test_a_password_that_is_wrong_is_said_so(server: Server) -> None:
-    done = person(("--redis", f"redis://cronlock:wrong-secret@127.0.0.1:{server.port}"), "status")
+    done = operate(("--redis", f"redis://cronlock:wrong-secret@127.0.0.1:{server.port}"), "status")
     assert done.returncode == 125
     assert done.stderr.startswith(f"cronlock: refused: 127.0.0.1:{server.port}: ")
     assert "wrong-secret" not in done.stderr
@@ -211,7 +211,7 @@ def test_a_read_that_is_refused_is_not_taken_for_nothing(fresh_servers: Callable
     login = ("--redis", f"redis://cronlock:secret@127.0.0.1:{server.port}")
     for rights in (["+@all"], ["~*", "+@all", "-time"], ["~*", "+@all", "-hgetall"], ["~*", "+@all", "-hmget"]):
         server.ask("ACL", "SETUSER", "cronlock", "reset", "on", ">secret", *rights)
-        done = person(login, "status")
+        done = operate(login, "status")
         assert (done.returncode, done.stdout) == (125, ""), rights
         assert re.fullmatch(r"cronlock: refused: 127.0.0.1:\d+: .*permissions.*\n", done.stderr)
         assert "Traceback" not in cronlock("check", *login).stderr
@@ -223,9 +223,9 @@ def test_a_cluster_that_is_down_is_unreachable(fresh_cluster: Callable[..., Clus
     place = ("--redis", cluster.urls[0])
     run(place, *TICK, "--", "true")
     cluster.nodes[2].kill()
-    wait_until(lambda: person(place, "status").returncode == 122, 20, "the cluster to be down")
+    wait_until(lambda: operate(place, "status").returncode == 122, 20, "the cluster to be down")
     for words in (["--format", "prometheus"], ["job"]):
-        done = person(place, "status", *words)
+        done = operate(place, "status", *words)
         assert (done.returncode, done.stdout) == (122, ""), words
 
 
@@ -235,7 +235,7 @@ def test_the_next_voter_tells_when_one_fails_in_between(fresh_servers: Callable[
     place = at(*servers)
     run(place, *TICK, "--node", "web-1", "--", "true")
     servers[0].ask("ACL", "SETUSER", "default", "-hgetall")
-    done = person(place, "status")
+    done = operate(place, "status")
     assert done.returncode == 0
     assert re.search(rf"^job +idle +web-1 .*{DAY}T02:00Z +ran, status 0", done.stdout, re.MULTILINE)
     assert done.stderr.startswith(f"cronlock: unreachable: 127.0.0.1:{servers[0].port}: ")
@@ -256,24 +256,24 @@ def test_a_pause_and_counts_are_what_a_quorum_has(servers: list[Server]) -> None
     """A voter that missed a resume does not pause; one that missed an end counts a death that was none."""
     place = at(*servers)
     run(place, *TICK, "--node", "web-1", "--", "true")
-    person(place, "pause", "job")
+    operate(place, "pause", "job")
     servers[2].stop_process()
-    person(place, "resume", "job")
+    operate(place, "resume", "job")
     servers[2].continue_process()
     assert one(place)["paused"] is False
-    assert "until resumed" not in person(place, "status").stdout
+    assert "until resumed" not in operate(place, "status").stdout
     nodes = servers[1].redis.keys("*:nodes:job")[0]
     servers[1].redis.hset(nodes, mapping={"died:web-1": 1, "ran:web-1": 0})
     assert one(place)["nodes"][0]["outcomes"] == {"ran": 1}
 
 
 def test_a_pause_that_never_ends_is_shown(place: Place) -> None:
-    person(place, "pause", "job", "--for", "999999999d")
+    operate(place, "pause", "job", "--for", "999999999d")
     assert one(place)["paused"] is True
 
 
 def test_a_server_that_is_named_twice_is_refused(server: Server) -> None:
-    done = person((*at(server), *at(server)), "status")
+    done = operate((*at(server), *at(server)), "status")
     assert done.returncode == 125
     assert "the same server twice" in done.stderr
 
@@ -289,7 +289,7 @@ def test_metrics_tell_runs_and_outcomes_by_key_and_node(place: Place) -> None:
     run(place, *NEXT, "--node", "web-1", "--", "sh", "-c", "sleep 0.1; exit 4")
     with running(place, "--each", "--node", "web-3", *PLAIN, "--ttl", "30s"):
         found = samples(place)
-    person(place, "pause", "job")
+    operate(place, "pause", "job")
     run(place, *NEXT, "--again", "--node", "web-2", "--", "true")
 
     def value(name: str, *labels: str) -> float:
@@ -312,7 +312,7 @@ def test_metrics_tell_runs_and_outcomes_by_key_and_node(place: Place) -> None:
 
 
 def test_each_metric_has_help_and_a_type(server: Server) -> None:
-    text = person(at(server), "status", "--format", "prometheus").stdout
+    text = operate(at(server), "status", "--format", "prometheus").stdout
     helped, typed = (
         re.findall(r"^# HELP (\S+) .+$", text, re.M),
         re.findall(r"^# TYPE (\S+) (?:gauge|counter)$", text, re.M),
@@ -346,7 +346,7 @@ def test_many_keys_cost_a_few_round_trips(cluster: Cluster) -> None:
             )
     for master in cluster.masters():
         master.ask("CONFIG", "RESETSTAT")
-    done = person(("--redis", cluster.urls[0]), "status")
+    done = operate(("--redis", cluster.urls[0]), "status")
     assert len(done.stdout.splitlines()) == keys + 1
     calls: dict[str, int] = {}
     for master in cluster.masters():
@@ -467,7 +467,7 @@ def test_what_is_wrong_is_red_at_a_terminal_only(servers: list[Server], open_ter
     place = at(*servers)
     for node, command in (("web-1", "true"), ("web-2", "false")):
         run(place, *TICK, "--node", node, "--", command)
-    plain = person(place, "status").stdout
+    plain = operate(place, "status").stdout
     assert "commands differ: " in plain
     assert "\x1b" not in plain
     line = f"cronlock status {' '.join(place)}"
@@ -510,4 +510,4 @@ def test_the_bar_is_for_terminals_alone(server: Server) -> None:
 def test_a_fields_name_is_escaped_too(server: Server) -> None:
     run(at(server), *TICK, "--", "true")
     server.redis.hset(server.redis.keys("*:record:job")[0], "\x1b[31mred", "x")
-    assert "\x1b" not in person(at(server), "status", "job").stdout
+    assert "\x1b" not in operate(at(server), "status", "job").stdout

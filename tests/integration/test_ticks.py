@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.commands import home
 from tests.support.fork_server import Call, call_all
-from tests.support.stall_detector import Pulse
+from tests.support.stall_detector import StallDetector
 
 TICKS = 200
 NODES = 6
@@ -80,11 +80,11 @@ def test_a_split_vote_is_no_outage(servers):
     extra = ("--outage-wait", "0", "--on-outage", "run")
     judged = before = 0
     for tick in range(60):
-        pulse = Pulse()
+        detector = StallDetector()
         statuses, printed = race(tick, [server.url for server in servers], nodes=4, extra=extra)
         ran = len(runs()) - before
         before += ran
-        if pulse.stalled():
+        if detector.stalled():
             continue
         assert (set(statuses), printed, ran) == ({0}, "", 1), f"tick {tick}"
         judged += 1

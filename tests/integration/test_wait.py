@@ -12,7 +12,7 @@ from tests.figures.handover import subscribed
 from tests.support.commands import about, cronlock, descendants, home, kill_all, start_cronlock, wait_until
 from tests.support.servers import Proxy, Server
 from tests.support.terminals import Terminal
-from tests.support.waiting_nodes import SLEEPER, held, start, staying, where
+from tests.support.waiting_nodes import SLEEPER, held, start, waiting_node, where
 
 PLAIN = ("--schedule", "none")
 TICK = ("--tick", "2026-11-20T02:00Z")
@@ -38,7 +38,7 @@ while True:
 def test_a_held_lock_is_waited_for(servers):
     """One line when the wait begins, and then the command and its status."""
     holder = held(servers, *PLAIN)
-    process = staying(servers, *PLAIN, "--wait", "50s", "--", "sh", "-c", "echo ran; exit 7")
+    process = waiting_node(servers, *PLAIN, "--wait", "50s", "--", "sh", "-c", "echo ran; exit 7")
     holder.terminate()
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (7, "ran\n")
@@ -75,7 +75,7 @@ def test_a_run_of_an_older_tick_is_waited_for_and_one_of_the_same_tick_is_not(se
     same = cronlock("run", "-v", *where(servers), "--key", "job", *TICK, "--wait", "50s", "--", "echo", "ran")
     assert (same.returncode, same.stdout) == (0, "")
     assert "held by web-1" in same.stderr
-    newer = staying(servers, *NEXT, "--wait", "50s", "--", "echo", "ran")
+    newer = waiting_node(servers, *NEXT, "--wait", "50s", "--", "echo", "ran")
     holder.terminate()
     assert newer.communicate(timeout=20)[0] == "ran\n"
 
@@ -84,7 +84,7 @@ def test_of_those_who_wait_for_an_older_run_one_gets_the_tick_and_the_others_are
     """That is no wait in vain: status 0, and nothing more is said."""
     holder = held(servers, *TICK)
     log = ("--", "sh", "-c", "echo ran; sleep 2")
-    others = [staying(servers, *NEXT, "--wait", "50s", "--node", f"n{number}", *log) for number in range(3)]
+    others = [waiting_node(servers, *NEXT, "--wait", "50s", "--node", f"n{number}", *log) for number in range(3)]
     holder.terminate()
     ended = [process.communicate(timeout=20) for process in others]
     assert sorted(out for out, _ in ended) == ["", "", "ran\n"]
@@ -108,7 +108,7 @@ def test_start_within_ends_a_wait_too(servers):
 def test_a_signal_ends_the_wait_at_once(servers, number):
     """Nothing is left behind: the next one gets the lock as soon as it is free."""
     holder = held(servers, *PLAIN)
-    process = staying(servers, *PLAIN, "--wait", "forever", "--", "echo", "ran")
+    process = waiting_node(servers, *PLAIN, "--wait", "forever", "--", "echo", "ran")
     process.send_signal(number)
     process.communicate(timeout=10)
     assert process.returncode == 128 + number
@@ -134,7 +134,7 @@ def test_voters_that_come_and_go_do_not_end_a_wait(fresh_servers: Callable[..., 
     """A subscription that was lost is made again."""
     servers = fresh_servers(3, appendonly="yes", appendfsync="always")
     holder = held(servers, *PLAIN, *SHORT)
-    process = staying(servers, *PLAIN, *SHORT, "--wait", "forever", "--", "echo", "ran")
+    process = waiting_node(servers, *PLAIN, *SHORT, "--wait", "forever", "--", "echo", "ran")
     servers[0].restart()
     wait_until(lambda: subscribed(servers[:1]) == 1, timeout=25, message="the subscription")
     holder.terminate()
@@ -145,7 +145,7 @@ def test_an_outage_ends_a_wait(fresh_servers: Callable[..., list[Server]]):
     """When it has lasted for --outage-wait, however long one would wait for a lock that is held."""
     servers = fresh_servers(3)
     held(servers, *PLAIN, *SHORT)
-    process = staying(servers, *PLAIN, *SHORT, "--wait", "forever", "--outage-wait", "1s", "--", "echo", "ran")
+    process = waiting_node(servers, *PLAIN, *SHORT, "--wait", "forever", "--outage-wait", "1s", "--", "echo", "ran")
     for server in servers[1:]:
         server.kill()
     out, err = process.communicate(timeout=30)

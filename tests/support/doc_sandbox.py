@@ -77,7 +77,7 @@ def readme() -> str:
     return (ROOT / README).read_text()
 
 
-def settings_shown() -> str:
+def settings_in_readme() -> str:
     """README's settings file, the one with a table for a key."""
     [text] = [text for kind, text in FENCE.findall(readme()) if kind == "toml" and "[keys." in text]
     return text

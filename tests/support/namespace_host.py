@@ -53,7 +53,7 @@ WITHIN = 'cd "$1" && shift && exec "$@"'
 CRON = {"SHELL": "/bin/sh", "LOGNAME": "root", "PATH": "/usr/local/bin:/usr/bin:/bin"}  # what cron gives, and a PATH
 
 
-class Stage(Closing):
+class NamespaceHost(Closing):
     """One machine, with the user's commands, which note that they were started and do nothing, and these settings."""
 
     def __init__(self, settings: str) -> None:

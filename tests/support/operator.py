@@ -1,4 +1,4 @@
-"""What people type, and the runs that they type it about: at three servers, a cluster, or a local file (`place`)."""
+"""The operator's commands, and the runs that they are about: on three servers, a cluster, or a local file (`place`)."""
 
 import time
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ def run(place: Place, *words: str, key: str = "job", **kw: Any) -> CompletedProc
     return cronlock("run", *place, "--key", key, "--outage-wait", "0", *words, **kw)
 
 
-def person(place: Place, command: str, *words: str, **kw: Any) -> CompletedProcess[str]:
+def operate(place: Place, command: str, *words: str, **kw: Any) -> CompletedProcess[str]:
     return cronlock(command, *place, *words, **kw)
 
 
 @contextmanager
 def running(place: Place, *words: str, key: str = "job", **kw: Any) -> Iterator["Popen[str]"]:
-    """A run that goes on until the end of the block."""
+    """Yield a run that lasts until the end of the block."""
     ready = home() / f"ready-{time.monotonic_ns()}"
     command = ("--", "sh", "-c", f"touch {ready}; exec sleep 60")
     process = start_cronlock("run", *place, "--key", key, *words, *command, **kw)

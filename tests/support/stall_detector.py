@@ -1,4 +1,4 @@
-"""Whether the machine itself stood still: what happens meanwhile is nobody's fault."""
+"""The detection of stalls of the machine, during which no test may blame cronlock."""
 
 import threading
 import time
@@ -8,8 +8,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Pulse(threading.Thread):
-    """Sleeps 10 ms at a time and notes the longest sleep: where that is long, the machine stood still."""
+class StallDetector(threading.Thread):
+    """A thread that sleeps 10 ms at a time and records the longest sleep; a long one means a stall."""
 
     STALL = 0.25  # s: a third of the time after which a voter that does not answer counts as silent
 
@@ -30,11 +30,11 @@ class Pulse(threading.Thread):
         return self.longest > self.STALL
 
 
-def when_calm(play: Callable[[], T], tries: int = 5) -> T:
-    """What it comes to while the machine does not stand still; of the last try in any case."""
+def when_calm(measure: Callable[[], T], tries: int = 5) -> T:
+    """Return the result of a measurement during which the machine did not stall, or else of the last one."""
     for _ in range(tries):
-        pulse = Pulse()
-        found = play()
-        if not pulse.stalled():
+        detector = StallDetector()
+        found = measure()
+        if not detector.stalled():
             break
     return found

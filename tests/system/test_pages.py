@@ -17,7 +17,7 @@ from cronlock.cron.parser import DEBIAN, Row, every_line, rows
 from cronlock.cron.schedule import Schedule
 from tests.support.commands import ROOT, about, environment, home
 from tests.support.doc_sandbox import CRON, OTHER, SETTING, TYPED, Block, Command, blocks, crontab
-from tests.support.namespace_host import Stage
+from tests.support.namespace_host import NamespaceHost
 
 pytestmark = pytest.mark.debian
 
@@ -115,30 +115,30 @@ def name(block: Block) -> str:
 
 
 @pytest.mark.parametrize("block", kept(TYPED), ids=name)
-def test_what_can_be_typed_runs(block: Block, stage: Stage) -> None:
+def test_what_can_be_typed_runs(block: Block, namespace_host: NamespaceHost) -> None:
     """One line after the other; none is refused, and a command behind `cronlock run` is started."""
     for command in block.commands:
         way = way_of(command.text)
         if not (way.by or way.foreign):
-            run(command, way, stage)
+            run(command, way, namespace_host)
 
 
-def run(command: Command, way: Way, stage: Stage) -> None:
+def run(command: Command, way: Way, namespace_host: NamespaceHost) -> None:
     if people := PEOPLE.search(command.text):
         for key in keys_of(people[0]):
-            assert stage.run(KNOWN.format(key=key)).returncode == 0
+            assert namespace_host.run(KNOWN.format(key=key)).returncode == 0
     if way.stays:
-        assert stage.daemon(command.text, way.prompt) in way.status
+        assert namespace_host.daemon(command.text, way.prompt) in way.status
         return
     groups = re.fullmatch(way.pattern, command.text, re.DOTALL)
     line = way.instead.format(*groups.groups()) if way.instead and groups else command.text
     env = {"CRONLOCK_NODE": command.node} if command.node else {}
-    done = stage.run(f"{way.first}\n{line}" if way.first else line, way.prompt, **env)
+    done = namespace_host.run(f"{way.first}\n{line}" if way.first else line, way.prompt, **env)
     assert done.returncode in way.status, (line, done.stdout, done.stderr)
     assert "refused" not in done.stderr or 125 in way.status
     assert re.search(way.says, done.stdout + done.stderr), (line, done.stdout)
     if "cronlock run" in line and not re.search("--(dry-run|help)|wrap", line):
-        assert stage.ran(), f"{line} started nothing: {done.stderr}"
+        assert namespace_host.ran(), f"{line} started nothing: {done.stderr}"
 
 
 def keys_of(line: str) -> list[str]:
@@ -148,30 +148,30 @@ def keys_of(line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("block", kept(SETTING), ids=name)
-def test_a_setting_of_redis_is_one(block: Block, stage: Stage) -> None:
-    assert stage.servers[0].ask("CONFIG", "SET", *block.text.split())
+def test_a_setting_of_redis_is_one(block: Block, namespace_host: NamespaceHost) -> None:
+    assert namespace_host.servers[0].ask("CONFIG", "SET", *block.text.split())
 
 
 @pytest.mark.parametrize("block", kept(CRON), ids=name)
-def test_a_crontab_that_is_shown_runs(block: Block, stage: Stage) -> None:
+def test_a_crontab_that_is_shown_runs(block: Block, namespace_host: NamespaceHost) -> None:
     """Each line where cron reads it, in cron's environment; `cronlock run` finds its own schedule there."""
     text, system = crontab(block)
-    stage.crontab(text) if system else stage.own_crontab(text)
+    namespace_host.crontab(text) if system else namespace_host.own_crontab(text)
     lines = {line.number: line for line in every_line(text, "shown", system=system, cron=DEBIAN)}
     found = list(rows(text, system, DEBIAN))
     assert found, "no row that cron would start"
     for row in found:
         Schedule([row.fields], "UTC").upcoming(0, 1)
-        said = run_row(row, stage)
+        said = run_row(row, namespace_host)
         if row.number in lines and "late: it is too late for the tick of" not in said:
-            assert (lines[row.number].key, row.fields) in stage.ran(), said
+            assert (lines[row.number].key, row.fields) in namespace_host.ran(), said
 
 
-def run_row(row: Row, stage: Stage) -> str:
+def run_row(row: Row, namespace_host: NamespaceHost) -> str:
     """What it says on standard error. README's settings file lets it start for two hours, and the hour is any."""
     way = way_of(row.command)
     env = {name: value for name, value in row.variables.items() if value is not None}
-    done = stage.run(row.command, **{"CRONLOCK_START_WITHIN": "1d", "CRONLOCK_VERBOSE": "1", **env})
+    done = namespace_host.run(row.command, **{"CRONLOCK_START_WITHIN": "1d", "CRONLOCK_VERBOSE": "1", **env})
     assert done.returncode in way.status, (row.command, done.stdout, done.stderr)
     return done.stderr
 

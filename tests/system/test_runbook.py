@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.commands import faked_clock, kill_all, wait_until
 from tests.support.doc_sandbox import CONSOLE, Command, prompted, section
-from tests.support.namespace_host import Stage
+from tests.support.namespace_host import NamespaceHost
 
 pytestmark = pytest.mark.debian
 
@@ -16,58 +16,58 @@ RUN = "cronlock run --once --key nightly -- /usr/local/bin/nightly --full"
 CRONTAB = f"PATH=/usr/local/bin:/usr/bin:/bin\n0 2 * * *  root  {RUN}\n"
 LATE = {"CRONLOCK_START_WITHIN": "1d"}  # README's settings file lets nightly start for two hours, and the hour is any
 
-Happening = Callable[[Stage], Iterator[dict[str, str]]]  # yields what the environment of all that is typed gains
+Happening = Callable[[NamespaceHost], Iterator[dict[str, str]]]  # yields additions to the commands' environment
 
 
-def ran_on(stage: Stage, node: str) -> None:
-    done = stage.run(RUN, CRONLOCK_NODE=node, **LATE)
+def ran_on(namespace_host: NamespaceHost, node: str) -> None:
+    done = namespace_host.run(RUN, CRONLOCK_NODE=node, **LATE)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def died(stage: Stage) -> Iterator[dict[str, str]]:
-    assert stage.run("cronlock run --key report --schedule none true").returncode == 0
-    stage.servers[1].kill()
+def died(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
+    assert namespace_host.run("cronlock run --key report --schedule none true").returncode == 0
+    namespace_host.servers[1].kill()
     yield {}
 
 
-def replaced(stage: Stage) -> Iterator[dict[str, str]]:
-    ran_on(stage, "web-3")
-    stage.servers[1].restart(empty=True)
+def replaced(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
+    ran_on(namespace_host, "web-3")
+    namespace_host.servers[1].restart(empty=True)
     yield {}
 
 
-def updated(stage: Stage) -> Iterator[dict[str, str]]:
-    ran_on(stage, "web-3")
-    stage.servers[0].restart()
+def updated(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
+    ran_on(namespace_host, "web-3")
+    namespace_host.servers[0].restart()
     yield {}
 
 
-def drifts(stage: Stage) -> Iterator[dict[str, str]]:
+def drifts(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
     yield faked_clock(FAKETIME="+70s")
 
 
-def stuck(stage: Stage) -> Iterator[dict[str, str]]:
-    process = stage.start(f"exec {RUN.partition('--full')[0]} sleep", CRONLOCK_NODE="web-2", **LATE)
-    wait_until(stage.started, message="the command")
+def stuck(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
+    process = namespace_host.start(f"exec {RUN.partition('--full')[0]} sleep", CRONLOCK_NODE="web-2", **LATE)
+    wait_until(namespace_host.started, message="the command")
     kill_all(process)
     yield {}
 
 
-def ran(stage: Stage) -> Iterator[dict[str, str]]:
-    ran_on(stage, "web-3")
+def ran(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
+    ran_on(namespace_host, "web-3")
     yield {}
 
 
-def changes(stage: Stage) -> Iterator[dict[str, str]]:
+def changes(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
     line = "cronlock run --once --key report -- true"
-    stage.crontab(CRONTAB.replace(RUN, line))
+    namespace_host.crontab(CRONTAB.replace(RUN, line))
     for node in ("web-1", "web-2"):
-        done = stage.run(line, CRONLOCK_NODE=node)
+        done = namespace_host.run(line, CRONLOCK_NODE=node)
         assert (done.returncode, done.stderr) == (0, "")
     yield {}
 
 
-def nothing(stage: Stage) -> Iterator[dict[str, str]]:
+def nothing(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
     yield {}
 
 
@@ -112,13 +112,13 @@ def test_each_entry_is_tried() -> None:
 
 
 @pytest.mark.parametrize("title", HAPPENINGS)
-def test_an_entry_of_the_runbook_prints_what_it_says(title: str, stage: Stage) -> None:
+def test_an_entry_of_the_runbook_prints_what_it_says(title: str, namespace_host: NamespaceHost) -> None:
     """In the order of the page, on the servers as they are then."""
-    stage.crontab(CRONTAB)
-    with contextmanager(HAPPENINGS[title])(stage) as env:
+    namespace_host.crontab(CRONTAB)
+    with contextmanager(HAPPENINGS[title])(namespace_host) as env:
         for command in entries()[title]:
             node = {"CRONLOCK_NODE": command.node} if command.node else {}
-            done = stage.run(command.text, **env, **node)
+            done = namespace_host.run(command.text, **env, **node)
             printed = done.stdout + done.stderr
             look = str if "--dry-run" in command.text else masked  # whose ticks are the same at each time
             assert same(command.output, printed, look), f"$ {command.text}\n{printed}"

@@ -16,7 +16,7 @@ import pytest
 from cronlock.commands.check.findings import GREEN
 from tests.support.binaries import VERSIONS, binaries, further_binaries
 from tests.support.commands import wait_until
-from tests.support.operator import DAY, PLAIN, TICK, person, run, running
+from tests.support.operator import DAY, PLAIN, TICK, operate, run, running
 from tests.support.tls import authority, tls_kind
 from tests.support.topologies.table import Cell, lines
 from tests.support.topologies.topologies import TOPOLOGIES, Site
@@ -35,7 +35,7 @@ def binary_of(version: str) -> Path:
     return known[version]
 
 
-class Crew:
+class Nodes:
     """What nodes and people do at a site."""
 
     def __init__(self, site: Site) -> None:
@@ -52,12 +52,12 @@ class Crew:
         return int(out)
 
     def told(self, command: str, *words: str) -> Any:
-        done = person(self.site.place, command, *words, "--format", "json", before=self.site.before)
+        done = operate(self.site.place, command, *words, "--format", "json", before=self.site.before)
         assert done.stderr == ""
         return json.loads(done.stdout)
 
-    def person(self, *words: str) -> None:
-        done = person(self.site.place, *words, before=self.site.before)
+    def operate(self, *words: str) -> None:
+        done = operate(self.site.place, *words, before=self.site.before)
         assert (done.returncode, done.stderr) == (0, "")
 
     def running(self, *words: str) -> Any:
@@ -73,47 +73,47 @@ class Crew:
         return max(found)
 
 
-def runs_once(crew: Crew) -> int:
+def runs_once(nodes: Nodes) -> int:
     """A tick runs, and then it is done; the token."""
-    token = crew.token(*TICK, "--node", "web-1")
+    token = nodes.token(*TICK, "--node", "web-1")
     assert token > 0
-    assert crew.run(*TICK, "--node", "web-2") == QUIET
-    assert f"done: the tick of {DAY}T02:00Z ran on web-1" in crew.run("-v", *TICK, "--node", "web-2")[2]
+    assert nodes.run(*TICK, "--node", "web-2") == QUIET
+    assert f"done: the tick of {DAY}T02:00Z ran on web-1" in nodes.run("-v", *TICK, "--node", "web-2")[2]
     return token
 
 
-def is_held(crew: Crew) -> None:
+def is_held(nodes: Nodes) -> None:
     """While one runs, which the voters know, another goes home."""
-    assert crew.lease_end()
-    assert crew.run(*PLAIN, "--node", "web-2") == QUIET
-    assert "held by web-1 since " in crew.run("-v", *PLAIN, "--node", "web-2")[2]
+    assert nodes.lease_end()
+    assert nodes.run(*PLAIN, "--node", "web-2") == QUIET
+    assert "held by web-1 since " in nodes.run("-v", *PLAIN, "--node", "web-2")[2]
 
 
-def is_seen(crew: Crew) -> None:
+def is_seen(nodes: Nodes) -> None:
     """While it runs."""
-    [key] = crew.told("status", "job")["keys"]
+    [key] = nodes.told("status", "job")["keys"]
     assert (key["state"], key["node"]) == ("running", "web-1")
-    found = [finding for finding in crew.told("check")["findings"] if finding["section"] == "voters"]
+    found = [finding for finding in nodes.told("check")["findings"] if finding["section"] == "voters"]
     bad = [finding["text"] for finding in found if finding["level"] != GREEN]
-    assert [text for text in bad if not text.startswith(BUSY)] == [*crew.site.found]
+    assert [text for text in bad if not text.startswith(BUSY)] == [*nodes.site.found]
 
 
-def is_paused(crew: Crew, token: int) -> None:
+def is_paused(nodes: Nodes, token: int) -> None:
     """And goes on when resumed, with a higher token; history has all runs."""
-    crew.person("pause", "job", "--reason", "moving")
-    assert crew.run(*PLAIN) == QUIET
-    crew.person("resume", "job")
-    assert crew.token(*PLAIN) > token
-    [key] = crew.told("history", "job")["keys"]
+    nodes.operate("pause", "job", "--reason", "moving")
+    assert nodes.run(*PLAIN) == QUIET
+    nodes.operate("resume", "job")
+    assert nodes.token(*PLAIN) > token
+    [key] = nodes.told("history", "job")["keys"]
     assert [entry["outcome"] for entry in key["runs"]] == ["ran", "given back", "ran"]
 
 
-def goes_on(crew: Crew, process: "Popen[str]") -> None:
+def goes_on(nodes: Nodes, process: "Popen[str]") -> None:
     """The lease is extended when a third of it has gone."""
-    before = crew.lease_end()
-    wait_until(lambda: crew.lease_end() > before or process.poll() is not None, message="the lease to be extended")
+    before = nodes.lease_end()
+    wait_until(lambda: nodes.lease_end() > before or process.poll() is not None, message="the lease to be extended")
     assert process.poll() is None, process.communicate()
-    is_held(crew)
+    is_held(nodes)
 
 
 @pytest.mark.debian
@@ -131,16 +131,16 @@ def test_a_topology_works_on_a_version(
             record_property("cell", Cell(topology, version, instead=site).to_json())
             return
         record_property("cell", Cell(topology, version, site.how).to_json())
-        crew = Crew(site)
-        token = runs_once(crew)
-        with crew.running(*site.lease) as process:
+        nodes = Nodes(site)
+        token = runs_once(nodes)
+        with nodes.running(*site.lease) as process:
             if site.service:
                 site.service.failover()
-            is_held(crew)
-            is_seen(crew)
+            is_held(nodes)
+            is_seen(nodes)
             if site.lease:
-                goes_on(crew, process)
-        is_paused(crew, token)
+                goes_on(nodes, process)
+        is_paused(nodes, token)
 
 
 def pinged(port: int, *, certified: bool) -> bytes:
