@@ -59,7 +59,7 @@ class Lease:
         written = {"start": self._time, "voter_set": self._voters.voter_set}
         self._run: Commit = {**run, **written, **claim(answers, *claimed)}  # type: ignore[typeddict-item]
         self.missing: list[str] = []  # the reason for each voter that did not record the end
-        self.disowned: list[Answer] = []  # the answers to finish, when a quorum no longer knew the run
+        self.superseded_by: list[Answer] = []  # the answers to finish, when a quorum no longer knew the run
         self._begun = False
         self._prepared_until = min(state.prepared_until for state in ballot.all if state.prepared)
         self.wall_ahead = ballot.wall_ahead
@@ -89,7 +89,7 @@ class Lease:
 
     @property
     def due(self) -> int:
-        """Return when `tend` has something to do; a request on its way ends by itself."""
+        """Return when `extend_if_due` has something to do; a request on its way ends by itself."""
         return min((state.due for state in self._ballot.all if not state.request), default=self.validity)
 
     def _voter_time(self) -> int:
@@ -185,12 +185,12 @@ class Lease:
         for state in self._ballot.all:
             if not state.committed and not state.request:
                 state.due = now if isinstance(state.reply, dict) else now + self._retry_wait()
-        self.tend()
+        self.extend_if_due()
 
     def _retry_wait(self) -> int:
         return max(RETRY_MIN, min(RETRY_MAX, self._lease_at(self._voter_time()) // 10))
 
-    def tend(self) -> None:
+    def extend_if_due(self) -> None:
         """Extend the leases of which a third has passed, and those whose last extension failed."""
         now = self._clock()
         if now >= self.validity:
@@ -202,7 +202,7 @@ class Lease:
             if not state.request and state.due <= now:
                 self._extend(state, now)
 
-    def ask_now(self) -> None:
+    def extend_at_once(self) -> None:
         """Extend all leases at once: more time may have passed than this node's clock shows.
 
         Voters with a request on their way are sent another one: an answer to the first would date from before that
@@ -264,7 +264,7 @@ class Lease:
         }
         finishing = Finishing(ballot, request, self._enough)
         ballot.repeat(start + FINISH_WAIT, finishing.decide, finishing.send_if_due)
-        self.disowned = finishing.refusals if len(finishing.refusals) >= self._enough else []
+        self.superseded_by = finishing.refusals if len(finishing.refusals) >= self._enough else []
         silent = [one.voter for one in ballot.all if one.voter not in finishing.answered]
         self.missing = [finishing.failures.get(voter, f"{self._voters.label(voter)}: no answer") for voter in silent]
         return finishing.acknowledged >= self._enough

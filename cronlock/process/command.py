@@ -44,7 +44,7 @@ class CannotStartError(Exception):
 
 
 class NoTerminal:
-    """The absence of a terminal, as under cron: there is no foreground to lend."""
+    """The absence of a terminal, as under cron: nothing to lend."""
 
     there = False
 

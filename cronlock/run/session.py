@@ -121,6 +121,8 @@ class Session:
 
     def _report_not_started(self, got: Verdict, acquirer: Acquirer) -> int:
         """Report the verdict of the voters; return the exit status. Raises Refused."""
+        if got.kind == protocol.HELD and not acquirer.wait_expired and not self.messages.shows_info:
+            return self.settings.conflict_exit_code  # silently, as most nodes end: nothing is imported for them
         from cronlock.run.outcome import gave_up, no_node_ran, outcome
 
         tick = got.answer["tick"] if got.kind == protocol.DONE else 0
@@ -207,8 +209,8 @@ class Session:
         end = state_and_outcome(self.plan, status, supervisor.cause, released=released)
         if not lease.finish(*end, result) and supervisor.cause != LOST:
             why = "the end could not be recorded by a quorum: the lease will expire"
-            if lease.disowned:
-                why = superseded(lease.disowned, lease.token)
+            if lease.superseded_by:
+                why = superseded(lease.superseded_by, lease.token)
             self.messages.notice(f"ended with status {result}, but {why}")
         for text in lease.missing:
             self.messages.info(f"voter unreachable: {text}")

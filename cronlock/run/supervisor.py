@@ -270,7 +270,7 @@ class Supervisor:
         if self._lease_lets_run:
             if lease:
                 self._extend_after_a_clock_gap(lease)
-                lease.tend()
+                lease.extend_if_due()
             if not self.cause:
                 self.guard.set_deadlines(*guard_deadlines(lease))
         if lease:
@@ -288,4 +288,4 @@ class Supervisor:
         before = self._wall_ahead
         self._wall_ahead = int(self._plan.wall_clock() * 1000) - self._clock()
         if self._wall_ahead - before > CLOCK_GAP:
-            lease.ask_now()
+            lease.extend_at_once()

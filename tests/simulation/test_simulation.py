@@ -43,7 +43,7 @@ EXTEND_LEAVES_THE_EXPIRY = (
     "run_id=run_id)\n        set_expiry(copy, ask, time)",
     "run_id=run_id)",
 )
-NO_EXTEND_AFTER_A_GAP = ("run/supervisor.py", "lease.ask_now()", "pass")
+NO_EXTEND_AFTER_A_GAP = ("run/supervisor.py", "lease.extend_at_once()", "pass")
 NEW_VOTERS_ARE_A_QUORUM = (
     "lock/quorum.py",
     "return len(oks) if len(oks) == len(replies) else",

@@ -101,7 +101,7 @@ class Node:
             if self._voters.clock() >= holder.stop_at:
                 self.result.outcome = "lost"
                 break
-            holder.tend()
+            holder.extend_if_due()
             self._voters.step(LOOK)
         self.result.ended = monotonic()
         holder.finish("done", "ran", 0)
