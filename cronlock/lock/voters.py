@@ -19,10 +19,13 @@ class Call(Protocol):
 class Voters(Protocol):
     """The voters that keep one key's record. Times are ms on `clock`, which leases are measured by."""
 
-    conflict: str  # why these voters can't be used together, once an answer shows it
     warning: str  # what the operator must know about the record, whatever the outcome
     key: str
     node: str  # empty where all nodes share the record
+
+    @property
+    def conflict(self) -> str:
+        """Return why these voters can't be used together, once an answer shows it."""
 
     @property
     def count(self) -> int:

@@ -1,4 +1,4 @@
-"""Where a server is that is named and not given by its address: by its name, or by the sentinels of its service."""
+"""Locates a server: resolves a host name or a Sentinel service to socket addresses."""
 
 from cronlock.lock.protocol import Failure
 from cronlock.servers.dns import Resolution
@@ -6,63 +6,63 @@ from cronlock.servers.server_identity import ServerIdentity
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Connection, SocketAddress
-    from cronlock.servers.sentinel import Search
+    from cronlock.servers.connection import Connection, Located
+    from cronlock.servers.sentinel import MasterSearch
+    from cronlock.servers.transport import SocketAddress
     from cronlock.servers.url import Address
 
 
 class Locator:
-    """One search. `done` gets the places, the best first, and the host whose they are; or a Failure.
+    """One search for an address. `on_located` gets the socket addresses, the best first, and their host; or a Failure.
 
-    Raises OSError when there is no process or no file descriptor to be had.
+    Raises OSError without a free process or file descriptor.
     """
 
-    def __init__(
-        self, loop: "Loop", address: "Address", done: "Callable[[list[SocketAddress] | Failure, str], None]"
-    ) -> None:
+    def __init__(self, loop: "Loop", address: "Address", on_located: "Located") -> None:
         self._loop = loop
         self._address = address
-        self._done = done
+        self._on_located = on_located
         self._host = address.host
-        self._stage: Resolution | ServerIdentity | Search | None = None
+        self._stage: Resolution | ServerIdentity | MasterSearch | None = None
 
     @property
     def connections(self) -> "Sequence[Connection]":
-        """Those on which somebody is asked."""
+        """The connections on which a server is asked."""
         return self._stage.connections if self._stage else ()
 
     def start(self) -> None:
-        """Begin; it may be done at once."""
+        """Begin; the search may end at once."""
         if self._address.sentinels:
-            from cronlock.servers.sentinel import Search
+            from cronlock.servers.sentinel import MasterSearch
 
-            self._stage = search = Search(self._loop, self._address, self._found)
+            self._stage = search = MasterSearch(self._loop, self._address, self._found)
             search.start()
         else:
             self._stage = Resolution(self._loop, self._address, self._found)
 
     def cancel(self) -> None:
-        """Let go of everything."""
+        """Close all connections and end look-ups."""
         if self._stage:
             self._stage.cancel()
 
-    def _found(self, places: "list[SocketAddress] | Failure", host: str = "") -> None:
+    def _found(self, found: "list[SocketAddress] | Failure", host: str = "") -> None:
         self._host = host or self._host
-        if isinstance(places, Failure) or len(places) == 1:
-            self._end(places)
+        if isinstance(found, Failure) or len(found) == 1:
+            self._end(found)
             return
-        self._stage = namesakes = ServerIdentity(self._loop, self._address, places, self._end, strict=_crowded(places))
-        namesakes.start()
+        several = _several_of_one_family(found)
+        self._stage = identity = ServerIdentity(self._loop, self._address, found, self._end, strict=several)
+        identity.start()
 
-    def _end(self, places: "list[SocketAddress] | Failure") -> None:
+    def _end(self, found: "list[SocketAddress] | Failure") -> None:
         self._stage = None
-        self._done(places, self._host)
+        self._on_located(found, self._host)
 
 
-def _crowded(places: "list[SocketAddress]") -> bool:
-    """Whether there are several of one address family: one of each is a machine with both."""
-    families = [family for family, _ in places]
+def _several_of_one_family(addresses: "list[SocketAddress]") -> bool:
+    """Return whether two addresses share a family: one of each is usually a machine with IPv4 and IPv6."""
+    families = [family for family, _ in addresses]
     return len(set(families)) < len(families)

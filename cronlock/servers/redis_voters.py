@@ -1,4 +1,4 @@
-"""From addresses to voters: one server, several servers, or the copies on a Redis Cluster."""
+"""Voters in Redis: calls of the script for each voter's copy, and the loop that waits for the replies."""
 
 import os
 
@@ -6,11 +6,11 @@ import hiredis
 
 from cronlock.errors import Refused
 from cronlock.lock import protocol
-from cronlock.lock.protocol import COPIES, Failure
+from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import boottime, sha1
-from cronlock.servers.connection import Connection, refused_by_server
-from cronlock.servers.placement import copies
-from cronlock.servers.url import HOST_MAX, PORT_MAX
+from cronlock.servers.cluster import ServerMap, locate
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection
+from cronlock.servers.error_replies import failure_of_reply
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -19,35 +19,20 @@ if TYPE_CHECKING:
 
     from cronlock.lock.requests import Answer, OnReply
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Callback
-    from cronlock.servers.placement import Names
     from cronlock.servers.subscriptions import Subscriptions
     from cronlock.servers.url import Address
 
-
-PROTOCOL = "2"  # nodes that speak another one must not share a key
-OTHERS_WAIT = 300  # ms for further URLs of a cluster that it does not tell as its nodes: a name, or another server
-REDIRECTS = 5  # as redis-cli and the client libraries: more is a cluster that does not know itself
-NUMBERS = {name.encode(): (name, bounds) for name, bounds in protocol.RANGES.items()}  # as they stand in a reply
+PROTOCOL = "2"  # nodes with another version must not share a key
+REDIRECTS_MAX = 5  # as in redis-cli and the client libraries: after more, the cluster disagrees on its slots
+NUMBERS = {name.encode(): (name, bounds) for name, bounds in protocol.RANGES.items()}  # by their names in a reply
 TEXTS = {name.encode(): (name, length) for name, length in protocol.TEXTS.items()}
-SCRIPT = "scripts/record.lua"
-DIGEST = b"24728c2bc8c602799df100bbc870d8f15b69448e"  # its SHA-1, which a test holds to it
+SCRIPT_FILE = "scripts/record.lua"
+DIGEST = b"24728c2bc8c602799df100bbc870d8f15b69448e"  # the SHA-1 of this file, as a test confirms
+NOT_THE_SCRIPT = "its replies are not those of cronlock's script"
 
 
-def _script() -> bytes:
-    """The script's text, read at the start: a run that lasts for months may outlive the file."""
-    try:
-        fd = os.open(os.path.join(os.path.dirname(__file__), SCRIPT), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
-    try:
-        return os.read(fd, os.fstat(fd).st_size)
-    finally:
-        os.close(fd)
-
-
-def agreed(labels: "Sequence[str]", cluster: bool) -> str:
-    """What all nodes that share a key must agree on, as it stands in the record: a single server has no name."""
+def voter_set_of(labels: "Sequence[str]", cluster: bool) -> str:
+    """Return the voter set as the record has it, equal on all nodes that share a key: a single server has no name."""
     if cluster:
         return f"{PROTOCOL} cluster"
     return f"{PROTOCOL} {len(labels)}" + (f" {','.join(sorted(labels))}" if len(labels) > 1 else "")
@@ -58,9 +43,9 @@ def encoded(value: object) -> bytes:
 
 
 def decoded(reply: "Any") -> "Answer":
-    """A script's flat reply as fields: those that the protocol has, and of each what the protocol allows.
+    """Return the fields of a script's flat reply: only the protocol's, each within its range or length.
 
-    What a hand or a hostile server wrote would else make a node sleep for ever, or write a line of megabytes.
+    Without the limits, a hand-written record or a hostile server could make a node sleep for years, or log megabytes.
     """
     fields: Any = {}
     for name, value in zip(reply[::2], reply[1::2], strict=True):
@@ -74,19 +59,8 @@ def decoded(reply: "Any") -> "Answer":
     return fields  # type: ignore[no-any-return]
 
 
-def known_host(node: "Sequence[Any]") -> "bytes | None":
-    """Where a node of CLUSTER SLOTS is; empty for the host that was asked, None when nobody knows.
-
-    A node that has no name yet in a cluster that prefers host names is told as ?, with its address behind (Redis 7).
-    """
-    if node[0] != b"?":
-        return node[0] or b""
-    about = node[3] if len(node) > 3 else []
-    return dict(zip(about[::2], about[1::2], strict=False)).get(b"ip")
-
-
 class Call:
-    """One script call on its way. `void`: something later was sent to its voter, so it must not be sent again."""
+    """A script call on its way. `void`: a later one was sent to its voter, so this one must not be sent again."""
 
     __slots__ = ("answered", "redirects", "void", "voter", "words")
 
@@ -98,192 +72,82 @@ class Call:
         self.void = False
 
 
-class Discovery:
-    """What the servers said when asked what they are: one good answer decides. `silent` have not answered yet."""
-
-    __slots__ = ("decided", "failures", "silent")
-
-    def __init__(self, silent: "Sequence[Connection]") -> None:
-        self.decided = False
-        self.failures: list[Failure] = []
-        self.silent = list(silent)
-
-
 class RedisVoters:
-    """The voters behind some addresses. `find` learns what they are; `send` asks one of them."""
+    """The voters behind some URLs: `find` discovers them, `send` asks one of them (lock/voters.py)."""
 
     clock = staticmethod(boottime)
-    warning = ""  # only of a local file: servers refuse a node whose clock is off
-    witness = -1  # nor have they a lock that a living process holds
+    warning = ""  # only local files have one
+    witness = -1  # only local files have a lock that a living process holds
 
     def __init__(self, loop: "Loop", addresses: "Sequence[Address]", prefix: str, key: str, node: str = "") -> None:
-        labels = [address.label for address in addresses]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise Refused(f"the same server twice: {label}: name each server once")
-        self.conflict = ""  # why these addresses can't be used together, once an answer shows it
+        self.key, self.node = key, node
         self._loop = loop
-        self.key, self.node = key, node  # the node is empty where all nodes share the record
-        self._prefix = prefix
-        self._seeds = [Connection(loop, address, buffered=True) for address in addresses]
-        self._pool = {seed.address.label: seed for seed in self._seeds}
-        self._names: list[Names] = []
-        self._places: list[Connection | None] = []
-        self._members: set[bytes] = set()  # their ids
-        self._nodes: set[tuple[bytes, int]] = set()  # their hosts and ports
-        self._cluster = False
-        self._lost = -1  # connections, when it was asked last
+        self._servers = ServerMap(loop, addresses, prefix, key, node)
         self._subscriptions: Subscriptions | None = None
-        self._script = _script()
+        self._script = _read_script()
 
     @property
     def count(self) -> int:
-        """How many voters there are; before `find` succeeded, as many as addresses."""
-        return len(self._places) or len(self._seeds)
+        """The number of voters; before `find` has succeeded, the number of URLs."""
+        return self._servers.count
+
+    @property
+    def conflict(self) -> str:
+        """The reason why these servers can't be used together, once an answer shows one."""
+        return self._servers.conflict
 
     @property
     def voter_set(self) -> str:
-        """What all nodes that share a key must agree on."""
-        return agreed([seed.address.label for seed in self._seeds], self._cluster)
+        """The voter set on which all nodes that share a key must agree."""
+        return voter_set_of(self._servers.seed_labels, self._servers.is_cluster)
 
     @property
     def distinct(self) -> bool:
-        """Whether every voter must be a server of its own."""
-        return not self._cluster
+        """Return whether every voter must be a server of its own."""
+        return not self._servers.is_cluster
 
     def label(self, voter: int) -> str:
-        """A voter's name in messages."""
-        place = self._places[voter] if voter < len(self._places) else self._seeds[voter]
-        where = place.address.label if place else "no master"
-        return f"copy {voter} at {where}" if self._cluster else where
+        """Return a voter's name for messages."""
+        return self._servers.label(voter)
 
     def find(self, until: int) -> "Failure | None":
-        """Learn whether this is a cluster and who has which slots, by `until`; the Failure when nobody told.
-
-        The first answer decides. Once known, plain servers stay what they are; a cluster that has lost a connection is
-        asked again: of what else has moved a redirect tells.
-        """
-        if self._places and (not self._cluster or (self._losses() == self._lost and None not in self._places)):
+        """Discover the servers by `until`; return the Failure if no server answered."""
+        servers = self._servers
+        if servers.is_current():
             return None
-        asked = list(self._pool.values())
-        discovery = Discovery(asked)
-        self._members.clear()  # a cluster that was built anew at the same place is not the one of before
-        for connection in asked:
-            connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, discovery))
-        while not discovery.decided and len(discovery.failures) < len(asked) and self.clock() < until:
+        discovery = servers.discover()
+        while discovery.pending and self.clock() < until:
             self.step(until - self.clock())
-        if discovery.decided:
-            self._hear_the_others(discovery, until)
-            self._lost = self._losses()
-            return None
-        passing = [failure for failure in discovery.failures if not failure.final]
-        silent = [Failure(f"{asked[0].address.label}: {asked[0].silence}")]
-        return (passing or discovery.failures if len(discovery.failures) == len(asked) else passing or silent)[0]
-
-    def _hear_the_others(self, discovery: Discovery, until: int) -> None:
-        """Of a cluster: a server that is no part of it must not be passed over, for another node may ask it first."""
-        until = min(until, self.clock() + OTHERS_WAIT)
-        while self._cluster and self.clock() < until:
-            asked = [connection.address for connection in discovery.silent]
-            if all((address.host.encode(errors="surrogateescape"), address.port) in self._nodes for address in asked):
-                break
+        if not discovery.decided:
+            return discovery.failure
+        until = min(until, self.clock() + STRAGGLER_WAIT)
+        while servers.awaits_strangers(discovery) and self.clock() < until:
             self.step(until - self.clock())
-
-    def _losses(self) -> int:
-        return sum(connection.failures for connection in self._pool.values())
-
-    def _listener(self, connection: Connection, discovery: Discovery) -> "Callback":
-        def described(reply: "Any") -> None:
-            if connection in discovery.silent:
-                discovery.silent.remove(connection)
-            if isinstance(reply, hiredis.ReplyError) and "cluster support disabled" in str(reply):
-                self._use_plain(connection)
-                if connection in self._seeds:
-                    discovery.decided = True
-                else:
-                    discovery.failures.append(Failure(f"{connection.address.label}: it is no part of the cluster now"))
-            elif isinstance(reply, hiredis.ReplyError):
-                discovery.failures.append(refused_by_server(connection.address.label, str(reply)))
-            elif isinstance(reply, Failure):
-                discovery.failures.append(reply)
-            elif self._understood(connection, reply):
-                discovery.decided = True
-            else:
-                discovery.failures.append(Failure(f"{connection.address.label}: its cluster has no slots yet"))
-
-        return described
-
-    def _use_plain(self, connection: Connection) -> None:
-        if connection not in self._seeds:  # it was a node once, and another server has its address now
-            self._pool.pop(connection.address.label, None)
-        elif self._cluster:
-            self.conflict = f"{connection.address.label} is no part of the cluster that the other URLs lead to"
-        elif not self._places:
-            names = copies(self._prefix, self.key, self.node, 1)
-            self._names = names * len(self._seeds)
-            self._places = list(self._seeds)
-
-    def _understood(self, connection: Connection, reply: "Any") -> bool:
-        try:
-            return self._use_cluster(connection, reply)
-        except (TypeError, LookupError, ValueError, AttributeError):  # no list of slots
-            return False
-
-    def _use_cluster(self, connection: Connection, reply: "Any") -> bool:
-        members = {node[2] for slots in reply for node in slots[2:] if len(node) > 2}
-        if not members:
-            return False
-        if self._places and not self._cluster:
-            self.conflict = f"{connection.address.label} is part of a cluster, another URL is a server of its own"
-            return False
-        if self._members and not self._members & members:
-            if connection in self._seeds:
-                self.conflict = f"{connection.address.label} is part of another cluster than the other URLs"
-            return False
-        self._cluster = True
-        self._members |= members
-        self._nodes |= {(node[0], node[1]) for slots in reply for node in slots[2:]}
-        self._names = self._names or copies(self._prefix, self.key, self.node, COPIES)
-        self._places = [self._master_of(names.slot, reply, connection) for names in self._names]
-        return True
-
-    def _master_of(self, slot: int, reply: "Any", asked: Connection) -> "Connection | None":
-        for first, last, master, *_ in reply:
-            if first <= slot <= last:
-                host = known_host(master)
-                return None if host is None else self._connection(asked, host, master[1])
+        servers.confirm()
         return None
 
-    def _connection(self, beside: Connection, host: bytes, port: int) -> Connection:
-        if not isinstance(port, int) or not 0 < port <= PORT_MAX or len(host) > HOST_MAX:
-            raise ValueError
-        address = beside.address.beside(host.decode("utf-8", "surrogateescape") or beside.address.host, port)
-        if address.label not in self._pool:
-            self._pool[address.label] = Connection(self._loop, address, buffered=True)
-        return self._pool[address.label]
-
-    def send(self, voter: int, operation: str, ask: "dict[str, Any]", answered: "OnReply") -> Call:
+    def send(self, voter: int, operation: str, fields: "dict[str, Any]", answered: "OnReply") -> Call:
         """Call the script for one voter's copy; `answered` gets the answer's fields, or a Failure."""
         words = [encoded(operation)]
-        for name, value in ask.items():
+        for name, value in fields.items():
             words += (encoded(name), encoded(value))
         call = Call(voter, words, answered)
-        place = self._places[voter]
-        if place is None:
-            answered(Failure(f"{self.label(voter)}: no master has its slot"))
+        connection = self._servers.connections[voter]
+        if connection is None:
+            answered(Failure(f"{self.label(voter)}: no master serves its slot"))
         else:
-            self._send(place, call, DIGEST)
+            self._send(connection, call, DIGEST)
         return call
 
-    def _send(self, place: Connection, call: Call, script: bytes) -> None:
+    def _send(self, connection: Connection, call: Call, script: bytes) -> None:
         how = b"EVALSHA" if script is DIGEST else b"EVAL"
-        keys = self._names[call.voter].keys
-        place.send(
+        keys = self._servers.names[call.voter].keys
+        connection.send(
             [how, script, b"%d" % len(keys), *keys, *call.words],
-            lambda reply: self._replied(place, call, reply),
+            lambda reply: self._replied(connection, call, reply),
         )
 
-    def _replied(self, place: Connection, call: Call, reply: "Any") -> None:
+    def _replied(self, connection: Connection, call: Call, reply: "Any") -> None:
         if isinstance(reply, Failure):
             call.answered(reply)
         elif not isinstance(reply, hiredis.ReplyError):
@@ -292,91 +156,97 @@ class RedisVoters:
                 if not fields.keys() >= protocol.ANSWERED:
                     raise ValueError
             except (TypeError, AttributeError, ValueError):
-                place.fail("its answers are not those of cronlock's script")
-                call.answered(Failure(f"{place.address.label}: its answers are not those of cronlock's script"))
+                connection.fail(NOT_THE_SCRIPT)
+                call.answered(Failure(f"{connection.address.label}: {NOT_THE_SCRIPT}"))
                 return
             call.answered(fields)
-        elif not self._follow(place, call, str(reply)):
-            call.answered(refused_by_server(place.address.label, str(reply)))
-            if place.address.sentinels and "READONLY" in str(reply):
-                place.fail("its master is a replica now")  # the sentinels will tell the new one
+        elif not self._resend(connection, call, str(reply)):
+            call.answered(failure_of_reply(connection.address.label, str(reply)))
+            if connection.address.sentinels and "READONLY" in str(reply):
+                connection.fail("the master is a replica now")  # the next request asks the Sentinels again
 
-    def _follow(self, place: Connection, call: Call, text: str) -> bool:
-        """Whether the call goes on elsewhere: the script is not loaded yet, or the slot has moved."""
-        code, _, rest = text.partition(" ")
+    def _resend(self, connection: Connection, call: Call, text: str) -> bool:
+        """Send a call again whose script was not loaded yet or whose slot has moved; return whether it was sent."""
         call.redirects += 1
-        if call.redirects > REDIRECTS or call.void:
+        if call.redirects > REDIRECTS_MAX or call.void:
             return False
-        if code == "NOSCRIPT" and self._is_ours():
-            self._send(place, call, self._script)
+        if text.startswith("NOSCRIPT") and self._script_matches_digest():
+            self._send(connection, call, self._script)
             return True
-        if code not in ("MOVED", "ASK") or not self._cluster:
+        target = self._servers.redirect(call.voter, connection, text)
+        if target is None:
             return False
-        host, _, port = rest.rpartition(" ")[2].rpartition(":")
-        if not (port.isascii() and port.isdigit()) or len(port) > 5 or not 0 < int(port) <= PORT_MAX:
-            return False
-        if len(host.encode()) > HOST_MAX:
-            return False
-        target = self._connection(place, host.encode(), int(port))
-        if code == "ASK":
+        asking = text.startswith("ASK ")
+        if asking:
             target.send([b"ASKING"], lambda _: None)
-        else:
-            self._places[call.voter] = target
-        self._send(target, call, self._script if code == "ASK" else DIGEST)
+        self._send(target, call, self._script if asking else DIGEST)
         return True
 
-    def _is_ours(self) -> bool:
-        """Whether the script is the one that this code knows: an upgrade may have come between the two."""
+    def _script_matches_digest(self) -> bool:
+        """Return whether this code knows the script: an upgrade may have replaced the file between the two."""
         try:
             return sha1(self._script).encode() == DIGEST
-        except Exception:  # no file to be had, no Python any more, or that of another version
+        except Exception:  # no free file descriptor, or Python was removed or replaced
             return True
 
     def listen(self, on_run_ended: "Callable[[int, int], None]") -> None:
-        """Be told of the ends of runs, by voter and token, from now on; again, to mend what was lost meanwhile."""
+        """Subscribe to the ends of runs, reported by voter and token; a second call restores lost subscriptions."""
         from cronlock.servers.subscriptions import Subscriptions
 
-        self._subscriptions = self._subscriptions or Subscriptions(self._loop, on_run_ended)
+        self._subscriptions = self._subscriptions or Subscriptions(self._loop, on_run_ended, locate)
+        servers = self._servers
         self._subscriptions.listen(
-            (voter, place.address, self._names[voter].keys[0]) for voter, place in enumerate(self._places) if place
+            (voter, connection.address, servers.names[voter].keys[0])
+            for voter, connection in enumerate(servers.connections)
+            if connection
         )
 
     def listening(self, state: str) -> int:
-        """How many voters' subscriptions are in this state (lock/protocol.py)."""
+        """Return the number of voters whose subscription is in this state (lock/protocol.py)."""
         return self._subscriptions.count(state) if self._subscriptions else 0
 
     def refresh(self) -> None:
-        """Ask a cluster again who has which slots, without waiting; for after a failure."""
-        if self._cluster:
-            for connection in list(self._pool.values()):
-                if connection.idle:
-                    connection.send([b"CLUSTER", b"SLOTS"], self._listener(connection, Discovery([])))
+        """Ask a cluster for its slots again, without waiting; for after a failure."""
+        self._servers.refresh()
 
     def failures(self, voter: int) -> int:
-        """How often the connection to this voter was lost: another number than before means that it may be another."""
-        place = self._places[voter]
-        return place.failures if place else 0
+        """Return how often this voter's connection was lost: after a loss, a new request may overtake an old one."""
+        connection = self._servers.connections[voter]
+        return connection.failures if connection else 0
 
     def flush(self) -> None:
-        """Send what is to be sent: `step` begins with it."""
-        for connection in list(self._pool.values()):  # a failure may bring new ones
+        """Send all queued requests; `step` begins with it."""
+        for connection in list(self._servers.pool.values()):  # a failure may add connections
             connection.flush()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.flush()
-        for connection in self._pool.values():
+        for connection in self._servers.pool.values():
             connection.close()
         if self._subscriptions:
             self._subscriptions.close()
 
     def step(self, timeout: int) -> None:
-        """Wait at most so many ms for something to happen; what has been silent for too long counts as lost."""
+        """Wait up to `timeout` ms for something to happen; fail the connections that have timed out."""
         self.flush()
-        roots = [*self._pool.values(), *(self._subscriptions.connections if self._subscriptions else ())]
-        connections = [part for connection in roots for part in connection.parts]
+        subscribed = self._subscriptions.connections if self._subscriptions else ()
+        roots = [*self._servers.pool.values(), *subscribed]
+        connections = [part for connection in roots for part in connection.with_search]
         busy = [connection for connection in connections if not connection.idle]
         self._loop.step(min([timeout, *(connection.time_left for connection in busy)]))
         for connection in busy:
             if not connection.idle and connection.time_left <= 0:
-                connection.fail(connection.silence)
+                connection.fail(connection.timeout_text)
+
+
+def _read_script() -> bytes:
+    """Return the script, read at the start: a run that lasts for months may outlive the file."""
+    try:
+        fd = os.open(os.path.join(os.path.dirname(__file__), SCRIPT_FILE), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
+    try:
+        return os.read(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)

@@ -1,37 +1,42 @@
-"""Who is the master of a service: what its sentinels say, all asked at once.
+"""The master of a service: every Sentinel is asked at once, and the majority decides.
 
-By the guidelines of https://redis.io/docs/latest/develop/reference/sentinel-clients/, but for one thing: not the first
-sentinel's word counts but that of most, for one that is cut off may not have heard of a failover.
+Follows https://redis.io/docs/latest/develop/reference/sentinel-clients/ except for one rule: the first Sentinel's
+answer does not decide, because a Sentinel that is cut off may not know of a failover.
 """
 
 from cronlock.lock.protocol import Failure
 from cronlock.lock.quorum import quorum
-from cronlock.servers.connection import Connection, numeric, refused_by_server
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection
 from cronlock.servers.dns import Resolution
-from cronlock.servers.server_identity import OTHERS_WAIT
+from cronlock.servers.error_replies import failure_of_reply
+from cronlock.servers.transport import literal
 from cronlock.servers.url import HOST_MAX, PORT_MAX, Address
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import SocketAddress
+    from cronlock.servers.transport import SocketAddress
+
+    Master = tuple[str, int]  # host and port
+
+NO_MASTER = "no Sentinel reported the master"
 
 
-class Search:
-    """Asks the sentinels of an address. `done` gets the places of its master and its host, or a Failure.
+class MasterSearch:
+    """Asks the Sentinels of an address. `on_found` gets the socket addresses of the master and its host, or a Failure.
 
-    A name with several addresses is as many sentinels.
+    A host name with several addresses counts as that many Sentinels.
     """
 
-    def __init__(self, loop: "Loop", address: Address, done: "Callable[..., None]") -> None:
+    def __init__(self, loop: "Loop", address: Address, on_found: "Callable[..., None]") -> None:
         self._loop = loop
         self._service = address.service
         self._sentinels = address.sentinels
-        self._done = done
-        self._votes: list[tuple[str, int]] = []
+        self._on_found = on_found
+        self._votes: list[Master] = []
         self._failures: list[Failure] = []
         self._look_ups: list[Resolution] = []
         self._unresolved = 0
@@ -39,83 +44,17 @@ class Search:
         self.connections: list[Connection] = []
 
     def start(self) -> None:
-        """Ask; an answer may come at once. Raises OSError when there is no process to look a name up."""
+        """Ask; an answer may come at once. Raises OSError without a free process for a look-up."""
         self._unresolved = len(self._sentinels)
         for sentinel in self._sentinels:
-            places = numeric(sentinel)
-            if places:
-                self._resolved(sentinel, places)
+            addresses = literal(sentinel)
+            if addresses:
+                self._resolved(sentinel, addresses)
             else:
-                named = self._named(sentinel)
-                self._look_ups.append(Resolution(self._loop, sentinel, named))
-
-    def _named(self, sentinel: Address) -> "Callable[[list[SocketAddress] | Failure], None]":
-        return lambda places: self._resolved(sentinel, places)
-
-    def _resolved(self, sentinel: Address, places: "list[SocketAddress] | Failure") -> None:
-        if not self._unresolved:  # it is over
-            return
-        self._unresolved -= 1
-        if isinstance(places, Failure):
-            self._asked += 1
-            self._failures.append(Failure(f"{sentinel.label}: {places.text}"))
-            self._judge()
-            return
-        question = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service.encode("utf-8", "surrogateescape")]
-        new = [Connection(self._loop, sentinel, places=[place]) for place in places]
-        self._asked += len(new)
-        self.connections += new
-        for connection in new:
-            connection.send(question, self._listener(sentinel.label))
-
-    def _listener(self, label: str) -> "Callable[[Any], None]":
-        def told(reply: "Any") -> None:
-            if isinstance(reply, Failure):
-                self._failures.append(reply)
-            elif reply is None:
-                self._failures.append(Failure(f"{label}: it knows no master {self._service}", final=True))
-            elif isinstance(reply, Exception):
-                self._failures.append(refused_by_server(label, str(reply)))
-            else:
-                try:
-                    host, port = reply
-                    if not 0 < int(port) <= PORT_MAX or len(host) > HOST_MAX:
-                        raise ValueError
-                    self._votes.append((host.decode("utf-8", "surrogateescape"), int(port)))
-                except (TypeError, ValueError, AttributeError):  # another program
-                    self._failures.append(Failure(f"{label}: its answers are not those of a sentinel", final=True))
-            for connection in self.connections if self._votes else ():
-                connection.shorten_timeout(OTHERS_WAIT)
-            if self.connections:
-                self._judge()
-
-        return told
-
-    def _judge(self) -> None:
-        most = max(self._votes, key=self._votes.count, default=None)
-        everybody = not self._unresolved and len(self._votes) + len(self._failures) == self._asked
-        if most and (everybody or self._votes.count(most) >= quorum(self._asked + self._unresolved)):
-            self._found(*most)
-        elif everybody:
-            self.cancel()
-            final = all(failure.final for failure in self._failures)
-            first = next(failure for failure in self._failures if failure.final == final)
-            self._done(Failure(f"no sentinel tells its master: {first.text}", final))
-
-    def _found(self, host: str, port: int) -> None:
-        self.cancel()
-        master = Address(host, port)
-        places = numeric(master)
-        if places:
-            self._done(places, host)
-            return
-        try:
-            self._look_ups = [Resolution(self._loop, master, lambda found: self._done(found, host))]
-        except OSError as error:
-            self._done(Failure((error.strerror or str(error)).lower()))
+                self._look_ups.append(Resolution(self._loop, sentinel, self._on_resolved(sentinel)))
 
     def cancel(self) -> None:
-        """Let go of the sentinels, and of look-ups."""
+        """Close the connections to the Sentinels and end look-ups."""
         self._unresolved = 0
         connections, self.connections = self.connections, []
         for connection in connections:
@@ -123,3 +62,81 @@ class Search:
         look_ups, self._look_ups = self._look_ups, []
         for look_up in look_ups:
             look_up.cancel()
+
+    def _on_resolved(self, sentinel: Address) -> "Callable[[list[SocketAddress] | Failure], None]":
+        return lambda found: self._resolved(sentinel, found)
+
+    def _resolved(self, sentinel: Address, found: "list[SocketAddress] | Failure") -> None:
+        if not self._unresolved:  # the search has ended
+            return
+        self._unresolved -= 1
+        if isinstance(found, Failure):
+            self._asked += 1
+            self._failures.append(Failure(f"{sentinel.label}: {found.text}"))
+            self._conclude()
+            return
+        question = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service.encode("utf-8", "surrogateescape")]
+        new = [Connection(self._loop, sentinel, addresses=[target]) for target in found]
+        self._asked += len(new)
+        self.connections += new
+        for connection in new:
+            connection.send(question, self._on_reply(sentinel.label))
+
+    def _on_reply(self, label: str) -> "Callable[[Any], None]":
+        def answered(reply: "Any") -> None:
+            if isinstance(reply, Failure):
+                self._failures.append(reply)
+            elif isinstance(reply, Exception):
+                self._failures.append(failure_of_reply(label, str(reply)))
+            else:
+                try:
+                    self._votes.append(parse_master(reply, self._service))
+                except ValueError as error:
+                    self._failures.append(Failure(f"{label}: {error}", final=True))
+            for connection in self.connections if self._votes else ():
+                connection.shorten_timeout(STRAGGLER_WAIT)
+            if self.connections:
+                self._conclude()
+
+        return answered
+
+    def _conclude(self) -> None:
+        master = majority(self._votes)
+        all_answered = not self._unresolved and len(self._votes) + len(self._failures) == self._asked
+        if master and (all_answered or self._votes.count(master) >= quorum(self._asked + self._unresolved)):
+            self._end(*master)
+        elif all_answered:
+            self.cancel()
+            final = all(failure.final for failure in self._failures)
+            first = next(failure for failure in self._failures if failure.final == final)
+            self._on_found(Failure(f"{NO_MASTER}: {first.text}", final))
+
+    def _end(self, host: str, port: int) -> None:
+        self.cancel()
+        master = Address(host, port)
+        addresses = literal(master)
+        if addresses:
+            self._on_found(addresses, host)
+            return
+        try:
+            self._look_ups = [Resolution(self._loop, master, lambda found: self._on_found(found, host))]
+        except OSError as error:
+            self._on_found(Failure((error.strerror or str(error)).lower()))
+
+
+def parse_master(reply: "Any", service: str) -> "Master":
+    """Return host and port from a reply to SENTINEL GET-MASTER-ADDR-BY-NAME; raises ValueError with the reason."""
+    if reply is None:
+        raise ValueError(f"unknown service {service}")
+    try:
+        host, port = reply
+        if 0 < int(port) <= PORT_MAX and len(host) <= HOST_MAX:
+            return (host.decode("utf-8", "surrogateescape") if isinstance(host, bytes) else str(host)), int(port)
+    except (TypeError, ValueError, AttributeError):  # the reply of another program
+        pass
+    raise ValueError("its replies are not those of a Sentinel")
+
+
+def majority(votes: "Sequence[Master]") -> "Master | None":
+    """Return the master that most Sentinels report; None without any vote."""
+    return max(votes, key=votes.count, default=None)

@@ -1,121 +1,126 @@
-"""A host name with several addresses: seeds of one cluster, or one server that has several; never several servers.
+"""Several addresses of one server: a host name may lead to the nodes of one cluster or to one server, never to several.
 
-Nodes that come to different servers by the same name would hold different locks.
+Nodes that reach different servers by the same name would hold different locks.
 """
 
 from cronlock.lock.protocol import Failure
-from cronlock.servers.connection import Connection, refused_by_server, shortened
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection
+from cronlock.servers.error_replies import failure_of_reply, shortened
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import SocketAddress
+    from cronlock.servers.transport import SocketAddress
     from cronlock.servers.url import Address
 
     Ids = frozenset[bytes]
 
-OTHERS_WAIT = 300  # ms for further addresses, once one has answered: a name may outlive a pod
-
 
 class ServerIdentity:
-    """Asks each of the places what it is. `done` gets those that answered, or a Failure.
+    """Asks the server at each address for its identity. `on_identified` gets the addresses that answered, or a Failure.
 
-    Those that are silent or refuse the connection are passed over. `strict`: refuse what can't be told, too; one
-    address of each family is hardly ever two servers.
+    Addresses that are silent or refuse the connection are passed over. `strict` also refuses servers without a known
+    identity; one IPv4 and one IPv6 address rarely belong to two servers.
     """
 
     def __init__(
         self,
         loop: "Loop",
         address: "Address",
-        places: "Sequence[SocketAddress]",
-        done: "Callable[[list[SocketAddress] | Failure], None]",
+        addresses: "Sequence[SocketAddress]",
+        on_identified: "Callable[[list[SocketAddress] | Failure], None]",
         strict: bool = True,
     ) -> None:
-        self._done = done
+        self._on_identified = on_identified
         self._label = address.label
         self._strict = strict
-        self._asked = len(places)
-        self._good: list[SocketAddress] = []
-        self._known: tuple[bool, Ids] | None = (
-            None  # whether it is a cluster, and the ids of servers that it is made of
-        )
-        self._untold = ""
+        self._asked = len(addresses)
+        self._answered: list[SocketAddress] = []
+        self._known: tuple[bool, Ids] | None = None  # a cluster or not, and the ids of its servers
+        self._unidentified = ""  # the reason
         self._failures: list[Failure] = []
-        self.connections = [Connection(loop, address, places=[place]) for place in places]
-        self._places = dict(zip(self.connections, places, strict=True))
+        self.connections = [Connection(loop, address, addresses=[target]) for target in addresses]
+        self._addresses = dict(zip(self.connections, addresses, strict=True))
 
     def start(self) -> None:
         """Ask; an answer may come at once."""
         for connection in list(self.connections):
             replies: list[Any] = []
             connection.send([b"CLUSTER", b"SLOTS"], replies.append)
-            connection.send([b"INFO", b"server"], self._listener(connection, replies))
+            connection.send([b"INFO", b"server"], self._on_info(connection, replies))
 
-    def _listener(self, connection: Connection, replies: "list[Any]") -> "Callable[[Any], None]":
-        def told(reply: "Any") -> None:
+    def cancel(self) -> None:
+        """Close all connections."""
+        connections, self.connections = self.connections, []
+        for connection in connections:
+            connection.close()
+
+    def _on_info(self, connection: Connection, replies: "list[Any]") -> "Callable[[Any], None]":
+        def answered(reply: "Any") -> None:
             if not self.connections:
                 return
             if isinstance(reply, Failure):
                 self._failures.append(Failure(reply.text.removeprefix(f"{self._label}: "), reply.final))
             else:
-                self._told(connection, replies[0], reply)
-            for other in self.connections if self._good else ():
-                other.shorten_timeout(OTHERS_WAIT)
-            self._judge()
+                self._compare(connection, replies[0], reply)
+            for other in self.connections if self._answered else ():
+                other.shorten_timeout(STRAGGLER_WAIT)
+            self._conclude()
 
-        return told
+        return answered
 
-    def _told(self, connection: Connection, slots: "Any", info: "Any") -> None:
+    def _compare(self, connection: Connection, slots: "Any", info: "Any") -> None:
         found = identity(slots, info)
         if found is None:
-            failure = refused_by_server("", str(info))
-            if isinstance(info, Exception) and not failure.final:
+            refused = isinstance(info, Exception)
+            if refused and not failure_of_reply("", str(info)).final:
                 self._failures.append(Failure(shortened(str(info))))
                 return
-            self._untold = shortened(str(info)) if isinstance(info, Exception) else "its answers are not those of Redis"
+            self._unidentified = shortened(str(info)) if refused else "its replies are not those of Redis"
         elif self._known is None:
             self._known = found
         elif found[0] != self._known[0] or not found[1] & self._known[1]:
-            text = f"that name has {self._asked} addresses, of different servers: name each one"
+            text = f"this name has {self._asked} addresses, of different servers: list each server by its own address"
             self._end(Failure(text, final=True))
             return
         else:
             self._known = (found[0], found[1] | self._known[1])
-        self._good.append(self._places[connection])
+        self._answered.append(self._addresses[connection])
 
-    def _judge(self) -> None:
-        if not self.connections or len(self._good) + len(self._failures) < self._asked:
+    def _conclude(self) -> None:
+        if not self.connections or len(self._answered) + len(self._failures) < self._asked:
             return
-        if self._untold and self._strict:
-            text = f"are the {self._asked} addresses of that name one server? It can't be told: {self._untold}"
-            self._end(Failure(text, final=True))
+        if self._unidentified and self._strict:
+            text = f"this name has {self._asked} addresses, perhaps of different servers: {self._unidentified}"
+            self._end(Failure(f"{text}: list one address, or allow INFO", final=True))
         else:
             passing = [failure for failure in self._failures if not failure.final]
-            self._end(self._good or [*passing, *self._failures][0])
+            self._end(self._answered or [*passing, *self._failures][0])
 
     def _end(self, found: "list[SocketAddress] | Failure") -> None:
         self.cancel()
-        self._done(found)
-
-    def cancel(self) -> None:
-        """Let go of all."""
-        connections, self.connections = self.connections, []
-        for connection in connections:
-            connection.close()
+        self._on_identified(found)
 
 
 def identity(slots: "Any", info: "Any") -> "tuple[bool, Ids] | None":
-    """Whether a server is a cluster's, and the ids of it or of all nodes; None when it does not tell."""
+    """Return whether a server is in a cluster, and its id or those of all the cluster's nodes; None if unknown."""
     try:
         members = frozenset(node[2] for part in slots for node in part[2:] if len(node) > 2)
-    except (TypeError, LookupError):  # no part of a cluster
+    except (TypeError, LookupError):  # not in a cluster
         members = frozenset()
     if members:
         return True, members
     lines = info.splitlines() if isinstance(info, bytes) else ()
     own = next((line for line in lines if line.startswith(b"run_id:")), None)
     return None if own is None else (False, frozenset([own]))
+
+
+def labels_by_server(run_ids: "Mapping[str, str]") -> "list[list[str]]":
+    """Return the labels of each server together: servers with the same run_id are one server."""
+    by_id: dict[str, list[str]] = {}
+    for label, run_id in run_ids.items():
+        by_id.setdefault(run_id, []).append(label)
+    return list(by_id.values())

@@ -1,6 +1,6 @@
-"""Subscriptions to the ends of runs: a connection of their own to each server, told by the script's PUBLISH.
+"""Subscriptions to the ends of runs, which the script publishes; on connections of their own.
 
-In RESP2 a subscribed connection can't call scripts, so these are others than those that ask.
+In RESP2 a subscribed connection can't call scripts, so the connections for requests are others.
 """
 
 import hiredis
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronlock.process.event_loop import Loop
+    from cronlock.servers.connection import Locate
     from cronlock.servers.url import Address
 
-DIGITS = 20  # more than a token has
-REFUSED = "refused"  # without the right to it: not asked for again
+DIGITS_MAX = 20  # more than a token has
+REFUSED = "refused"  # the user lacks the right to subscribe: not requested again
 
 
 class Subscription:
-    """One voter's channel: on which connection, and how often that one had failed when it was asked for."""
+    """The subscription to one voter's channel. `failures` is the connection's number of failures at the request."""
 
     __slots__ = ("connection", "failures", "state")
 
@@ -30,41 +31,48 @@ class Subscription:
         self.failures = connection.failures
         self.state = PENDING
 
-    def answered(self, reply: "Any") -> None:
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the connection has failed since the request."""
+        return self.connection.failures != self.failures
+
+    def on_reply(self, reply: "Any") -> None:
+        """Record the reply to SUBSCRIBE."""
         if isinstance(reply, hiredis.ReplyError):
             self.state = REFUSED
         elif not isinstance(reply, Failure):
             self.state = ACTIVE
 
-    def is_(self, state: str) -> bool:
-        return self.state == state and self.connection.failures == self.failures
-
 
 class Subscriptions:
-    """`rung` gets the voter, and the token of the run that has ended there."""
+    """The subscriptions of all voters. `on_run_ended` gets the voter, and the token of the run that ended there."""
 
-    def __init__(self, loop: "Loop", on_run_ended: "Callable[[int, int], None]") -> None:
+    def __init__(
+        self, loop: "Loop", on_run_ended: "Callable[[int, int], None]", locate: "Locate | None" = None
+    ) -> None:
         self.connections: list[Connection] = []
         self._loop = loop
-        self._rung = on_run_ended
+        self._on_run_ended = on_run_ended
+        self._locate = locate
         self._subscriptions: dict[int, Subscription] = {}
-        self._voters: dict[tuple[str, bytes], int] = {}  # by server and channel, which alone may be the same everywhere
+        self._voters: dict[tuple[str, bytes], int] = {}  # by server and channel: servers may share a channel's name
 
     def listen(self, voters: "Iterable[tuple[int, Address, bytes]]") -> None:
-        """Subscribe to each voter's channel, and again to those that were lost."""
+        """Subscribe to each voter's channel; subscribe again where the subscription was lost."""
         for voter, address, channel in voters:
-            ear = self._subscriptions.get(voter)
-            if ear and (ear.state == REFUSED or ear.connection.failures == ear.failures):
+            present = self._subscriptions.get(voter)
+            if present and (present.state == REFUSED or not present.is_lost):
                 continue
             self._voters[address.label, channel] = voter
-            ear = self._subscriptions[voter] = Subscription(self._connection(address))
-            ear.connection.send([b"SUBSCRIBE", channel], ear.answered)
+            new = self._subscriptions[voter] = Subscription(self._connection(address))
+            new.connection.send([b"SUBSCRIBE", channel], new.on_reply)
 
     def count(self, state: str) -> int:
-        """How many voters' subscriptions are in this state."""
-        return sum(ear.is_(state) for ear in self._subscriptions.values())
+        """Return the number of subscriptions in this state."""
+        return sum(each.state == state and not each.is_lost for each in self._subscriptions.values())
 
     def close(self) -> None:
+        """Close all connections."""
         for connection in self.connections:
             connection.close()
 
@@ -72,11 +80,15 @@ class Subscriptions:
         for connection in self.connections:
             if connection.address is address:
                 return connection
-        self.connections.append(Connection(self._loop, address, lambda *message: self._heard(address.label, *message)))
+
+        def on_message(channel: "Any", payload: "Any") -> None:
+            self._on_message(address.label, channel, payload)
+
+        self.connections.append(Connection(self._loop, address, self._locate, on_message=on_message))
         return self.connections[-1]
 
-    def _heard(self, label: str, channel: "Any", payload: "Any") -> None:
-        if not isinstance(channel, bytes) or not isinstance(payload, bytes):  # a server may say anything
+    def _on_message(self, label: str, channel: "Any", payload: "Any") -> None:
+        if not isinstance(channel, bytes) or not isinstance(payload, bytes):  # a hostile server may send anything
             return
-        if (label, channel) in self._voters and payload.isdigit() and len(payload) < DIGITS:
-            self._rung(self._voters[label, channel], int(payload))
+        if (label, channel) in self._voters and payload.isdigit() and len(payload) < DIGITS_MAX:
+            self._on_run_ended(self._voters[label, channel], int(payload))

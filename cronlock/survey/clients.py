@@ -1,4 +1,7 @@
-"""The servers that the settings name, as redis-py clients: where people's commands look."""
+"""redis-py clients of the servers that the settings name, for commands that read in bulk.
+
+servers/ decides which servers these are: how to read CLUSTER SLOTS and the answers of Sentinels.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +17,30 @@ from redis.retry import Retry
 
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused
-from cronlock.servers.connection import TlsError
-from cronlock.servers.redis_voters import known_host
-from cronlock.servers.tls import GIVE_CERTIFICATE, context_of, reason
+from cronlock.servers.cluster import NOT_A_CLUSTER, node_address, same_server_twice
+from cronlock.servers.error_replies import TlsError
+from cronlock.servers.sentinel import NO_MASTER, majority, parse_master
+from cronlock.servers.tls import CERTIFICATE_REQUIRED, GIVE_CERTIFICATE, context_of, tls_error
 from cronlock.servers.url import Address
 from cronlock.servers.voters import NOWHERE
 
-TIMEOUT = 3.0  # s for one answer: a person waits
-NOT_A_CLUSTER = "cluster support disabled"
+TIMEOUT = 3.0  # s for one answer: an operator waits
+NOT_REDIS = "its replies are not those of Redis"
 
 T = TypeVar("T")
 
 
 class Insecure(redis.ConnectionError):
-    """Stands for what TLS made of a connection, as `run` says it."""
+    """Raised for a failure of TLS, with the same message as in `run`."""
 
-    def __init__(self, unsafe: TlsError) -> None:
-        super().__init__(str(unsafe))
-        self.unsafe = unsafe
+    def __init__(self, error: TlsError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass
 class Server:
-    """One server; of a cluster a master, with its slots and its replicas' labels."""
+    """A server; in a cluster a master, with its slots and its replicas' labels."""
 
     address: Address
     slots: list[range] = field(default_factory=list)
@@ -47,7 +51,7 @@ class Server:
 
     @property
     def client(self) -> redis.Redis:
-        """It connects when it is asked something; who is the master of a service is asked before."""
+        """The client, which connects with its first command; for a service its master is looked up first."""
         self._client = self._client or _client(self.address)
         return self._client
 
@@ -58,14 +62,14 @@ class Server:
 
 @dataclass
 class Servers:
-    """All of them. `failures` says, by label, why one of those that were named did not answer."""
+    """All servers. `failures` has, by label, the error of each named server that did not answer."""
 
     cluster: bool
     all: Sequence[Server]
     failures: dict[str, Exception]
 
     def ask(self, question: Callable[[Server], T]) -> dict[str, T | Exception]:
-        """What each server says, by label, asked side by side; the exception where it could not be told."""
+        """Ask all servers at the same time; return the answers, or exceptions, by label."""
 
         def asked(server: Server) -> T | Exception:
             try:
@@ -73,22 +77,22 @@ class Servers:
             except (redis.RedisError, OSError) as error:
                 return _about_tls(error, server.address) or error
             except (TypeError, AttributeError, ValueError, LookupError):
-                return redis.InvalidResponse("its answers are not those of Redis")
+                return redis.InvalidResponse(NOT_REDIS)
 
         with ThreadPoolExecutor(max(1, len(self.all))) as pool:
             return dict(zip((server.label for server in self.all), pool.map(asked, self.all), strict=True))
 
 
 def find(settings: Settings, twice: bool = False) -> Servers:
-    """The servers of these settings: those named, or all masters of the cluster that one of them belongs to.
+    """Return the servers of these settings: the named ones, or all masters of the cluster that one of them is in.
 
-    Raises Refused when there are none; and when one is named twice, unless that is `twice` allowed.
+    Raises Refused when no server is named, and when a server is named twice unless `twice` allows it.
     """
     if not settings.redis:
         raise Refused(NOWHERE)
-    labels = [address.label for address in settings.redis]
-    if not twice and len(set(labels)) < len(labels):
-        raise Refused(f"the same server twice: {max(labels, key=labels.count)}: name each server once")
+    repeated = same_server_twice([address.label for address in settings.redis])
+    if repeated and not twice:
+        raise Refused(repeated)
     named = Servers(False, [Server(address) for address in settings.redis], {})
     answers = named.ask(_slots)
     failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
@@ -100,7 +104,7 @@ def find(settings: Settings, twice: bool = False) -> Servers:
 
 
 def why(error: Exception) -> str:
-    """An error of redis-py without the address, which stands in front of it, and without its own numbers."""
+    """Return the text of an error of redis-py, without the address in front and without errno numbers."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OSError) and cause.strerror and isinstance(error, redis.ConnectionError):
         return cause.strerror.lower()
@@ -108,17 +112,17 @@ def why(error: Exception) -> str:
 
 
 def _about_tls(error: BaseException, address: Address) -> Insecure | None:
-    """The fault of TLS behind an error of redis-py."""
+    """Return the failure of TLS behind an error of redis-py."""
     while not isinstance(error, ssl.SSLError):
         behind = error.__cause__ or error.__context__
         if behind is None:
             return None
         error = behind
     if not isinstance(error, ssl.SSLEOFError):
-        return Insecure(reason(error))
+        return Insecure(tls_error(error))
     if "ssl_certfile" in (address.tls or {}):
         return None
-    return Insecure(TlsError("it ended the connection", f"if it wants a certificate of this node, {GIVE_CERTIFICATE}"))
+    return Insecure(TlsError("the server closed the connection", f"if {CERTIFICATE_REQUIRED}, {GIVE_CERTIFICATE}"))
 
 
 def _client(address: Address) -> redis.Redis:
@@ -151,27 +155,28 @@ def _tls(address: Address) -> dict[str, Any]:
 
 
 def _master(address: Address, options: dict[str, Any]) -> redis.Redis:
-    """The client of a service's master, as most sentinels tell it.
+    """Return the client of a service's master, as the majority of its Sentinels reports it.
 
-    redis-py's own search refuses a master that another one has just replaced: it looks at what SENTINEL MASTERS shows.
+    redis-py's own search refuses a master that has just been promoted, because it reads SENTINEL MASTERS.
     """
-    service = address.service
 
-    def asked(server: Server) -> tuple[str, int] | None:
-        found: Any = server.client.sentinel_get_master_addr_by_name(service)
-        return found and (found[0].decode() if isinstance(found[0], bytes) else found[0], int(found[1]))
+    def asked(server: Server) -> tuple[str, int] | str:
+        reply: Any = server.client.sentinel_get_master_addr_by_name(address.service)
+        try:
+            return parse_master(reply, address.service)
+        except ValueError as error:
+            return str(error)
 
     answers = Servers(False, [Server(sentinel) for sentinel in address.sentinels], {}).ask(asked)
-    votes = [answer for answer in answers.values() if isinstance(answer, tuple)]
-    if votes:
-        return redis.Redis(*max(votes, key=votes.count), **options)
+    master = majority([answer for answer in answers.values() if isinstance(answer, tuple)])
+    if master:
+        return redis.Redis(*master, **options)
     label, answer = next(iter(answers.items()))
-    reason = why(answer) if isinstance(answer, Exception) else f"it knows no master {service}"
-    raise redis.ConnectionError(f"no sentinel tells its master: {label}: {reason}")
+    raise redis.ConnectionError(f"{NO_MASTER}: {label}: {why(answer) if isinstance(answer, Exception) else answer}")
 
 
 def _slots(server: Server) -> list[Any] | None:
-    """Who has which slots, as the server tells it; None of a server that is no part of a cluster."""
+    """Return the server's reply to CLUSTER SLOTS; None from a server outside a cluster."""
     try:
         found = server.client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
     except redis.ResponseError as error:
@@ -181,24 +186,19 @@ def _slots(server: Server) -> list[Any] | None:
     try:
         if not _masters(server.address, found):
             raise redis.ConnectionError("its cluster has no slots yet")
-    except (TypeError, IndexError, ValueError, AttributeError) as error:  # no list of slots
-        raise redis.InvalidResponse("its answers are not those of Redis") from error
+    except (TypeError, IndexError, ValueError, AttributeError) as error:  # not a list of slots
+        raise redis.InvalidResponse(NOT_REDIS) from error
     return list(found)
 
 
 def _masters(beside: Address, slots: list[Any]) -> list[Server]:
     masters: dict[str, Server] = {}
     for first, last, primary, *others in slots:
-        if known_host(primary) is None:
+        address = node_address(primary, beside)
+        if address is None:
             continue
-        address = _beside(beside, primary)
         master = masters.setdefault(address.label, Server(address))
         master.slots.append(range(first, last + 1))
-        replicas = [_beside(beside, node).label for node in others]
+        replicas = [(node_address(node, beside) or beside.beside("?", node[1])).label for node in others]
         master.replicas += [label for label in replicas if label not in master.replicas]
     return list(masters.values())
-
-
-def _beside(beside: Address, node: list[Any]) -> Address:
-    host = known_host(node) or b""
-    return beside.beside(host.decode("utf-8", "surrogateescape") or beside.host, node[1])

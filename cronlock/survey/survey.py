@@ -16,7 +16,7 @@ from cronlock.lock.local_copy import load
 from cronlock.lock.protocol import COPIES
 from cronlock.lock.quorum import quorum
 from cronlock.servers.placement import OFFSETS, SLOTS, copies, slot_of
-from cronlock.servers.redis_voters import agreed
+from cronlock.servers.redis_voters import voter_set_of
 from cronlock.survey import clients, reader
 from cronlock.survey.clients import Server
 from cronlock.survey.key_scan import FINAL, local_names, record_of
@@ -75,7 +75,7 @@ class Survey:
     ) -> None:
         self._servers = found or clients.find(settings)
         self.voters = COPIES if self._servers.cluster else len(settings.redis)
-        self.voter_set = agreed([address.label for address in settings.redis], self._servers.cluster)
+        self.voter_set = voter_set_of([address.label for address in settings.redis], self._servers.cluster)
 
         def read(server: Server) -> list[Snapshot]:
             if keys:

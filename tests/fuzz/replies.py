@@ -17,8 +17,9 @@ from cronlock.lock.refusals import refusal
 from cronlock.messages import Messages
 from cronlock.process.event_loop import READ, Loop
 from cronlock.run.outcome import outcome
-from cronlock.servers.connection import Connection, numeric
+from cronlock.servers.connection import Connection
 from cronlock.servers.redis_voters import RedisVoters
+from cronlock.servers.transport import literal
 from cronlock.servers.url import Address, parse
 from tests.fuzz.texts import changed_bytes
 
@@ -205,7 +206,7 @@ class Peer:
 
 def _address(address: Address) -> list[tuple[int, Any]]:
     """Return a socket file for HERE: a million connections need more ports than there are."""
-    return [(socket.AF_UNIX, Peer.path)] if address.port == PORT and address.host == HERE.host else numeric(address)
+    return [(socket.AF_UNIX, Peer.path)] if address.port == PORT and address.host == HERE.host else literal(address)
 
 
 class NoLookup:
@@ -232,7 +233,7 @@ def around() -> Iterator[None]:
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_UNIX) as listener,
         mock.patch("cronlock.servers.locator.Resolution", NoLookup),
-        mock.patch("cronlock.servers.connection.numeric", _address),
+        mock.patch("cronlock.servers.connection.literal", _address),
         _little_memory(),
     ):
         Peer.path = os.path.join(folder, "s")
@@ -248,7 +249,7 @@ def check_connection(talk: Talk) -> None:
     loop = Loop()
     peer = Peer(loop, talk)
     got: list[Any] = []
-    connection = Connection(loop, HERE, heard=_heard if talk.piece == 7 else None)
+    connection = Connection(loop, HERE, on_message=_heard if talk.piece == 7 else None)
     try:
         for _ in range(ASKED):
             connection.send([b"X"], got.append)

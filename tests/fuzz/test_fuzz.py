@@ -74,7 +74,7 @@ def test_a_malformed_reply_is_a_failure(reply: bytes) -> None:
 @pytest.mark.parametrize("said", ["more than a reply", "a reply without end"])
 def test_a_server_that_sends_unsolicited_data_is_cut_off(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such replies would fill the memory of a wrapper that waits for its command for hours."""
-    monkeypatch.setattr(connection, "LONGEST", 100_000)
+    monkeypatch.setattr(connection, "REPLY_MAX", 100_000)
     loop, got = Loop(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         link = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]))
@@ -145,9 +145,9 @@ def test_a_malformed_notification_is_ignored(message: tuple[object, object]) -> 
     ears = Subscriptions(Loop(), lambda _voter, token: on_run_ended.append(token))
     address = Address("127.0.0.1", 1)
     ears.listen([(0, address, b"c")])
-    ears._heard(address.label, *message)
+    ears._on_message(address.label, *message)
     assert on_run_ended == []
-    ears._heard(address.label, b"c", b"7")
+    ears._on_message(address.label, b"c", b"7")
     assert on_run_ended == [7]
     ears.close()
 

@@ -12,8 +12,10 @@ import pytest
 
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import Loop
-from cronlock.servers.connection import Connection, pack, refused_by_server
+from cronlock.servers.cluster import locate
+from cronlock.servers.connection import Connection, pack
 from cronlock.servers.dns import Resolution
+from cronlock.servers.error_replies import failure_of_reply
 from cronlock.servers.redis_voters import RedisVoters
 from cronlock.servers.url import Address
 from tests.support.commands import cronlock, descendants, environment
@@ -55,7 +57,7 @@ def serve():
 def ask(address, *requests, time_left=5.0):
     """What came back for each request."""
     loop = Loop()
-    connection = Connection(loop, address)
+    connection = Connection(loop, address, locate)
     got = []
     for request in requests:
         connection.send(request, got.append)
@@ -106,7 +108,7 @@ def test_what_is_no_redis_is_a_final_failure(serve, nonsense):
     _, [failure] = ask(serve(nonsense), [b"X"])
     assert isinstance(failure, Failure)
     assert failure.final
-    assert "does not speak Redis's protocol" in failure.text
+    assert "not a Redis server: check host and port" in failure.text
 
 
 def test_a_server_that_closes_fails_all_that_wait(serve):
@@ -177,9 +179,10 @@ def test_without_a_file_descriptor_a_look_up_fails_as_a_request():
     script = """
 import resource, os
 from cronlock.servers.url import Address
+from cronlock.servers.cluster import locate
 from cronlock.servers.connection import Connection
 from cronlock.process.event_loop import Loop
-connection, got = Connection(Loop(), Address("localhost", 1)), []
+connection, got = Connection(Loop(), Address("localhost", 1), locate), []
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, 4096))
 connection.send([b"X"], got.append)
 print(got[0].text, got[0].final)
@@ -223,7 +226,7 @@ def test_an_answer_of_something_else_is_no_answer(serve, reply):
     words = ("run", "--redis", f"redis://127.0.0.1:{address.port}", "--key", "job", "--schedule", "none")
     done = cronlock(*words, "--outage-wait", "0", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (122, "")
-    assert f"127.0.0.1:{address.port}: its answers are not those of cronlock's script" in done.stderr
+    assert f"127.0.0.1:{address.port}: its replies are not those of cronlock's script" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -231,20 +234,20 @@ def test_an_answer_of_something_else_is_no_answer(serve, reply):
     ("text", "told", "final"),
     [
         ("WRONGPASS invalid username-password pair", "invalid username-password pair: put the right user", True),
-        ("ERR unknown command 'CLUSTER', with args", "of a sentinel the URL is redis+sentinel://", True),
+        ("ERR unknown command 'CLUSTER', with args", "for a Sentinel write redis+sentinel://", True),
         (
             "READONLY You can't write against a read only replica. script: f04a6e, on @user_script:77.",
-            "READONLY You can't write against a read only replica: it is a replica: name its master",
+            "READONLY You can't write against a read only replica: this server is a replica: name its master",
             False,
         ),
         (
             "ERR Error running script (call to f_0): @user_script:77: @user_script: 77: -READONLY You can't write.",
-            "h: READONLY You can't write: it is a replica",
+            "h: READONLY You can't write: this server is a replica",
             False,
         ),
     ],
 )
 def test_what_a_server_refuses_is_told_with_what_to_do(text, told, final):
     """Without the place in the script, which is nobody's business."""
-    failure = refused_by_server("h", text)
+    failure = failure_of_reply("h", text)
     assert (told in failure.text, failure.final) == (True, final)

@@ -118,13 +118,13 @@ def test_a_service_that_no_sentinel_knows_is_refused(server: Server, sentinels: 
     """A program that is no sentinel is refused as well; one that is away is an outage."""
     unknown = sentinels(None, None)
     done = run(("--redis", unknown.url), *PLAIN, "--", "true")
-    front = f"cronlock: job: refused: {SERVICE}@{min(unknown.hosts)}: no sentinel tells its master"
+    front = f"cronlock: job: refused: {SERVICE}@{min(unknown.hosts)}: no Sentinel reported the master"
     assert done.returncode == 125
-    assert done.stderr in [f"{front}: {host}: it knows no master {SERVICE}\n" for host in unknown.hosts]
+    assert done.stderr in [f"{front}: {host}: unknown service {SERVICE}\n" for host in unknown.hosts]
     wrong = run(("--redis", f"redis+sentinel://127.0.0.1:{server.port}/{SERVICE}"), *PLAIN, "--", "true")
-    assert (wrong.returncode, "it is no sentinel" in wrong.stderr) == (125, True)
+    assert (wrong.returncode, "this server is not a Sentinel" in wrong.stderr) == (125, True)
     away = run(("--redis", f"redis+sentinel://127.0.0.1:1/{SERVICE}"), *PLAIN, "--", "true")
-    assert (away.returncode, "no sentinel tells its master: 127.0.0.1:1: connection refused" in away.stderr) == (
+    assert (away.returncode, "no Sentinel reported the master: 127.0.0.1:1: connection refused" in away.stderr) == (
         122,
         True,
     )
@@ -140,7 +140,7 @@ def test_a_server_that_is_no_master_is_not_used(servers: list[Server], sentinels
     done = run(place, *TICK, "--", "echo", "ran")
     assert (done.returncode, done.stderr.rpartition(": ")[2]) == (
         122,
-        "its sentinels name a server that is no master)\n",
+        "Sentinel named a server that is not a master)\n",
     )
 
 

@@ -17,15 +17,14 @@ from tests.support.servers import Place, Server
 from tests.support.tls import Authority, ShieldedServer, authority
 
 UNKNOWN = (
-    "its certificate is not accepted: self-signed certificate in certificate chain: "
-    "name the file of its CA as ssl_ca_certs"
+    "certificate not accepted: self-signed certificate in certificate chain: name the file of its CA in ssl_ca_certs"
 )
 OTHER_HOST = (
-    "its certificate is not accepted: IP address mismatch, certificate is not valid for '127.0.0.2': "
-    "name the host as its certificate does, or give ssl_check_hostname=false"
+    "certificate not accepted: IP address mismatch, certificate is not valid for '127.0.0.2': "
+    "use the host name of its certificate, or add ssl_check_hostname=false"
 )
-NO_CERTIFICATE = "it wants a certificate of this node: give ssl_certfile and ssl_keyfile"
-APART = "ssl_certfile, ssl_keyfile, ssl_password: they do not go together: "
+NO_CERTIFICATE = "the server requires a client certificate: add ssl_certfile and ssl_keyfile to its URL"
+APART = "ssl_certfile, ssl_keyfile and ssl_password do not match: "
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +120,7 @@ def test_a_node_without_a_certificate_is_told_to_bring_one(stranger: Authority) 
         assert run(bare, *PLAIN, "--", "true").stderr.endswith(f": {NO_CERTIFICATE}\n")
         for command in ("status", "check"):  # which may find the connection closed before they read why
             done = cronlock(command, *bare)
-            assert "wants a certificate of this node" in done.stdout + done.stderr
+            assert "requires a client certificate" in done.stdout + done.stderr
         strange = url(port, ssl_certfile=stranger.client, ssl_keyfile=stranger.client_key)
         assert run(("--redis", strange), *PLAIN, "--", "true").stderr.endswith("TLS failed: tlsv1 alert unknown ca\n")
 
@@ -142,10 +141,10 @@ def test_files_that_are_not_there_or_hold_something_else_are_named(shielded: Shi
     assert said(url(shielded.port, ssl_ca_certs=none)) == f"ssl_ca_certs: can't read {none}: no such file or directory"
     wrong: list[tuple[dict[str, object], str]] = [
         ({"ssl_ca_path": none}, f"ssl_ca_path: can't read {none}: no such file or directory"),
-        ({"ssl_ca_certs": "/dev/null"}, "ssl_ca_certs: /dev/null is no file"),
+        ({"ssl_ca_certs": "/dev/null"}, "ssl_ca_certs: /dev/null is not a file"),
         ({"ssl_certfile": none}, f"ssl_certfile: can't read {none}: no such file or directory"),
         ({"ssl_keyfile": none}, f"ssl_keyfile: can't read {none}: no such file or directory"),
-        ({"ssl_ca_certs": ours.client_key}, f"ssl_ca_certs: {ours.client_key} holds no certificates"),
+        ({"ssl_ca_certs": ours.client_key}, f"ssl_ca_certs: {ours.client_key} does not contain any certificates"),
         ({"ssl_keyfile": ours.server_key}, f"{APART}key values mismatch"),
         ({"ssl_keyfile": None}, APART),
     ]
@@ -172,7 +171,7 @@ def test_a_server_without_tls_is_told_from_a_silent_one(server: Server) -> None:
     """Redis waits for the rest of what it takes for a command."""
     done = cronlock("run", "--redis", url(server.port), "--key", "job", *PLAIN, "--outage-wait", "2s", "--", "true")
     assert done.returncode == 122
-    assert done.stderr.endswith("no answer to TLS: a server without it wants redis://)\n")
+    assert done.stderr.endswith("no answer to the TLS handshake: without TLS write redis://)\n")
 
 
 def test_a_run_without_tls_is_told_that_the_server_has_it(shielded: ShieldedServer) -> None:
@@ -182,7 +181,7 @@ def test_a_run_without_tls_is_told_that_the_server_has_it(shielded: ShieldedServ
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_alert, args=(listener,), daemon=True).start()
         done = run(("--redis", f"redis://127.0.0.1:{listener.getsockname()[1]}"), *PLAIN, "--", "true")
-    assert (done.returncode, done.stderr.rpartition(": it ")[2]) == (125, "speaks TLS: write rediss://\n")
+    assert (done.returncode, done.stderr.rpartition(": the ")[2]) == (125, "server uses TLS: write rediss://\n")
 
 
 def _alert(listener: socket.socket) -> None:

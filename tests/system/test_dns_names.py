@@ -49,7 +49,7 @@ def test_a_name_that_leads_to_different_servers_is_refused(servers: list[Server]
     before = knowing(*(f"{place} redis.example" for place in PLACES))
     place = ("--redis", f"redis://redis.example:{port}")
     done = run(place, *TICK, "--", "echo", "ran", before=before)
-    reason = "that name has 2 addresses, of different servers: name each one"
+    reason = "this name has 2 addresses, of different servers: list each server by its own address"
     assert (done.returncode, done.stderr) == (125, f"cronlock: job: refused: redis.example:{port}: {reason}\n")
     assert done.stdout == ""
     told = cronlock("check", *place, before=before)
@@ -64,7 +64,7 @@ def test_whether_it_is_one_server_has_to_be_known(servers: list[Server], behind:
     before = knowing(*(f"{place} redis.example" for place in PLACES))
     done = run(("--redis", f"redis://guest:secret@redis.example:{port}"), *PLAIN, "--", "true", before=before)
     assert done.returncode == 125
-    assert re.search(r"are the 2 addresses of that name one server\? It can't be told: .*NOPERM", done.stderr)
+    assert re.search(r"this name has 2 addresses, perhaps of different servers: .*NOPERM", done.stderr)
 
 
 def test_an_address_of_each_family_is_one_server(server: Server, behind: Callable[..., int]) -> None:

@@ -12,7 +12,7 @@ from cronlock.commands.check.cron_path import path_of_cron
 from cronlock.config.settings import FILE_MAX, load
 from cronlock.cron.crontab import CRONTAB_MAX, Sources, own_lines
 from cronlock.errors import Refused
-from cronlock.servers.connection import TlsError
+from cronlock.servers.error_replies import TlsError
 from cronlock.servers.tls import context_of
 from tests.integration.test_check_cron_lines import CHECKED, REDIS, Machine, cron_process
 from tests.support.commands import ROOT, cronlock, environment, home, new_folder, remove_folder
@@ -225,7 +225,7 @@ def test_an_own_usual_file_is_a_regular_one() -> None:
 @pytest.mark.parametrize("name", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
 def test_a_certificate_of_gigabytes_is_refused(tmp_path: Path, name: str) -> None:
     sparse(tmp_path / "big.pem")
-    with pytest.raises(TlsError, match=rf"{name}: .*/big.pem is longer than \d+ bytes"):
+    with pytest.raises(TlsError, match=rf"{name}: .*/big.pem is larger than \d+ bytes"):
         context_of({name: str(tmp_path / "big.pem")})
 
 
@@ -234,5 +234,5 @@ def test_a_folder_of_certificates_has_no_fifo(tmp_path: Path) -> None:
     (tmp_path / "01234567.0").symlink_to("/nowhere")
     context_of({"ssl_ca_path": str(tmp_path)})
     os.mkfifo(tmp_path / "89abcdef.0")
-    with pytest.raises(TlsError, match=r"ssl_ca_path: .*/89abcdef.0 is no file"):
+    with pytest.raises(TlsError, match=r"ssl_ca_path: .*/89abcdef.0 is not a file"):
         context_of({"ssl_ca_path": str(tmp_path)})

@@ -97,7 +97,7 @@ def describe_unreachable(label: str, error: Exception) -> Finding:
     if isinstance(error, redis.ResponseError):
         return Finding(VOTERS, RED, label, f"it answers: {error}", "ask its administrator")
     if isinstance(error, Insecure):
-        return Finding(VOTERS, RED, label, error.unsafe.what, error.unsafe.todo or "read its log")
+        return Finding(VOTERS, RED, label, error.error.what, error.error.todo or "read its log")
     return Finding(VOTERS, RED, label, why(error), "start it, or correct the URL or the network")
 
 

@@ -1,0 +1,58 @@
+"""Errors of servers: whether waiting can cure an error reply, and what an operator can do about it."""
+
+from cronlock.lock.protocol import Failure
+
+TEXT_MAX = 300  # characters of an error reply: the longest of Redis's own have 200
+REPLICA = "this server is a replica: name its master"
+PASSWORD = "put a password into its URL"  # noqa: S105 - advice, not a password
+CURES = {  # by the word of a reply: whether waiting may cure it (restart, failover, migration), and the advice
+    "LOADING": (True, ""),
+    "READONLY": (True, REPLICA),
+    "CLUSTERDOWN": (True, "redis-cli --cluster check shows the slots that no master serves"),
+    "MASTERDOWN": (True, REPLICA),
+    "TRYAGAIN": (True, ""),
+    "BUSY": (True, ""),
+    "OOM": (True, "give it more memory: CONFIG SET maxmemory"),
+    "MISCONF": (True, "check its disk and its log"),
+    "NOREPLICAS": (True, "check its replicas, or CONFIG SET min-replicas-to-write 0"),
+    "MOVED": (True, ""),
+    "ASK": (True, ""),
+    "WRONGPASS": (False, "put the right user and password into its URL"),
+    "NOAUTH": (False, PASSWORD),
+}
+PHRASES = {  # the same for replies that share the word ERR with others
+    "max number of clients": (True, ""),
+    "unknown command 'CLUSTER'": (False, "for a Sentinel write redis+sentinel://HOST/SERVICE"),
+    "unknown command 'SENTINEL'": (False, "this server is not a Sentinel"),
+}
+
+
+class TlsError(Exception):
+    """Raised when TLS can't protect a connection as its URL asks; waiting does not help."""
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(f"{what}: {todo}" if todo else what)
+        self.what, self.todo = what, todo
+
+
+def failure_of_reply(label: str, text: str) -> Failure:
+    """Return the Failure for an error reply of the server `label`, with advice where the reply has a known cure."""
+    found = cure(text)
+    if "script" in text:  # Redis 7.0 puts the position in the script behind the error, 6.2 in front of it
+        text = text.partition(" script: ")[0].rpartition(": -")[2]
+    advice = f": {found[1]}" if found[1] else ""
+    return Failure(f"{label}: {shortened(text.rstrip('. '))}{advice}", final=not found[0])
+
+
+def cure(text: str) -> "tuple[bool, str]":
+    """Return whether waiting may cure an error reply, and the advice: also if a script's error wraps it (Redis 6.2)."""
+    words = text.replace("-", " ").split()
+    for code, found in CURES.items():
+        if code in words:
+            return found
+    return next((found for phrase, found in PHRASES.items() if phrase in text), (False, ""))
+
+
+def shortened(text: str, most: int = TEXT_MAX) -> str:
+    """Return a text from elsewhere, cut to `most` characters."""
+    return text if len(text) <= most else f"{text[:most]}..."
