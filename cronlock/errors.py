@@ -60,3 +60,11 @@ class Interrupted(CronlockError):
         super().__init__(f"signal {signum}")
         self.signum = signum
         self.status = SIGNALLED + signum
+
+
+class TlsError(Exception):
+    """Raised inside servers/ and survey/ when TLS can't protect a connection as its URL asks; waiting does not help."""
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(f"{what}: {todo}" if todo else what)
+        self.what, self.todo = what, todo

@@ -9,8 +9,8 @@ from cronlock.config.settings import Settings
 from cronlock.lock.local import state_directory
 from cronlock.messages import escape_unencodable, instant, printable
 from cronlock.run.plan import Plan
+from cronlock.servers import NOT_CONFIGURED
 from cronlock.servers.placement import copies
-from cronlock.servers.voters import NOWHERE
 
 UPCOMING = 3
 
@@ -71,7 +71,7 @@ def _voter_rows(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
     if settings.local:
         return [("voters", f"1: a file in {state_directory()}")]
     if not settings.redis:
-        return [("voters", NOWHERE)]
+        return [("voters", NOT_CONFIGURED)]
     labels = ", ".join(address.label for address in settings.redis)
     names = copies(settings.prefix, plan.key, plan.each_node)
     shown = [one.keys[0].decode("utf-8", "replace") for one in names]

@@ -11,7 +11,7 @@ from cronlock.config.settings import Settings, load
 from cronlock.errors import CronlockError, Refused, Unreachable
 from cronlock.messages import Messages, printable
 from cronlock.process.event_loop import Loop
-from cronlock.servers.voters import voters_for
+from cronlock.servers import voters_for
 
 if TYPE_CHECKING:
     from cronlock.lock.voters import Voters

@@ -15,7 +15,7 @@ from cronlock.process.event_loop import Loop, close_inherited_files, redirect_to
 from cronlock.process.signals import Signals, discard_signal, end_by_keyboard_signal
 from cronlock.run.acquire import Acquirer
 from cronlock.run.plan import make_plan
-from cronlock.servers.voters import voters_for
+from cronlock.servers import voters_for
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

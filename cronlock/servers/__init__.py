@@ -1,1 +1,33 @@
-"""Redis servers: addresses, connections, discovery and the script calls that make them voters."""
+"""Redis servers: addresses, connections, discovery and the script calls that make them voters.
+
+The entry of this package is voters_for(), which chooses between Redis servers and the local file.
+"""
+
+from cronlock.errors import Refused
+
+TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
+if TYPE_CHECKING:
+    from cronlock.config.settings import Settings
+    from cronlock.lock.voters import Voters
+    from cronlock.process.event_loop import Loop
+
+HOW_TO_CONFIGURE = (
+    'put redis = "redis://HOST" into /etc/cronlock.toml, pass --redis URL, or use --local on a single machine'
+)
+NOT_CONFIGURED = f"no Redis server is configured: {HOW_TO_CONFIGURE}"
+
+
+def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> "Voters":
+    """Return the voters of a key, or of its each-record if a node is given. Raises Refused if none is configured."""
+    if settings.local:
+        from cronlock.lock.local import LocalVoters, state_directory
+
+        return LocalVoters(loop, state_directory(), settings.prefix, key, each_node)
+    if not settings.redis:
+        raise Refused(NOT_CONFIGURED)
+    try:
+        from cronlock.servers.redis_voters import RedisVoters
+    except OSError as error:  # no free file descriptor
+        raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
+
+    return RedisVoters(loop, settings.redis, settings.prefix, key, each_node)

@@ -4,8 +4,7 @@ import hiredis
 
 from cronlock.errors import Refused
 from cronlock.lock.protocol import COPIES, Failure
-from cronlock.servers.connection import Connection
-from cronlock.servers.error_replies import failure_of_reply
+from cronlock.servers.connection import Connection, failure_of_reply
 from cronlock.servers.placement import copies
 from cronlock.servers.url import HOST_MAX, PORT_MAX
 

@@ -4,7 +4,6 @@ import hiredis
 
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import boottime
-from cronlock.servers.error_replies import PASSWORD, failure_of_reply, shortened
 from cronlock.servers.transport import TIMEOUT, Transport, literal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -43,6 +42,15 @@ def pack(words: "Sequence[bytes]") -> bytes:
     for word in words:
         parts.append(b"$%d\r\n%b\r\n" % (len(word), word))
     return b"".join(parts)
+
+
+def failure_of_reply(label: str, text: str) -> Failure:
+    """Return the Failure for an error reply of the server `label`, with advice where the reply has a known cure."""
+    try:
+        from cronlock.servers.error_replies import explained_failure  # rare: most runs get no such reply
+    except Exception:  # an upgrade during the run took the module away
+        return Failure(f"{label}: {text}")
+    return explained_failure(label, text)
 
 
 class Connection:
@@ -157,8 +165,11 @@ class Connection:
 
     def _logged_in(self, reply: "Any") -> None:
         if isinstance(reply, hiredis.ReplyError):
-            failure = failure_of_reply("", str(reply))
-            self.fail(failure.text.removeprefix(": "), failure.final)
+            self._fail_with(reply)
+
+    def _fail_with(self, reply: hiredis.ReplyError) -> None:
+        failure = failure_of_reply("", str(reply))
+        self.fail(failure.text.removeprefix(": "), failure.final)
 
     def _check_role(self, reply: "Any") -> None:
         """Fail if the server is a replica: its Sentinels may not know of a failover yet.
@@ -225,7 +236,7 @@ class Connection:
                 continue
             if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOAUTH"):
                 # the requests behind this one would be answered with less clear errors
-                self.fail(f"{shortened(str(reply))}: {PASSWORD}", final=True)
+                self._fail_with(reply)
                 return
             if self._pending:
                 self._pending.pop(0)(reply)

@@ -4,7 +4,6 @@ from cronlock.lock.protocol import Failure
 
 TEXT_MAX = 300  # characters of an error reply: the longest of Redis's own have 200
 REPLICA = "this server is a replica: name its master"
-PASSWORD = "put a password into its URL"  # noqa: S105 - advice, not a password
 CURES = {  # by the word of a reply: whether waiting may cure it (restart, failover, migration), and the advice
     "LOADING": (True, ""),
     "READONLY": (True, REPLICA),
@@ -18,7 +17,7 @@ CURES = {  # by the word of a reply: whether waiting may cure it (restart, failo
     "MOVED": (True, ""),
     "ASK": (True, ""),
     "WRONGPASS": (False, "put the right user and password into its URL"),
-    "NOAUTH": (False, PASSWORD),
+    "NOAUTH": (False, "put a password into its URL"),
 }
 PHRASES = {  # the same for replies that share the word ERR with others
     "max number of clients": (True, ""),
@@ -27,15 +26,7 @@ PHRASES = {  # the same for replies that share the word ERR with others
 }
 
 
-class TlsError(Exception):
-    """Raised when TLS can't protect a connection as its URL asks; waiting does not help."""
-
-    def __init__(self, what: str, todo: str = "") -> None:
-        super().__init__(f"{what}: {todo}" if todo else what)
-        self.what, self.todo = what, todo
-
-
-def failure_of_reply(label: str, text: str) -> Failure:
+def explained_failure(label: str, text: str) -> Failure:
     """Return the Failure for an error reply of the server `label`, with advice where the reply has a known cure."""
     found = cure(text)
     if "script" in text:  # Redis 7.0 puts the position in the script behind the error, 6.2 in front of it

@@ -9,8 +9,7 @@ from cronlock.lock import protocol
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import boottime, sha1
 from cronlock.servers.cluster import ServerMap, locate
-from cronlock.servers.connection import STRAGGLER_WAIT, Connection
-from cronlock.servers.error_replies import failure_of_reply
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ answer does not decide, because a Sentinel that is cut off may not know of a fai
 
 from cronlock.lock.protocol import Failure
 from cronlock.lock.quorum import quorum
-from cronlock.servers.connection import STRAGGLER_WAIT, Connection
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
 from cronlock.servers.dns import Resolution
-from cronlock.servers.error_replies import failure_of_reply
 from cronlock.servers.transport import literal
 from cronlock.servers.url import HOST_MAX, PORT_MAX, Address
 

@@ -4,8 +4,8 @@ Nodes that reach different servers by the same name would hold different locks.
 """
 
 from cronlock.lock.protocol import Failure
-from cronlock.servers.connection import STRAGGLER_WAIT, Connection
-from cronlock.servers.error_replies import failure_of_reply, shortened
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
+from cronlock.servers.error_replies import shortened
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

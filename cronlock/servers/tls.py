@@ -3,7 +3,7 @@
 import os
 import ssl
 
-from cronlock.servers.error_replies import TlsError
+from cronlock.errors import TlsError
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

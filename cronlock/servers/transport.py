@@ -2,8 +2,8 @@
 
 import os
 
+from cronlock.errors import TlsError
 from cronlock.process.event_loop import READ, WRITE, boottime, socket
-from cronlock.servers.error_replies import TlsError
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

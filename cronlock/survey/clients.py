@@ -16,13 +16,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cronlock.config.settings import Settings
-from cronlock.errors import Refused
+from cronlock.errors import Refused, TlsError
+from cronlock.servers import NOT_CONFIGURED
 from cronlock.servers.cluster import NOT_A_CLUSTER, node_address, same_server_twice
-from cronlock.servers.error_replies import TlsError
 from cronlock.servers.sentinel import NO_MASTER, majority, parse_master
 from cronlock.servers.tls import CERTIFICATE_REQUIRED, GIVE_CERTIFICATE, context_of, tls_error
 from cronlock.servers.url import Address
-from cronlock.servers.voters import NOWHERE
 
 TIMEOUT = 3.0  # s for one answer: an operator waits
 NOT_REDIS = "its replies are not those of Redis"
@@ -89,7 +88,7 @@ def find(settings: Settings, twice: bool = False) -> Servers:
     Raises Refused when no server is named, and when a server is named twice unless `twice` allows it.
     """
     if not settings.redis:
-        raise Refused(NOWHERE)
+        raise Refused(NOT_CONFIGURED)
     repeated = same_server_twice([address.label for address in settings.redis])
     if repeated and not twice:
         raise Refused(repeated)

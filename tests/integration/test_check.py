@@ -26,7 +26,7 @@ from tests.support.servers import Cluster, Place, Proxy, Server
 from tests.support.terminals import Terminal
 
 PEOPLE = ("+scan", "+lrange")  # rights that status and history need, and no run
-NOWHERE = "redis://127.0.0.1:1"
+NOT_CONFIGURED = "redis://127.0.0.1:1"
 
 Findings = list[dict[str, str]]
 
@@ -108,7 +108,7 @@ def test_a_stopped_master_of_a_cluster_is_red_soon(fresh_cluster: Callable[..., 
 
 def test_a_node_that_is_named_and_no_master_is_yellow_when_it_is_down(cluster: Cluster) -> None:
     """The cluster is found through the others."""
-    findings = check("--redis", NOWHERE, "--redis", cluster.urls[0])
+    findings = check("--redis", NOT_CONFIGURED, "--redis", cluster.urls[0])
     [down] = [finding for finding in findings if finding["about"] == "127.0.0.1:1"]
     assert (down["level"], down["text"]) == (YELLOW, "named, but not a master: connection refused")
 
@@ -116,7 +116,7 @@ def test_a_node_that_is_named_and_no_master_is_yellow_when_it_is_down(cluster: C
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (NOWHERE, "connection refused"),
+        (NOT_CONFIGURED, "connection refused"),
         ("redis://no-such-host.invalid", "name or service not known"),
         ("unix:///nowhere/redis.sock", "no such file or directory"),
     ],

@@ -13,9 +13,8 @@ import pytest
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import Loop
 from cronlock.servers.cluster import locate
-from cronlock.servers.connection import Connection, pack
+from cronlock.servers.connection import Connection, failure_of_reply, pack
 from cronlock.servers.dns import Resolution
-from cronlock.servers.error_replies import failure_of_reply
 from cronlock.servers.redis_voters import RedisVoters
 from cronlock.servers.url import Address
 from tests.support.commands import cronlock, descendants, environment

@@ -38,7 +38,7 @@ BAD = {
     "once and each": (("--local", "--key", "k", "--once", "--each"), "once and each"),
     "redis and local": (("--local", "--redis", "redis://h", "--key", "k"), "redis and local"),
     "an unknown scheme": (("--redis", "http://h", "--key", "k", "--schedule", "none"), "http"),
-    "no Redis": (("--key", "k", "--schedule", "none"), "where is Redis"),
+    "no Redis": (("--key", "k", "--schedule", "none"), "no Redis server is configured"),
     "the same server twice": ((*OK, "--redis", "redis://127.0.0.1:1"), "twice"),
     "a file that is not there": (("--config", "nowhere.toml", *OK), "nowhere.toml"),
 }

@@ -11,8 +11,7 @@ import pytest
 from cronlock.commands.check.cron_path import path_of_cron
 from cronlock.config.settings import FILE_MAX, load
 from cronlock.cron.crontab import CRONTAB_MAX, Sources, own_lines
-from cronlock.errors import Refused
-from cronlock.servers.error_replies import TlsError
+from cronlock.errors import Refused, TlsError
 from cronlock.servers.tls import context_of
 from tests.integration.test_check_cron_lines import CHECKED, REDIS, Machine, cron_process
 from tests.support.commands import ROOT, cronlock, environment, home, new_folder, remove_folder

@@ -14,7 +14,7 @@ from cronlock.commands.invocation import Invocation
 from cronlock.config.settings import Settings, has_password, load
 from cronlock.cron.crontab import Sources
 from cronlock.messages import MOVE_OUT_OF_ARGV, VISIBLE_IN_PS
-from cronlock.servers.voters import NOWHERE
+from cronlock.servers import HOW_TO_CONFIGURE
 from cronlock.survey.clients import Server, Servers, find
 
 SOMETHING_IS_RED = 1  # the exit status
@@ -48,7 +48,7 @@ def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
         local_keys = keys.find_key_faults(keys.survey_keys(settings))
         return [servers.find_local_faults(), *local_keys], {cron_lines.LOCAL}
     if not settings.redis:
-        advice = NOWHERE.partition("? ")[2]
+        advice = HOW_TO_CONFIGURE
         return [Finding(VOTERS, RED, "none", "no Redis server is configured", advice)], set()
     found = find(settings, twice=True)
     failures, all_facts = _interview_all(settings, found)
