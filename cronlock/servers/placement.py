@@ -1,4 +1,4 @@
-"""Where a key's copies lie: hash slots, hash tags and the names of Redis keys. Part of the protocol between nodes.
+"""The placement of a key's copies: hash slots, hash tags and names in Redis. Part of the protocol between nodes.
 
 On a Redis Cluster copy i lies at slot (h(key) + OFFSETS[i]) mod 16384, so that no growth of a rebalanced cluster from
 3 up to 8 masters puts a quorum of the copies on one master. Names never depend on the topology: two nodes with
@@ -12,7 +12,7 @@ SLOTS = 16384
 # slots of each to an eighth master: all copies of every eighth key would lie on it.
 OFFSETS = (0, 1934, 4973, 7359, 8847, 11234, 14060)
 LETTERS = b"@ABCDEFGHIJKLMNO"  # four of them reach every slot
-CRC = range(0, 16 * 0x1021, 0x1021)  # of half a byte; binascii has the same, and costs an import
+CRC = range(0, 16 * 0x1021, 0x1021)  # of half a byte; binascii has the same but costs an import
 
 
 class Names:
@@ -29,7 +29,7 @@ class Names:
 
 
 def slot_of(name: bytes) -> int:
-    """The hash slot of a Redis key, by the rule of the Redis Cluster specification."""
+    """Return the hash slot of a Redis key, as the Redis Cluster specification defines it."""
     start = name.find(b"{")
     if start >= 0:
         end = name.find(b"}", start + 1)
@@ -39,7 +39,7 @@ def slot_of(name: bytes) -> int:
 
 
 def crc16(data: bytes) -> int:
-    """CRC16/XMODEM, the one that the Redis Cluster specification names."""
+    """Return the CRC16/XMODEM, which the Redis Cluster specification requires."""
     crc = 0
     for byte in data:
         crc = crc << 4 & 0xFFFF ^ CRC[crc >> 12 ^ byte >> 4]
@@ -48,29 +48,37 @@ def crc16(data: bytes) -> int:
 
 
 class Tags:
-    """Finds the hash tag of a slot by meeting in the middle: crc(abcd) = crc(ab00) ^ crc(cd), and crc(a0) ^ crc(0b)."""
+    """Finds the hash tag of a slot by meeting in the middle: crc(abcd) = crc(ab00) ^ crc(cd), and crc(a0) ^ crc(0b).
+
+    A pair of letters is the number of its place in the order of all pairs.
+    """
 
     def __init__(self) -> None:
-        pairs = [bytes((a, b)) for a in LETTERS for b in LETTERS]
-        first, second, third, fourth = (
-            [crc16(bytes((letter,)) + bytes(behind)) % SLOTS for letter in LETTERS] for behind in (3, 2, 1, 0)
-        )
-        self.heads = list(zip(pairs, [a ^ b for a in first for b in second], strict=True))
-        self.tails: dict[int, bytes] = {}
-        for pair, crc in zip(pairs, [a ^ b for a in third for b in fourth], strict=True):
-            self.tails.setdefault(crc, pair)
+        fourth = [crc16(bytes((letter,))) for letter in LETTERS]
+        third = [_with_zero_byte(crc) for crc in fourth]
+        second = [_with_zero_byte(crc) for crc in third]
+        first = [_with_zero_byte(crc) for crc in second]
+        self.heads = [(a ^ b) % SLOTS for a in first for b in second]
+        tails = [(a ^ b) % SLOTS for a in third for b in fourth]
+        self.tails = dict(zip(reversed(tails), range(255, -1, -1), strict=True))  # the first pair of a crc comes last
 
     def of(self, slot: int) -> bytes:
-        """The first tag in the order of the letters whose slot this is."""
-        for head, crc in self.heads:
+        """Return the first tag of this slot, in the order of the letters."""
+        for head, crc in enumerate(self.heads):
             tail = self.tails.get(slot ^ crc)
-            if tail:
-                return head + tail
+            if tail is not None:
+                return bytes((LETTERS[head >> 4], LETTERS[head & 15], LETTERS[tail >> 4], LETTERS[tail & 15]))
         raise AssertionError(f"no tag for slot {slot}")
 
 
+def _with_zero_byte(crc: int) -> int:
+    """Return the crc16 of the same bytes and a zero byte behind them."""
+    crc = crc << 4 & 0xFFFF ^ CRC[crc >> 12]
+    return crc << 4 & 0xFFFF ^ CRC[crc >> 12]
+
+
 def copies(prefix: str, key: str, node: str = "", count: int = COPIES) -> list[Names]:
-    """The names of the first `count` copies of a key; of its each-record on `node` when a node is given."""
+    """Return the names of the first `count` copies of a key, or of its each-record on `node` if a node is given."""
     text = key.encode("utf-8", "surrogateescape")
     tags, first = Tags(), slot_of(text)
     once = (MAIN, "nodes", "history", "line")
