@@ -1,12 +1,12 @@
 """States that are treated as one, and states without a future; neither can change whether a promise is broken.
 
-- - Voters are interchangeable, so their columns are sorted. So are adjacent nodes with the same tick.
-- - Once no node is left that may start a run, no promise can be broken any more: such a state has no future. A row
+- Voters are interchangeable, so their columns are sorted. So are adjacent nodes with the same tick.
+- Once no node is left that may start a run, no promise can be broken any more: such a state has no future. A row
   about a pause looks no further than the nodes that begin after it, since the other rows check the same promises
   without a pause.
-- - A prepare whose lease has ended leaves its copy free; its holder matters only to a node that may still commit.
-- - An ended node that no copy names can do nothing more, apart from late requests.
-- - The runs of a tick that no node may run any more do not matter.
+- A prepare whose lease has ended leaves its copy free; its holder matters only to a node that may still commit.
+- An ended node that no copy names can do nothing more, apart from late requests.
+- The runs of a tick that no node may run any more do not matter.
 """
 
 import itertools

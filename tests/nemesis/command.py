@@ -17,9 +17,9 @@ import time
 
 def main() -> None:
     journal, seconds, status, name = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    told: list[int] = []
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: told.append(number))
+        signal.signal(number, lambda number, _frame: signals.append(number))
     ahead = float(os.environ["NEMESIS_AHEAD"])
     lock = os.open(journal + ".lock", os.O_RDWR | os.O_CREAT)
     beside = 0
@@ -38,11 +38,11 @@ def main() -> None:
 
     write("start", beside)
     end = time.clock_gettime(time.CLOCK_MONOTONIC) + seconds
-    while not told and (left := end - time.clock_gettime(time.CLOCK_MONOTONIC)) > 0:
+    while not signals and (left := end - time.clock_gettime(time.CLOCK_MONOTONIC)) > 0:
         time.sleep(min(left, 0.05))
-    if told:
-        status = 128 + told[0]
-    write("end", told[0] if told else 0, status)
+    if signals:
+        status = 128 + signals[0]
+    write("end", signals[0] if signals else 0, status)
     sys.exit(status)
 
 

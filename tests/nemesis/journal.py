@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cronlock.errors import LOST
 
-UNHEARD = "could not be recorded by a quorum"  # what it says when the voters don't know of the end
+UNHEARD = "could not be recorded by a quorum"  # in cronlock's message if the voters don't know the end
 
 
 @dataclass

@@ -128,9 +128,9 @@ def _missed(runs: Sequence[Run], attempts: Sequence[Attempt], rules: Rules) -> I
         if loud and rules.may_miss:
             continue
         if without and not loud:
-            yield Violation("silent", f"tick {tick}: nobody ran it, and nobody said so: {without[0].said}")
+            yield Violation("silent", f"tick {tick}: no node ran it or reported it: {without[0].said}")
         elif without or not quiet:
-            yield Violation("missed", f"tick {tick}: nobody ran it: {loud[0].said if loud else without[0].said}")
+            yield Violation("missed", f"tick {tick}: no node ran it: {loud[0].said if loud else without[0].said}")
 
 
 def _may_cost_the_tick(attempt: Attempt) -> bool:

@@ -31,7 +31,7 @@ class Report:
     def lines(self) -> list[str]:
         """Return the trace, the sums, and the violations."""
         sums = f"{self.ran} of {self.ticks} ticks ran, {self.attempts} attempts, {self.lost} lost; "
-        sums += f"{self.hits} hits, {self.live} on a live run"
+        sums += f"{self.hits} hits, {self.live} during a run"
         return [*self.trace, sums, *(f"VIOLATION {one.kind}: {one.text}" for one in self.violations)]
 
     def to_json(self) -> str:

@@ -56,11 +56,11 @@ class Round:
     def operator_command(self, *words: str) -> None:
         """Repeat an operator's command on the key until it reached all voters."""
 
-        def told() -> bool:
+        def reached_all() -> bool:
             env = {**self.voters.place(self.voters.password), **self._program}
             return cronlock(*words, self.key, env=env).returncode == 0
 
-        wait_until(told, 60, f"the voters to hear: {words}", 0.1)
+        wait_until(reached_all, 60, f"all voters to record: {words}", 0.1)
 
     def committed(self, server: Server) -> Attempt | None:
         """Return the attempt whose commit this server holds."""

@@ -1,7 +1,7 @@
 """python -m tests.simulation SEED | SCHEDULE      one seed, or one hand-written schedule, with its trace
 python -m tests.simulation FIRST LAST           many seeds, until one breaks a promise
 python -m tests.simulation changes ...          the same two, for voters that are changed
-The exit status is 1 if a promise was violations_of.
+The exit status is 1 if a promise was broken.
 """
 
 import sys

@@ -22,11 +22,11 @@ def month_passes(round: "Round", rng: Random) -> None:
     round.voters.watch.wait("commit", round.pace.period)
     round.sleep(rng.uniform(0, round.pace.ttl / 3))
     with round.hit("a month goes by") as hit:
-        told = 0
+        copies = 0
         for server, names in round.voters.copies(round.key):
             with suppress(redis.RedisError):
-                told += int(server.redis.eval(PASS, len(names.keys), *names.keys, str(MONTH)))
-        hit.what += f" at {told} copies"
+                copies += int(server.redis.eval(PASS, len(names.keys), *names.keys, str(MONTH)))
+        hit.what += f" at {copies} copies"
         round.sleep(MONTH / 1000)
     if round.nodes.holder() and not round.over.is_set():
         round.nodes.start(rng.choice(round.nodes.all), next(round.more))

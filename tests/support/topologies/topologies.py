@@ -1,4 +1,4 @@
-"""The topologies in which Redis can be had, each made of real servers of one version."""
+"""The topologies of Redis, each made of real servers of one version."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ from tests.support.servers import Cluster, Proxy, Server, free_port, start_serve
 from tests.support.servers import Place as Where
 from tests.support.tls import tls_kind
 
-KEPT = {"appendonly": "yes", "appendfsync": "always"}  # as check wants it
+KEPT = {"appendonly": "yes", "appendfsync": "always"}  # as check requires it
 NAMES = ("redis-1.example", "redis-2.example", "redis-3.example")
 HEADLESS = "redis.example"
 DEAD, LIVING, SILENT = "127.0.0.2", ("127.0.0.3", "127.0.0.4"), "127.0.0.5"
@@ -26,23 +26,23 @@ DEAD, LIVING, SILENT = "127.0.0.2", ("127.0.0.3", "127.0.0.4"), "127.0.0.5"
 
 @dataclass(frozen=True)
 class Site:
-    """Where the voters are, and what is particular about it.
+    """The options that name the voters, and the peculiarities of the topology.
 
-    `how` stands in the table behind a pass: what is not as in the other columns. `lease`: the options of a lease that
-    is so short that a test can see it extended.
+    `how` is shown in the table after a pass and names a difference to the other columns. `lease`: options of a lease so
+    short that a test can see its extension.
     """
 
     place: Place
     voters: Sequence[Server] = ()
-    before: tuple[str, ...] = ()  # words in front of cronlock
+    before: tuple[str, ...] = ()  # words before cronlock
     how: str = ""
     lease: tuple[str, ...] = ()
     database: int = 0
     service: Service | None = None
-    found: tuple[str, ...] = ()  # what check is not green about
+    found: tuple[str, ...] = ()  # what check warns about
 
 
-Maker = Callable[[ExitStack, Path], Site | str]  # or why this version can't have it
+Maker = Callable[[ExitStack, Path], Site | str]  # or the reason why this version can't have it
 
 
 def _site(servers: Sequence[Server], **kw: Any) -> Site:
@@ -54,7 +54,7 @@ def _servers(stack: ExitStack, binary: Path, count: int = 1, **options: Any) -> 
 
 
 def _cluster(stack: ExitStack, binary: Path, **options: Any) -> Cluster:
-    """Without replicas, to be soon there; check is yellow about that unless a master may go alone."""
+    """Start a cluster without replicas, which is ready sooner; check warns about that unless a master may be lost."""
     return stack.enter_context(Cluster(binary, replicas=0, cluster_require_full_coverage="no", **KEPT | options))
 
 
@@ -87,7 +87,7 @@ def tls_cluster(stack: ExitStack, binary: Path) -> Site:
 
 
 def least_rights(stack: ExitStack, binary: Path) -> Site:
-    """The very rule of README, and the two rights that it names for what people type."""
+    """Use exactly the rights of README, with the two that it names for operators."""
     [server] = _servers(stack, binary)
     server.ask("ACL", "SETUSER", "cronlock", "on", ">secret", *rights(), *PEOPLE)
     server.ask("ACL", "SETUSER", "default", "resetpass", ">another")
@@ -112,7 +112,7 @@ def ipv6(stack: ExitStack, binary: Path) -> Site:
 
 
 def host_names(stack: ExitStack, binary: Path) -> Site:
-    """Nodes that tell clients a name each, and no address; before 7.0 there is no such thing."""
+    """Use nodes that report names to clients instead of addresses, which Redis can do since 7.0."""
     addresses = [f"127.0.0.{number}" for number in (1, 2, 3)]
     places = [Where(address) for address in addresses]
     before = knowing(*(f"{address} {name}" for address, name in zip(addresses, NAMES, strict=True)))
@@ -123,18 +123,18 @@ def host_names(stack: ExitStack, binary: Path) -> Site:
     for node, name in zip(named.nodes, NAMES, strict=True):
         node.ask("CONFIG", "SET", "cluster-announce-hostname", name)
 
-    def told(node: Server) -> bool:
+    def reports_names(node: Server) -> bool:
         return {
             slots[2][0].decode() for slots in node.client(decode_responses=False).execute_command("CLUSTER SLOTS")
         } == {*NAMES}
 
     for node in named.nodes:
-        wait_until(lambda node=node: told(node), message="the names of all nodes")
+        wait_until(lambda node=node: reports_names(node), message="the names of all nodes")
     return _on(named, f"redis://{NAMES[0]}:{named.nodes[0].port}", before=before)
 
 
 def headless(stack: ExitStack, binary: Path) -> Site:
-    """One name for all nodes at the same port; one of them has gone, another one takes connections and says nothing."""
+    """Use one name for all nodes at the same port; one address is dead, and one accepts connections but is silent."""
     nodes, port = _cluster(stack, binary), free_port()
     for address, node in zip((*LIVING, SILENT), nodes.nodes, strict=True):
         proxy = stack.enter_context(Proxy(node, address, port))
@@ -144,7 +144,7 @@ def headless(stack: ExitStack, binary: Path) -> Site:
 
 
 def _service(stack: ExitStack, binary: Path, **options: Any) -> Site:
-    """Of its two sentinels one is down. A run goes on for 9.9 s without an extension, so long may a failover take."""
+    """Start a service of which one of two sentinels is down; a run survives 9.9 s without extension, for a failover."""
     service = stack.enter_context(Service(binary, **KEPT | options))
     lease, found = ("--ttl", "12s", "--kill-after", "1s"), ("connection refused",)
     return Site(("--redis", service.urls[0]), service.servers, lease=lease, service=service, found=found)
@@ -155,7 +155,7 @@ def sentinel(stack: ExitStack, binary: Path) -> Site:
 
 
 def tls_sentinel(stack: ExitStack, binary: Path) -> Site | str:
-    """A proxy would not do: sentinels tell of the server behind it."""
+    """Use no proxy, since sentinels report the server behind it."""
     return _service(stack, binary, tls=True) if speaks_tls(binary) else "- built without TLS"
 
 
