@@ -1,8 +1,8 @@
-"""One Settings from the command line, the environment and the file, each value with its source.
+"""The settings of one call, merged from the command line, the environment and the files, each value with its source.
 
-The nearer source wins: flag, then environment, then file; in the file a [keys.NAME] table before the top level, and the
-user's file before the system's. cronlock's own word for where Redis is beats REDIS_URL and REDIS_HOST: a shell that has
-an application's REDIS_URL must not lock somewhere else than cron does.
+The nearer source wins: flag, then environment, then file; in a file a [keys.NAME] table before the top level, and the
+user's file before the system's. cronlock's own variables and names beat REDIS_URL and REDIS_HOST: a shell that has an
+application's REDIS_URL must not lock on another server than cron does.
 """
 
 import os
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    Layer = tuple[str, dict[str, Any]]  # what it is, and values by option name
+    Values = dict[str, Any]  # by option name
+    Layer = tuple[str, Values]  # a source, and its values
 
 SYSTEM_FILE = "/etc/cronlock.toml"
 USER_FILE = "~/.config/cronlock.toml"
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
-RIVALS = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # of two that are given the nearer wins
-PREFIX, OF_RUNS = "CRONLOCK_", "CRONLOCK_RUN_"  # of variables: all of ours, and those that a command gets
+EXCLUSIVE = (("once", "each"), ("redis", "local"), ("verbose", "quiet"))  # the nearer source of the two wins
+PREFIX, RUN_PREFIX = "CRONLOCK_", "CRONLOCK_RUN_"  # of variables: those of cronlock, and those that a command gets
 FILE_TYPE, REGULAR = 0o170000, 0o100000  # inode(7)
-READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o004, 0o002  # a file's mode; its group is one that somebody chose
+READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o004, 0o002  # a file's mode; an administrator chose its group
 FILE_MAX = 262_144  # bytes: a thousand keys with a table each take less, and tomllib reads so many in a second
-DOTS_MAX = 300  # in one line: tomllib takes minutes for a name of thousands of parts; seven URLs have fewer
 
 
 class Settings:
-    """What one call of cronlock was told. `sources` says of each option where its value came from.
+    """The value of each option for one call, and in `sources` where it came from.
 
-    An option that nobody gave is None, False or empty; durations are ms.
+    An option without a value is None, False or empty; durations are ms.
     """
 
     key: str
@@ -73,11 +73,11 @@ class Settings:
 
     @property
     def mode(self) -> str:
-        """once or each."""
+        """The mode, once or each."""
         return "each" if self.each else "once"
 
     def source(self, name: str) -> str:
-        """Where the value of an option came from."""
+        """Return where the value of an option came from."""
         return self.sources.get(name, "default")
 
 
@@ -87,10 +87,10 @@ def load(
     usual: "Iterable[str]" = (USER_FILE, SYSTEM_FILE),
     user: int | None = None,
 ) -> Settings:
-    """The settings of a call whose command line gave `given`; raises Refused, naming the source of what is wrong.
+    """Return the settings of a call whose command line gave `given`. Raises Refused, with the source of the fault.
 
-    `usual`: the files that are read when none is named, the nearer first; they need not be there. `user`: by whom they
-    are read, if not by this process.
+    `usual`: the files that are read when none is named, the nearer first; they may be missing. `user`: the uid of the
+    reader, if it is not this process.
     """
     owners = (0, os.geteuid() if user is None else user)
     variables = _variables(environ)
@@ -114,26 +114,26 @@ def load(
 
 
 def _usual(files: "Iterable[str]") -> list[str]:
-    """Leave out a user's file where nothing, or a relative HOME, names the home: the working directory is anybody's."""
+    """Return absolute paths; a relative or missing HOME would lead to a file in a working directory of any user."""
     return [path for path in map(os.path.expanduser, files) if os.path.isabs(path)]
 
 
-def _merge(layers: "Iterable[Layer]") -> "tuple[dict[str, Any], dict[str, str]]":
-    values: dict[str, Any] = {}
+def _merge(layers: "Iterable[Layer]") -> "tuple[Values, dict[str, str]]":
+    values: Values = {}
     sources: dict[str, str] = {}
-    for place, layer in layers:
-        for one, other in RIVALS:
+    for source, layer in layers:
+        for one, other in EXCLUSIVE:
             if layer.get(one) and layer.get(other):
-                raise Refused(f"{place}: {one} and {other} can't both be given")
-        beaten = {name for pair in RIVALS for name, rival in (pair, pair[::-1]) if values.get(rival)}
+                raise Refused(f"{source}: {one} and {other} exclude each other: give one of them")
+        excluded = {name for pair in EXCLUSIVE for name, rival in (pair, pair[::-1]) if values.get(rival)}
         for name, value in layer.items():
-            if name not in values and name not in beaten:
+            if name not in values and name not in excluded:
                 values[name] = value
-                sources[name] = BY_NAME[name].variable if place == ENVIRONMENT else place
+                sources[name] = BY_NAME[name].variable if source == ENVIRONMENT else source
     return values, sources
 
 
-def _fill(values: "dict[str, Any]", sources: "dict[str, str]") -> None:
+def _fill(values: "Values", sources: "dict[str, str]") -> None:
     values.setdefault("redis", [])
     values.setdefault("prefix", "cronlock")
     values.setdefault("on-outage", "fail")
@@ -145,28 +145,30 @@ def _fill(values: "dict[str, Any]", sources: "dict[str, str]") -> None:
         try:
             values["node"] = node(host or "localhost")
         except ValueError as error:
-            raise Refused(f"the host name can't be a node's name: {error}: give --node") from None
+            raise Refused(f"the host name can't be a node's name: {error}: pass --node") from None
         sources["node"] = "host name"
 
 
-def _variables(environ: "Mapping[str, str]") -> "dict[str, Any]":
-    ours = [(name, text) for name, text in environ.items() if name.startswith(PREFIX) and not name.startswith(OF_RUNS)]
+def _variables(environ: "Mapping[str, str]") -> "Values":
+    ours = [
+        (name, text) for name, text in environ.items() if name.startswith(PREFIX) and not name.startswith(RUN_PREFIX)
+    ]
     known = {option.variable: option for option in OPTIONS} if ours else {}  # most crontabs set none
-    values: dict[str, Any] = {}
+    values: Values = {}
     for variable, text in ours:
         if variable not in known and _is_service_link(variable, environ):
             continue
         if variable not in known:
-            raise Refused(f"unknown variable {variable}{_nearest(variable, known)}")
+            raise _unknown(f"unknown variable {variable}", variable, known)
         option = known[variable]
         values[option.name] = text.split() if option.many else _value(option, text, variable)
         if option.many and not values[option.name]:
-            raise Refused(f"{variable}: it is empty")
+            raise Refused(f"{variable}: it is empty: give a URL, or unset it")
     return values
 
 
 def _is_service_link(variable: str, environ: "Mapping[str, str]") -> bool:
-    """Whether Kubernetes has set it, for a Service whose name begins with cronlock."""
+    """Return whether Kubernetes has set the variable, for a Service whose name begins with cronlock."""
     return "KUBERNETES_SERVICE_HOST" in environ and ("_SERVICE_" in variable or "_PORT" in variable)
 
 
@@ -177,12 +179,12 @@ def _value(option: Option, text: str, source: str) -> "Any":
         raise Refused(f"{source}: {error}") from None
 
 
-def _bytes(path: str, pipes_of: tuple[int, ...]) -> tuple[bytes, os.stat_result]:
-    """The bytes of a file, or of a pipe or a device of one of these users, and its status. Raises OSError."""
+def _read_bytes(path: str, pipes_of: tuple[int, ...]) -> tuple[bytes, os.stat_result]:
+    """Return the bytes of a file, or of a pipe or device of one of these users, and its status. Raises OSError."""
     status = os.stat(path)
     from cronlock.files import read_at_most, read_regular  # most machines have one of the usual files, or none
 
-    if pipes_of and status.st_rdev and status.st_rdev == os.stat(os.devnull).st_rdev:  # whoever owns it
+    if pipes_of and status.st_rdev and status.st_rdev == os.stat(os.devnull).st_rdev:  # of any owner
         return b"", status
     if not pipes_of or status.st_mode & FILE_TYPE == REGULAR or status.st_uid not in pipes_of:
         return read_regular(path, FILE_MAX)
@@ -193,44 +195,46 @@ def _bytes(path: str, pipes_of: tuple[int, ...]) -> tuple[bytes, os.stat_result]
         os.close(fd)
 
 
-def _read(
-    path: str, owners: tuple[int, ...], named: bool, own: bool
-) -> "tuple[dict[str, Any], dict[str, dict[str, Any]]]":
-    """The top level of a file, and its tables by key. `owners` are those whose word counts.
+def _read(path: str, owners: tuple[int, ...], named: bool, own: bool) -> "tuple[Values, dict[str, Values]]":
+    """Return the top level of a file, and its tables by key. `owners` are the trusted uids.
 
-    A file that is `named` must be there. A person may name a pipe or /dev/null for a call of their `own`; the file that
-    another user's line names could hang whoever reads it.
+    A file that is `named` must exist. An operator may name a pipe or /dev/null for a call of their `own`; a pipe that
+    another user's line names could block the reader.
     """
     try:
-        data, status = _bytes(path, owners if named and own else ())
+        data, status = _read_bytes(path, owners if named and own else ())
     except (OSError, ValueError) as error:
         if not named and isinstance(error, FileNotFoundError | NotADirectoryError):
             return {}, {}
         raise Refused(f"can't read {path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
-    if not named and status.st_uid not in owners:  # nobody named it, and ssh and cron trust no such file either
-        raise Refused(f"{path} belongs to user {status.st_uid}, who could lock elsewhere: chown it, or give --config")
-    whose = status.st_mode if status.st_mode & FILE_TYPE == REGULAR else 0  # /dev/null, a pipe: nobody's
-    if whose & WRITTEN_BY_OTHERS:
-        raise Refused(f"everybody may write to {path}, and lock elsewhere: chmod o-w {path}")
+    if not named and status.st_uid not in owners:  # ssh and cron do not trust such a file either
+        raise Refused(
+            f"{path} is owned by uid {status.st_uid}, who could redirect the lock: chown it, or pass --config"
+        )
+    mode = status.st_mode if status.st_mode & FILE_TYPE == REGULAR else 0  # that of /dev/null or a pipe means nothing
+    if mode & WRITTEN_BY_OTHERS:
+        raise Refused(f"{path} is world-writable, so anyone could redirect the lock: chmod o-w {path}")
+    from cronlock.config.toml_subset import parse_toml, without_quotation
+
     try:
-        content = _content(data.decode("utf-8"))
+        content = parse_toml(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise Refused(f"{path} is no TOML: {_unquoted(str(error))}") from None
+        raise Refused(f"{path} is not valid TOML: {without_quotation(str(error))}") from None
     tables = content.pop("keys", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise Refused(f"{path}: keys holds tables: write [keys.NAME]")
+        raise Refused(f"{path}: keys must hold tables: write [keys.NAME]")
     top = _checked(content, path)
     for key, table in tables.items():
         if "key" in table:
-            raise Refused(f"{path} [keys.{key}]: key: the table's own name is the key")
+            raise Refused(f"{path} [keys.{key}]: key: the name of the table is the key: remove it")
     found = {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
-    if whose & READ_BY_OTHERS and any(has_password(values.get("redis", ())) for values in (top, *found.values())):
-        raise Refused(f"a password stands in {path}, and everybody may read it: chmod o-r {path}")
+    if mode & READ_BY_OTHERS and any(has_password(values.get("redis", ())) for values in (top, *found.values())):
+        raise Refused(f"{path} contains a password and is world-readable: chmod o-r {path}")
     return top, found
 
 
 def has_password(urls: "Iterable[str | None]") -> bool:
-    """Whether one of these URLs, as they were given, has a password in it."""
+    """Return whether one of these URLs, as they were given, contains a password."""
     for url in urls:
         login = (url or "").partition("://")[2].partition("?")[0].rpartition("@")[0]
         if login.partition(":")[2] or PASSWORD in (url or "").lower():
@@ -238,65 +242,40 @@ def has_password(urls: "Iterable[str | None]") -> bool:
     return False
 
 
-def _unquoted(text: str) -> str:
-    """An error of tomllib's without what it quotes of the file, but for a character or two."""
-    front, _, rest = text.partition("'")
-    quoted, quote, back = rest.rpartition("'")
-    return f"{front}'...'{back}" if quote and len(quoted) > 4 else text
-
-
-def _content(text: str) -> "dict[str, Any]":
-    from cronlock.config.toml_subset import plain
-
-    content = plain(text)
-    if content is None:
-        import tomllib
-
-        if any(line.count(".") > DOTS_MAX for line in text.split("\n") if not line.lstrip().startswith("#")):
-            raise ValueError(f"a line has more than {DOTS_MAX} dots")
-        content = tomllib.loads(text)
-    return content
-
-
-def _checked(content: "dict[str, Any]", place: str) -> "dict[str, Any]":
-    values: dict[str, Any] = {}
+def _checked(content: "Values", table: str) -> "Values":
+    """Return the values of a table of a file. Raises Refused for an unknown name or a value of a wrong type."""
+    values: Values = {}
     for name, value in content.items():
-        source = f"{place}: {name}"
+        source = f"{table}: {name}"
         option = BY_NAME.get(name)
         if option is None:
-            raise Refused(f"{place}: unknown name {name!r}{_nearest(name, BY_NAME)}")
+            raise _unknown(f"{table}: unknown name {name!r}", name, BY_NAME)
         if name == "config":
-            raise Refused(f"{source}: a file can't name another one")
+            raise Refused(f"{source}: a settings file can't name another one: remove it")
         if option.many:
             urls = [value] if isinstance(value, str) else value
             if not isinstance(urls, list) or not urls or not all(isinstance(url, str) for url in urls):
-                raise Refused(f"{source}: write a text, or several in brackets")
+                raise Refused(f"{source}: write a URL in quotes, or several in brackets")
             values[name] = urls
         elif not option.parse:
             if not isinstance(value, bool):
                 raise Refused(f"{source}: write true or false")
             values[name] = value
         elif isinstance(value, bool) or not isinstance(value, str | int):
-            raise Refused(f"{source}: write a text in quotes")
+            raise Refused(f"{source}: write the value in quotes")
         else:
             values[name] = _value(option, str(value), source)
     return values
 
 
-def _nearest(name: str, known: "Iterable[str]") -> str:
-    from difflib import get_close_matches  # only on the way to an error
+def _unknown(message: str, name: str, known: "Iterable[str]") -> Refused:
+    from cronlock.config.unknown_names import advice
 
-    from cronlock.config.bash_tool import instead
-
-    if advice := instead(name):
-        return f": {advice}"
-    front = "CRONLOCK_" if name.startswith("CRONLOCK_") else ""  # what all have in common says nothing
-    near = get_close_matches(name.removeprefix(front), [each.removeprefix(front) for each in known], 1, 0.3)
-    return f": did you mean {front}{near[0]}?" if near else ": see cronlock run --help"
+    return Refused(f"{message}: {advice(name, known)}")
 
 
 def _generic(environ: "Mapping[str, str]") -> tuple[list[Address], str]:
-    """Where Redis is by the variables that other programs read too."""
+    """Return the server in the variables that other programs read too, and the variable's name."""
     url, host = environ.get("REDIS_URL"), environ.get("REDIS_HOST")
     port = environ.get("REDIS_PORT") or "6379"
     if port.startswith("tcp://"):  # Kubernetes sets it so for a service that is called redis
@@ -305,16 +284,16 @@ def _generic(environ: "Mapping[str, str]") -> tuple[list[Address], str]:
     by_host = None
     if host:
         if not port.isdigit():
-            raise Refused("REDIS_PORT: it is no port: 1 to 65535")
+            raise Refused("REDIS_PORT: it is not a port: write a number from 1 to 65535")
         if host.count(":") == 1:
-            raise Refused("REDIS_HOST has a colon: the port goes into REDIS_PORT")
+            raise Refused("REDIS_HOST contains a colon: put the port into REDIS_PORT")
         bracketed = f"[{host}]" if ":" in host else host
         by_host = parse(f"redis://{bracketed}:{port}", "REDIS_HOST and REDIS_PORT")
         by_host.username = environ.get("REDIS_USERNAME", "")
         by_host.password = environ.get("REDIS_PASSWORD", "")
     if by_url and by_host and by_url.label != by_host.label:
         raise Refused(
-            f"REDIS_URL ({by_url.label}) and REDIS_HOST ({by_host.label}) differ: unset one, or say which with --redis"
+            f"REDIS_URL ({by_url.label}) and REDIS_HOST ({by_host.label}) differ: unset one of them, or pass --redis"
         )
     if by_url:
         return [by_url], "REDIS_URL"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from cronlock.config.options import OPTIONS
 from cronlock.config.settings import load
-from cronlock.config.toml_subset import plain
+from cronlock.config.toml_subset import parse_plain
 from cronlock.errors import Refused
 from cronlock.messages import printable
 from tests.fuzz.texts import changed, changed_bytes, pieces
@@ -80,7 +80,7 @@ def check(data: bytes) -> None:
         text = data.decode()
     except UnicodeDecodeError:
         text = ""
-    found = plain(text)
+    found = parse_plain(text)
     if found is not None:
         assert found == tomllib.loads(text)
     try:

@@ -391,7 +391,7 @@ def test_a_settings_file_that_run_refuses_is_red_on_each_line(machine: Machine) 
     path = machine.root / "etc/cronlock.toml"
     [finding] = machine.of(f"0 2 * * * {RUN}")
     assert finding.level == RED
-    assert finding.text.endswith(f"a password stands in {path}, and everybody may read it: chmod o-r {path}")
+    assert finding.text.endswith(f"{path} contains a password and is world-readable: chmod o-r {path}")
 
 
 @pytest.mark.debian

@@ -396,7 +396,7 @@ def test_a_file_with_a_password_that_everybody_may_read_is_refused(tmp_path: Pat
     path = tmp_path / "cronlock.toml"
     with pytest.raises(Refused) as caught:
         settings_of(tmp_path, text, mode)
-    assert str(caught.value) == f"a password stands in {path}, and everybody may read it: chmod o-r {path}"
+    assert str(caught.value) == f"{path} contains a password and is world-readable: chmod o-r {path}"
     with pytest.raises(Refused):
         load({"redis": ["redis://other"]}, {}, [str(path)])
 
@@ -415,7 +415,7 @@ def test_a_file_without_a_password_is_everybodys_to_read(tmp_path: Path) -> None
 
 def test_a_password_with_a_blank_is_one_too(tmp_path: Path) -> None:
     """It works as it stands."""
-    with pytest.raises(Refused, match="a password stands in"):
+    with pytest.raises(Refused, match="contains a password"):
         settings_of(tmp_path, 'redis = "redis://:two words@h"\n', 0o644)
 
 
@@ -427,7 +427,7 @@ def test_what_is_no_file_is_nobodys() -> None:
 def test_a_file_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
     """Whoever writes to it decides where the lock is."""
     path = tmp_path / "cronlock.toml"
-    with pytest.raises(Refused, match=f"everybody may write to {path}, and lock elsewhere: chmod o-w {path}"):
+    with pytest.raises(Refused, match=f"{path} is world-writable, so anyone could redirect the lock: chmod o-w {path}"):
         settings_of(tmp_path, "", 0o602)
 
 
@@ -439,7 +439,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     assert load({}, {}, [str(path)], owner).prefix == "mine"
     assert load({"config": str(path)}, {}, user=owner + 1).prefix == "mine"
     if owner:
-        with pytest.raises(Refused, match=f"{path} belongs to user {owner}, who could lock elsewhere: chown it"):
+        with pytest.raises(Refused, match=f"{path} is owned by uid {owner}, who could redirect the lock: chown it"):
             load({}, {}, [str(path)], owner + 1)
 
 
@@ -454,7 +454,7 @@ def test_root_takes_no_users_word_for_where_redis_is(tmp_path: Path) -> None:
         if good:
             assert load({}, {}, [str(path)], reader)
         else:
-            with pytest.raises(Refused, match=f"{path} belongs to user {owner}, who could lock elsewhere: chown it"):
+            with pytest.raises(Refused, match=f"{path} is owned by uid {owner}, who could redirect the lock: chown it"):
                 load({}, {}, [str(path)], reader)
 
 

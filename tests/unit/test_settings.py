@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cronlock.config.bash_tool import INSTEAD
 from cronlock.config.options import OPTIONS
 from cronlock.config.settings import Settings, load
+from cronlock.config.unknown_names import REPLACEMENTS
 from cronlock.errors import Refused
 from tests.support.commands import environment
 
@@ -203,7 +203,7 @@ TEXT = {"redis": "redis://h"}
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_rivals_of_the_same_source_are_refused(tmp_path: Path, one: str, other: str) -> None:
     """Whichever it is; the message names it."""
-    both = f"{one} and {other} can't both be given"
+    both = f"{one} and {other} exclude each other: give one of them"
     lines = "".join(f"{name} = {repr(TEXT[name]) if name in TEXT else 'true'}\n" for name in (one, other))
     assert refused({name: GIVEN.get(name, True) for name in (one, other)}) == f"command line: {both}"
     variables = {f"CRONLOCK_{name.upper()}": TEXT.get(name, "1") for name in (one, other)}
@@ -278,12 +278,15 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known(variable: str, ne
     assert nearest in message
 
 
-@pytest.mark.parametrize("variable", INSTEAD)
+@pytest.mark.parametrize("variable", REPLACEMENTS)
 def test_a_variable_of_the_bash_tool_is_refused_with_what_to_write_instead(variable: str) -> None:
     """In its configuration file, too. What the advice names is known here; no setting of ours is among them."""
     message = refused({}, {variable: "5"})
-    assert message == f"unknown variable {variable}: it belongs to the bash tool of the same name: {INSTEAD[variable]}"
-    for written in re.findall(r"CRONLOCK_\w+", INSTEAD[variable]):
+    assert (
+        message
+        == f"unknown variable {variable}: it belongs to the bash tool of the same name: {REPLACEMENTS[variable]}"
+    )
+    for written in re.findall(r"CRONLOCK_\w+", REPLACEMENTS[variable]):
         assert written in {option.variable for option in OPTIONS}
     assert variable not in {option.variable for option in OPTIONS}
 
@@ -309,20 +312,20 @@ def test_variables_of_the_run_outside_and_of_others_are_none_of_ours(variable: s
         ("kye = 1", "unknown name 'kye': did you mean key?"),
         ("start_within = 1", "unknown name 'start_within': did you mean start-within?"),
         ("zzzzzz = 1", "unknown name 'zzzzzz': see cronlock run --help"),
-        ('config = "x"', "config: a file can't name another one"),
-        ("[key.a]\nttl = 1", "key: write a text in quotes"),
+        ('config = "x"', "config: a settings file can't name another one: remove it"),
+        ("[key.a]\nttl = 1", "key: write the value in quotes"),
         ("[tables]\nttl = 1", "unknown name 'tables'"),
-        ("keys = 1", "keys holds tables: write [keys.NAME]"),
-        ("keys.a = 1", "keys holds tables: write [keys.NAME]"),
-        ("[[keys]]\nttl = 1", "keys holds tables: write [keys.NAME]"),
+        ("keys = 1", "keys must hold tables: write [keys.NAME]"),
+        ("keys.a = 1", "keys must hold tables: write [keys.NAME]"),
+        ("[[keys]]\nttl = 1", "keys must hold tables: write [keys.NAME]"),
         ("once = 1", "once: write true or false"),
         ('once = "yes"', "once: write true or false"),
-        ("ttl = true", "ttl: write a text in quotes"),
-        ("ttl = 1.5", "ttl: write a text in quotes"),
-        ("tick = 2026-11-20T02:00:00Z", "tick: write a text in quotes"),
-        ("redis = 1", "redis: write a text, or several in brackets"),
-        ("redis = []", "redis: write a text, or several in brackets"),
-        ('redis = ["redis://a", 1]', "redis: write a text, or several in brackets"),
+        ("ttl = true", "ttl: write the value in quotes"),
+        ("ttl = 1.5", "ttl: write the value in quotes"),
+        ("tick = 2026-11-20T02:00:00Z", "tick: write the value in quotes"),
+        ("redis = 1", "redis: write a URL in quotes, or several in brackets"),
+        ("redis = []", "redis: write a URL in quotes, or several in brackets"),
+        ('redis = ["redis://a", 1]', "redis: write a URL in quotes, or several in brackets"),
         ("ttl = 0", "ttl: '0': 0 has no meaning here"),
         ("ttl = -5", "ttl: '-5' is not a duration"),
         ('key = ""', "key: it is empty"),
@@ -374,7 +377,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, data: bytes) -> None:
     """Not skipped: its settings may be what keeps two nodes apart."""
     path = tmp_path / "c"
     path.write_bytes(data)
-    assert refused({}, {}, str(path)).startswith(f"{path} is no TOML: ")
+    assert refused({}, {}, str(path)).startswith(f"{path} is not valid TOML: ")
 
 
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
@@ -394,7 +397,7 @@ def test_a_host_name_that_is_no_nodes_name_asks_for_one() -> None:
     code += "from cronlock.config.settings import load; load({}, {})"
     environ = environment()
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
-    assert "the host name can't be a node's name: 'a:b' has a colon: give --node" in done.stderr
+    assert "the host name can't be a node's name: 'a:b' has a colon: pass --node" in done.stderr
 
 
 # -- where Redis is ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cronlock.config.toml_subset import plain
+from cronlock.config.toml_subset import parse_plain
 
 PLAIN = """\
 # where all nodes lock
@@ -60,16 +60,16 @@ lines = st.one_of(
 @example(text="[keys.a]\n[keys.a]")
 def test_it_reads_what_tomllib_reads(text: str) -> None:
     """Or it reads nothing."""
-    found = plain(text)
+    found = parse_plain(text)
     if found is not None:
         assert found == tomllib.loads(text)
 
 
 def test_it_reads_what_operators_write() -> None:
     """Else it would be no use."""
-    assert plain(PLAIN) == tomllib.loads(PLAIN)
-    assert plain(PLAIN) is not None
-    assert plain("") == {}
+    assert parse_plain(PLAIN) == tomllib.loads(PLAIN)
+    assert parse_plain(PLAIN) is not None
+    assert parse_plain("") == {}
 
 
 NOT_PLAIN = (
@@ -85,4 +85,4 @@ a = 'b'''; a = "\u00e9"; a = 1 # why; ["keys".a]; [keys."a b"]; a.b = 1; a = [1]
 @pytest.mark.parametrize("text", [*NOT_PLAIN, "\ufeffa = 1", "a = 1\r\nb = 2", "# \x00"])
 def test_what_is_not_plain_is_left_to_tomllib(text: str) -> None:
     """Escapes, comments behind a value, dotted and quoted names, other values, and all that is wrong."""
-    assert plain(text) is None
+    assert parse_plain(text) is None
