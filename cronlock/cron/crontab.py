@@ -1,4 +1,4 @@
-"""Where cron reads on this machine, and the own lines: those that started this process.
+"""The crontabs that this machine's cron reads, and the lines in them that may have started this process.
 
 This module is on the path that cron starts.
 """
@@ -6,7 +6,7 @@ This module is on the path that cron starts.
 import os
 import sys
 
-from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, Line, lines_of
+from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN, UNKNOWN_CRON, Line, lines_of
 from cronlock.errors import Refused
 from cronlock.files import NotRegularError, read_at_most, read_regular
 
@@ -29,7 +29,7 @@ LEFTOVERS = ("~", ".rpmsave", ".rpmorig", ".rpmnew")  # cronie, database.c: not_
 
 
 def listing() -> str:
-    """What `crontab -l` prints; nothing when it fails or is not there: no crontab.
+    """Return what `crontab -l` prints; nothing when it fails or does not exist: the user has no crontab.
 
     Raises OSError when it prints more than CRONTAB_MAX bytes.
     """
@@ -53,19 +53,19 @@ def listing() -> str:
     try:
         text = read_at_most(reading, CRONTAB_MAX)
     finally:
-        os.close(reading)  # which ends one that has more to print
+        os.close(reading)  # which ends a crontab that has more to print
         try:
             status = os.waitpid(pid, 0)[1]
-        except ChildProcessError:  # who started us ignores SIGCHLD: the kernel keeps no status
+        except ChildProcessError:  # our parent ignores SIGCHLD: the kernel keeps no status
             status = 0
     return decoded(text) if status == 0 else ""
 
 
 class Sources:
-    """Where this machine's cron reads. `root` is the folder that all paths start from, `crontab` runs `crontab -l`.
+    """The crontabs of this machine. `root` is the folder that all paths start from, `crontab` runs `crontab -l`.
 
-    `unreadable` is told path and reason of what is there and can't be read; without it that is refused. `wanted` says
-    whether to read the crontab of a user. `caller` is who has become root by sudo or doas.
+    `unreadable` is called with the path of a crontab that can't be read, and the reason; by default it raises Refused.
+    `wanted` returns whether to read the crontab of a user. `caller` is the user who became root by sudo or doas.
     """
 
     __slots__ = ("caller", "crontab", "root", "uid", "unreadable", "wanted")
@@ -80,17 +80,17 @@ class Sources:
 
     @property
     def cron(self) -> str:
-        """Whose cron it is, as far as its files tell."""
+        """The implementation of cron, as far as its files show."""
         cron, crond = self._path("usr/sbin/cron"), self._path("usr/sbin/crond")
         if os.path.islink(crond) and os.path.basename(os.readlink(crond)).startswith("busybox"):
             return BUSYBOX
         if os.path.exists(cron) != os.path.exists(crond):
             suse = os.path.isdir(self._path("var/spool/cron/tabs"))  # its cronie is named cron
             return DEBIAN if os.path.exists(cron) and not suse else CRONIE
-        return UNKNOWN
+        return UNKNOWN_CRON
 
     def __iter__(self) -> "Iterator[tuple[str, str, str | None]]":
-        """Path, text and owner of each crontab; the owner is None in a system file, "" in `crontab -l`.
+        """Yield path, text and owner of each crontab; the owner is None in a system file, "" in `crontab -l`.
 
         Raises what `unreadable` raises.
         """
@@ -104,13 +104,13 @@ class Sources:
                     yield from self._file(f"{folder}/{name}", name, seen)
         yield from self._file("etc/crontab", None, seen)
         for name in self._names("etc/cron.d"):
-            if reads(name, cron):
+            if reads_cron_d_name(name, cron):
                 yield from self._file(f"etc/cron.d/{name}", None, seen)
 
-    def heeds(self, owner: str | None) -> bool:
-        """Whether lines in this user's crontab may be those that started this process.
+    def may_have_started_us(self, owner: str | None) -> bool:
+        """Return whether a line in this user's crontab may have started this process.
 
-        Else any user could add ticks to a key of root's, or have its runs refused.
+        Without this, any user could add ticks to a key of root's, or have its runs refused.
         """
         return not owner or owner in ("root", self.caller)
 
@@ -148,30 +148,30 @@ class Sources:
             yield path, decoded(text), owner
 
     def _absent(self, path: str, error: OSError) -> list[str]:
-        """Nothing, for what is not there."""
+        """Return an empty list for a missing path; report every other error."""
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             self.unreadable(path, error.strerror or str(error))
         return []
 
 
-def reads(name: str, cron: str) -> bool:
-    """Whether this cron reads a file of this name in /etc/cron.d."""
+def reads_cron_d_name(name: str, cron: str) -> bool:
+    """Return whether this cron reads a file of this name in /etc/cron.d."""
     if cron == DEBIAN:  # as run-parts(8) does
         return name.isascii() and name.replace("-", "a").replace("_", "a").isalnum()
     return name[0] not in ".#" and not name.endswith(LEFTOVERS)
 
 
 def _refuse(path: str, reason: str) -> None:
-    raise Refused(f"can't read {path}: {reason}: give --schedule")
+    raise Refused(f"can't read {path}: {reason}: pass --schedule")
 
 
 def decoded(text: bytes) -> str:
-    """The text of a crontab, whatever bytes it has."""
+    """Return the text of a crontab; bytes that are not UTF-8 survive."""
     return text.decode("utf-8", "surrogateescape")
 
 
 def is_user(name: str) -> bool:
-    """Whether this machine has a user of this name: cron takes other files in the spool for leftovers."""
+    """Return whether this machine has a user of this name; cron ignores other files in its spool."""
     import pwd
 
     try:
@@ -182,34 +182,34 @@ def is_user(name: str) -> bool:
 
 
 def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode: str = "once") -> list[Line]:
-    """All lines on this machine that run cronlock with this key and mode.
+    """Return all lines on this machine that run cronlock with this key and mode.
 
     Raises Refused when their commands or zones differ, or when a source can't be read.
     """
     sources = sources or Sources()
     cron = sources.cron
-    sources.wanted = sources.heeds  # nobody's crontab that is too long has a run of another user refused
+    sources.wanted = sources.may_have_started_us  # a crontab that is too long must not stop another user's runs
     found: list[Line] = []
     for path, text, owner in sources:
         lines = lines_of(text, path, key, mode, system=owner is None, cron=cron, default_mode=default_mode)
         for line in lines if owner else ():
             line.user = owner or ""
         found += lines
-    agree(key, found)
+    refuse_differing(key, found)
     return found
 
 
-def agree(key: str, found: list[Line]) -> None:
-    """Raises Refused when the lines of one key differ in their commands or zones."""
+def refuse_differing(key: str, found: list[Line]) -> None:
+    """Raise Refused when the lines of one key differ in their commands or zones."""
     for line in found[1:]:
         first = found[0]
         if line.command != first.command:
             raise Refused(
-                f"key {key} stands at two different commands: {first.place} and {line.place}: "
-                "give each command a key of its own, or --schedule"
+                f"key {key} is used with two different commands: {first.place} and {line.place}: "
+                "give each command its own key, or pass --schedule"
             )
         if line.zone != first.zone:
             raise Refused(
-                f"key {key} stands in two time zones: {first.zone or 'local'} at {first.place} and "
-                f"{line.zone or 'local'} at {line.place}: give each a key of its own, or --schedule and --tz"
+                f"key {key} is used in two time zones: {first.zone or 'local'} at {first.place} and "
+                f"{line.zone or 'local'} at {line.place}: give each line its own key, or pass --schedule and --tz"
             )

@@ -1,7 +1,7 @@
-"""The text of one crontab -> the lines in it that run cronlock, with their schedules.
+"""A parser for crontabs: from the text of one to the lines in it that run cronlock, with their schedules.
 
-The syntax is that of crontab(5) as Debian's cron, cronie and busybox read it. Commands are read as a POSIX shell would
-(shell.py), and nothing is expanded. This module is on the path that cron starts, and does no input or output.
+The syntax is that of crontab(5) as Debian's cron, cronie and busybox read it. Commands are read as a POSIX shell reads
+them (shell.py), but nothing is expanded. This module is on the path that cron starts, and does no input or output.
 """
 
 from cronlock.config import options
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
     Variables = dict[str, str | None]  # None: the value needs expansion
 
-DEBIAN, CRONIE, BUSYBOX, UNKNOWN = "debian", "cronie", "busybox", ""  # whose cron reads it
+DEBIAN, CRONIE, BUSYBOX, UNKNOWN_CRON = "debian", "cronie", "busybox", ""  # the implementations of cron
 
 BLANK = " \t"
 SPACE = BLANK + "\r\v\f"
-DEPTH = 5  # scripts inside scripts, `sh -c "bash -c '...'"`: more of them nobody writes
-KEPT = ("CRON", "REDIS_", "PATH", "HOME")  # how the names begin of the variables that concern cronlock
-CRON_PATH = "/usr/bin:/bin"  # of Vixie cron, which takes none from pam_env's /etc/environment (tried, Debian 12)
+DEPTH = 5  # scripts inside scripts, `sh -c "bash -c '...'"`: no real line has more
+KEPT = ("CRON", "REDIS_", "PATH", "HOME")  # the first letters of the variables that concern cronlock
+CRON_PATH = "/usr/bin:/bin"  # of Vixie cron, which ignores pam_env's /etc/environment (tried, Debian 12)
 
 
 class Line:
     """One line that runs cronlock.
 
     `source` is a path or `crontab -l`, `user` the user column or the spool file's name, `fields` the five fields joined
-    by one space, an @nickname, or what --schedule says instead. `key` and `mode` are empty where the line, its
-    variables included, does not tell them. `zone` is --tz, or a CRON_TZ that this cron obeys. `command` is the argv
-    behind cronlock's options, with expansions as written. `ticks`: whether ticks come from this line.
+    by one space, an @nickname, or the value of --schedule. `key` and `mode` are empty where neither the line nor its
+    variables give them. `zone` is --tz, or a CRON_TZ that this cron obeys. `command` is the argv behind cronlock's
+    options, with expansions as written. `ticks`: whether ticks come from this line.
 
-    For people: `owner` is whose crontab it is, empty in a file of the system's; `given` are the values of its options,
-    empty when its words are no well-formed run; `variables` those that it sees of KEPT; both have None where a shell
-    would have to tell. `front` are the words of each command in front of cronlock, its own last, and `program` is what
-    calls it.
+    For operators: `owner` is the user of the crontab, empty in a file of the system's; `given` are the values of its
+    options, empty when its words are not a well-formed run; `variables` those of KEPT that the run gets; both contain
+    None for a value that needs a shell. `front` are the words of each command in front of cronlock, its own last, and
+    `program` is the word that calls cronlock.
     """
 
     __slots__ = (
@@ -42,7 +42,7 @@ class Line:
         "variables", "zone",
     )  # fmt: skip
 
-    def __init__(self, source: str, row: "Row", run: "Run") -> None:
+    def __init__(self, source: str, row: "Row", call: "CronlockCall") -> None:
         self.source = source
         self.number = row.number
         self.fields = row.fields
@@ -54,21 +54,18 @@ class Line:
         self.command: list[str] = []
         self.ticks = False
         self.given: dict[str, Any] = {}
-        self.variables = run.variables
-        self.front = run.front
-        self.program = run.program
+        self.variables = call.variables
+        self.front = call.front
+        self.program = call.program
 
     @property
     def place(self) -> str:
-        """Where it stands, as people write it."""
+        """The source and the number of the line, as in messages of compilers."""
         return f"{self.source}:{self.number}"
 
 
-class Run:
-    """One `cronlock run` of a script: the words behind it, the variables that it sees, and what stands before it.
-
-    `subcommand` is run; for `subcommands` any other.
-    """
+class CronlockCall:
+    """One call of cronlock in a script: its subcommand, the words behind and in front of it, and its variables."""
 
     __slots__ = ("front", "program", "subcommand", "variables", "words")
 
@@ -80,7 +77,7 @@ class Run:
 
 
 class Row:
-    """One row that cron starts a command by. `variables` are the assignments above it."""
+    """One row of a crontab that has a command. `variables` are the assignments above it."""
 
     __slots__ = ("command", "fields", "number", "user", "variables", "zone")
 
@@ -94,11 +91,11 @@ class Row:
 
 
 def lines_of(
-    text: str, source: str, key: str, mode: str, *, system: bool, cron: str = UNKNOWN, default_mode: str = "once"
+    text: str, source: str, key: str, mode: str, *, system: bool, cron: str = UNKNOWN_CRON, default_mode: str = "once"
 ) -> list[Line]:
-    """The lines of one crontab whose ticks are those of this key and mode.
+    """Return the lines of one crontab whose ticks are those of this key and mode.
 
-    `system`: it has a user column. `default_mode` is that of lines which do not say theirs.
+    `system`: it has a user column. `default_mode` is the mode of lines that name none.
     """
     return [
         line for line in every_line(text, source, system=system, cron=cron) if belongs(line, key, mode, default_mode)
@@ -106,28 +103,30 @@ def lines_of(
 
 
 def belongs(line: Line, key: str, mode: str, default_mode: str = "once") -> bool:
-    """Whether the line's ticks are those of this key and mode."""
+    """Return whether the line's ticks are those of this key and mode."""
     return line.ticks and line.key == key and (line.mode or default_mode) == mode
 
 
-def every_line(text: str, source: str, *, system: bool, cron: str = UNKNOWN, path: str = CRON_PATH) -> "Iterator[Line]":
-    """All lines of one crontab that run cronlock, whatever their key. `path` is the PATH that this cron gives them."""
+def every_line(
+    text: str, source: str, *, system: bool, cron: str = UNKNOWN_CRON, path: str = CRON_PATH
+) -> "Iterator[Line]":
+    """Yield all lines of one crontab that run cronlock, of any key. `path` is the PATH that this cron gives them."""
     for row in rows(text, system, cron, path):
         if "cronlock" in row.command:
-            for run in _runs(row.command, row.variables, []):
-                if run.subcommand == "run":
-                    line = Line(source, row, run)
-                    _tell(line, run)
+            for call in _calls(row.command, row.variables, []):
+                if call.subcommand == "run":
+                    line = Line(source, row, call)
+                    _read_options(line, call)
                     yield line
 
 
 def subcommands(row: "Row") -> set[str]:
-    """What stands behind each `cronlock` of a row: run, status and so on."""
-    return {run.subcommand for run in _runs(row.command, row.variables, [])}
+    """Return the word behind each `cronlock` of a row: run, status and so on."""
+    return {call.subcommand for call in _calls(row.command, row.variables, [])}
 
 
 def rows(text: str, system: bool, cron: str, path: str = CRON_PATH) -> "Iterator[Row]":
-    """The rows of a crontab that have a command."""
+    """Yield the rows of a crontab that have a command."""
     variables: Variables = {"PATH": path}
     for number, raw in enumerate(text.split("\n"), 1):
         stripped = raw.lstrip(BLANK)
@@ -135,7 +134,7 @@ def rows(text: str, system: bool, cron: str, path: str = CRON_PATH) -> "Iterator
             continue
         assigned = assignment(stripped)
         if assigned:
-            if assigned[0].startswith(KEPT) and cron != BUSYBOX:  # which knows none but MAILTO and SHELL
+            if assigned[0].startswith(KEPT) and cron != BUSYBOX:  # which knows only MAILTO and SHELL
                 variables = {**variables, assigned[0]: assigned[1]}
             continue
         row = Row(number, stripped, system, cron, variables)
@@ -144,7 +143,7 @@ def rows(text: str, system: bool, cron: str, path: str = CRON_PATH) -> "Iterator
 
 
 def columns(row: str, system: bool) -> tuple[str, str, str]:
-    """Fields, user and command of a row; the command is empty when there are too few columns."""
+    """Return fields, user and command of a row; the command is empty when there are too few columns."""
     row = row.removeprefix("-")  # cronie's: don't log
     found: list[str] = []
     for _ in range((1 if row[:1] == "@" else 5) + system):
@@ -156,7 +155,7 @@ def columns(row: str, system: bool) -> tuple[str, str, str]:
 
 
 def assignment(row: str) -> tuple[str, str] | None:
-    """Name and value of a row that cron reads as an assignment (Vixie cron, env.c: load_env)."""
+    """Return name and value of a row that cron reads as an assignment (Vixie cron, env.c: load_env)."""
     if row[0] in "'\"":
         name, closed, rest = row[1:].partition(row[0])
         if not closed or "=" in name:
@@ -178,7 +177,7 @@ def assignment(row: str) -> tuple[str, str] | None:
 
 
 def before_stdin(command: str) -> str:
-    """The command up to its first bare %, which begins its standard input; \\% is %."""
+    """Return the command up to its first bare %, which begins its standard input; \\% is %."""
     kept: list[str] = []
     for part in command.split("%"):
         backslashes = len(part) - len(part.rstrip("\\"))
@@ -189,10 +188,10 @@ def before_stdin(command: str) -> str:
     return "%".join(kept)
 
 
-def _runs(
+def _calls(
     script: str, variables: "Variables", front: list[list[str]], expanded: bool = False, depth: int = 0
-) -> "Iterator[Run]":
-    """Each `cronlock run` of a script. `front` are the commands before the script; variables may need expansion."""
+) -> "Iterator[CronlockCall]":
+    """Yield each call of cronlock in a script. `front` are the commands before it; variables may need expansion."""
     if depth > DEPTH or "cronlock" not in script:
         return
     try:
@@ -203,7 +202,7 @@ def _runs(
     for words in parsed:
         own = dict(variables)
         awaited = False  # the script of a -c
-        runs = 0
+        calls = 0
         for at, word in enumerate(words):
             name, equals, _ = word.shape.partition("=")
             if equals and name.startswith(KEPT):
@@ -218,17 +217,17 @@ def _runs(
                 inner = [*inner, word.text]
             for nested in inner:
                 before = [*front, [word.text for word in words[:at]]]
-                yield from _runs(nested, own, before, expanded or HOLE in word.shape, depth + 1)
-            if runs < DEPTH and word.text.rpartition("/")[2] == "cronlock" and at + 1 < len(words):
-                runs += 1
-                yield Run(words, at, own, front)
+                yield from _calls(nested, own, before, expanded or HOLE in word.shape, depth + 1)
+            if calls < DEPTH and word.text.rpartition("/")[2] == "cronlock" and at + 1 < len(words):
+                calls += 1
+                yield CronlockCall(words, at, own, front)
         if any(word.text == "export" for word in words) or all("=" in word.text for word in words):
             variables = own
         front.append([word.text for word in words])
 
 
 def _assigned(name: str, word: Word, variables: "Variables") -> str | None:
-    """What NAME=value makes of a variable; of what needs expansion only PATH=$PATH:/x and the like can be told."""
+    """Return the variable's value after NAME=value; None if only a shell knows it, unless it is like PATH=$PATH:/x."""
     value = word.shape.partition("=")[2]
     if HOLE not in value:
         return value
@@ -238,21 +237,21 @@ def _assigned(name: str, word: Word, variables: "Variables") -> str | None:
 
 
 def _takes_script(flag: str) -> bool:
-    """Whether this is sh's -c, alone or with others: -lc, -ec."""
+    """Return whether this is the -c of sh, alone or with other flags: -lc, -ec."""
     return flag == "--command" or (flag[1:].isalpha() and "c" in flag)
 
 
-def _tell(line: Line, run: Run) -> None:
-    """Fill in what the words behind `cronlock run` say."""
-    scanned = _scan(run.words)
+def _read_options(line: Line, call: CronlockCall) -> None:
+    """Fill in the options and the command of a `cronlock run`."""
+    scanned = _scan(call.words)
     if not scanned:
         return
     values, line.command = scanned
     line.given = values
 
     def value(name: str) -> "Any":
-        """What is said of an option: "" when nothing, None when that needs expansion."""
-        return values[name] if name in values else run.variables.get(options.BY_NAME[name].variable, "")
+        """Return the value of an option: "" when it is not given, None when it needs expansion."""
+        return values[name] if name in values else call.variables.get(options.BY_NAME[name].variable, "")
 
     schedule = value("schedule")
     mode = _mode(values, value)
@@ -266,7 +265,7 @@ def _tell(line: Line, run: Run) -> None:
 
 
 def _mode(values: "dict[str, Any]", value: "Callable[[str], Any]") -> str | None:
-    """once, each, or "" when neither is said; None when that can't be told. Flags beat variables."""
+    """Return once or each, "" when neither is given, or None when only a shell knows. Flags beat variables."""
     for name in ("each", "once"):
         if name in values:
             return name
@@ -280,7 +279,7 @@ def _mode(values: "dict[str, Any]", value: "Callable[[str], Any]") -> str | None
 
 
 def _scan(words: list[Word]) -> "tuple[dict[str, Any], list[str]] | None":
-    """options.scan over words with holes: a value that depends on what fills them is None."""
+    """Return options.scan of words with holes; a value that depends on their expansion is None."""
     one, two = (options.scan([word.shape.replace(HOLE, filling) for word in words]) for filling in "12")
     if not one or not two:
         return None

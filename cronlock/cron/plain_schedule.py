@@ -1,8 +1,8 @@
 """The schedules that most crontab lines have, evaluated without cronsim, whose import is a third of a run's start.
 
-Plain is an expression of numbers, *, ranges, steps and lists; its days are walked on libc's local time. All else is
-cronsim's to judge (schedule.py), and so is every day that matches and has a change of the clock in it or near it. A
-property test holds the two equal.
+A plain expression has numbers, *, ranges, steps and lists; its days are walked on libc's local time. cronsim evaluates
+every other expression (schedule.py), and every matching day with a change of the clock in it or near it. A property
+test holds the two equal.
 """
 
 from time import localtime, mktime
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 EVERY_MONTH = 28  # the days that every month has
-DAYS = 400  # that are walked: more than a year
+DAYS = 400  # more than a year: so many are walked
 DAY = 86_400  # s
 
 
@@ -23,10 +23,10 @@ class PlainFields:
     def __init__(self, fields: list[list[int]], day_and: bool) -> None:
         self._minutes, self._hours, self._days, self._months, weekdays = fields
         self._weekdays = {(day + 6) % 7 for day in weekdays}  # localtime() begins with Monday
-        self._day_and = day_and  # both must match: cron(8) has it so where one of the two fields begins with a star
+        self._day_and = day_and  # both must match: the rule of cron(8) if one of the two fields begins with a star
 
     def nearest(self, at: int, *, later: bool) -> int | None:
-        """The first instant after `at`, or the last one not after it; None when cronsim has to tell."""
+        """Return the first instant after `at`, or the last one not after it; None when only cronsim knows."""
         year, month, today = localtime(at)[:3]
         for count in range(DAYS):
             day = localtime(mktime((year, month, today + (count if later else -count), 12, 0, 0, 0, 0, -1)))
@@ -58,8 +58,8 @@ class PlainFields:
         return None
 
 
-def plain(expression: str) -> PlainFields | None:
-    """What five fields mean; None for all that is not plain, wrong fields too, or that may never come."""
+def parse_plain_fields(expression: str) -> PlainFields | None:
+    """Return the meaning of five fields; None when they are not plain, are wrong, or may have no instant."""
     texts = expression.split()
     fields = [_numbers(text, *bounds) for text, bounds in zip(texts, BOUNDS, strict=True)]
     if not all(fields) or (fields[2][0] > EVERY_MONTH and texts[3] != "*"):
@@ -68,7 +68,7 @@ def plain(expression: str) -> PlainFields | None:
 
 
 def _numbers(text: str, least: int, most: int) -> list[int]:
-    """What a field matches, in order; nothing when it is not plain."""
+    """Return the numbers that a field matches, in order; an empty list when it is not plain."""
     found: set[int] = set()
     for item in text.split(","):
         span, slash, step = item.partition("/")
@@ -88,7 +88,7 @@ def _numbers(text: str, least: int, most: int) -> list[int]:
 
 
 def _midnight(day: "struct_time") -> int | None:
-    """When this day begins, if the clock does not change from the noon before it until the noon after it.
+    """Return the begin of this day; None if the clock changes between the noon before it and the noon after it.
 
     A change just outside the day may repeat or skip times of it: St. John's once went from 0:01 back to 23:01.
     """

@@ -1,12 +1,12 @@
-"""Judges time: schedule -> tick and next tick; the only module that imports cronsim.
+"""Schedules: from expressions and a time zone to ticks. The only module that imports cronsim.
 
-No clock is read here: times are arguments. Ticks are whole epoch seconds in UTC. Zone data is the one thing read from
-files. Imports are late: cron starts this path, and cronsim and zoneinfo cost 12 and 4 ms.
+This module reads no clock: times are arguments. Ticks are whole epoch seconds in UTC. The only files that it reads are
+zone data. Imports are late: cron starts this path, and cronsim and zoneinfo cost 12 and 4 ms.
 """
 
 import os
 
-from cronlock.cron.plain_schedule import plain
+from cronlock.cron.plain_schedule import parse_plain_fields
 from cronlock.errors import Refused
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -39,13 +39,14 @@ FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 class Schedule:
     """One or more expressions in one zone; an instant of any of them is an instant of the schedule.
 
-    `zone` is an IANA name; empty, it is what cron uses: /etc/localtime, whatever the variable TZ says. Raises Refused
-    for an expression or a zone that can't be understood. `text` and `zone` are for the record and for people.
+    `zone` is an IANA name; an empty one means the zone of cron: /etc/localtime, without regard to the variable TZ.
+    Raises Refused for an expression or a zone that can't be understood. `text` and `zone` are for the record and for
+    operators.
 
     Where libc's local time is the zone's, plain expressions need neither cronsim nor zone data of Python's own.
-    What cronsim says of aware datetimes depends on where it starts (after a change of half an hour, when midnight is
-    skipped, inside a repeated hour, backwards), and all nodes must agree. So cronsim only finds matching wall times,
-    and Debian's rule, cron(8), stands in `_instants`.
+    With aware datetimes the answers of cronsim depend on the start (after a change of half an hour, when midnight is
+    skipped, inside a repeated hour, backwards), but all nodes must agree. So cronsim only finds matching wall times,
+    and `_instants` applies Debian's rule, cron(8).
     """
 
     def __init__(self, expressions: "Sequence[str]", zone: str = "") -> None:
@@ -67,27 +68,27 @@ class Schedule:
         return self._loaded
 
     def tick(self, now: float) -> int:
-        """The newest instant that is not after now + SLACK."""
+        """Return the newest instant that is not after now + SLACK."""
         latest = int(now // 1) + SLACK
         return max(self._nearest(expression, latest, later=False) for expression in self._expressions)
 
     def after(self, tick: int) -> int:
-        """The next instant after this one."""
+        """Return the next instant after this one."""
         return min(self._nearest(expression, tick, later=True) for expression in self._expressions)
 
     def has(self, tick: int) -> bool:
-        """Whether this is an instant of the schedule."""
+        """Return whether this is an instant of the schedule."""
         return self.tick(tick - SLACK) == tick
 
     def upcoming(self, tick: int, count: int) -> list[int]:
-        """The next `count` instants after this one."""
+        """Return the next `count` instants after this one."""
         ticks = [tick]
         for _ in range(count):
             ticks.append(self.after(ticks[-1]))
         return ticks[1:]
 
     def _nearest(self, expression: str, at: int, *, later: bool) -> int:
-        """The first instant after `at`, or the last one not after it."""
+        """Return the first instant after `at`, or the last one not after it."""
         known = self._expressions[expression] if self._local else None
         instant = known.nearest(at, later=later) if known else None
         return self._by_cronsim(expression, at, later=later) if instant is None else instant
@@ -98,13 +99,13 @@ class Schedule:
             instants = self._instants(expression, wall)
             fitting = [instant for instant in instants if (instant > at) == later]
             found += fitting
-            # A wall time that comes twice may have one instant on each side: then another may still be nearer.
+            # A repeated wall time may have one instant on each side: then another may still be nearer.
             if instants and len(fitting) == len(instants):
                 return min(found) if later else max(found)
-        raise Refused(f"schedule {expression!r} never comes")
+        raise Refused(f"schedule {expression!r} never occurs: pass another --schedule")
 
     def _walls(self, expression: str, at: int, *, later: bool) -> "Iterator[dt.datetime]":
-        """Wall times that match, in order, from just beyond any that could be `at` or lie on its other side."""
+        """Yield matching wall times in order, starting before the first that could lie on the wanted side of `at`."""
         from datetime import datetime, timedelta
 
         from cronsim import CronSim
@@ -116,10 +117,10 @@ class Schedule:
         return CronSim(expression, wall - beyond if later else wall + beyond, reverse=not later)
 
     def _instants(self, expression: str, wall: "dt.datetime") -> list[int]:
-        """When a matching wall time comes: Debian's rule for changes of the clock, cron(8).
+        """Return the instants of a matching wall time by Debian's rule for changes of the clock, cron(8).
 
         A job with a star in minute or hour follows the clock: never in a skipped hour, twice in a repeated one.
-        One at fixed times runs once: right after the skipped hour, in the first of the repeated ones.
+        A job at fixed times runs once: right after the skipped hour, in the first of the repeated ones.
         """
         from datetime import timedelta
 
@@ -128,7 +129,7 @@ class Schedule:
         while True:
             first = _epoch(wall.replace(tzinfo=self._zone))
             second = _epoch(wall.replace(tzinfo=self._zone, fold=1))
-            if first <= second:  # else the clock skips it, as PEP 495 has it
+            if first <= second:  # else the clock skips it (PEP 495)
                 return [first] if fixed or first == second else [first, second]
             if not fixed:
                 return []
@@ -140,26 +141,26 @@ def _epoch(aware: "dt.datetime") -> int:
 
 
 def _expand(text: str) -> "tuple[str, PlainFields | None]":
-    """The five fields of an expression or a nickname, and what they mean when they are plain; Refused when cron or
-    cronsim would not take them.
-    """
+    """Return the five fields of an expression or a nickname, and their meaning when they are plain.
 
+    Raises Refused for fields that cron or cronsim do not accept.
+    """
     fields = text.split()
     shown = repr(" ".join(fields))
     if fields and fields[0][0] == "@":
         if fields == ["@reboot"]:
-            raise Refused("'@reboot' is no schedule: give --schedule, or --schedule none")
+            raise Refused("'@reboot' is not a schedule: pass --schedule, or --schedule none")
         if len(fields) > 1 or fields[0] not in NICKNAMES:
-            raise Refused(f"schedule {shown} is no nickname that cron knows: {' '.join(NICKNAMES)}")
-        return NICKNAMES[fields[0]], plain(NICKNAMES[fields[0]])
+            raise Refused(f"schedule {shown} is not a nickname that cron knows: write one of {' '.join(NICKNAMES)}")
+        return NICKNAMES[fields[0]], parse_plain_fields(NICKNAMES[fields[0]])
     if len(fields) != 5:
-        raise Refused(f"schedule {shown} has {len(fields)} field{'s' * (len(fields) != 1)}, a schedule has five")
+        raise Refused(f"schedule {shown} has {len(fields)} field{'s' * (len(fields) != 1)}: write five")
     for name, field in zip(FIELDS, fields, strict=True):
         if "~" in field:
             raise Refused(
-                f"schedule {shown}: {field!r} is random to each host, give --schedule with one {name} for all nodes"
+                f"schedule {shown}: {field!r} is random on each host: pass --schedule with one {name} for all nodes"
             )
-    known = plain(" ".join(fields))
+    known = parse_plain_fields(" ".join(fields))
     if known:
         return " ".join(fields), known
     from datetime import datetime
@@ -174,7 +175,7 @@ def _expand(text: str) -> "tuple[str, PlainFields | None]":
 
 
 def _bad_field(fields: list[str]) -> str:
-    """What is wrong with fields that have no first instant."""
+    """Return the fault of fields that have no first instant."""
     from datetime import datetime
 
     from cronsim import CronSim, CronSimError
@@ -186,13 +187,13 @@ def _bad_field(fields: list[str]) -> str:
             CronSim(" ".join(alone), datetime(2000, 1, 1))
         except (CronSimError, ValueError):
             return f": bad {FIELDS[at]} field {field!r}"
-    return " never comes"  # 30 February; or nothing for 50 years
+    return " never occurs"  # 30 February, or no instant in 50 years
 
 
 def load_zone(name: str, localtime: str = LOCALTIME) -> "tuple[dt.tzinfo, str]":
-    """The zone of this name, and its name for people; an empty one is read from the file that cron reads.
+    """Return the zone of this name, and its name for operators; an empty name means the file that cron reads.
 
-    Raises Refused when there is no such zone. A file that is missing or damaged means UTC, as it does to libc.
+    Raises Refused for an unknown name. A missing or damaged file means UTC, as in libc.
     """
     from datetime import UTC
 
@@ -207,11 +208,11 @@ def load_zone(name: str, localtime: str = LOCALTIME) -> "tuple[dt.tzinfo, str]":
     except Exception:  # a wrong path or damaged data raise from six families: KeyError, OSError, struct.error ...
         if not name:
             return UTC, "UTC"
-        raise Refused(f"unknown time zone {name!r}: give a name like Europe/Berlin or UTC") from None
+        raise Refused(f"unknown time zone {name!r}: write a name like Europe/Berlin or UTC") from None
 
 
 def local_name(path: str = LOCALTIME) -> str:
-    """The name of the zone that cron and libc call local, for people; "local time" where only its data are known."""
+    """Return the name of the local zone of cron and libc, for operators; "local time" if only its data are known."""
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -236,7 +237,7 @@ def _local_zone(path: str) -> "tuple[dt.tzinfo, str]":
 
 
 def parse_tick(text: str, zone: str = "") -> int:
-    """The tick that somebody names: ISO 8601 (in `zone` when it has no offset), epoch seconds, or a CronJob's Job.
+    """Return the tick in a text: ISO 8601 (in `zone` when it has no offset), epoch seconds, or a CronJob's Job.
 
     Kubernetes ends the name of a CronJob's Job in the scheduled instant in epoch minutes. Raises Refused.
     """
@@ -248,12 +249,12 @@ def parse_tick(text: str, zone: str = "") -> int:
     else:
         tick = _parse_iso(text, zone)
     if not TICK_MIN <= tick < TICK_MAX:
-        raise Refused(f"tick {text!r} is out of range: epoch seconds have ten or eleven digits")
+        raise Refused(f"tick {text!r} is out of range: write epoch seconds of ten or eleven digits")
     return tick
 
 
 def _like_job(text: str) -> bool:
-    """Whether Kubernetes would take this as a Job's name."""
+    """Return whether Kubernetes accepts this as a Job's name."""
     return bool(text) and text.isascii() and text.lower() == text and text.replace("-", "").replace(".", "").isalnum()
 
 
@@ -265,22 +266,21 @@ def _parse_iso(text: str, zone: str) -> int:
     except ValueError:
         if _like_job(text) and any(letter.isalpha() for letter in text):
             raise Refused(
-                f"tick {text!r} has no time in it: for a Job that was made by hand, give --again instead of --tick "
-                "and --failover"
+                f"tick {text!r} contains no time: for a Job made by hand, pass --again instead of --tick and --failover"
             ) from None
         raise Refused(
-            f"tick {text!r} is no time: give ISO 8601, epoch seconds or the name of a CronJob's Job"
+            f"tick {text!r} is not a time: write ISO 8601, epoch seconds or the name of a CronJob's Job"
         ) from None
     if time.microsecond:
-        raise Refused(f"tick {text!r} has a fraction of a second: ticks are whole seconds")
+        raise Refused(f"tick {text!r} has a fraction of a second: write whole seconds")
     try:
         if time.tzinfo:
             return _epoch(time)
         tzinfo, name = load_zone(zone)
         first, second = (_epoch(time.replace(tzinfo=tzinfo, fold=fold)) for fold in (0, 1))
     except OverflowError:
-        raise Refused(f"tick {text!r} is out of range") from None
+        raise Refused(f"tick {text!r} is out of range: write a year from 2001 to 5138") from None
     if first != second:
-        what = "twice" if first < second else "never"
-        raise Refused(f"tick {text!r} comes {what} in {name}, where the clock changes: add the offset from UTC")
+        count = "twice" if first < second else "never"
+        raise Refused(f"tick {text!r} occurs {count} in {name}, where the clock changes: add the offset from UTC")
     return first

@@ -1,7 +1,7 @@
-"""A shell line as its simple commands and their words, read but never expanded.
+"""A reader of shell scripts: simple commands and their words, never expanded.
 
-What a word would become is known only where nothing in it needs expansion: each `$NAME`, `${...}`, `$(...)` or
-backquote leaves a HOLE in the word's shape. This module is on the path that cron starts: it imports nothing.
+Each `$NAME`, `${...}`, `$(...)` or backquote leaves a HOLE in the shape of its word; a word without a HOLE is known as
+the program will get it. This module is on the path that cron starts: it imports nothing.
 """
 
 HOLE = "\0"  # no word that reaches a program can have this character
@@ -27,13 +27,13 @@ class Word:
 
 
 def commands(script: str, expanded: bool = False) -> list[list[Word]]:
-    """The simple commands of a script, without redirections and comments; some may be empty.
+    """Return the simple commands of a script, without redirections and comments; some may be empty.
 
     `expanded`: another shell expands this script before the one that reads it, so single quotes hide nothing.
     Raises ValueError where a quote, a substitution or a brace is not closed.
     """
     found: list[list[Word]] = [[]]
-    target = False  # the next word is what a redirection names
+    target = False  # the next word is the target of a redirection
     at = 0
     while at < len(script):
         char = script[at]
@@ -62,7 +62,7 @@ def commands(script: str, expanded: bool = False) -> list[list[Word]]:
 
 
 def _redirection(script: str, at: int) -> int:
-    """Where the operator ends that starts here: >, >>, >|, >&, <, <<, <<<, <&, <>, &>, &>>."""
+    """Return the end of the operator that starts here: >, >>, >|, >&, <, <<, <<<, <&, <>, &>, &>>."""
     at += script[at] == "&"
     while script[at : at + 1] in tuple(REDIRECTIONS):
         at += 1
@@ -70,7 +70,7 @@ def _redirection(script: str, at: int) -> int:
 
 
 def _word(script: str, at: int, expanded: bool) -> tuple[Word, int]:
-    """The word that starts here, and where it ends (POSIX shell, Quoting)."""
+    """Return the word that starts here, and its end (POSIX shell, Quoting)."""
     text: list[str] = []
     shape: list[str] = []
     inner: list[str] = []
@@ -106,7 +106,7 @@ def _word(script: str, at: int, expanded: bool) -> tuple[Word, int]:
 
 
 def _escaped(script: str, at: int, quoted: bool) -> tuple[str, int]:
-    """What the backslash here and its character stand for, and where they end."""
+    """Return the meaning of the backslash here and its character, and their end."""
     char = script[at + 1 : at + 2]
     if char == "\n":
         return "", at + 2
@@ -116,7 +116,7 @@ def _escaped(script: str, at: int, quoted: bool) -> tuple[str, int]:
 
 
 def _expansion_end(script: str, at: int) -> int:
-    """Where the expansion ends that this $ or backquote begins; at + 1 for a $ that stands for itself."""
+    """Return the end of the expansion that this $ or backquote begins; at + 1 for a literal $."""
     if script[at] == "`" or script[at : at + 2] in CLOSES:
         return _nested_end(script, at)
     at += 1
@@ -128,7 +128,7 @@ def _expansion_end(script: str, at: int) -> int:
 
 
 def _nested_end(script: str, at: int) -> int:
-    """Where the $(...), ${...} or backquotes end that begin here, with all that is nested in them."""
+    """Return the end of the $(...), ${...} or backquotes that begin here, with everything nested in them."""
     waiting: list[str] = []
     while at < len(script):
         char = script[at]
@@ -150,4 +150,4 @@ def _nested_end(script: str, at: int) -> int:
         elif char == "(" and inside == ")":
             waiting.append(")")
         at += 1
-    raise ValueError("no end of an expansion")
+    raise ValueError("an expansion is not closed")

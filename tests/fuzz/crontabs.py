@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from cronlock.cron.crontab import Sources, decoded, own_lines
-from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN, UNKNOWN, every_line
+from cronlock.cron.parser import BUSYBOX, CRONIE, DEBIAN, UNKNOWN_CRON, every_line
 from cronlock.cron.shell import commands
 from cronlock.errors import Refused
 from tests.fuzz.texts import changed, changed_bytes, pieces
@@ -41,7 +41,7 @@ SHORT = 2_000  # characters: the part of a real crontab that one input changes
 
 def make(rng: random.Random) -> tuple[str, str, bool]:
     text = _text(rng)
-    return text, rng.choice((DEBIAN, CRONIE, BUSYBOX, UNKNOWN)), rng.random() < 0.5
+    return text, rng.choice((DEBIAN, CRONIE, BUSYBOX, UNKNOWN_CRON)), rng.random() < 0.5
 
 
 def _text(rng: random.Random) -> str:

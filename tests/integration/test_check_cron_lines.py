@@ -165,7 +165,7 @@ def test_two_commands_under_one_key_are_red(machine: Machine) -> None:
     """At both places, each naming the other."""
     findings = machine.of(REDIS, f"0 2 * * * {RUN}", f"0 3 * * * {RUN} --full")
     assert levels(findings) == [RED, RED]
-    text = "key nightly stands at two different commands: crontab -l:2 and crontab -l:3: give each command a key"
+    text = "key nightly is used with two different commands: crontab -l:2 and crontab -l:3: give each command its own"
     assert all(text in finding.line_text for finding in findings)
 
 
@@ -593,7 +593,7 @@ def test_the_command_is_red_for_a_line_that_is(
     line = "0 {} * * * root cronlock run --once --key a -- sleep {}\n"
     two = on_crontab(f"CRONLOCK_LOCAL=1\n{path}\n{line.format(2, 1)}{line.format(3, 2)}", "--local")
     assert two.returncode == 1
-    assert two.stdout.count("key a stands at two different commands: /etc/cron.d/job:3 and /etc/cron.d/job:4") == 2
+    assert two.stdout.count("key a is used with two different commands: /etc/cron.d/job:3 and /etc/cron.d/job:4") == 2
 
 
 def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:

@@ -18,7 +18,7 @@ BAD = {
     "an hour of 25": (("--local", "--key", "k", "--schedule", "0 25 * * *"), "hour"),
     "a month of 13": (("--local", "--key", "k", "--schedule", "0 0 1 13 *"), "month"),
     "six fields": (("--local", "--key", "k", "--schedule", "0 0 * * * *"), "6 fields"),
-    "a random minute": (("--local", "--key", "k", "--schedule", "6~15 * * * *"), "give --schedule"),
+    "a random minute": (("--local", "--key", "k", "--schedule", "6~15 * * * *"), "pass --schedule"),
     "a day that never comes": (("--local", "--key", "k", "--schedule", "0 0 30 2 *"), "never"),
     "reboot": (("--local", "--key", "k", "--schedule", "@reboot"), "@reboot"),
     "an unknown zone": (("--local", "--key", "k", "--schedule", "@daily", "--tz", "Mars/Base"), "Mars/Base"),

@@ -601,10 +601,10 @@ def test_a_name_like_cronlocks_is_no_use_of_it() -> None:
     ("line", "why"),
     [
         ("@reboot job", "@reboot is not a schedule"),
-        ("6~15 2 * * * job", r"schedule '6~15 2 \* \* \*': '6~15' is random to each host, .*"),
+        ("6~15 2 * * * job", r"schedule '6~15 2 \* \* \*': '6~15' is random on each host: .*"),
         ("0 25 * * * job", "schedule '0 25 .* bad hour field '25'"),
-        ("0 0 30 2 * job", "schedule '0 0 30 2 \\*' never comes"),
-        ("@fortnightly job", "schedule '@fortnightly' is no nickname .*"),
+        ("0 0 30 2 * job", "schedule '0 0 30 2 \\*' never occurs"),
+        ("@fortnightly job", "schedule '@fortnightly' is not a nickname that cron knows: .*"),
         ('@daily echo "job', "a quote or a bracket in its command is not closed"),
         ("@daily echo $(job", "a quote or a bracket in its command is not closed"),
         (f"@daily job {'x' * 990}", "with cronlock it would be longer than the 998 bytes that Debian's cron takes"),

@@ -18,7 +18,7 @@ from cronlock.cron.parser import (
     BUSYBOX,
     CRONIE,
     DEBIAN,
-    UNKNOWN,
+    UNKNOWN_CRON,
     Line,
     assignment,
     before_stdin,
@@ -36,7 +36,7 @@ FORBIDDEN = (  # what a hundred lines that fire in one second can't afford to im
 ).split()
 
 
-def found(command: str, key: str = "nightly", mode: str = "once", cron: str = UNKNOWN) -> list[Line]:
+def found(command: str, key: str = "nightly", mode: str = "once", cron: str = UNKNOWN_CRON) -> list[Line]:
     """The lines that one user crontab with this command, at 02:00, has of the key."""
     return lines_of(f"0 2 * * * {command}\n", "crontab -l", key, mode, system=False, cron=cron)
 
@@ -343,7 +343,7 @@ def test_expansions_of_the_command_stay_as_written() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("cron", [CRONIE, DEBIAN, BUSYBOX, UNKNOWN])
+@pytest.mark.parametrize("cron", [CRONIE, DEBIAN, BUSYBOX, UNKNOWN_CRON])
 def test_cron_tz_counts_only_where_cron_obeys_it(cron: str) -> None:
     """cronie fires the rows below it by that zone; elsewhere it is a variable like any other."""
     text = (
@@ -546,8 +546,8 @@ def two_crons(tree: Tree) -> None:
         (cronie, CRONIE),
         (busybox, BUSYBOX),
         (suse, CRONIE),
-        (two_crons, UNKNOWN),
-        (lambda tree: None, UNKNOWN),
+        (two_crons, UNKNOWN_CRON),
+        (lambda tree: None, UNKNOWN_CRON),
     ],
 )
 def test_it_knows_whose_cron_this_is(tree: Tree, build: Callable[[Tree], None], cron: str) -> None:
@@ -591,7 +591,7 @@ def test_a_spool_file_that_is_no_users_is_a_leftover(tree: Tree) -> None:
     """cron runs no file whose name is no user's; its line must not clash with the real one."""
     tree.write("var/spool/cron/root", OWN)
     tree.write("var/spool/cron/root.old~", "0 3 * * * cronlock run -k a another")
-    assert not tree.sources().heeds("root.old~")
+    assert not tree.sources().may_have_started_us("root.old~")
     assert tree.places() == ["var/spool/cron/root:1"]
 
 
@@ -661,8 +661,8 @@ def test_one_key_at_two_commands_is_refused(tree: Tree) -> None:
     with pytest.raises(Refused) as refused:
         own_lines("a", "once", tree.sources())
     assert str(refused.value) == (
-        f"key a stands at two different commands: {one}:2 and {two}:1: "
-        "give each command a key of its own, or --schedule"
+        f"key a is used with two different commands: {one}:2 and {two}:1: "
+        "give each command its own key, or pass --schedule"
     )
 
 
@@ -673,8 +673,8 @@ def test_one_key_in_two_zones_is_refused(tree: Tree) -> None:
     with pytest.raises(Refused) as refused:
         own_lines("a", "once", tree.sources())
     assert str(refused.value) == (
-        f"key a stands in two time zones: local at {one}:1 and Asia/Tokyo at {one}:3: "
-        "give each its own key, or --schedule and --tz"
+        f"key a is used in two time zones: local at {one}:1 and Asia/Tokyo at {one}:3: "
+        "give each line its own key, or pass --schedule and --tz"
     )
 
 
@@ -714,7 +714,7 @@ def test_a_source_that_cannot_be_read_is_refused(open_tree: Tree, closed: str) -
     path.chmod(0)
     said = as_nobody(open_tree)
     path.chmod(0o755)
-    assert said == f"can't read {path}: Permission denied: give --schedule"
+    assert said == f"can't read {path}: Permission denied: pass --schedule"
 
 
 def test_what_is_readable_is_not_refused(open_tree: Tree) -> None:

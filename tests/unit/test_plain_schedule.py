@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronlock.cron.plain_schedule import BOUNDS, plain
+from cronlock.cron.plain_schedule import BOUNDS, parse_plain_fields
 from cronlock.cron.schedule import Schedule
 
 CHANGING = {  # zones, and moments at which their clocks changed, or change by a rule
@@ -82,7 +82,7 @@ def test_it_says_what_cronsim_says(expression: str, moment: tuple[str, int], lat
     """With TZ in its environment, Schedule asks cronsim and the zone data of Python; here libc is asked the same."""
     zone, at = moment
     move_to(zone)
-    known = plain(expression)
+    known = parse_plain_fields(expression)
     if known is None:  # it may never come
         return
     found = known.nearest(at, later=later)
@@ -95,7 +95,7 @@ def test_it_says_what_cronsim_says(expression: str, moment: tuple[str, int], lat
 def test_it_answers_wherever_the_clock_never_changes(expression: str, at: int, later: bool) -> None:
     """Unless a match is more than a year away: 29 February."""
     move_to("UTC")
-    known = plain(expression)
+    known = parse_plain_fields(expression)
     assert known is None or known.nearest(at, later=later) is not None or expression.split()[2:4] != ["*", "*"]
 
 
@@ -110,14 +110,14 @@ NOT_PLAIN = (
 @pytest.mark.parametrize("expression", NOT_PLAIN)
 def test_what_is_not_plain_is_left_to_cronsim(expression: str) -> None:
     """Words, cronsim's own signs, wrong fields, and days that a year may not have."""
-    assert plain(expression) is None
+    assert parse_plain_fields(expression) is None
 
 
 @pytest.mark.parametrize("zone", sorted(set(CHANGING) - {"UTC", "Asia/Kathmandu"}))
 def test_a_day_on_which_the_clock_changes_is_left_to_cronsim(zone: str) -> None:
     """It is told where such a day begins, ends, or has its change, however the change is spelled."""
     move_to(zone)
-    every_minute = plain("* * * * *")
+    every_minute = parse_plain_fields("* * * * *")
     assert every_minute
     for day in CHANGING[zone].split():
         change = datetime.fromisoformat(day).replace(hour=12, tzinfo=ZoneInfo(zone))

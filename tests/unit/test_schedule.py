@@ -395,12 +395,12 @@ def test_a_bad_field_is_named(expression, name, bad):
 )
 def test_a_schedule_has_five_fields(expression, count):
     """No seconds, no years."""
-    assert refusal(expression) == f"schedule {expression!r} has {count}, a schedule has five"
+    assert refusal(expression) == f"schedule {expression!r} has {count}: write five"
 
 
 def test_reboot_is_no_schedule():
     """@reboot has no instants."""
-    assert refusal("@reboot").startswith("'@reboot' is no schedule: give --schedule")
+    assert refusal("@reboot").startswith("'@reboot' is not a schedule: pass --schedule")
 
 
 @pytest.mark.parametrize("text", ["@fortnightly", "@Daily", "@daily 5", "@"])
@@ -412,13 +412,13 @@ def test_an_unknown_nickname_is_refused_with_the_known_ones(text):
 @pytest.mark.parametrize(("expression", "name"), [("6~15 * * * *", "minute"), ("0 ~ * * *", "hour")])
 def test_a_random_field_is_refused(expression, name):
     """Each host would draw another instant: cronlock can't know which."""
-    assert f"is random to each host, give --schedule with one {name} for all nodes" in refusal(expression)
+    assert f"is random on each host: pass --schedule with one {name} for all nodes" in refusal(expression)
 
 
 @pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4,6 *", "0 0 */40 * 0#2"])
 def test_a_schedule_without_instants_is_refused(expression):
     """A job that would never run is a mistake, and is told at once."""
-    assert refusal(expression) == f"schedule {expression!r} never comes"
+    assert refusal(expression) == f"schedule {expression!r} never occurs"
 
 
 @pytest.mark.parametrize(
@@ -544,7 +544,7 @@ def test_a_tick_is_read_from_iso_8601_epoch_seconds_or_a_job(text, zone, tick):
 @pytest.mark.parametrize("text", ["nightly-manual-x7k", "nightly", "nightly-20261120", "nightly-1234567890", "db-7"])
 def test_a_job_made_by_hand_has_no_tick(text):
     """A Job's name without epoch minutes, or with a date in their place, gets told what to do."""
-    with pytest.raises(Refused, match="made by hand, give --again instead of --tick"):
+    with pytest.raises(Refused, match="made by hand, pass --again instead of --tick"):
         parse_tick(text, "UTC")
 
 
@@ -555,17 +555,17 @@ def test_a_job_made_by_hand_has_no_tick(text):
         ("20261120", "out of range"),
         ("29919000", "out of range"),
         ("1795140000000", "out of range"),
-        ("9" * 5000, "is no time"),
-        ("", "is no time"),
-        ("-29919000", "is no time"),
-        ("Nightly-29919000", "is no time"),
-        ("2026-13-40", "is no time"),
-        ("2026-11-20T25:00", "is no time"),
+        ("9" * 5000, "is not a time"),
+        ("", "is not a time"),
+        ("-29919000", "is not a time"),
+        ("Nightly-29919000", "is not a time"),
+        ("2026-13-40", "is not a time"),
+        ("2026-11-20T25:00", "is not a time"),
         ("1999-12-31T00:00Z", "out of range"),
         ("0001-01-01T00:00", "out of range"),
         ("9999-12-31T23:59", "out of range"),
         ("2026-11-20T02:00:00.5", "fraction of a second"),
-        ("\u0661" * 10, "is no time"),
+        ("\u0661" * 10, "is not a time"),
         ("2026-03-08T02:30", "never in America/New_York"),
         ("2026-11-01T01:30", "twice in America/New_York"),
     ],

@@ -13,7 +13,7 @@ from cronlock.commands.check import cron_path
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
 from cronlock.config.options import BY_NAME, OPTIONS, spell
 from cronlock.config.settings import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
-from cronlock.cron.crontab import agree
+from cronlock.cron.crontab import refuse_differing
 from cronlock.cron.parser import Line, belongs
 from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
@@ -177,7 +177,7 @@ def _own_lines(settings: Settings, this: Line, lines: Sequence[Line]) -> list[Li
     default = "once" if settings.source("each") == COMMAND_LINE else settings.mode
     seen = [line for line in lines if line.owner in ("", this.user)]
     own = [line for line in seen if belongs(line, settings.key, settings.mode, default)]
-    agree(settings.key, own)
+    refuse_differing(settings.key, own)
     return own
 
 

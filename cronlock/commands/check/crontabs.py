@@ -13,7 +13,7 @@ from cronlock.commands.check import cron_lines
 from cronlock.commands.check.debian_fields import first_bad_part
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
 from cronlock.commands.crontab_wrapper import COMMAND_MAX
-from cronlock.cron.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads
+from cronlock.cron.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads_cron_d_name
 from cronlock.cron.parser import (
     BLANK,
     BUSYBOX,
@@ -196,7 +196,7 @@ def _find_unread_files(sources: Sources, cron: str) -> Iterator[Finding]:
     folder = os.path.join(sources.root, CRON_D)
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
-        if reads(name, cron) or name[0] in ".#" or name.endswith(PUT_ASIDE) or not os.path.isfile(path):
+        if reads_cron_d_name(name, cron) or name[0] in ".#" or name.endswith(PUT_ASIDE) or not os.path.isfile(path):
             continue
         try:
             text = decoded(read_regular(path, CRONTAB_MAX)[0])
