@@ -127,7 +127,7 @@ def test_settings_files_count_for_a_line(machine: Machine) -> None:
         ("cronlock run --key a --ttl 2s true", RED, "a lease of 2s is too short"),
         ("cronlock run --key a --each --failover true", RED, "--failover requires --once"),
         ("cronlock run --key a --tz Mars/Olympus true", RED, "unknown time zone 'Mars/Olympus'"),
-        ("cronlock run --key a --schedule '5~9 * * * *' true", RED, "random to each host"),
+        ("cronlock run --key a --schedule '5~9 * * * *' true", RED, "random on each host"),
         ("CRONLOCK_TTL=soon cronlock run --key a true", RED, "CRONLOCK_TTL: 'soon' is not a duration"),
         ("CRONLOCK_KYE=a cronlock run true", RED, "unknown variable CRONLOCK_KYE: did you mean CRONLOCK_KEY?"),
         ("CRONLOCK_REDIS=http://x cronlock run --key a true", RED, "CRONLOCK_REDIS: a Redis URL with"),
@@ -153,7 +153,7 @@ def test_an_option_that_only_a_shell_can_tell_hides_nothing_else(machine: Machin
 def test_a_line_at_reboot_has_no_ticks(machine: Machine) -> None:
     """It prevents overlap only, and says so each time unless that is meant."""
     [loud] = machine.of(REDIS, f"@reboot {RUN}")
-    assert (loud.level, loud.todo) == (YELLOW, "give --schedule, or --schedule none if meant")
+    assert (loud.level, loud.todo) == (YELLOW, "pass --schedule, or --schedule none if this is intentional")
     [meant] = machine.of(REDIS, "@reboot cronlock run --schedule none --once --key nightly -- true")
     assert meant.level == GREEN
 

@@ -32,7 +32,7 @@ BAD = {
     "a Job made by hand": (("--local", "--key", "k", "--tick", "nightly-manual-x7k"), "--again"),
     "a tick off its schedule": (
         ("--local", "--key", "k", "--schedule", "@daily", "--tick", "2026-11-20T02:00Z", "--tz", "UTC"),
-        "no instant",
+        "not an instant",
     ),
     "an unknown option": (("--local", "--kee", "k"), "--kee"),
     "once and each": (("--local", "--key", "k", "--once", "--each"), "once and each"),
