@@ -1,4 +1,4 @@
-"""cronlock history: the last runs of a key, merged by token from what the voters remember."""
+"""cronlock history: the newest runs of a key, merged by token from the voters' histories."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def runs(place: Place, *words: str, key: str = "job") -> list[dict[str, Any]]:
     return list(told["runs"])
 
 
-def test_runs_are_told_newest_first_with_how_they_ended(place: Place) -> None:
+def test_runs_are_shown_newest_first_with_their_outcomes(place: Place) -> None:
     run(place, *TICK, "--node", "web-1", "--", "sh", "-c", "sleep 0.1")
     run(place, *NEXT, "--node", "web-2", "--", "sh", "-c", "exit 7")
     with running(place, "--tick", f"{DAY}T04:00Z", "--node", "web-1"):
@@ -30,8 +30,8 @@ def test_runs_are_told_newest_first_with_how_they_ended(place: Place) -> None:
     assert back["token"] > failed["token"] > first["token"]
 
 
-def test_bars_show_durations_and_who_ran_how_often(place: Place) -> None:
-    """The longest run and the node with most runs have the longest bars."""
+def test_bars_show_durations_and_the_runs_of_each_node(place: Place) -> None:
+    """The longest run and the node with the most runs have the longest bars."""
     run(place, *TICK, "--node", "web-1", "--", "sleep", "0.2")
     run(place, *NEXT, "--node", "web-1", "--", "true")
     run(place, "--tick", f"{DAY}T04:00Z", "--node", "web-2", "--", "true")
@@ -43,8 +43,8 @@ def test_bars_show_durations_and_who_ran_how_often(place: Place) -> None:
     assert re.search(r"^NODE +RUNS\nweb-1 +2 +█{20}\nweb-2 +1 +█{10}$", shown, re.MULTILINE)
 
 
-def test_a_run_that_never_ended_is_told_as_died(servers: list[Server]) -> None:
-    """While its lease lives nobody can know."""
+def test_a_run_that_never_ended_is_shown_as_died(servers: list[Server]) -> None:
+    """While its lease is live, the run counts as running."""
     place = at(*servers)
     with running(place, *TICK, "--ttl", "7s", "--node", "web-1") as process:
         kill_all(process)
@@ -58,8 +58,8 @@ def test_a_run_that_never_ended_is_told_as_died(servers: list[Server]) -> None:
     assert re.search(r" web-1 +\S+ +died +1 ", operate(place, "history", "job").stdout)
 
 
-def test_what_one_voter_missed_another_one_remembers(servers: list[Server]) -> None:
-    """One that did not hear the end calls the run dead; merged by token it is told once, as it ended."""
+def test_a_run_that_one_voter_missed_comes_from_another(servers: list[Server]) -> None:
+    """A voter that missed the end has the run as died; merged by token, the run appears once, with its outcome."""
     place = at(*servers)
     run(place, *TICK, "--", "true")
     servers[0].stop_process()
@@ -71,7 +71,7 @@ def test_what_one_voter_missed_another_one_remembers(servers: list[Server]) -> N
 
 
 def died(server: Server) -> str:
-    """The newest line of history, as a voter has it that did not hear the end."""
+    """Return the newest line of history of a voter that missed the end of the run."""
     parts = server.redis.lrange(server.redis.keys("*:history:job")[0], 0, 0)[0].split("\t")
     return "\t".join([*parts[:6], "0", "died", "0"])
 
@@ -83,14 +83,14 @@ def test_a_limit_keeps_the_newest(place: Place) -> None:
     assert operate(place, "history", "job", "--limit", "0").returncode == 125
 
 
-def test_the_runs_of_all_nodes_of_each_are_told_together(place: Place) -> None:
+def test_the_runs_of_all_nodes_of_each_are_shown_together(place: Place) -> None:
     for node in ("web-1", "web-2"):
         run(place, "--each", "--node", node, *TICK, "--", "true")
     assert sorted(entry["node"] for entry in runs(place)) == ["web-1", "web-2"]
 
 
 def test_two_nodes_may_have_the_same_token(server: Server) -> None:
-    """Tokens are those of one record; with --each each node has its own."""
+    """Tokens are unique within a record; with --each, each node has a record of its own."""
     place = at(server)
     for node in ("web-1", "web-2"):
         run(place, "--each", "--node", node, *TICK, "--", "true")
@@ -109,7 +109,7 @@ def test_a_key_without_runs_is_named(place: Place) -> None:
     assert operate(place, "history").returncode == 125
 
 
-def test_a_line_of_history_that_somebody_else_wrote_is_left_out(server: Server) -> None:
+def test_a_line_of_history_that_is_not_cronlocks_is_left_out(server: Server) -> None:
     run(at(server), *PLAIN, "--", "true")
     server.redis.lpush(server.redis.keys("*:history:job")[0], "x", "1\t2\t\x1b", "")
     assert len(runs(at(server))) == 1

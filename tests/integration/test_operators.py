@@ -1,4 +1,4 @@
-"""pause, resume, unlock and forget: what a person says to the voters, seen by the runs that follow."""
+"""pause, resume, unlock and forget: their effect on the runs that follow."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.support.servers import Server
 
 
 def test_a_paused_key_runs_nothing_until_it_is_resumed(place: Place) -> None:
-    """Quietly, with status 0; -v tells the reason."""
+    """The run exits silently with status 0; with -v it reports the reason."""
     run(place, *TICK, "--", "true")
     paused = operate(place, "pause", "job", "--reason", "moving house")
     assert (paused.returncode, paused.stderr) == (0, "")
@@ -27,8 +27,8 @@ def test_a_paused_key_runs_nothing_until_it_is_resumed(place: Place) -> None:
     assert run(place, *NEXT, "--", "echo", "ran").stdout == "ran\n"
 
 
-def test_a_pause_is_one_of_the_whole_key_on_every_node(place: Place) -> None:
-    """--each and --once alike, on a node that never ran it too."""
+def test_a_pause_holds_for_the_whole_key_on_every_node(place: Place) -> None:
+    """The pause holds for --each and --once, and on a node that never ran the key."""
     each = ("--each", "--node")
     assert run(place, *each, "n1", *TICK, "--", "echo", "ran").stdout == "ran\n"
     operate(place, "pause", "job")
@@ -41,7 +41,7 @@ def test_a_pause_is_one_of_the_whole_key_on_every_node(place: Place) -> None:
 
 
 def test_a_pause_ends_by_itself(place: Place) -> None:
-    """--for and --until; the time is shown."""
+    """--for and --until set the end, which is shown."""
     operate(place, "pause", "job", "--for", "2s")
     assert run(place, *TICK, "--", "echo", "ran").stdout == ""
     wait_until(lambda: run(place, *TICK, "--", "echo", "ran").stdout == "ran\n", message="the end of the pause")
@@ -50,8 +50,8 @@ def test_a_pause_ends_by_itself(place: Place) -> None:
     assert run(place, "-v", *NEXT, "--", "true").stderr.startswith("cronlock: job: paused until ")
 
 
-def test_a_run_that_goes_on_is_left_alone_and_named(servers: list[Server]) -> None:
-    """The pause is for those that follow; --again does not get around it."""
+def test_an_active_run_continues_and_is_reported(servers: list[Server]) -> None:
+    """The pause stops later runs, also with --again."""
     place = at(*servers)
     with running(place, *TICK, "--node", "web-1") as process:
         paused = operate(place, "pause", "job")
@@ -62,7 +62,7 @@ def test_a_run_that_goes_on_is_left_alone_and_named(servers: list[Server]) -> No
 
 
 def test_several_keys_and_all_keys(place: Place) -> None:
-    """Those of --once and of --each, whatever they are called; others on the same servers are left alone."""
+    """--all covers the keys of --once and --each with any name, but not those of another prefix on the same servers."""
     others = (*place[:-1], place[-1] + "2")  # its prefix begins with this one
     names = ["job", "größe 100%", "a:b:c", "[x]*?"]
     for name in names:
@@ -79,8 +79,8 @@ def test_several_keys_and_all_keys(place: Place) -> None:
     assert run(place, *NEXT, "--", "echo", "ran", key="a:b:c").stdout == "ran\n"
 
 
-def test_a_pause_is_not_said_to_be_done_before_all_voters_have_it(fresh_servers: Callable[..., list[Server]]) -> None:
-    """The missing one is named; a person gives the command again when it is back."""
+def test_a_pause_is_complete_only_when_all_voters_have_recorded_it(fresh_servers: Callable[..., list[Server]]) -> None:
+    """The message names the missing voter; the operator runs the command again when the voter is back."""
     servers = fresh_servers(3)
     run(at(*servers), *TICK, "--", "true")
     servers[2].kill()
@@ -101,7 +101,7 @@ def test_a_pause_is_not_said_to_be_done_before_all_voters_have_it(fresh_servers:
 
 
 def test_a_rare_schedule_is_remembered_through_a_pause(server: Server) -> None:
-    """Who pauses and resumes does not know how rare it is: its record stays for three periods all the same."""
+    """pause and resume do not know the schedule, yet the record is kept for three periods."""
     place = at(server)
     yearly = ("--schedule", "0 0 1 1 *", "--tz", "UTC")
     run(place, *yearly, "--tick", "2026-01-01T00:00Z", "--", "true")
@@ -115,7 +115,7 @@ def test_a_rare_schedule_is_remembered_through_a_pause(server: Server) -> None:
 
 
 def test_the_lease_of_a_dead_node_is_ended_and_its_attempt_stays_used(place: Place) -> None:
-    """After showing whose it is and until when its command may run."""
+    """unlock shows the holder, and until when its command may still run."""
     with running(place, *TICK, "--node", "web-1") as process:
         kill_all(process)
     unlocked = operate(place, "unlock", "job", input="y\n")
@@ -130,8 +130,8 @@ def test_the_lease_of_a_dead_node_is_ended_and_its_attempt_stays_used(place: Pla
     assert run(place, *NEXT, "--", "echo", "ran").stdout == "ran\n"
 
 
-def test_who_waits_need_not_wait_for_the_lease_any_more(servers: list[Server]) -> None:
-    """They are woken: by polling it would take ten seconds."""
+def test_waiting_nodes_start_after_an_unlock_without_waiting_for_the_lease(servers: list[Server]) -> None:
+    """The waiting nodes are notified; polling would take ten seconds."""
     place = at(*servers)
     with running(place, *PLAIN) as process:
         kill_all(process)
@@ -144,7 +144,7 @@ def test_who_waits_need_not_wait_for_the_lease_any_more(servers: list[Server]) -
 
 
 def test_a_living_holder_takes_its_lease_back(servers: list[Server]) -> None:
-    """Nobody came in between: it goes on."""
+    """No other run has started, so the run continues."""
     place = at(*servers)
     with running(place, *TICK, "--ttl", "7s") as process:
         operate(place, "unlock", "--yes", "job")
@@ -152,8 +152,8 @@ def test_a_living_holder_takes_its_lease_back(servers: list[Server]) -> None:
         assert process.poll() is None
 
 
-def test_a_no_and_a_key_that_nobody_holds_change_nothing(servers: list[Server]) -> None:
-    """The status of a no is 1."""
+def test_the_answer_no_and_a_key_that_is_not_held_change_nothing(servers: list[Server]) -> None:
+    """The answer no exits with 1."""
     place = at(*servers)
     with running(place, *TICK):
         declined = operate(place, "unlock", "job", input="n\n")
@@ -168,7 +168,7 @@ def test_a_no_and_a_key_that_nobody_holds_change_nothing(servers: list[Server]) 
 
 
 def test_a_forgotten_key_starts_anew_with_a_token_that_grows(place: Place) -> None:
-    """Ticks, counts, history and a pause are gone."""
+    """Ticks, counts, history and a pause are erased."""
     first = int(run(place, *TICK, "--", "sh", "-c", "echo $CRONLOCK_RUN_TOKEN").stdout)
     operate(place, "pause", "job")
     forgotten = operate(place, "forget", "job", input="y\n")
@@ -182,7 +182,7 @@ def test_a_forgotten_key_starts_anew_with_a_token_that_grows(place: Place) -> No
 
 
 def test_each_nodes_record_is_forgotten_by_its_name(place: Place) -> None:
-    """Others keep theirs."""
+    """Other nodes' records stay."""
     for node in ("n1", "n2"):
         run(place, "--each", "--node", node, *TICK, "--", "true")
     assert operate(place, "forget", "--yes", "--each", "--node", "n1", "job").returncode == 0
@@ -191,7 +191,7 @@ def test_each_nodes_record_is_forgotten_by_its_name(place: Place) -> None:
 
 
 def test_nothing_is_forgotten_under_a_live_lease(place: Place) -> None:
-    """It would run twice."""
+    """Otherwise the tick would run twice."""
     with running(place, *TICK, "--node", "web-1"):
         refused = operate(place, "forget", "--yes", "job")
         assert refused.returncode == 125
@@ -200,7 +200,7 @@ def test_nothing_is_forgotten_under_a_live_lease(place: Place) -> None:
 
 
 def test_a_voter_that_did_not_forget_is_named(fresh_servers: Callable[..., list[Server]]) -> None:
-    """It would still say that the tick is done."""
+    """That voter would still answer that the tick is done."""
     servers = fresh_servers(3)
     run(at(*servers), *TICK, "--", "true")
     servers[2].kill()
@@ -209,7 +209,7 @@ def test_a_voter_that_did_not_forget_is_named(fresh_servers: Callable[..., list[
     assert "forgotten at only 2 of 3 voters: " in forgotten.stdout
 
 
-# all of them
+# All of these commands
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_voter_that_did_not_forget_is_named(fresh_servers: Callable[..., list[
     ],
 )
 def test_wrong_words_get_one_line_and_125(words: tuple[str, ...], says: str) -> None:
-    """As everywhere."""
+    """As with every command."""
     done = cronlock(*words)
     assert (done.returncode, done.stdout) == (125, "")
     assert len(done.stderr.splitlines()) == 1
@@ -239,7 +239,7 @@ def test_wrong_words_get_one_line_and_125(words: tuple[str, ...], says: str) -> 
 
 
 def test_a_wrong_password_gets_one_line(server: Server) -> None:
-    """Nothing passes by waiting: at once."""
+    """Waiting would not help, so the command fails at once."""
     server.ask("CONFIG", "SET", "requirepass", "secret")
     try:
         for words in (("pause", "job"), ("pause", "--all"), ("unlock", "job"), ("forget", "--yes", "job")):
@@ -252,8 +252,8 @@ def test_a_wrong_password_gets_one_line(server: Server) -> None:
         server.redis.config_set("requirepass", "")
 
 
-def test_names_from_outside_do_no_harm_to_a_terminal(server: Server) -> None:
-    """A reason with control characters comes out escaped."""
+def test_names_from_other_nodes_do_not_harm_a_terminal(server: Server) -> None:
+    """A reason with control characters is printed escaped."""
     place = at(server)
     operate(place, "pause", "job", "--reason", "a\x1b[2Jb")
     assert "a\\x1b[2Jb" in run(place, "-v", *TICK, "--", "true").stderr
@@ -264,8 +264,8 @@ def _subscribers(server: Server) -> int:
     return sum(count for _, count in server.redis.pubsub_numsub(*server.redis.pubsub_channels()))
 
 
-def test_a_question_that_nobody_answers_is_refused(server: Server) -> None:
-    """As in a script: one line says what to give."""
+def test_a_question_without_standard_input_is_refused(server: Server) -> None:
+    """Without standard input, as in a script, one line says what to pass."""
     place = at(server)
     with running(place, *PLAIN):
         asked = [operate(place, "unlock", "job")]
@@ -275,8 +275,8 @@ def test_a_question_that_nobody_answers_is_refused(server: Server) -> None:
         assert done.stderr.endswith("refused: standard input is not interactive: pass --yes\n")
 
 
-def test_a_run_that_was_unlocked_says_so_at_its_end(servers: list[Server]) -> None:
-    """The key is free: no lease runs out by itself."""
+def test_an_unlocked_run_reports_the_unlock_at_its_end(servers: list[Server]) -> None:
+    """The key is free, so the message does not speak of a lease that will expire."""
     script = "touch ready; while ! [ -e end ]; do sleep 0.05; done"
     place = at(*servers)
     process = start_cronlock("run", *place, "--key", "job", *PLAIN, "--", "sh", "-c", script)
@@ -290,8 +290,8 @@ def test_a_run_that_was_unlocked_says_so_at_its_end(servers: list[Server]) -> No
     )
 
 
-def test_a_key_that_never_ran_is_told_where_it_is_paused(servers: list[Server]) -> None:
-    """It may be meant; mostly it is mistyped."""
+def test_pausing_a_key_that_never_ran_is_pointed_out(servers: list[Server]) -> None:
+    """The pause may be intended, but more often the key is mistyped."""
     place = at(*servers)
     run(place, *PLAIN, "--", "true", key="report")
     for command, what in (("pause", "paused until resumed"), ("resume", "resumed")):

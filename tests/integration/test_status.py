@@ -1,4 +1,4 @@
-"""cronlock status: what the voters know, as a table, as JSON, for Prometheus, and one key voter by voter."""
+"""cronlock status: the table of keys, JSON, Prometheus metrics, and one key voter by voter."""
 
 import json
 import re
@@ -25,30 +25,30 @@ HOUR = 3_600_000  # ms
 ALWAYS = ("--start-within", "9999d")
 
 
-def told(place: Place, *words: str) -> list[dict[str, Any]]:
-    """The keys of status --format json."""
+def keys_as_json(place: Place, *words: str) -> list[dict[str, Any]]:
+    """Return the keys of status --format json."""
     done = operate(place, "status", *words, "--format", "json")
     assert done.stderr == ""
     return list(json.loads(done.stdout)["keys"])
 
 
 def one(place: Place, *words: str) -> dict[str, Any]:
-    [found] = told(place, *words)
+    [found] = keys_as_json(place, *words)
     return found
 
 
 def samples(place: Place) -> dict[tuple[str, ...], float]:
-    """The metrics, by name and label values."""
+    """Return the metrics, by name and label values."""
     done = operate(place, "status", "--format", "prometheus")
     assert (done.returncode, done.stderr) == (0, "")
     families = list(text_string_to_metric_families(done.stdout))
     return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
 
 
-# what it tells
+# The table and JSON
 
 
-def test_a_run_that_ended_is_told_with_node_tick_status_and_duration(place: Place) -> None:
+def test_an_ended_run_is_shown_with_node_tick_status_and_duration(place: Place) -> None:
     run(place, *TICK, "--node", "web-1", "--", "sh", "-c", "sleep 0.1; exit 3")
     found = one(place)
     assert (found["key"], found["mode"], found["state"], found["node"]) == ("job", "once", "idle", "web-1")
@@ -63,7 +63,7 @@ def test_a_run_that_ended_is_told_with_node_tick_status_and_duration(place: Plac
     assert re.search(rf"^job +idle +web-1 +\S+ +- +{DAY}T02:00Z +ran, status 3 ", table, re.MULTILINE), table
 
 
-def test_a_run_that_goes_on_is_told_with_what_is_left_of_its_lease(place: Place) -> None:
+def test_an_active_run_is_shown_with_the_time_left_of_its_lease(place: Place) -> None:
     with running(place, *PLAIN, "--node", "web-2", "--ttl", "20s") as process:
         found = one(place, "job")
         assert (found["state"], found["node"], found["pid"]) == ("running", "web-2", process.pid)
@@ -77,7 +77,7 @@ def test_each_node_of_each_has_a_row_and_the_pause_of_the_key(place: Place) -> N
     for node in ("web-1", "web-2"):
         run(place, "--each", "--node", node, *TICK, "--", "true")
     operate(place, "pause", "job", "--reason", "moving \x1b[31mhouse")
-    rows = {row["node"]: row for row in told(place, "job") if row["mode"] == "each"}
+    rows = {row["node"]: row for row in keys_as_json(place, "job") if row["mode"] == "each"}
     assert set(rows) == {"web-1", "web-2"}
     assert all(row["paused"] and row["pause_reason"] == "moving \x1b[31mhouse" for row in rows.values())
     assert [node["node"] for node in rows["web-1"]["nodes"]] == ["web-1"]
@@ -87,7 +87,7 @@ def test_each_node_of_each_has_a_row_and_the_pause_of_the_key(place: Place) -> N
 
 
 def test_nodes_with_other_schedules_or_commands_are_named(place: Place) -> None:
-    """Whether they ran or not."""
+    """The difference counts whether the nodes ran or only asked."""
     plain = ("--tz", "UTC", *ALWAYS)
     run(place, "--schedule", "0 0 * * *", "--node", "web-1", *plain, "--", "true")
     run(place, "--schedule", "0 0 * * *", "--node", "web-2", *plain, "--", "true")
@@ -100,22 +100,22 @@ def test_nodes_with_other_schedules_or_commands_are_named(place: Place) -> None:
 
 
 def test_nodes_of_each_are_compared_too(place: Place) -> None:
-    """Told once, not with each of them."""
+    """The difference is reported once, not for each node."""
     for node, command in (("web-1", "true"), ("web-2", "true"), ("web-3", "false")):
         run(place, "--each", "--node", node, *TICK, "--", command)
-    wrong = [text for row in told(place) for text in row["problems"]]
+    wrong = [text for row in keys_as_json(place) for text in row["problems"]]
     assert wrong == ["commands differ: false on web-3; true on web-1, web-2"]
 
 
-def test_no_key_is_no_fault_and_an_unknown_one_is_named(place: Place) -> None:
+def test_no_keys_are_not_an_error_and_an_unknown_key_is_named(place: Place) -> None:
     assert (operate(place, "status").stdout, operate(place, "status").returncode) == ("no keys found\n", 0)
     nothing = operate(place, "status", "job")
     assert (nothing.returncode, nothing.stderr) == (1, "cronlock: job: unknown key\n")
     assert operate(place, "status", "--format", "prometheus").returncode == 0
 
 
-def test_names_from_elsewhere_are_escaped(place: Place) -> None:
-    """Nodes, commands and keys that no terminal should see as they are."""
+def test_names_from_other_nodes_are_escaped(place: Place) -> None:
+    """Nodes, commands and keys with control characters must not reach a terminal unescaped."""
     run(place, *TICK, "--node", "größe 1", "--", "printf", "", "\x1b[2J\n", key='a"b\\c')
     table = operate(place, "status", 'a"b\\c').stdout
     assert "größe 1" in table
@@ -124,8 +124,8 @@ def test_names_from_elsewhere_are_escaped(place: Place) -> None:
     assert ("cronlock_last_exit_status", 'a"b\\c', "once", "größe 1") in samples(place)
 
 
-def test_what_another_hand_wrote_is_no_traceback(server: Server) -> None:
-    """Numbers that are none, times that no calendar has, other types under the names of records."""
+def test_foreign_values_in_a_record_cause_no_traceback(server: Server) -> None:
+    """Fields that are not numbers, times outside every calendar, and other types under the names of records."""
     place = at(server)
     run(place, *TICK, "--node", "n", "--", "true")
     [record], [nodes], [history] = (server.redis.keys(f"*:{part}:job") for part in ("record", "nodes", "history"))
@@ -149,11 +149,11 @@ def test_what_another_hand_wrote_is_no_traceback(server: Server) -> None:
     assert samples(place)
 
 
-# one key, voter by voter
+# One key, voter by voter
 
 
-def test_a_voter_that_missed_a_run_stands_out(servers: list[Server]) -> None:
-    """Side by side, with what differs; the newest run is told all the same."""
+def test_a_voter_that_missed_a_run_is_marked(servers: list[Server]) -> None:
+    """Its copy is shown beside the others with the differing fields marked; the newest run is still reported."""
     place = at(*servers)
     run(place, *TICK, "--", "true")
     servers[2].stop_process()
@@ -173,13 +173,13 @@ def test_the_seven_copies_of_a_cluster_agree_after_a_run(cluster: Cluster) -> No
     place = ("--redis", cluster.urls[1])
     run(place, *TICK, "--", "true")
     run(place, "--each", "--node", "n1", *TICK, "--", "true")
-    once, each = told(place, "job")
+    once, each = keys_as_json(place, "job")
     for found in (once, each):
         assert (found["voters"], found["voters_answered"], len(found["copies"])) == (7, 7, 7)
         assert found["differing_fields"] == []
 
 
-def test_a_dead_voter_is_named_and_the_others_tell(servers: list[Server]) -> None:
+def test_a_dead_voter_is_named_and_the_others_are_read(servers: list[Server]) -> None:
     place = at(*servers)
     run(place, *TICK, "--", "true")
     servers[0].kill()
@@ -194,18 +194,18 @@ def test_a_dead_voter_is_named_and_the_others_tell(servers: list[Server]) -> Non
     assert gone.stderr.startswith("cronlock: unreachable: 127.0.0.1:")
 
 
-def test_a_password_that_is_wrong_is_said_so(server: Server) -> None:
+def test_a_wrong_password_is_reported_as_such(server: Server) -> None:
     done = operate(("--redis", f"redis://cronlock:wrong-secret@127.0.0.1:{server.port}"), "status")
     assert done.returncode == 125
     assert done.stderr.startswith(f"cronlock: refused: 127.0.0.1:{server.port}: ")
     assert "wrong-secret" not in done.stderr
 
 
-# when something is missing
+# When something is missing
 
 
-def test_a_read_that_is_refused_is_not_taken_for_nothing(fresh_servers: Callable[..., list[Server]]) -> None:
-    """Without the right to the names, the clock, or a whole record: refused, and not an empty table."""
+def test_a_refused_read_is_not_taken_for_an_empty_answer(fresh_servers: Callable[..., list[Server]]) -> None:
+    """Without the permission to read names, the clock or a record, status refuses and prints no empty table."""
     [server] = fresh_servers(1)
     run(at(server), *TICK, "--", "true")
     login = ("--redis", f"redis://cronlock:secret@127.0.0.1:{server.port}")
@@ -218,7 +218,7 @@ def test_a_read_that_is_refused_is_not_taken_for_nothing(fresh_servers: Callable
 
 
 def test_a_cluster_that_is_down_is_unreachable(fresh_cluster: Callable[..., Cluster]) -> None:
-    """And no empty list of metrics, which would replace good ones."""
+    """status prints no empty list of metrics, which would replace good ones."""
     cluster = fresh_cluster(masters=3, replicas=0)
     place = ("--redis", cluster.urls[0])
     run(place, *TICK, "--", "true")
@@ -229,8 +229,8 @@ def test_a_cluster_that_is_down_is_unreachable(fresh_cluster: Callable[..., Clus
         assert (done.returncode, done.stdout) == (122, ""), words
 
 
-def test_the_next_voter_tells_when_one_fails_in_between(fresh_servers: Callable[..., list[Server]]) -> None:
-    """The heads are read from all, the rest from one: another one, when that one does not tell."""
+def test_the_next_voter_is_read_when_one_fails_meanwhile(fresh_servers: Callable[..., list[Server]]) -> None:
+    """The heads are read from all voters, a whole record from one; if that voter fails, the next one is read."""
     servers = fresh_servers(3)
     place = at(*servers)
     run(place, *TICK, "--node", "web-1", "--", "true")
@@ -242,7 +242,7 @@ def test_the_next_voter_tells_when_one_fails_in_between(fresh_servers: Callable[
 
 
 def test_fewer_copies_than_a_quorum_are_not_judged_while_voters_are_missing() -> None:
-    """Those who know of the end may be among the missing."""
+    """The voters that know the end of the run may be among the missing."""
     story = Story()
     story.run(5, TICK_0)
     seen = Snapshot.of_file("a", story.copy)
@@ -252,8 +252,8 @@ def test_fewer_copies_than_a_quorum_are_not_judged_while_voters_are_missing() ->
     assert (unsure.state, unsure.problems) == (UNCERTAIN, [])
 
 
-def test_a_pause_and_counts_are_what_a_quorum_has(servers: list[Server]) -> None:
-    """A voter that missed a resume does not pause; one that missed an end counts a death that was none."""
+def test_a_pause_and_counts_are_those_of_a_quorum(servers: list[Server]) -> None:
+    """One voter that missed a resume does not pause the key; one that missed an end does not count a death."""
     place = at(*servers)
     run(place, *TICK, "--node", "web-1", "--", "true")
     operate(place, "pause", "job")
@@ -278,11 +278,11 @@ def test_a_server_that_is_named_twice_is_refused(server: Server) -> None:
     assert "the same server twice" in done.stderr
 
 
-# for Prometheus
+# For Prometheus
 
 
-def test_metrics_tell_runs_and_outcomes_by_key_and_node(place: Place) -> None:
-    """Parsed by Prometheus's own parser."""
+def test_metrics_show_runs_and_outcomes_by_key_and_node(place: Place) -> None:
+    """Prometheus's own parser reads the metrics."""
     before = time.time()
     run(place, *TICK, "--node", "web-1", "--", "true")
     run(place, *TICK, "--node", "web-2", "--", "true")
@@ -321,8 +321,8 @@ def test_each_metric_has_help_and_a_type(server: Server) -> None:
     assert len(set(helped)) == len(helped) > 8
 
 
-def test_a_tick_that_still_may_run_is_no_missed_one(server: Server) -> None:
-    """A counter does not fall when the run that waits gets its tick after all."""
+def test_a_tick_that_may_still_run_does_not_count_as_missed(server: Server) -> None:
+    """A counter must not fall when the waiting run gets its tick after all."""
     place = at(server)
     run(place, *TICK, "--", "true")
     [name] = server.redis.keys("*:record:job")
@@ -332,11 +332,11 @@ def test_a_tick_that_still_may_run_is_no_missed_one(server: Server) -> None:
     assert one(place)["missed"] == 3
 
 
-# many keys
+# Many keys
 
 
 def test_many_keys_cost_a_few_round_trips(cluster: Cluster) -> None:
-    """Names are scanned a thousand at a time; of each copy the head is read, and all of the newest of each key."""
+    """SCAN returns a thousand names at a time; status reads the head of each copy, and one whole copy of each key."""
     keys = 50
     for number in range(keys):
         record = cluster_copies(f"key-{number}")
@@ -364,8 +364,8 @@ def cluster_copies(key: str) -> list[str]:
     return [names.keys[0].decode() for names in copies("cronlock", key)]
 
 
-def test_a_servers_clock_is_read_behind_its_copies(server: Server) -> None:
-    """A lease that is further away than any can be counts as over, and one may be extended while names are scanned."""
+def test_a_servers_clock_is_read_after_its_copies(server: Server) -> None:
+    """A lease longer than possible counts as expired, and a lease may be extended while names are scanned."""
     run(at(server), *TICK, "--", "true")
     server.ask("CONFIG", "SET", "slowlog-log-slower-than", "0")
     server.ask("SLOWLOG", "RESET")
@@ -374,11 +374,11 @@ def test_a_servers_clock_is_read_behind_its_copies(server: Server) -> None:
     assert [name for name in slow if name in ("SCAN", "HGETALL", "TIME")] == ["SCAN", "HGETALL", "TIME", "HGETALL"]
 
 
-# the judgement, in made-up time
+# The state of a key, in simulated time
 
 
 class Story:
-    """One voter's record, by what was done to it; `now` is its clock in ms."""
+    """One voter's record, built from operations; `now` is the voter's clock in ms."""
 
     def __init__(self, now: int = 1_800_000_000_000) -> None:
         self.copy, self.now = Copy(), now
@@ -402,7 +402,7 @@ class Story:
 TICK_0 = 1_800_000_000 // 3600 * 3600
 
 
-def test_a_run_whose_lease_is_over_without_an_end_never_ended() -> None:
+def test_a_run_whose_lease_expired_without_an_end_never_ended() -> None:
     story = Story()
     story.run(5, TICK_0)
     assert (story.status().state, story.status().problems) == (RUNNING, [])
@@ -413,8 +413,8 @@ def test_a_run_whose_lease_is_over_without_an_end_never_ended() -> None:
 
 
 @pytest.mark.parametrize(("hours", "wrong"), [(0, False), (1, False), (2, False), (3, True), (100, True)])
-def test_a_key_that_nobody_ran_for_three_ticks_is_wrong(hours: int, wrong: bool) -> None:
-    """Fewer may be an outage; a schedule with a longer gap has fewer ticks."""
+def test_three_ticks_without_a_run_are_a_problem(hours: int, wrong: bool) -> None:
+    """Fewer ticks may be an outage; a schedule with long gaps has fewer ticks."""
     story = Story(TICK_0 * 1000)
     story.run(5, TICK_0, end=TICK_0 * 1000)
     found = story.status(hours * HOUR + 1000)
@@ -425,7 +425,7 @@ def test_a_key_that_nobody_ran_for_three_ticks_is_wrong(hours: int, wrong: bool)
     assert not rare.status(hours * HOUR).problems
 
 
-def test_a_run_that_goes_on_for_three_ticks_is_wrong_but_not_while_paused() -> None:
+def test_a_run_of_three_ticks_is_a_problem_but_not_while_paused() -> None:
     story = Story(TICK_0 * 1000)
     story.run(5, TICK_0)
     story.copy.record["lease_end"] = story.now + 3 * HOUR + 20_000
@@ -435,7 +435,7 @@ def test_a_run_that_goes_on_for_three_ticks_is_wrong_but_not_while_paused() -> N
     assert story.status(3 * HOUR + 10_000).problems == []
 
 
-def test_a_schedule_that_this_machine_does_not_understand_is_no_fault() -> None:
+def test_a_schedule_that_this_machine_does_not_understand_is_not_a_problem() -> None:
     story = Story(TICK_0 * 1000)
     story.run(5, TICK_0, "0 * * * * of another cron", end=TICK_0 * 1000)
     found = story.status(100 * HOUR)
@@ -448,7 +448,7 @@ def test_a_copy_that_only_candidates_wrote_to_is_new() -> None:
     assert story.status().state == NEW
 
 
-def test_the_end_counts_that_one_voter_has_heard_of() -> None:
+def test_an_end_that_one_voter_has_recorded_counts() -> None:
     story, other = Story(), Story()
     story.run(5, TICK_0)
     other.run(5, TICK_0, end=other.now + 5, status=2)
@@ -459,11 +459,11 @@ def test_the_end_counts_that_one_voter_has_heard_of() -> None:
     assert (found.state, found.status, found.duration_ms) == (IDLE, 2, 5)
 
 
-# colours
+# Colours
 
 
-def test_what_is_wrong_is_red_at_a_terminal_only(servers: list[Server], open_terminal: Callable[..., Terminal]) -> None:
-    """And not with NO_COLOR; the words are the same."""
+def test_problems_are_red_on_a_terminal_only(servers: list[Server], open_terminal: Callable[..., Terminal]) -> None:
+    """NO_COLOR turns the colour off; the words stay the same."""
     place = at(*servers)
     for node, command in (("web-1", "true"), ("web-2", "false")):
         run(place, *TICK, "--node", node, "--", command)
@@ -481,18 +481,18 @@ def test_what_is_wrong_is_red_at_a_terminal_only(servers: list[Server], open_ter
     assert not re.search(r"\x1b\[\d*(;\d+)*m", without)
 
 
-# where it goes
+# Standard output and standard error
 
 
 def typed(server: Server, line: str) -> CompletedProcess[str]:
-    """A line of a shell, with the voters in the environment."""
+    """Run a line of a shell, with the voters in the environment."""
     env = environment({"PATH": cronlock_on_path(), "CRONLOCK_REDIS": server.url})
     return subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, text=True, timeout=30, check=False)
 
 
 @pytest.mark.parametrize("command", ["status", "status job", "history job", "check", "status --format json"])
 def test_output_that_cannot_be_written_is_one_line(server: Server, command: str) -> None:
-    """Closed, or a full disk; who stops to read is no fault."""
+    """A closed output and a full disk are errors; a reader that stops reading is not."""
     run(at(server), *TICK, "--node", "größe", "--", "true")
     full = typed(server, f"cronlock {command} >/dev/full")
     assert full.returncode == 125
@@ -502,7 +502,7 @@ def test_output_that_cannot_be_written_is_one_line(server: Server, command: str)
     assert "Traceback" not in typed(server, f"PYTHONIOENCODING=ascii cronlock {command}").stderr
 
 
-def test_the_bar_is_for_terminals_alone(server: Server) -> None:
+def test_the_progress_bar_is_for_terminals_only(server: Server) -> None:
     done = typed(server, "FORCE_COLOR=1 TTY_COMPATIBLE=1 cronlock status --format json")
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,4 +1,4 @@
-"""The table of options: how values are read, and a scanner that never differs from click."""
+"""The table of options: the parsing of values, and a scanner that never differs from click."""
 
 import re
 from typing import Any
@@ -46,7 +46,7 @@ SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
     ],
 )
 def test_a_duration_is_read(text: str, length: int) -> None:
-    """Milliseconds; a bare number is seconds; 0 means what it says."""
+    """Durations are milliseconds; a bare number is seconds; 0 is 0."""
     assert duration(text) == length
 
 
@@ -57,7 +57,7 @@ def test_a_duration_is_read(text: str, length: int) -> None:
         *("1_000", "forever", "٣s", "²s", "1000000000", "1\n", "0x10", "1sd"),
     ],
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_duration_is_refused(text: str) -> None:
     """The message shows the text and what to write instead."""
     with pytest.raises(ValueError, match="not a duration: write 500ms, 90s, 15m, 2h or 1d") as caught:
         duration(text)
@@ -66,7 +66,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 @given(st.text())
 def test_any_text_is_a_duration_or_refused(text: str) -> None:
-    """Nothing but ValueError, and what is read is what a person would read."""
+    """The parser raises nothing but ValueError, and reads a duration as its reader would."""
     try:
         length = duration(text)
     except ValueError:
@@ -79,7 +79,7 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0", "0s", "0ms", "000d"])
 def test_zero_is_refused_where_it_has_no_meaning(text: str) -> None:
-    """A lease of nothing, or a start within nothing, can't be meant."""
+    """A lease of 0 s, or a start within 0 s, can't be intended."""
     with pytest.raises(ValueError, match="0 has no meaning here"):
         positive_duration(text)
     assert positive_duration("1ms") == 1
@@ -90,7 +90,7 @@ def test_zero_is_refused_where_it_has_no_meaning(text: str) -> None:
     "text", ["a", "nightly", "a key with spaces", "100%", "über-größe", "日本", "-k", "a/b", "=", "x" * 200, "ü" * 200]
 )
 def test_a_name_may_be_any_printable_text(read: Any, text: str) -> None:
-    """Spaces and percent signs too."""
+    """Spaces and percent signs are allowed."""
     assert read(text) == text
 
 
@@ -125,19 +125,19 @@ def test_a_colon_is_for_keys_only() -> None:
 
 @pytest.mark.parametrize(("text", "status"), [("0", 0), ("75", 75), ("255", 255), ("007", 7)])
 def test_an_exit_status_is_read(text: str, status: int) -> None:
-    """0 to 255."""
+    """An exit status is 0 to 255."""
     assert exit_status(text) == status
 
 
 @pytest.mark.parametrize("text", ["", "256", "-1", "+1", "1.0", "0255", "x", " 1", "²", "٣"])
-def test_what_is_no_exit_status_is_refused(text: str) -> None:
-    """exit(256) would be 0."""
+def test_a_text_that_is_not_an_exit_status_is_refused(text: str) -> None:
+    """exit(256) would exit with 0."""
     with pytest.raises(ValueError, match="not an exit status: 0 to 255"):
         exit_status(text)
 
 
-def test_a_variable_says_yes_or_no_to_an_option_without_value() -> None:
-    """The usual words, in any case; empty is no."""
+def test_a_variable_turns_an_option_without_value_on_or_off() -> None:
+    """The usual words count in upper and lower case; an empty text is no."""
     assert all(boolean(text) is True for text in ("1", "true", "True", "YES", "on"))
     assert all(boolean(text) is False for text in ("0", "false", "NO", "off", ""))
     for text in ("2", "y", "enabled", " 1"):
@@ -145,8 +145,8 @@ def test_a_variable_says_yes_or_no_to_an_option_without_value() -> None:
             boolean(text)
 
 
-def test_a_choice_is_one_of_its_words_and_says_which() -> None:
-    """Spelled exactly."""
+def test_a_choice_is_one_of_its_words_and_the_refusal_lists_them() -> None:
+    """The word has to be spelled exactly."""
     read = Choice("fail", "skip", "run")
     assert read("skip") == "skip"
     for text in ("", "Fail", "ski", "skip "):
@@ -154,15 +154,15 @@ def test_a_choice_is_one_of_its_words_and_says_which() -> None:
             read(text)
 
 
-def test_a_plain_text_is_anything_but_nothing() -> None:
-    """It is judged where it is used."""
+def test_a_text_may_be_anything_but_empty() -> None:
+    """The text is checked where it is used."""
     assert nonempty_text(" ") == " "
     with pytest.raises(ValueError, match="empty"):
         nonempty_text("")
 
 
-def test_names_flags_and_variables_are_unique_and_told_apart() -> None:
-    """No option hides another one, in any of the three places where it can be given."""
+def test_names_flags_and_variables_are_unique() -> None:
+    """An option never hides another one as a flag, a variable or a name in the file."""
     flags = [flag for option in OPTIONS for flag in option.flags]
     for all_of_them in (flags, [o.name for o in OPTIONS], [o.variable for o in OPTIONS]):
         assert len(set(all_of_them)) == len(all_of_them)
@@ -176,7 +176,7 @@ def test_names_flags_and_variables_are_unique_and_told_apart() -> None:
 
 
 def test_help_shows_every_option_once_under_its_group() -> None:
-    """With its flags, its value, its default; the groups are the questions, in their order."""
+    """Help shows flags, value and default, in groups in the order of the table."""
     context = click.Context(run_command, info_name="run", terminal_width=200, max_content_width=200)
     page = run_command.get_help(context)
     sections = re.split(r"^(\S.*):$", page, flags=re.MULTILINE)
@@ -196,7 +196,7 @@ def test_help_shows_every_option_once_under_its_group() -> None:
 
 
 def clicked(words: list[str]) -> tuple[dict[str, Any], list[str]] | None:
-    """What click hands over for the same words: values of the options that were given, and the command."""
+    """Return what click passes on for the same words: the values of the given options, and the command."""
     try:
         context = run_command.make_context("run", list(words))
     except (click.ClickException, click.exceptions.Exit):
@@ -265,7 +265,7 @@ def test_the_scanner_gives_up_or_agrees_with_click(line: list[str], command: lis
     ],
 )
 def test_a_well_formed_line_needs_no_click(words: list[str], values: dict[str, Any], command: list[str]) -> None:
-    """Else every crontab line would pay for click's import."""
+    """Otherwise every crontab line would pay for the import of click."""
     assert scan(words) == (values, command) == clicked(words)
 
 
@@ -283,8 +283,8 @@ def test_a_well_formed_line_needs_no_click(words: list[str], values: dict[str, A
         ),
     ],
 )
-def test_what_a_person_should_hear_about_goes_to_click(words: list[str]) -> None:
-    """Help, an unknown option, a bad value, no command."""
+def test_lines_that_click_has_to_answer_are_not_scanned(words: list[str]) -> None:
+    """These are help, an unknown option, a bad value, and a missing command."""
     assert scan(words) is None
     assert clicked(words) is None
 
@@ -292,7 +292,7 @@ def test_what_a_person_should_hear_about_goes_to_click(words: list[str]) -> None
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_set_of_good_options_is_read_without_click(data: st.DataObject) -> None:
-    """The scanner may not give up on what is well formed, however it is spelled."""
+    """The scanner must read every well-formed line, in any spelling."""
     good = {
         "ttl": "90",
         "start-within": "15m",
