@@ -22,7 +22,7 @@ from cronlock.servers.subscriptions import Subscriptions
 from cronlock.servers.url import Address
 from tests.fuzz import harness, replies
 from tests.fuzz.harness import HangError, Target, fuzz
-from tests.fuzz.replies import Talk
+from tests.fuzz.resp import PORT, Talk
 from tests.fuzz.targets import TARGETS
 from tests.support.commands import ROOT, changed_cronlock, environment, wait_until
 
@@ -113,7 +113,7 @@ def test_a_redirect_without_an_address_is_not_followed(where: bytes) -> None:
     with replies.around():
         for code in (b"MOVED", b"ASK"):
             moved = b"-%b 1 %b\r\n" % (code, where)
-            replies.check_voters(Talk([slots(b"$9\r\n127.0.0.1\r\n", replies.PORT), *[moved] * 9], 1_000_000))
+            replies.check_voters(Talk([slots(b"$9\r\n127.0.0.1\r\n", PORT), *[moved] * 9], 1_000_000))
 
 
 @pytest.mark.parametrize("port", [b"0", b"65536", b"-1", b"\xc2\xb2", b"9" * 5_000, b""])
