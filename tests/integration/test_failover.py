@@ -1,4 +1,4 @@
-"""--failover and --retry-failed: the others stay, and the tick's work moves when its node dies."""
+"""--failover and --retry-failed: other nodes wait, and take the tick over when its node dies."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ TELL = ("--", "sh", "-c", 'echo "$CRONLOCK_RUN_NODE $CRONLOCK_RUN_ATTEMPT"')
 
 
 def test_a_tick_moves_when_its_node_dies(servers):
-    """When the lease is over, not before and not much later; who takes over says that the last run never ended."""
+    """The takeover comes when the lease has expired, and reports that the last run never ended."""
     holder = held(servers, *TICK, *SHORT)
     other = waiting_node(servers, *TICK, *SHORT, "--node", "web-2", *TELL)
     kill_all(holder)
@@ -27,8 +27,8 @@ def test_a_tick_moves_when_its_node_dies(servers):
     assert err == "cronlock: job: the run of 2026-11-20T02:00Z on web-1 never ended\n"
 
 
-def test_a_finished_tick_sends_the_others_home_quietly(servers):
-    """At once, with status 0 and not a byte."""
+def test_waiting_nodes_exit_quietly_when_the_tick_has_ended(servers):
+    """They exit at once, with status 0 and without output."""
     holder = start(servers, *TICK, *SHORT, "--", "sh", "-c", "touch ready; while [ ! -e over ]; do sleep 0.05; done")
     wait_until(Path(home(), "ready").exists, message="the command")
     others = [waiting_node(servers, *TICK, *SHORT, "--node", f"n{number}", *TELL) for number in range(3)]
@@ -80,7 +80,7 @@ def test_a_command_that_fails_has_run_unless_retry_failed_says_no(servers):
 
 
 def test_the_attempts_are_bounded_over_all_nodes(servers):
-    """Five nodes, each command fails or its node dies: three runs, and the rest say that it came to nothing."""
+    """Five nodes, and each command fails or its node dies: there are three runs, and the other nodes report it."""
     log = 'echo "$CRONLOCK_RUN_ATTEMPT" >> attempts; '
     words = (*TICK, *SHORT, "--retry-failed")
     first = start(servers, *words, "--", "sh", "-c", log + "touch ready; sleep 60")
@@ -114,7 +114,7 @@ def test_what_counts_as_failed(servers, words, status):
 
 
 def test_a_node_that_lost_its_lease_is_dead_to_the_others(server, proxy_to):
-    """It was cut off, and stops its command; the tick goes on elsewhere without --retry-failed."""
+    """A partitioned node stops its command; another node runs the tick, without --retry-failed."""
     proxy = proxy_to(server)
     holder = held([proxy], *TICK, *SHORT)
     other = waiting_node([server], *TICK, *SHORT, "--node", "web-2", *TELL)
@@ -125,8 +125,8 @@ def test_a_node_that_lost_its_lease_is_dead_to_the_others(server, proxy_to):
     assert holder.returncode == 123
 
 
-def test_a_stalled_node_tells_that_it_lost_and_another_takes_over(servers):
-    """Its guard ended the command while it was stopped; awake again, it does not call the tick done."""
+def test_a_stalled_node_reports_its_loss_and_another_takes_over(servers):
+    """The guard ended the command of a stopped cronlock, which later does not record the tick as done."""
     holder = held(servers, *TICK, *SHORT)
     os.kill(holder.pid, signal.SIGSTOP)
     time.sleep(5)  # the guard ends the command a second before the lease is over
@@ -150,7 +150,7 @@ def test_start_within_bounds_the_first_start_only(servers):
 
 
 def test_without_failover_a_dead_nodes_tick_stays_used(servers):
-    """One that was asked for with --failover too: whoever asks decides."""
+    """Also a tick that ran with --failover: the options of the later node decide."""
     holder = held(servers, *TICK, *SHORT)
     kill_all(holder)
     wait_until(
@@ -170,15 +170,15 @@ def test_without_failover_a_dead_nodes_tick_stays_used(servers):
     ],
     ids=["with each", "retry alone", "no ticks", "no schedule found"],
 )
-def test_what_does_not_go_together_is_refused(server, words, says):
-    """In one line that says what does."""
+def test_options_that_exclude_each_other_are_refused(server, words, says):
+    """One line names the option that is needed."""
     done = cronlock("run", "--redis", server.url, "--key", "job", *words, "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (125, "")
     assert len(done.stderr.splitlines()) == 1
     assert says in done.stderr
 
 
-def test_a_dry_run_tells_how_late_a_takeover_is(server):
+def test_a_dry_run_shows_how_late_a_takeover_is(server):
     """The length of the lease: 30 s, or --ttl."""
     words = ("run", "--redis", server.url, "--key", "job", *TICK, "--dry-run", "--failover")
     assert "at most 30s after its node's death" in cronlock(*words, "true").stdout

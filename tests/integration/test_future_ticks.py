@@ -1,4 +1,4 @@
-"""A clock that was ahead once: no tick from a future that the clock denies stops those of today, and it is told."""
+"""After a run with a clock that was ahead, its future tick does not block today's ticks, and is reported."""
 
 import json
 import os
@@ -19,7 +19,7 @@ FAR = int(time.time()) // 60 * 60 + 4 * 366 * 86_400
 
 
 def red(place: Place) -> list[str]:
-    """What check says is red about keys."""
+    """Return the red findings of check about keys."""
     found = json.loads(cronlock("check", *place, "--format", "json").stdout)["findings"]
     return [f"{one['text']}: {one['todo']}" for one in found if one["section"] == "keys" and one["level"] == "red"]
 
@@ -27,7 +27,7 @@ def red(place: Place) -> list[str]:
 @pytest.mark.debian
 @pytest.mark.parametrize("how", ["--once", "--each"])
 def test_a_local_run_at_a_wrong_date_stops_no_other(local_key: str, how: str) -> None:
-    """Each run says so until one has begun, check is red until then; after that all is as ever."""
+    """Each run reports it and check is red until a run has begun; later runs are as usual."""
     place = ("--local", "--prefix", local_key)
     words = ("run", *place, how, "--key", local_key, "--node", "web-1", *EVERY_MINUTE)
     ahead = faked_clock(FAKETIME="+1500d")
@@ -50,7 +50,7 @@ def test_a_local_run_at_a_wrong_date_stops_no_other(local_key: str, how: str) ->
 
 @pytest.mark.debian
 def test_a_clock_that_is_set_back_runs_no_tick_twice(local_key: str) -> None:
-    """Ten minutes, of which the last two ticks are known; and the newest tick counts again when its time comes."""
+    """The clock goes back ten minutes; the last two ticks are known, and the newest tick counts again at its time."""
     words = ("run", "--local", "--key", local_key, "--node", "web-1", *EVERY_MINUTE)
     cronlock(*words, *RAN)
     for minutes in (10, 11):
@@ -65,7 +65,7 @@ def test_a_clock_that_is_set_back_runs_no_tick_twice(local_key: str) -> None:
 
 @pytest.mark.parametrize("kind", ["server", "servers", "cluster"])
 def test_with_servers_it_is_refused_with_the_cure(kind: str, request: pytest.FixtureRequest) -> None:
-    """Not done, silently: no tick until then would run."""
+    """A silent `done` would mean that no tick runs until then."""
     found: Server | list[Server] | Cluster = request.getfixturevalue(kind)
     servers = [found] if isinstance(found, Server) else found.masters() if isinstance(found, Cluster) else found
     place = at(*servers[:1]) if isinstance(found, Cluster) else at(*servers)
@@ -78,8 +78,8 @@ def test_with_servers_it_is_refused_with_the_cure(kind: str, request: pytest.Fix
         done = cronlock(*words, *RAN)
         assert (done.returncode, done.stdout) == (status, ""), done.stderr
         assert bool(done.stderr) == bool(status)
-    assert "cronlock: job: refused: a run of 20" in done.stderr
-    assert done.stderr.endswith("until then done: set the clock that is wrong, then cronlock forget job\n")
+    assert "cronlock: job: refused: a recorded run of 20" in done.stderr
+    assert done.stderr.endswith("every earlier tick: set the clock that is wrong, then run cronlock forget job\n")
     [finding] = red(place)
     assert "years ahead of the voter's clock" in finding
     assert cronlock("forget", *place, "--yes", "job").returncode == 0
@@ -110,7 +110,7 @@ def homeless(*words: str, **env: str | None) -> "subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("env", [{}, {"HOME": "here"}, {"HOME": "here", "XDG_STATE_HOME": "there"}], ids=str)
 def test_without_a_home_nothing_is_locked_in_the_working_directory(env: dict[str, str]) -> None:
-    """Two directories would be two locks. What to set is said, by check as well."""
+    """Two directories would be two locks. The message names the variable to set; so does check."""
     run = ("run", "--local", "--key", "job", "--schedule", "none", *RAN)
     done = homeless(*run, **env)
     assert (done.returncode, done.stdout) == (125, "")
@@ -127,7 +127,7 @@ def test_without_a_home_nothing_is_locked_in_the_working_directory(env: dict[str
 
 
 def test_without_a_home_no_settings_file_is_read_in_the_working_directory(server: Server) -> None:
-    """Whoever owns it could lock elsewhere."""
+    """The owner of the directory could redirect the lock."""
     for folder in ("~/.config", "here/.config"):
         Path(home(), folder).mkdir(parents=True)
         Path(home(), folder, "cronlock.toml").write_text('redis = "redis://127.0.0.1:1"\noutage-wait = "100ms"\n')

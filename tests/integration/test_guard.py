@@ -46,7 +46,7 @@ COMMANDS = {
 
 @pytest.fixture
 def start(servers):
-    """cronlock on three servers, in front of a shell script, as soon as that runs, and has come to rest."""
+    """Start cronlock on three servers with a shell script; return when the script runs and both are at rest."""
 
     def call(script, *words, at=servers, rest=True, **kw):
         where = [word for server in at for word in ("--redis", server.url)]
@@ -64,18 +64,18 @@ def start(servers):
 
 
 def settled(process):
-    """Whether the command's processes sleep, or have stopped."""
+    """Return whether the command's processes sleep or are stopped."""
     run = run_by(process.pid)
     return run and all(about(pid)["State"][0] in "ST" for pid in run)
 
 
 def left():
-    """All processes of this test, cronlock and guard included."""
+    """Return all processes of this test, cronlock and guard included."""
     return bearing(f"HOME={home()}")
 
 
 def wait_for_the_end(timeout=10, but=None):
-    """Returns when nothing of this test is left, except that process. To look at all processes costs milliseconds."""
+    """Wait until only that process of this test is left. A check of all processes takes milliseconds."""
     wait_until(lambda: not left().keys() - {but}, timeout, "the end of all", interval=0.05)
 
 
@@ -84,7 +84,7 @@ def open_files(pid):
 
 
 def tied(process):
-    """Whether the kernel is to tell somebody of what happens to a file of this process; a while after its command."""
+    """Return whether the tether is armed, which happens a while after the command's start."""
     infos = [path.read_text() for path in Path(f"/proc/{process.pid}/fdinfo").iterdir()]
     return any(int(info.split("flags:")[1].split()[0], 8) & os.O_ASYNC for info in infos)
 
@@ -95,7 +95,7 @@ def guard_of(process):
 
 
 def lease_end(servers):
-    """When the lease ends by the clock of the servers, in s: the earliest of three."""
+    """Return the earliest end of the lease at three servers, in s of their clock."""
     clients = [server.client() for server in servers]
     ends = [client.hget(name, "lease_end") for client in clients for name in client.keys("*:record:*")]
     return min(map(int, ends)) / 1000
@@ -114,7 +114,7 @@ def test_with_cronlock_killed_the_command_ends_before_its_lease(start, servers, 
 @pytest.mark.parametrize("first", ["wrapper", "guard"])
 @pytest.mark.parametrize("script", ["grandchildren that ignore SIGTERM", "a pipeline"])
 def test_with_cronlock_and_its_guard_killed_at_once_the_kernel_ends_the_command(start, script, first):
-    """Whoever of the two is the last: nobody is there any more who could."""
+    """In either order of death: no process of cronlock is left to do it."""
     process = start(COMMANDS[script], "--ttl", "1h", "--kill-after", "2s")
     wait_until(lambda: tied(process), message="the tether")
     pids = [process.pid, guard_of(process)]
@@ -124,7 +124,7 @@ def test_with_cronlock_and_its_guard_killed_at_once_the_kernel_ends_the_command(
 
 
 def test_with_cronlock_killed_when_its_guards_have_died_the_kernel_ends_the_command(start):
-    """The guard that replaced another one is no less tied to the wrapper."""
+    """A guard that replaced another guard shares the tether with the wrapper too."""
     process = start(COMMANDS["one that ignores SIGTERM"], "--ttl", "1h", "--kill-after", "2s")
     wait_until(lambda: tied(process), message="the tether")
     dead = guard_of(process)
@@ -152,8 +152,8 @@ def test_with_cronlock_stopped_the_command_ends_before_its_lease(start, servers,
     )
 
 
-def test_a_lost_run_has_said_all_when_it_begins_to_tell_voters_that_do_not_answer(start, fresh_servers):
-    """Whoever reads its stderr sees the end 3 s sooner than cronlock's."""
+def test_a_lost_run_closes_standard_error_before_it_waits_for_silent_voters(start, fresh_servers):
+    """A reader of standard error sees its end 3 s before cronlock's."""
     servers = fresh_servers(3)
     process = start("exec sleep 61", *SHORT, at=servers)
     for server in servers:
@@ -164,7 +164,7 @@ def test_a_lost_run_has_said_all_when_it_begins_to_tell_voters_that_do_not_answe
 
 
 def test_a_cronlock_that_was_stopped_for_less_goes_on(start):
-    """It extends the lease when it wakes, and nobody noticed."""
+    """cronlock extends the lease when it wakes, and the run continues."""
     process = start("sleep 6", "--ttl", "10s", "--kill-after", "1s")
     process.send_signal(signal.SIGSTOP)
     time.sleep(4)
@@ -212,7 +212,7 @@ def test_with_cronlock_out_of_memory_the_command_ends_before_its_lease(start, fr
 
 
 def test_a_guard_that_dies_is_replaced(start):
-    """Each time: afterwards the command is as safe as before."""
+    """After each replacement the command is guarded as before."""
     process = start(COMMANDS["grandchildren"], "--ttl", "1h")
     group = os.getpgid(guard_of(process))
     for _ in range(3):
@@ -225,7 +225,7 @@ def test_a_guard_that_dies_is_replaced(start):
 
 
 def test_a_guard_that_was_stopped_does_not_hold_up_the_end(start):
-    """Nor does it keep what is told to it from being told later."""
+    """Orders that did not fit into its pipe are sent later."""
     process = start("while ! test -e go; do sleep 0.05; done; exit 4", *SHORT)
     for _ in range(3):
         os.kill(guard_of(process), signal.SIGSTOP)
@@ -235,7 +235,7 @@ def test_a_guard_that_was_stopped_does_not_hold_up_the_end(start):
 
 
 def test_a_guard_that_is_stopped_is_woken(start):
-    """Were it not, nobody would end the command of a cronlock that is killed next."""
+    """Otherwise no process would end the command if cronlock is killed next."""
     process = start("exec sleep 61", "--ttl", "1h")
     os.kill(guard_of(process), signal.SIGSTOP)
     wait_until(lambda: about(guard_of(process))["State"][0] == "S")
@@ -244,7 +244,7 @@ def test_a_guard_that_is_stopped_is_woken(start):
 
 
 def test_a_guard_without_files_ends_the_command_all_the_same(start, servers):
-    """It can't look into /proc, nor can it be replaced: the command ends before its lease, and cronlock is woken."""
+    """Without file descriptors the guard can't read /proc or be replaced: the command still ends before its lease."""
     process = start(COMMANDS["one that ignores SIGTERM"], *SHORT)
     resource.prlimit(guard_of(process), resource.RLIMIT_NOFILE, (4, 4))
     process.send_signal(signal.SIGSTOP)
@@ -255,7 +255,7 @@ def test_a_guard_without_files_ends_the_command_all_the_same(start, servers):
 
 
 def test_a_cronlock_without_files_ends_the_command_all_the_same(start):
-    """It can't look into /proc either: SIGKILL comes when it is due."""
+    """cronlock can't read /proc either: SIGKILL comes at its deadline."""
     process = start(COMMANDS["grandchildren that ignore SIGTERM"], "--max-runtime", "3s", "--kill-after", "1s")
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (5, 5))
     assert process.wait(15) == 124
@@ -263,7 +263,7 @@ def test_a_cronlock_without_files_ends_the_command_all_the_same(start):
 
 
 def test_a_guard_that_reads_late_believes_the_newest_order():
-    """Many orders wait for a guard that stood still: the oldest are long over, and the last one counts."""
+    """After a stop many orders wait in the pipe: the old ones have expired, and the last order counts."""
     guard = Guard(Loop(), monotonic, 1000)
     guard.set_deadlines(monotonic() + 500, monotonic() + 1000)
     group = guard.group.number
@@ -283,7 +283,7 @@ def test_a_guard_that_reads_late_believes_the_newest_order():
 @pytest.mark.parametrize("proc", [["--mount-proc"], []], ids=["its own /proc", "a foreign /proc"])
 @pytest.mark.parametrize("how", ["timed out", "killed"])
 def test_in_a_pid_namespace_a_command_has_its_time_to_tidy_up(local_key, how, proc):
-    """SIGKILL comes after --kill-after, not at once, also where /proc tells of other processes."""
+    """SIGKILL comes after --kill-after, not at once, also if /proc shows another namespace."""
     script = "trap 'sleep 1; touch tidied; exit 0' TERM; while :; do sleep 0.1; done"
     limit = ["--max-runtime", "2s"] if how == "timed out" else []
     words = [sys.executable, "-m", "cronlock", "run", "--local", "--key", local_key, "--schedule", "none", *limit]
@@ -296,7 +296,7 @@ def test_in_a_pid_namespace_a_command_has_its_time_to_tidy_up(local_key, how, pr
 
 
 def test_the_guard_has_nothing_of_cronlocks_but_a_pipe_and_the_tether(start):
-    """Its name tells what it is; it stands in /, blocks every signal, leads the group, and keeps no file open."""
+    """The guard has its own name, works in /, blocks every signal, leads the group, and keeps no other file open."""
     reader, writer = os.pipe()
     process = start("exec sleep 61", pass_fds=[writer])
     os.close(writer)
@@ -330,7 +330,7 @@ def test_the_guard_costs_little_memory(start):
 
 
 def test_what_the_command_leaves_behind_outlives_the_guard(start):
-    """A run is over when the command itself ends: the guard leaves without a signal to anybody."""
+    """A run ends with the command itself: the guard exits without sending a signal."""
     process = start("(sleep 2; touch later) & while ! test -e go; do sleep 0.05; done; exit 3")
     Path(home(), "go").touch()
     assert process.wait(10) == 3
@@ -339,7 +339,7 @@ def test_what_the_command_leaves_behind_outlives_the_guard(start):
 
 
 def test_a_command_without_a_lock_is_guarded_too(fresh_servers):
-    """--on-outage run: against the death of cronlock, there is no lease that could be over."""
+    """With --on-outage run the guard acts if cronlock dies; there is no lease."""
     [server] = fresh_servers(1)
     server.kill()
     where = ("--redis", server.url, "--key", "job", "--schedule", "none")
@@ -387,14 +387,14 @@ def test_a_run_that_is_too_long_is_ended(start, server, script):
 
 
 def test_a_signal_reaches_a_command_in_a_session_of_its_own(start):
-    """It has left the group, and is the command all the same."""
+    """The command has left the group, and still gets the signal."""
     process = start("exec setsid sh -c \"trap 'exit 9' USR1; touch began; sleep 61 & wait\"")
     process.send_signal(signal.SIGUSR1)
     assert process.wait(10) == 9
 
 
 def test_the_first_cause_decides(fresh_servers):
-    """A lease that is lost while a command is being ended for its time changes nothing of the status."""
+    """A lease lost while the time limit ends the command does not change the status."""
     servers = fresh_servers(3)
     where = [word for server in servers for word in ("--redis", server.url)]
     words = (*where, "--key", "job", *TICK, "--ttl", "10s", "--kill-after", "3s", "--max-runtime", "5s")
@@ -409,7 +409,7 @@ def test_the_first_cause_decides(fresh_servers):
 
 
 def test_the_guard_of_a_waiting_cronlock_is_not_there_yet(fresh_servers):
-    """Who gets no lock pays for no guard."""
+    """A node without the lock forks no guard."""
     [server] = fresh_servers(1)
     server.stop_process()
     process = start_cronlock("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--", "true")

@@ -28,7 +28,7 @@ INNER = "inner> "
 
 
 def beats():
-    """Returns when the command has done something since the call."""
+    """Wait until the command has written again."""
     path = Path(home(), "beats")
 
     def size():
@@ -39,7 +39,7 @@ def beats():
 
 
 def suspend(terminal, pid):
-    """Ctrl-Z, and all of the job is stopped."""
+    """Press Ctrl-Z, and wait until the whole job is stopped."""
     terminal.ctrl("Z")
     terminal.expect(STOPPED)
     terminal.prompt()
@@ -48,13 +48,13 @@ def suspend(terminal, pid):
 
 
 def bring_back(terminal):
-    """fg, and the shell has said which job it continues."""
+    """Type fg, and wait until the shell has named the job."""
     terminal.enter("fg")
     terminal.expect("^(cronlock|sh|bash) .*?$")
 
 
 def over(terminal, status):
-    """The job has ended with this status, the shell has the terminal, and nothing is left."""
+    """Check that the job has ended with this status, and the shell has the terminal."""
     terminal.prompt()
     assert terminal.run("echo $?") == f"{status}\n"
     assert terminal.foreground() == terminal.pid
@@ -104,7 +104,7 @@ def test_bg_goes_on_without_the_keyboard_and_fg_gives_it_again(either):
 
 @pytest.mark.parametrize("where", ["</dev/null", "| cat", "</dev/null | cat"])
 def test_ctrl_z_and_fg_work_when_input_or_output_is_elsewhere(terminal, where):
-    """The key reaches cronlock, not the command, and still all of the job stops and goes on."""
+    """The key reaches only cronlock, and still the whole job stops and continues."""
     pid = started(terminal, BEATER, f"{IN_BASH} {where}")
     for _ in range(2):
         suspend(terminal, pid)
@@ -115,7 +115,7 @@ def test_ctrl_z_and_fg_work_when_input_or_output_is_elsewhere(terminal, where):
 
 
 def test_a_job_in_the_background_stops_when_it_reads_and_goes_on_with_fg(either):
-    """Started with &, it may not steal what is typed at the prompt."""
+    """A job started with & must not read what is typed at the prompt."""
     pid = started(either, READER, "cronlock run -- sh command &")
     wait_until(lambda: stopped(pid) and stopped(either.wrapper().pid), message="a stopped job")
     assert either.foreground() == either.pid
@@ -128,7 +128,7 @@ def test_a_job_in_the_background_stops_when_it_reads_and_goes_on_with_fg(either)
 
 
 def test_a_job_in_the_background_that_does_not_read_ends_by_itself(either):
-    """& needs nobody's attention."""
+    """A job started with & needs no attention."""
     started(either, "exit 3", "cronlock run -- sh command & wait $!")
     over(either, 3)
 
@@ -189,7 +189,7 @@ def test_kill_ends_a_stopped_job(terminal):
 
 
 def test_a_shell_that_exits_leaves_no_stopped_job(terminal):
-    """It warns once, then ends the job: a command nobody can continue holds no lock."""
+    """The shell warns once, then ends the job: a command that can't be continued holds no lock."""
     pid = started(terminal, SLEEPER)
     suspend(terminal, pid)
     assert "stopped jobs" in terminal.run("exit")
@@ -198,7 +198,7 @@ def test_a_shell_that_exits_leaves_no_stopped_job(terminal):
 
 
 def test_a_shell_inside_has_job_control_of_its_own(terminal):
-    """An interactive shell as the command is a whole shell, and the outer one is none the worse for it."""
+    """An interactive shell as the command works fully, and does not disturb the outer shell."""
     script("inner", f"PS1='{INNER}' exec {' '.join(BASH)}")
     terminal.enter("cronlock run -- sh inner")
     assert "job control" not in terminal.prompt(INNER)
@@ -228,7 +228,7 @@ def own_jobs(terminal, prompt):
 
 
 def test_a_shell_inside_that_is_killed_leaves_the_terminal_to_the_script(terminal):
-    """It could not give the foreground back; nobody living has it, so cronlock does."""
+    """The dead shell could not return the foreground, so cronlock takes it back."""
     script("inner", f"PS1='{INNER}' exec {' '.join(BASH)}")
     script("script", "cronlock run -- sh inner; echo status=$?; read -r line; echo got=$line")
     terminal.enter("sh script")
@@ -259,7 +259,7 @@ def test_a_shell_inside_can_be_suspended(terminal):
 
 
 def test_a_job_stopped_past_its_lease_is_ended(terminal):
-    """Another node may start the command then: it is gone before the lease is, and the status is 123."""
+    """Another node may start the command then: the job ends before its lease, with status 123."""
     pid = started(terminal, SLEEPER, "cronlock run --ttl 7s --kill-after 1s -- sh command")
     suspend(terminal, pid)
     wait_until(lambda: not process(pid), timeout=20, message="the end of the command")
@@ -279,7 +279,7 @@ def daemon(local_key):
 
 
 def test_without_a_terminal_the_stop_signal_stops_the_command_and_cont_continues_it(daemon):
-    """What is sent to cronlock reaches the command, which others know only by cronlock's pid."""
+    """Signals to cronlock reach the command: other programs know only cronlock's pid."""
     wrapper, pid = daemon
     for _ in range(2):
         wrapper.send_signal(signal.SIGTSTP)
@@ -291,7 +291,7 @@ def test_without_a_terminal_the_stop_signal_stops_the_command_and_cont_continues
     assert wrapper.wait(20) == 128 + signal.SIGTERM
 
 
-def test_without_a_terminal_a_sender_of_cont_who_is_quicker_than_cronlock_is_heeded(daemon):
+def test_without_a_terminal_a_sigcont_that_comes_sooner_than_cronlocks_stop_counts(daemon):
     """The sender sees the command stop, and continues it before cronlock has stopped itself."""
     wrapper, pid = daemon
     for _ in range(50):
@@ -302,7 +302,7 @@ def test_without_a_terminal_a_sender_of_cont_who_is_quicker_than_cronlock_is_hee
 
 
 def test_without_a_terminal_cronlock_does_not_stop_with_a_stopped_command(daemon):
-    """Nobody would continue it: it keeps the lease, and tells of the command's end."""
+    """No program would continue cronlock: it keeps the lease, and records the command's end."""
     wrapper, pid = daemon
     for _ in range(2):
         os.kill(pid, signal.SIGSTOP)
@@ -318,7 +318,7 @@ def test_without_a_terminal_cronlock_does_not_stop_with_a_stopped_command(daemon
 
 
 def test_without_a_terminal_an_old_stop_signal_is_forgotten(local_key):
-    """A command that ignored SIGTSTP, and is stopped later by somebody else, does not take cronlock with it."""
+    """A later stop of a command that ignored SIGTSTP does not stop cronlock."""
     words = ("run", "--local", "--key", local_key, "--schedule", "none", "--", "bash", "command")
     command(f"trap '' TSTP; {BEATER}")
     wrapper = start_cronlock(*words, start_new_session=True)

@@ -31,7 +31,7 @@ def begin(number, where, script):
 
 
 def time_to_begin(number, where):
-    """How many seconds it takes until a command begins."""
+    """Return the seconds until a command begins."""
     begun = time.monotonic()
     process = begin(number, where, "true")
     wait_until(Path(home(), f"began-{number}").exists, message="the command", interval=0.001)
@@ -41,7 +41,7 @@ def time_to_begin(number, where):
 
 
 def begin_and_kill(number, where, moment):
-    """One run, of a key of its own; how far it had got when it was killed."""
+    """Kill one run of its own key; return how far it had come."""
     process = begin(number, where, SCRIPTS[number % len(SCRIPTS)])
     time.sleep(moment)
     if process.poll() is not None:
@@ -55,7 +55,7 @@ def begin_and_kill(number, where, moment):
 
 @pytest.mark.timeout(400)
 def test_of_300_killed_runs_nothing_is_left_and_the_next_tick_runs(servers, record_property):
-    """After the lease no process that bears the test's mark is alive, no guard either, and each key goes on."""
+    """After the lease no process with the test's mark lives, not even a guard, and each key runs again."""
     where = [word for server in servers for word in ("--redis", server.url)]
     chance = random.Random()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -77,5 +77,5 @@ def test_of_300_killed_runs_nothing_is_left_and_the_next_tick_runs(servers, reco
 
 
 def left():
-    """All that this test started, cronlocks, guards and commands: they bear its HOME."""
+    """Return all processes of this test: cronlocks, guards and commands have its HOME."""
     return bearing(f"HOME={home()}")

@@ -1,4 +1,4 @@
-"""The lease while the command runs: extended, lost in time, written back, and never longer than it must be."""
+"""The lease while the command runs: extended, lost in time, written back, and ended with the command."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ def record(server):
 
 
 def test_a_command_longer_than_its_lease_keeps_it(servers):
-    """A lease of 10 s lives through a command of 25 s, at every voter, and the status is the command's."""
+    """A lease of 10 s is extended through a command of 25 s, at every voter."""
     process = start_cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sleep", "25")
     wait_until(lambda: all(records(server) for server in servers))
     ends = set()
@@ -97,7 +97,7 @@ def alive(pid):
 
 
 def test_a_quorum_is_enough_to_go_on(fresh_servers):
-    """One of three voters dies: the run does not notice."""
+    """One of three voters dies, and the run continues."""
     servers = fresh_servers(3)
     process = start_cronlock(
         "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 12"
@@ -127,7 +127,7 @@ def test_a_voter_that_forgot_gets_the_record_back(fresh_servers):
 
 
 def test_a_newer_run_at_a_quorum_ends_this_one(servers):
-    """Whoever finds a newer token at so many voters that no quorum is left stops at once."""
+    """A run stops at once if so many voters have a newer token that no quorum is left."""
     process = start_cronlock(
         "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 60"
     )
@@ -174,7 +174,7 @@ def test_a_voter_that_dies_at_the_end_changes_no_status(fresh_servers, number):
 
 
 def test_a_run_longer_than_its_record_is_kept_keeps_it(servers):
-    """All voters would forget it at the same moment, under its lease, and who waits would start beside it."""
+    """Otherwise all voters would forget the record during its lease, and a waiting node would start a second run."""
     words = ("run", *where(servers), "--key", "job", "--schedule", "none", "--ttl", "12s", "--kill-after", "1s")
     runs = "echo begins >>log; while ! [ -e end ]; do sleep 0.1; done; echo ends >>log"
     holder = start_cronlock(*words, "--", "sh", "-c", f"touch ready; {runs}")

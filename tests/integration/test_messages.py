@@ -1,4 +1,4 @@
-"""What run says, situation by situation: the right culprit, the right number, the right cure; and quiet turns."""
+"""The messages of run by situation: the right cause, the right number, the right cure; and silence in normal turns."""
 
 import re
 import time
@@ -30,31 +30,31 @@ MIDDLE = 45  # s of a minute that leave time for three runs before the next tick
 
 
 def this_tick() -> int:
-    """The tick of this minute, once enough of the minute is left."""
+    """Return the tick of this minute, once enough of the minute is left."""
     wait_until(lambda: time.time() % 60 < MIDDLE, timeout=60 - MIDDLE + 1)
     return int(time.time()) // 60 * 60
 
 
 def minute(place: Place, node: str, ahead: float = 0, *words: str) -> "CompletedProcess[str]":
-    """One minutely run of a node whose clock is so many seconds ahead."""
+    """Run once for a schedule of every minute, on a node whose clock is `ahead` seconds ahead."""
     env = faked_clock(FAKETIME=f"{ahead:+.0f}s") if ahead else {}
     return cronlock("run", *place, "--key", "job", "--node", node, *MINUTELY, *words, "--", "true", env=env)
 
 
 def before(place: Place, tick: int, *words: str) -> None:
-    """A run of an earlier tick, so that the voters' memory reaches further back than the tick in question."""
+    """Run an earlier tick, so that the voters remember ticks before the tick of the test."""
     assert run(place, "--tick", str(tick), "--node", "web-0", *words, "--", "true").returncode == 0
 
 
 def newer(place: Place, tick: int, *words: str) -> None:
-    """The next minute's run, by a node whose clock is fast."""
+    """Run the next minute's tick, by a node whose clock is ahead."""
     done = minute(place, words[-1] if words else "web-1", tick + 57 - time.time(), *words)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.debian
-def test_a_tick_that_nobody_ran_is_told_by_the_node_that_comes_too_late(servers: list[Server]) -> None:
-    """An outage over the minute, and a node 50 s ahead: what is lost is said, and the status is that of done."""
+def test_a_tick_that_no_node_ran_is_reported_by_the_node_that_comes_too_late(servers: list[Server]) -> None:
+    """After an outage of a minute and a node 50 s ahead, the lost tick is reported, with the status of done."""
     place = at(*servers)
     tick = this_tick()
     before(place, tick - 60)
@@ -68,7 +68,7 @@ def test_a_tick_that_nobody_ran_is_told_by_the_node_that_comes_too_late(servers:
 
 @pytest.mark.debian
 def test_a_tick_that_another_node_ran_is_passed_over_quietly(servers: list[Server]) -> None:
-    """Turns as they always are: not one byte, though one of the voters missed that run."""
+    """Normal turns print nothing, although one of the voters missed that run."""
     place = at(*servers)
     tick = this_tick()
     before(place, tick - 60)
@@ -81,8 +81,8 @@ def test_a_tick_that_another_node_ran_is_passed_over_quietly(servers: list[Serve
 
 
 @pytest.mark.debian
-def test_a_tick_of_each_that_this_node_did_not_run_is_told_of_this_node(servers: list[Server]) -> None:
-    """Its record is its own: what other nodes ran is not known there."""
+def test_a_tick_of_each_that_this_node_did_not_run_is_reported_of_this_node(servers: list[Server]) -> None:
+    """The record is this node's own: it does not show runs of other nodes."""
     place = at(*servers)
     each = ("--each", "--node", "web-1")
     tick = this_tick()
@@ -110,10 +110,10 @@ def test_a_tick_of_each_that_this_node_did_not_run_is_told_of_this_node(servers:
     ],
     ids=str,
 )
-def test_only_a_tick_that_no_voter_knows_and_all_would_know_is_told(
+def test_only_a_tick_that_no_voter_knows_and_all_would_know_is_reported(
     known: list[tuple[int, int, int]], aloud: bool
 ) -> None:
-    """One voter may have missed its run; and what is older than the oldest that a voter knows may have run."""
+    """One voter may have missed the run; and a tick older than the oldest known one may have run."""
     answers = [dict(zip(("tick", "tick1", "tick2"), ticks, strict=True), token=7, restarted=0) for ticks in known]
     assert no_node_ran(answers, 8, len(known)) is aloud
     assert not no_node_ran(answers, 0, len(known))
@@ -166,10 +166,10 @@ def adopt(place: Place, servers: list[Server]) -> None:
         (adopt, "its record had been replaced by cronlock adopt on admin"),
     ],
 )
-def test_a_run_that_the_voters_disown_says_why(
+def test_a_run_that_the_voters_no_longer_know_reports_why(
     servers: list[Server], happens: Callable[[Place, list[Server]], None], why: str
 ) -> None:
-    """An operator who looks for whoever typed unlock, when a server was emptied, looks in vain."""
+    """An operator must not search for an `unlock` command if in fact a server was emptied."""
     place = at(*servers)
     script = "touch ready; while ! [ -e end ]; do sleep 0.05; done"
     words = ("--key", "job", "--node", "web-1", *PLAIN, "--", "sh", "-c", script)
@@ -192,7 +192,7 @@ def test_a_run_that_the_voters_disown_says_why(
     ids=str,
 )
 def test_the_newest_answer_to_the_end_says_why_a_run_is_disowned(known: list[tuple[int, str]], why: str) -> None:
-    """Whatever an emptied voter does not know any more."""
+    """An emptied voter's answer does not matter then."""
     answers = [{"token": token, "outcome": outcome, "node": "web-2"} for token, outcome in known]
     assert superseded(answers, 7) == why
 
@@ -206,13 +206,13 @@ def label(server: Server) -> str:
 
 @pytest.fixture
 def odd(fresh_servers: Callable[..., list[Server]]) -> Server:
-    """A server whose clock is 300 s ahead of all others'."""
+    """A server whose clock is 300 s ahead of the others'."""
     [server] = fresh_servers(1, places=[Where(env=tuple(faked_clock(FAKETIME="+300s").items()))])
     return server
 
 
 def why_not(place: Place, *words: str) -> str:
-    """What run says when no quorum agrees, without its numbers of seconds."""
+    """Return the message of a run without a quorum, less its seconds."""
     done = run(place, *words, "--", "true")
     assert done.returncode == 122
     return re.sub(r"in \d+ s ", "", done.stderr.removeprefix("cronlock: job: unreachable: ").rstrip())
@@ -220,7 +220,7 @@ def why_not(place: Place, *words: str) -> str:
 
 @pytest.mark.debian
 def test_a_voter_whose_clock_is_off_is_named_where_a_new_key_needs_it(servers: list[Server], odd: Server) -> None:
-    """It answers, so nothing else shows which of three keeps the key from its first run, and why."""
+    """The voter answers, so only this message shows which voter prevents the key's first run, and why."""
     assert why_not(at(*servers[:2], odd), *TICK) == (
         "no quorum of 3 voters (2 of 3 voters do not know this key, as if it were new; a new key's first run needs all "
         f"of them: {label(odd)}: its clock is 300 s ahead of this node's: beyond 60 s a voter does not vote)"
@@ -229,7 +229,7 @@ def test_a_voter_whose_clock_is_off_is_named_where_a_new_key_needs_it(servers: l
 
 @pytest.mark.debian
 def test_a_clock_that_is_off_and_a_dead_voter_are_an_outage(servers: list[Server], odd: Server) -> None:
-    """Nobody else asks for the key; both are named, and --on-outage has its way."""
+    """No other node asks for the key; both are named, and --on-outage applies."""
     place = at(*servers[:2], odd)
     servers[1].kill()
     text = why_not(place, *TICK)
@@ -238,7 +238,7 @@ def test_a_clock_that_is_off_and_a_dead_voter_are_an_outage(servers: list[Server
 
 
 def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_servers: Callable[..., list[Server]]) -> None:
-    """The key is known, and it is not the first run that fails."""
+    """The key is known, so this is not its first run."""
     servers = fresh_servers(3, appendonly="yes", appendfsync="always")
     run(at(*servers), *TICK, "--", "sleep", "0.5")
     servers[1].restart()
@@ -252,7 +252,7 @@ def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_server
 @pytest.mark.parametrize(
     ("mode", "who"), [(("--once",), "other runs"), (("--each", "--node", "web-1"), "other runs of this node")]
 )
-def test_a_crowd_is_told_as_what_it_is(server: Server, mode: tuple[str, ...], who: str) -> None:
+def test_a_crowd_is_reported_as_a_crowd(server: Server, mode: tuple[str, ...], who: str) -> None:
     """With --each no other node asks for this record; and a single server has answered."""
     node = "web-1" if "--each" in mode else ""
     name = copies("cronlock", "job", node, count=1)[0].keys[0]
@@ -268,7 +268,7 @@ def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
 
 
 def test_answers_that_split_tell_the_reason() -> None:
-    """By situation: restarted, emptied, new, a clock, and what will not pass."""
+    """The situations: restarted, emptied, new, a wrong clock, and final failures."""
     table = [
         ([OK, restarted(), DOWN], "1 of 3 voters counts for this key, 1 was restarted or promoted; all count"),
         ([OK, forgot(), DOWN], "1 of 3 voters counts for this key, 1 knows nothing of it; all count"),
@@ -304,7 +304,7 @@ def test_clocks_that_differ_are_named_and_this_nodes_is_not_blamed() -> None:
 
 
 def test_a_clock_against_a_single_servers_may_be_either() -> None:
-    """Nobody else is there to say whose is wrong."""
+    """No third clock shows which one is wrong."""
     verdict = judge([said("clock", time=int((time.time() - 300) * 1000))], [True], 0)
     assert verdict is not None
     assert refusal(verdict, "1 1", "job", alone=True) == (
@@ -313,8 +313,8 @@ def test_a_clock_against_a_single_servers_may_be_either() -> None:
     assert "300 s ahead of the voters': set it;" in refusal(verdict, "1 3 a,b,c", "job")
 
 
-def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: list[Server]) -> None:
-    """The record is this node's own: the new list is adopted without a look at other nodes."""
+def test_the_list_of_voters_of_each_is_this_nodes_own(server: Server, servers: list[Server]) -> None:
+    """The record is this node's own: the new list can be adopted regardless of other nodes."""
     each = ("--each", "--node", "web-1", *PLAIN)
     run(at(server), *each, "--", "true")
     refused = run(at(*servers), *each, "--", "true").stderr
@@ -323,15 +323,15 @@ def test_the_list_of_voters_of_each_is_no_other_nodes(server: Server, servers: l
 
 
 def test_a_restart_during_a_run_is_one_voters_of_several() -> None:
-    """Only a single one is the server."""
+    """Only a single voter is called the server."""
     ghost = said("held", restarted=1)
     assert undecided([ghost]).text.startswith("the server was restarted or promoted during a run on web-1")
     several = undecided([ghost, OK, said("done", 9)]).text
     assert several.startswith("a voter was restarted or promoted during a run on web-1")
 
 
-def test_a_run_that_another_one_has_replaced_is_told_so_when_it_is_stopped(servers: list[Server]) -> None:
-    """No voter is down: nobody has to look at the servers."""
+def test_a_replaced_run_reports_the_newer_run_when_it_is_stopped(servers: list[Server]) -> None:
+    """No voter is down: an operator need not check the servers."""
     place = at(*servers)
     words = ("--key", "job", "--node", "web-1", *PLAIN, "--ttl", "7s", "--kill-after", "1s")
     process = start_cronlock("run", *place, *words, "--", "sh", "-c", "touch ready; exec sleep 60")

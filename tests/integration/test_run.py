@@ -1,4 +1,4 @@
-"""What one call of `cronlock run` does and says, each promise with real processes."""
+"""One call of `cronlock run`: what the command gets and what cronlock reports, with real processes."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ TICK = ("--tick", "2026-11-20T02:00Z")
 
 @pytest.fixture
 def run(server):
-    """`cronlock run` on one server with one key and no schedule, unless told otherwise."""
+    """Call `cronlock run` on one server with one key; `words` add options."""
 
     def call(*words, **kw):
         return cronlock("run", "--redis", server.url, "--key", "job", *words, **kw)
@@ -33,13 +33,13 @@ def start(server):
 
 
 def marked(name="ready"):
-    """Waits until the command says that it runs."""
+    """Wait until the command has created its file."""
     wait_until(lambda: Path(home(), name).exists(), message=f"the file {name}")
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 75, 121, 125, 126, 127, 128, 143, 255])
 def test_the_commands_exit_status_is_passed_on(run, status):
-    """Whatever the command exits with, cronlock does."""
+    """cronlock exits with the command's status, whatever it is."""
     assert run("--schedule", "none", "--", "sh", "-c", f"exit {status}").returncode == status
 
 
@@ -51,7 +51,7 @@ def test_a_command_ended_by_a_signal_gives_128_and_its_number(run, number):
 
 
 def test_a_command_that_is_not_there_gives_127_and_a_line(run):
-    """Not found is 127, and says what."""
+    """The status is 127, and the line names the command."""
     done = run("--schedule", "none", "--", "no-such-program")
     assert (done.returncode, done.stdout) == (127, "")
     assert done.stderr == "cronlock: job: can't start: no-such-program: no such file or directory\n"
@@ -60,7 +60,7 @@ def test_a_command_that_is_not_there_gives_127_and_a_line(run):
     )
 
 
-def test_a_command_that_is_no_program_gives_126(run):
+def test_a_command_that_is_not_executable_gives_126(run):
     """A file without the right to execute it is 126."""
     Path(home(), "plain").write_text("")
     assert run("--schedule", "none", "--", "./plain").returncode == 126
@@ -86,13 +86,13 @@ def test_the_command_gets_its_stdin_and_writes_its_own_streams(run):
 
 
 def test_the_commands_own_options_are_the_commands(run):
-    """Options stop at the first word that is none, and a second -- is the command's."""
+    """Options end at the first other word, and a second -- belongs to the command."""
     assert run("--schedule", "none", "printf", "%s.", "--key", "other", "--", "-v").stdout == "--key.other.--.-v."
     assert run("--schedule", "none", "--", "printf", "%s.", "--", "x").stdout == "--.x."
 
 
 def test_the_command_learns_key_tick_token_node_and_attempt(run):
-    """Five variables tell the command about its run."""
+    """Five variables describe the run to the command."""
     done = run(*TICK, "--node", "web-1", "--", "sh", "-c", "env | grep ^CRONLOCK_ | sort")
     said = dict(line.split("=") for line in done.stdout.splitlines())
     token = int(said.pop("CRONLOCK_RUN_TOKEN"))
@@ -122,7 +122,7 @@ def test_the_rest_of_the_environment_is_untouched(run):
 
 
 def test_held_says_nothing_and_exits_0(run, start):
-    """A lock that another run has is no news."""
+    """A held lock is normal, and needs no message."""
     holder = start("--schedule", "none", "--node", "web-2", "--", "sh", "-c", "touch ready; sleep 60")
     marked()
     done = run("--schedule", "none", "--", "echo", "never")
@@ -135,7 +135,7 @@ def test_held_says_nothing_and_exits_0(run, start):
 
 
 def test_a_tick_that_ran_is_done_and_quiet(run):
-    """However short the command was, its tick does not run again."""
+    """A tick does not run again, however short the command was."""
     assert run(*TICK, "--", "echo", "one").stdout == "one\n"
     again = run(*TICK, "--", "echo", "two")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
@@ -151,7 +151,7 @@ def test_an_older_tick_than_the_last_one_is_done(run):
 
 
 def test_a_failed_command_used_its_tick_up(run):
-    """A status is a status: the tick ran."""
+    """A tick whose command failed has run."""
     assert run(*TICK, "--", "false").returncode == 1
     assert run(*TICK, "--", "echo", "again").stdout == ""
 
@@ -166,7 +166,7 @@ def test_again_runs_a_done_tick_and_lowers_nothing(run):
 
 
 def test_again_may_be_late_as_any_run(run):
-    """--start-within bounds it too; where it comes from a file, the command line gives a longer one."""
+    """--start-within limits it too; the command line can give a longer one than the file."""
     tick = ("-v", "--again", "--schedule", "0 0 1 1 *", "--start-within")
     assert "late: it is too late for the tick of" in run(*tick, "1ms", "--", "echo", "ran").stderr
     assert run(*tick, "366d", "--", "echo", "ran").stdout == "ran\n"
@@ -188,7 +188,7 @@ def test_each_runs_once_on_every_node_and_never_meets_once(run):
 
 
 def test_late_is_said_and_not_started(run):
-    """A tick whose successor has come is over; so is one after --start-within."""
+    """A tick is late once the next tick has come, or --start-within is over."""
     hour = time.time() // 3600 * 3600
     done = run("--schedule", "0 * * * *", "--tick", int(hour) - 7200, "--", "echo", "late")
     assert (done.returncode, done.stdout) == (0, "")
@@ -199,14 +199,14 @@ def test_late_is_said_and_not_started(run):
 
 
 def test_quiet_says_nothing_at_all(run):
-    """-q: not even a refusal."""
+    """-q hides even a refusal."""
     done = run("-q", "--schedule", "none", "--", "no-such-program")
     assert (done.returncode, done.stderr) == (127, "")
     assert run("-q", "--schedule", "x", "--", "true").stderr == ""
 
 
-def test_a_run_that_never_ended_is_told_by_the_next_one(run, start, server):
-    """When a node dies, the node that runs next says so, once."""
+def test_a_run_that_never_ended_is_reported_by_the_next_one(run, start, server):
+    """The next run reports once that a node died."""
     died = start(*TICK, "--node", "web-2", "--ttl", "7s", "--", "sh", "-c", "touch ready; exec sleep 60")
     marked()
     died.kill()
@@ -223,7 +223,7 @@ def record_name(server):
 
 
 def test_a_dead_nodes_lease_of_the_tick_before_does_not_cost_this_tick(run, start):
-    """A lease of an older tick that is about to end is waited for, quietly."""
+    """The run waits quietly for a lease of an earlier tick that expires soon."""
     died = start(*TICK, "--ttl", "7s", "--", "sh", "-c", "touch ready; exec sleep 60")
     marked()
     died.kill()
@@ -232,7 +232,7 @@ def test_a_dead_nodes_lease_of_the_tick_before_does_not_cost_this_tick(run, star
 
 
 def test_a_live_run_of_the_tick_before_is_not_disturbed(run, start, server):
-    """The contender waits once, then is held; the tick counts as missed."""
+    """The other node waits once, then finds the lock held; the tick counts as missed."""
     start(*TICK, "--ttl", "7s", "--", "sh", "-c", "touch ready; exec sleep 60")
     marked()
     done = run("--tick", "2026-11-20T03:00Z", "--", "echo", "next")
@@ -242,7 +242,7 @@ def test_a_live_run_of_the_tick_before_is_not_disturbed(run, start, server):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_while_the_command_runs_is_forwarded_and_the_run_given_back(run, start, number):
-    """The command's own status counts, and the tick is free for others."""
+    """The command's status counts, and another node may run the tick."""
     holder = start(*TICK, "--", sys.executable, "-c", CATCHES, int(number))
     marked()
     holder.send_signal(number)
@@ -267,8 +267,8 @@ def test_a_signal_before_the_command_releases_everything(fresh_servers):
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
-def test_a_signal_that_is_no_request_to_end_gives_nothing_back(run, start, number):
-    """Daemons read their files again on SIGHUP: a run that goes on to its end has run."""
+def test_a_signal_that_does_not_end_the_command_gives_nothing_back(run, start, number):
+    """Daemons reload their files on SIGHUP: a run that continues to its end has run."""
     holder = start(*TICK, "--", sys.executable, "-c", CATCHES, int(number))
     marked()
     holder.send_signal(number)
@@ -277,7 +277,7 @@ def test_a_signal_that_is_no_request_to_end_gives_nothing_back(run, start, numbe
 
 
 def test_a_hangup_that_ends_the_command_gives_the_run_back(run, start):
-    """The terminal is gone, and the work is not done."""
+    """The terminal has gone, and the work is not done."""
     holder = start(*TICK, "--", "sh", "-c", "touch ready; exec sleep 60")
     marked()
     holder.send_signal(signal.SIGHUP)
@@ -310,7 +310,7 @@ def test_signals_that_were_ignored_stay_ignored(start):
 
 
 def test_a_run_inside_a_run_of_the_same_key_is_refused(run, server):
-    """It would wait for itself; another key is fine."""
+    """The inner run would wait for itself; another key is accepted."""
     inner = f"{sys.executable} -m cronlock run --redis {server.url} --schedule none --key"
     done = run("--schedule", "none", "--", "sh", "-c", f"{inner} job -- echo inner")
     assert done.returncode == 125
@@ -319,7 +319,7 @@ def test_a_run_inside_a_run_of_the_same_key_is_refused(run, server):
 
 
 def test_once_or_each_without_a_schedule_says_that_only_overlap_is_prevented(run):
-    """Whoever writes --once expects ticks; whoever leaves it out gets a plain mutex and no line."""
+    """An operator who writes --once expects ticks; without --once the run is a plain mutex, without a message."""
     done = run("--once", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert "only overlap is prevented" in done.stderr
@@ -354,14 +354,14 @@ def test_dry_run_connects_to_nothing_and_starts_nothing():
 
 
 def test_version_and_help_are_on_stdout():
-    """What was asked for is no error."""
+    """Requested output is not an error."""
     assert cronlock("--version").stdout.startswith("cronlock, version ")
     assert "Where is Redis" in cronlock("run", "--help").stdout
 
 
 @pytest.mark.debian
 def test_a_command_that_ended_before_it_was_looked_at_has_run(local_key):
-    """A busy machine: it is executed late, and has ended when cronlock comes to ask whether somebody stopped it."""
+    """On a busy machine the command is executed late, and ends before cronlock checks whether it was stopped."""
     late = ("-e", "inject=execve:delay_enter=80000", "-e", "inject=poll:delay_exit=200000")  # microseconds
     before = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve,poll", *late)
     words = ("run", "--local", "--key", local_key, "--schedule", "none", "--", "true")

@@ -1,4 +1,4 @@
-"""What a hundred crontab lines pay for in the same second: the modules that `run` imports, counted and by name."""
+"""The modules that `run` imports, counted and by name: a hundred crontab lines start in the same second."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ main()
 
 
 def modules(*words, err="", status=0):
-    """All modules in memory after a run, in a Python without site-packages' start-up files beyond the usual."""
+    """Return the modules in memory after a run."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, "run", *map(str, words)],
         env=environment(),
@@ -46,7 +46,7 @@ def modules(*words, err="", status=0):
 
 
 def bare():
-    """What this Python has in memory before cronlock: not cronlock's doing (an editable install imports much)."""
+    """Return the modules in memory before cronlock: an editable install imports many."""
     done = subprocess.run(
         [sys.executable, "-c", "import sys; print(*sys.modules)"],
         env=environment(),
@@ -83,7 +83,7 @@ def test_a_plain_schedule_adds_nothing_but_its_own_modules(server):
 
 
 def test_other_schedules_add_cronsim_and_little_else(server):
-    """cronsim is imported only then, and nothing forbidden but what cronsim brings."""
+    """cronsim is imported only then, and of the forbidden modules only those that cronsim imports."""
     found = modules("--redis", server.url, "--key", "job", "--schedule", "0 2 L * *", "--again", "--", "true") - bare()
     assert "cronsim" in found
     assert found & (FORBIDDEN - CRONSIMS) == set()
@@ -91,7 +91,7 @@ def test_other_schedules_add_cronsim_and_little_else(server):
 
 
 def test_a_held_run_imports_no_more(server):
-    """The node that exits quietly pays the least."""
+    """A node that exits quietly imports least."""
     words = ("--redis", server.url, "--key", "job", "--tick", "2026-11-20T02:00Z", "--", "true")
     modules(*words)
     found = modules(*words)
@@ -99,8 +99,8 @@ def test_a_held_run_imports_no_more(server):
     assert not found & WRAPPED
 
 
-def test_who_goes_home_does_not_pay_for_those_who_stay(server):
-    """Nor does who waits where no terminal is pay for one: rich costs 100 ms."""
+def test_a_node_that_exits_does_not_import_what_waiting_needs(server):
+    """Without a terminal a waiting node does not import rich, which takes 100 ms."""
     words = ("--redis", server.url, "--key", "job", "--tick", "2026-11-20T02:00Z", "--", "true")
     modules(*words)
     assert not modules(*words) & {"cronlock.run.waiting", "cronlock.servers.subscriptions"}
@@ -112,7 +112,7 @@ def test_who_goes_home_does_not_pay_for_those_who_stay(server):
 
 
 def test_a_plain_file_is_read_without_tomllib(server):
-    """The usual place for where the servers are; tomllib brings re, datetime and more."""
+    """Servers are usually named in this file; tomllib imports re, datetime and more."""
     file = Path(home(), ".config", "cronlock.toml")
     file.parent.mkdir()
     words = ("--key", "job", "--schedule", "none", "--", "true")
@@ -127,13 +127,13 @@ def test_a_plain_file_is_read_without_tomllib(server):
 
 
 def collects(*words, **how):
-    """Whether garbage is collected at the end of a run."""
+    """Check that garbage collection is on at the end of a run."""
     modules(*words, **how)
     return Path(home(), "collects").read_text() == "True"
 
 
 def test_garbage_is_collected_in_all_that_may_last(server):
-    """Not while it starts; a command, a wait and an outage may go on for months."""
+    """It is off during the start; a command, a wait and an outage may last for months."""
     key, tick = ("--key", "job"), ("--tick", "2026-11-20T02:00Z")
     assert collects("--redis", server.url, *key, *tick, "--", "true"), "a command"
     assert not collects("--redis", server.url, *key, *tick, "--", "true"), "its tick is done"
@@ -153,7 +153,7 @@ def test_only_local_imports_json(local_key):
 
 
 def test_private_modules_stand_in_one_place():
-    """`_socket` and `_signal` save milliseconds; process/event_loop.py says why, and nobody else imports them."""
+    """`_socket` and `_signal` save milliseconds: process/event_loop.py gives the reason, and is the only importer."""
     package = ROOT / "cronlock"
     users = {
         path.name
@@ -165,7 +165,7 @@ def test_private_modules_stand_in_one_place():
 
 
 def test_click_stands_in_one_place():
-    """cli/ alone knows how the command line is read; what it calls takes plain values."""
+    """Only cli/ knows how the command line is read; the functions that it calls take plain values."""
     package = ROOT / "cronlock"
     users = {path.parent.name for path in package.rglob("*.py") if "import click" in path.read_text().splitlines()}
     assert users == {"cli"}

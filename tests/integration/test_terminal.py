@@ -14,7 +14,7 @@ PAGER = "less" if shutil.which("less") else "more"
 
 
 def test_the_command_reads_what_is_typed(terminal):
-    """A line from the keyboard reaches it, and Ctrl-D ends it, as any program at a terminal."""
+    """A typed line reaches the command, and Ctrl-D ends its input."""
     started(terminal, READER)
     terminal.enter("hello")
     terminal.expect("^got=hello$")
@@ -73,7 +73,7 @@ def test_ctrl_c_ends_the_script_around_it(terminal, shell, lines):
 
 
 def test_ctrl_c_ends_a_loop_typed_at_the_prompt(terminal):
-    """The shell sees that cronlock died of SIGINT, not that it ended with 130: there is no second turn."""
+    """The shell sees that SIGINT ended cronlock, not a status of 130: the loop stops."""
     started(terminal, f"echo turn; {SLEEPER}", "for i in 1 2 3; do cronlock run -- sh command; done")
     terminal.expect("^turn$")
     terminal.ctrl("C")
@@ -94,8 +94,8 @@ def test_ctrl_c_that_the_command_handles_ends_nothing_else(terminal):
 
 
 @pytest.mark.parametrize("who", ["itself", "another"])
-def test_a_sigint_that_nobody_typed_ends_the_command_only(terminal, who):
-    """kill -INT is no Ctrl-C: a script around it goes on."""
+def test_a_sigint_that_was_not_typed_ends_the_command_only(terminal, who):
+    """kill -INT is not Ctrl-C: a script around cronlock continues."""
     script("script", "cronlock run -- sh command; echo next=$?")
     pid = started(terminal, "kill -INT $$" if who == "itself" else SLEEPER, "sh script")
     if who == "another":
@@ -180,7 +180,7 @@ def test_a_command_substitution_at_the_prompt_can_ask_the_terminal(terminal):
 
 
 def test_a_command_killed_in_raw_mode_leaves_a_sane_terminal(terminal):
-    """Whoever dies of a signal could not tidy up: the modes are those from before it."""
+    """A command killed by a signal can't restore the modes: cronlock restores them."""
     before = terminal.run("stty -g")
     terminal.run("cronlock run -- sh -c 'stty raw -echo; kill -9 $$'")
     assert terminal.run("echo $?") == "137\n"
@@ -194,8 +194,8 @@ def test_modes_that_the_command_set_on_purpose_stay(terminal):
     assert " tostop" in terminal.run("stty -a")
 
 
-def test_the_command_hears_of_a_resized_window(terminal):
-    """The terminal tells the foreground, which is the command's group."""
+def test_the_command_gets_sigwinch_from_a_resized_window(terminal):
+    """The terminal signals its foreground group, which is the command's."""
     started(
         terminal, "trap 'stty size; exit' WINCH; echo set; while :; do sleep 0.1; done", "cronlock run -- bash command"
     )
@@ -207,7 +207,7 @@ def test_the_command_hears_of_a_resized_window(terminal):
 
 @pytest.mark.parametrize("job", ["foreground", "background", "stopped"])
 def test_a_hangup_ends_the_command_and_cronlock(terminal, local_key, job):
-    """When the window is closed nothing goes on, and the key is free."""
+    """After the window is closed no process is left, and the key is free."""
     pid = started(terminal, SLEEPER, "cronlock run -- sh command" + (" &" if job == "background" else ""))
     if job == "stopped":
         terminal.ctrl("Z")
@@ -219,7 +219,7 @@ def test_a_hangup_ends_the_command_and_cronlock(terminal, local_key, job):
 
 
 def test_a_job_that_ends_in_the_background_leaves_the_foreground_alone(terminal):
-    """Whoever has the terminal by then keeps it."""
+    """The group that has the terminal by then keeps it."""
     started(terminal, "until [ -e go ]; do sleep 0.1; done", "cronlock run -- sh command &")
     terminal.enter("cat")
     wait_until(lambda: terminal.foreground() != terminal.pid, message="cat in the foreground")
@@ -233,7 +233,7 @@ def test_a_job_that_ends_in_the_background_leaves_the_foreground_alone(terminal)
 
 
 def test_without_job_control_a_stop_that_no_key_made_stands(open_terminal):
-    """The kernel ignores Ctrl-Z where nobody could continue a job, but never SIGSTOP: who sent it continues it."""
+    """The kernel ignores Ctrl-Z in an orphaned group, but not SIGSTOP: its sender continues the job."""
     command(READER)
     terminal = open_terminal("cronlock", "run", "--", "sh", "command")
     pid = command_pid()
@@ -248,7 +248,7 @@ def test_without_job_control_a_stop_that_no_key_made_stands(open_terminal):
 
 @pytest.mark.parametrize("words", [["cronlock", "run", "--", "sh", "command"], ["sh", "script"]], ids=["itself", "sh"])
 def test_without_job_control_ctrl_z_is_ignored_and_ctrl_c_is_not(open_terminal, words):
-    """In `docker run -it` nobody could continue a stopped job: the kernel stops none there, and so does cronlock."""
+    """In `docker run -it` no shell could continue a stopped job: neither the kernel nor cronlock stops it."""
     command(READER)
     script("script", "cronlock run -- sh command; echo next")
     terminal = open_terminal(*words)

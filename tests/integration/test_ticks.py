@@ -1,4 +1,4 @@
-"""Once per tick, with several nodes at once and real servers: nothing is lost to split votes, nothing runs twice."""
+"""Once per tick, with several nodes at once and real servers: no tick is lost to a split vote, and none runs twice."""
 
 import random
 import threading
@@ -26,7 +26,7 @@ def race(tick, urls, nodes=NODES, extra=()):
 
 
 def runs() -> list[list[str]]:
-    """What ran, in order: tick, token, node."""
+    """Return the runs in order: tick, token, node."""
     return [line.split() for line in Path(home(), "runs").read_text().splitlines()]
 
 
@@ -53,7 +53,7 @@ def test_six_nodes_at_once_run_each_of_200_ticks_once(place, request):
 
 @pytest.mark.timeout(400)
 def test_a_dead_voter_and_one_that_stalls_cost_no_tick(fresh_servers):
-    """Of three servers one is killed midway and one is stopped for a second now and then: 200 ticks are 200 runs."""
+    """One of three servers is killed midway and one is stopped at times for a second: 200 ticks give 200 runs."""
     servers = fresh_servers(3)
     dice = random.Random(7)
     stalls: list[threading.Timer] = []
@@ -72,7 +72,7 @@ def test_a_dead_voter_and_one_that_stalls_cost_no_tick(fresh_servers):
     assert_each_tick_once(TICKS)
 
 
-def test_a_split_vote_is_no_outage(servers):
+def test_a_split_vote_is_not_an_outage(servers):
     """Nodes that ask at the same time are told apart, also by who would not wait and would run without a lock.
 
     Fifteen ticks are judged; one during which the machine stood still is none of them: no voter could answer then.

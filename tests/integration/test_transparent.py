@@ -1,4 +1,4 @@
-"""Whoever puts `cronlock run` before a command must not be able to tell the difference."""
+"""A command behaves the same with and without `cronlock run` in front of it."""
 
 import contextlib
 import ctypes
@@ -93,7 +93,7 @@ def plain(*words, **kw):
 
 
 def told(done):
-    """What a command's end tells: status and both streams."""
+    """Return status and both streams of an ended command."""
     return done.returncode, done.stdout, done.stderr
 
 
@@ -101,7 +101,7 @@ def told(done):
 
 
 def found_by(setting, env=None, front=None):
-    """What the probe finds when it is started as it is, or with `front`, the words of a cronlock, before it."""
+    """Return what the probe finds, started by itself or behind `front`, the words of a cronlock."""
     for name in STREAMS:
         (home() / name).write_text("one\ntwo\n")
     probe = [sys.executable, "-IS", "-c", PROBE, str(home() / "found"), str(IOPRIO_SET + 1)]
@@ -119,13 +119,13 @@ def found_by(setting, env=None, front=None):
 
 
 def both(server, setting, env=None, options=None):
-    """What the probe finds without cronlock, and what it finds with it; `options` are variables for cronlock alone."""
+    """Return what the probe finds without and with cronlock; `options` are variables for cronlock only."""
     front = ("run", "--redis", server.url, "--key", "probe", "--schedule", "none", "--")
     return found_by(setting, env), found_by(setting, {**(env or {}), **(options or {})}, front)
 
 
 def without_news(entries):
-    """The environment without the variables that tell the command of its run, which have to be there."""
+    """Return the environment without the variables of the run, which must be there."""
     news = {entry.partition("=")[0] for entry in entries if entry.startswith("CRONLOCK_RUN_")}
     assert news == {f"CRONLOCK_RUN_{name}" for name in ("KEY", "NODE", "TOKEN", "ATTEMPT")}
     return [entry for entry in entries if not entry.startswith("CRONLOCK_RUN_")]
@@ -144,7 +144,7 @@ def lower_limits():
 
 
 def many_files():
-    """As many as the kernel allows, or as this user may have: nobody can close all of them one by one."""
+    """As many as the kernel or this user's limit allows: too many to close one by one."""
     most, hard = int(Path("/proc/sys/fs/nr_open").read_text()), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -203,7 +203,7 @@ def test_the_command_inherits_what_it_would_inherit_without_cronlock(server, set
 
 
 def test_the_probe_sees_every_setting():
-    """Were it blind to one, the test above could not fail; some need root, two processors, no container."""
+    """Otherwise the test above could not fail; some settings need root, two processors, or no container."""
     usual = found_by(None)
     unseen = {name for name, setting in INHERITED.items() if found_by(setting) == usual}
     unseen -= {"many files", "one processor", "idle I/O", "a capability less", "no random addresses"}
@@ -264,13 +264,13 @@ def test_the_options_of_a_run_stay_behind_and_where_redis_is_does_not(server):
 
 
 def complaints(server):
-    """How often the server got something that it does not understand."""
+    """Return how often the server got data that is not a command."""
     return server.client().info("errorstats").get("errorstat_ERR", {"count": 0})["count"]
 
 
 @pytest.mark.parametrize("fds", [(2,), (0, 2), (1, 2), (0, 1, 2)], ids=str)
 def test_a_message_without_a_stderr_goes_nowhere(server, fds):
-    """Not into the socket or pipe that got the number: the run goes on, and every voter hears of its end."""
+    """It does not go into a socket or pipe with that number: the run continues, and every voter records its end."""
     words = ("run", "--redis", server.url, "--key", "job", "-v", "--ttl", "7s", "--tick")
     before = complaints(server)
     assert cronlock(*words, "2026-11-20T02:00Z", "--", "sh", "-c", "kill -9 $PPID").returncode == -signal.SIGKILL
@@ -368,7 +368,7 @@ def test_what_cant_be_executed_gives_what_env_gives(local, word, status):
 
 @pytest.mark.parametrize("word", ["./bin/script", "script"])
 def test_a_script_without_interpreter_line_gets_its_arguments_byte_by_byte(local, word):
-    """/bin/sh makes $0 and $@ of them."""
+    """/bin/sh makes $0 and $@ from the arguments."""
     program("bin/script", b"""printf '%s\\0' "$0" "$#" "$@" """)
     words = [word, "", " a  b ", "*", "$HOME", "\n", "-c", "--", "\udcff\udc80", "ü", ""]
     env = {"PATH": f"{home()}/bin:{os.environ['PATH']}"}
@@ -425,7 +425,7 @@ def test_a_command_that_has_enough_ends_the_writer(local):
 
 
 def test_a_stream_that_the_command_closes_is_closed(local):
-    """Whoever reads its output sees the end, and whoever writes its input too, while the command goes on."""
+    """The reader of its output and the writer of its input see the close while the command runs."""
     script = "echo bye; exec <&- >&-; sleep 60"
     process = start_cronlock(*local, "sh", "-c", script, stdin=subprocess.PIPE, text=False)
     assert process.stdout.readline() == b"bye\n"
@@ -447,14 +447,14 @@ def test_a_stderr_that_cronlock_does_not_write_to_is_closed_with_the_others(loca
 
 
 def test_a_stderr_that_cronlock_may_write_to_stays_open(local):
-    """Also when the command has closed its own: what ends it is said."""
+    """Also if the command has closed its copy: cronlock reports the reason of its end."""
     words = (*local[:-1], "--max-runtime", "1s", "--", "sh", "-c", "exec 2>&-; exec sleep 60")
     done = cronlock(*words)
     assert (done.returncode, done.stderr.count("timed out: ")) == (124, 1)
 
 
 def test_an_open_file_that_the_command_closes_is_closed(local):
-    """Any that both inherit: its reader sees the end, while the command goes on."""
+    """The reader of an inherited file sees the close while the command runs."""
     reader, writer = os.pipe()
     script = f"echo bye >&{writer}; exec {writer}>&-; exec sleep 60"
     process = start_cronlock(*local, "bash", "-c", script, pass_fds=[writer])
@@ -467,7 +467,7 @@ def test_an_open_file_that_the_command_closes_is_closed(local):
 
 
 def test_a_lock_on_an_open_file_is_as_long_as_the_commands(local):
-    """flock(2) belongs to whoever has the file open: the command keeps it, and gives it up."""
+    """A lock of flock(2) belongs to the open file: the command keeps and releases it."""
     path = home() / "lock"
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -485,7 +485,7 @@ def test_a_lock_on_an_open_file_is_as_long_as_the_commands(local):
 
 
 def got(lock, file):
-    """Whether this lock can be had."""
+    """Return whether this lock is free."""
     with contextlib.suppress(BlockingIOError):
         lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -510,14 +510,14 @@ def test_a_record_lock_of_whoever_became_cronlock_holds_during_the_run(local):
 
 @pytest.mark.parametrize("option", ["-v", "--syslog", "--max-runtime=1h", "--on-outage=run"])
 def test_what_cronlock_opens_itself_closes_on_exec(local, option):
-    """What does not is the command's: it gets it, and cronlock lets go of it."""
+    """Other descriptors belong to the command: the command gets them, and cronlock closes its copies."""
     if option == "--on-outage=run":
         local = ("run", "--redis", "redis://127.0.0.1:1", "--outage-wait", "0", *local[2:])
     assert cronlock(*local[:-1], option, "--", "ls", "/proc/self/fd").stdout.split() == ["0", "1", "2", "3"]
 
 
 def inherited(pid):
-    """What a process has open from 3 on that would not close on exec."""
+    """Return the descriptors from 3 on of a process that would not close on exec."""
     found = set()
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         flags = int(Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text().split("flags:")[1].split()[0], 8)
@@ -527,14 +527,14 @@ def inherited(pid):
 
 
 def is_cut_off(stream):
-    """Whether the other end of a pipe is closed in time."""
+    """Return whether the other end of a pipe is closed in time."""
     poll = select.poll()
     poll.register(stream, 0)  # POLLHUP and POLLERR come unasked
     return bool(poll.poll(10_000))
 
 
 def test_a_loop_over_lines_keeps_its_lines(local):
-    """What the command does not read is there for the next one."""
+    """Input that the command does not read remains for the next command."""
     words = " ".join((sys.executable, "-m", "cronlock", *local))
     loop = f"while read -r line; do {words} echo $line; done; echo end"
     assert told(plain("sh", "-c", loop, input=b"1\n2\n3\n")) == (0, b"1\n2\n3\nend\n", b"")
@@ -558,7 +558,7 @@ locales = st.sampled_from([{}, {"LANG": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0",
 @EXAMPLES
 @given(data=st.binary(max_size=100_000))
 def test_any_input_becomes_any_output(local, data):
-    """Whatever the bytes mean elsewhere."""
+    """The meaning of the bytes does not matter."""
     assert told(cronlock(*local, "cat", input=data, text=False)) == (0, data, b"")
 
 

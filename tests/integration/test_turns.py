@@ -22,7 +22,7 @@ JITTER = 60  # ms by which two starts of a node may differ
 
 
 class PerfectNetwork:
-    """A network in which nothing goes wrong."""
+    """A network without faults."""
 
     def delivery(self, _node: str, _server: SimulatedServer, _operation: str) -> Delivery:
         return Delivery(1, 1)
@@ -44,7 +44,7 @@ def simulate(
 
 
 def shares(calls: list[Call]) -> "Counter[str]":
-    """Who ran how often; every tick ran, and each node exits quietly."""
+    """Count the runs by node; check that every tick ran, and that each node exits quietly."""
     assert {call.outcome for call in calls} <= {"ran", "done", "held"}
     ran = [call for call in calls if call.outcome == "ran"]
     assert len({call.tick for call in ran}) == len(ran) == len({call.tick for call in calls})
@@ -56,7 +56,7 @@ def named(*offsets: int) -> dict[str, int]:
 
 
 def waits(calls: list[Call], node: str) -> list[int]:
-    """How many ms that node's runs began after their cronlock."""
+    """Return how many ms after their cronlock that node's runs began."""
     return [call.command.start - call.begun for call in calls if call.node == node and call.command]
 
 
@@ -65,25 +65,25 @@ def waits(calls: list[Call], node: str) -> list[int]:
 
 @pytest.mark.parametrize("offsets", [(0, 100, 200), (0, 250, 500), (0, 0, 0)], ids=str)
 def test_three_nodes_get_equal_shares(offsets: tuple[int, ...]) -> None:
-    """Of 300 ticks 95 to 105 each, though one of them is always first."""
+    """Each runs 95 to 105 of 300 ticks, although one node always asks first."""
     found = shares(simulate(named(*offsets), 300))
     assert len(found) == 3
     assert all(95 <= share <= 105 for share in found.values()), found
 
 
 def test_two_nodes_half_a_second_apart_get_equal_shares() -> None:
-    """With a step of 500 ms the first would have two of three."""
+    """With a step of 500 ms the first node would run two of three ticks."""
     found = shares(simulate(named(0, 500), 300))
     assert all(145 <= share <= 155 for share in found.values()), found
 
 
 def test_without_politeness_the_first_node_runs_nearly_all() -> None:
-    """The complaint that all this is about: more than 250 of 300."""
+    """The reason for turns: the first node runs more than 250 of 300 ticks."""
     assert shares(simulate(named(0, 100, 200), 300, polite=False))["n0"] > 250
 
 
 def test_ten_nodes_get_equal_shares() -> None:
-    """Of 500 ticks 50 each, give or take 5 %."""
+    """Each runs 50 of 500 ticks, within 5 %."""
     found = shares(simulate(named(*range(0, 500, 50)), 500))
     assert len(found) == 10
     assert all(47 <= share <= 53 for share in found.values()), found
@@ -100,18 +100,18 @@ def test_the_others_share_what_a_dead_node_leaves() -> None:
 
 
 def test_the_first_in_line_never_waits() -> None:
-    """Nobody who runs has waited: it was its turn."""
+    """The node that runs has not waited: it was its turn."""
     calls = simulate(named(0, 100, 200), 60)
     assert max(wait for node in ("n0", "n1", "n2") for wait in waits(calls, node)) < 20
 
 
 def test_a_lone_node_never_waits() -> None:
-    """There is nobody to be polite to."""
+    """There is no other node to yield to."""
     assert max(waits(simulate(named(0), 60), "n0")) < 20
 
 
 def test_a_dead_node_leaves_the_line_after_three_ticks() -> None:
-    """The other one waits for it at most so often."""
+    """The other node yields to it at most three times."""
     calls = simulate(named(0, 100), 30, dies=("n0", 10))
     late = [wait > 400 for wait in waits([call for call in calls if call.tick >= calls[20].tick], "n1")]
     assert 1 <= sum(late) <= 3
@@ -119,7 +119,7 @@ def test_a_dead_node_leaves_the_line_after_three_ticks() -> None:
 
 
 def test_no_tick_is_lost_to_politeness() -> None:
-    """Five nodes, four of which die: the last one runs each tick, though its turn would come after the tick is late."""
+    """Four of five nodes die: the last one runs each tick, although its turn would come too late."""
     offsets, world = named(0, 10, 20, 30, 40), World(random.Random(5), 3, PerfectNetwork())
     terms = Terms(lease=10_000, period=2, fair=True)
     for tick in range(30):
@@ -130,8 +130,8 @@ def test_no_tick_is_lost_to_politeness() -> None:
     shares(world.calls)
 
 
-def test_the_next_tick_sends_those_home_who_stay() -> None:
-    """With --failover: the run goes on, and they do not outlive their tick."""
+def test_waiting_nodes_exit_at_the_next_tick() -> None:
+    """With --failover: waiting nodes exit when the next tick comes, even if the run continues."""
     world = World(random.Random(5), 3, PerfectNetwork())
     terms = Terms(lease=10_000, period=PERIOD, failover=True)
     holder, other = (world.call(at, node, 0, terms, Job(90_000)) for at, node in ((0, "n0"), (100, "n1")))
@@ -159,7 +159,7 @@ def test_real_nodes_take_turns(place: str, request: pytest.FixtureRequest) -> No
 
 
 def test_real_nodes_without_politeness_do_not(servers: list[Server]) -> None:
-    """The same set-up."""
+    """Without fairness the shares differ in the same set-up."""
     assert fair.measure(where(servers), named(0, 150, 300), 6, 0.6, "--no-fair").shares["n0"] >= 5
 
 
@@ -172,7 +172,7 @@ def test_a_dead_nodes_tick_moves_within_its_lease_and_a_second(servers: list[Ser
 
 @pytest.mark.parametrize("place", ["servers", "cluster"])
 def test_a_lock_is_handed_on_and_hardly_anything_is_asked_meanwhile(place: str, request: pytest.FixtureRequest) -> None:
-    """Fewer than two commands a second and waiter, to all servers together; and nobody waits for the next look."""
+    """Fewer than two commands a second and waiting node, to all servers together; no node waits for its next poll."""
     voters = request.getfixturevalue(place)
     cluster = isinstance(voters, Cluster)
     urls = ["--redis", voters.urls[0]] if cluster else where(voters)
@@ -183,7 +183,7 @@ def test_a_lock_is_handed_on_and_hardly_anything_is_asked_meanwhile(place: str, 
 
 
 def test_a_rolling_restart_never_leaves_two_leaders_nor_none(servers: list[Server]) -> None:
-    """Five pods, SIGTERM to one after the other, and a new one in its place."""
+    """Five pods get SIGTERM in turn, and a new pod replaces each."""
     reigns = when_calm(lambda: leader.measure(where(servers), pods=5, rounds=1, apart=0.7))
     assert reigns.count >= 2
     assert reigns.overlaps == 0

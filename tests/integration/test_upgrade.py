@@ -73,7 +73,7 @@ def house() -> Iterator[House]:
 
 @contextlib.contextmanager
 def upgraded(house: House, *words: object, status: int = STATUS, said: str = "") -> Iterator["subprocess.Popen[str]"]:
-    """A run whose Python has gone inside the block; at its end the command ends, and then the run."""
+    """A run whose Python is removed inside the block; at the end of the block the command ends, and then the run."""
     process = start_words(house.words(*words))
     wait_until(Path(home(), "began").exists, message="the command")
     house.upgrade()
@@ -87,7 +87,7 @@ def upgraded(house: House, *words: object, status: int = STATUS, said: str = "")
 
 
 def heard(*where: object, key: str = "job") -> list[str]:
-    """The outcomes of the runs that the voters know."""
+    """Return the outcomes of the runs that the voters know."""
     [told] = json.loads(cronlock("history", *where, key, "--format", "json").stdout)["keys"]
     return [run["outcome"] for run in told["runs"]]
 
@@ -169,7 +169,7 @@ def test_a_schedule_and_its_zone_are_in_memory(house: House, servers: list[Serve
 
 
 def test_over_tls_with_other_certificates(house: House) -> None:
-    """They are renewed during the run, and the connection breaks: the next one reads them."""
+    """The certificates are renewed during the run, and the connection breaks: the next connection reads them."""
     ours = Authority(new_folder())
     with ShieldedServer() as server:
         url = server.url
@@ -190,7 +190,7 @@ def test_over_tls_with_other_certificates(house: House) -> None:
 
 
 def test_a_failover_of_a_service_is_followed(house: House) -> None:
-    """The sentinels are asked again."""
+    """cronlock asks the sentinels again."""
     with Service() as service:
         where = ("--redis", service.urls[0])
         with upgraded(house, *where, *PLAIN, "--ttl", "20s", "--kill-after", "1s"):
@@ -225,7 +225,7 @@ def test_a_script_that_is_lost_is_brought_again(house: House, server: Server) ->
 
 @pytest.mark.parametrize("key", ["ctrl-c", "ctrl-z"])
 def test_at_a_terminal(house: House, server: Server, open_terminal: Callable[..., Terminal], key: str) -> None:
-    """What ends the command is read from /proc, and its modes are put back."""
+    """cronlock reads from /proc which signal ended the command, and restores the modes."""
     terminal = open_terminal("bash", "--norc", "--noprofile", "-i")
     terminal.prompt()
     script = "stty -echo; exec cat"

@@ -47,8 +47,8 @@ def test_a_held_lock_is_waited_for(servers):
 
 
 @pytest.mark.parametrize(("words", "status"), [((), 75), (("-E", "0"), 0), (("-E", "9"), 9)])
-def test_a_wait_that_runs_out_ends_with_75_or_as_it_was_told(servers, words, status):
-    """A line says so; only -q makes it quiet."""
+def test_a_wait_that_expires_ends_with_75_or_with_the_given_status(servers, words, status):
+    """A line reports it, except with -q."""
     held(servers, *PLAIN)
     done = cronlock("run", *where(servers), "--key", "job", *PLAIN, "--wait", "1s", *words, "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (status, "")
@@ -58,7 +58,7 @@ def test_a_wait_that_runs_out_ends_with_75_or_as_it_was_told(servers, words, sta
 
 
 def test_without_a_wait_held_is_held_at_once(servers):
-    """And what is done or paused is not waited for."""
+    """A done or paused key is not waited for either."""
     held(servers, *PLAIN)
     done = cronlock("run", *where(servers), "--key", "job", *PLAIN, "--wait", "0", "--", "echo", "ran")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -70,7 +70,7 @@ def test_without_a_wait_held_is_held_at_once(servers):
 
 
 def test_a_run_of_an_older_tick_is_waited_for_and_one_of_the_same_tick_is_not(servers):
-    """Staying for the same tick is --failover."""
+    """Waiting for the same tick is --failover."""
     holder = held(servers, *TICK)
     same = cronlock("run", "-v", *where(servers), "--key", "job", *TICK, "--wait", "50s", "--", "echo", "ran")
     assert (same.returncode, same.stdout) == (0, "")
@@ -80,8 +80,8 @@ def test_a_run_of_an_older_tick_is_waited_for_and_one_of_the_same_tick_is_not(se
     assert newer.communicate(timeout=20)[0] == "ran\n"
 
 
-def test_of_those_who_wait_for_an_older_run_one_gets_the_tick_and_the_others_are_held(servers):
-    """That is no wait in vain: status 0, and nothing more is said."""
+def test_of_several_nodes_that_wait_for_an_older_run_one_gets_the_tick_and_the_others_are_held(servers):
+    """Such a wait has not expired: the status is 0, without a message."""
     holder = held(servers, *TICK)
     log = ("--", "sh", "-c", "echo ran; sleep 2")
     others = [waiting_node(servers, *NEXT, "--wait", "50s", "--node", f"n{number}", *log) for number in range(3)]
@@ -106,7 +106,7 @@ def test_start_within_ends_a_wait_too(servers):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_wait_at_once(servers, number):
-    """Nothing is left behind: the next one gets the lock as soon as it is free."""
+    """Nothing remains at the voters: the next node gets the lock as soon as it is free."""
     holder = held(servers, *PLAIN)
     process = waiting_node(servers, *PLAIN, "--wait", "forever", "--", "echo", "ran")
     process.send_signal(number)
@@ -131,7 +131,7 @@ def test_it_works_by_polling_without_the_right_to_subscribe(servers):
 
 
 def test_voters_that_come_and_go_do_not_end_a_wait(fresh_servers: Callable[..., list[Server]]):
-    """A subscription that was lost is made again."""
+    """A lost subscription is renewed."""
     servers = fresh_servers(3, appendonly="yes", appendfsync="always")
     holder = held(servers, *PLAIN, *SHORT)
     process = waiting_node(servers, *PLAIN, *SHORT, "--wait", "forever", "--", "echo", "ran")
@@ -142,7 +142,7 @@ def test_voters_that_come_and_go_do_not_end_a_wait(fresh_servers: Callable[..., 
 
 
 def test_an_outage_ends_a_wait(fresh_servers: Callable[..., list[Server]]):
-    """When it has lasted for --outage-wait, however long one would wait for a lock that is held."""
+    """The wait ends after --outage-wait, however long --wait is."""
     servers = fresh_servers(3)
     held(servers, *PLAIN, *SHORT)
     process = waiting_node(servers, *PLAIN, *SHORT, "--wait", "forever", "--outage-wait", "1s", "--", "echo", "ran")
@@ -154,7 +154,7 @@ def test_an_outage_ends_a_wait(fresh_servers: Callable[..., list[Server]]):
 
 
 def test_a_local_lock_is_waited_for(local_key):
-    """No server tells of its end; the file is looked at."""
+    """No server notifies the end; the waiting node polls the file."""
     words = ("--local", "--key", local_key, *PLAIN)
     holder = start_cronlock("run", *words, *SLEEPER)
     wait_until(Path(home(), "ready").exists, message="the command")
@@ -166,8 +166,8 @@ def test_a_local_lock_is_waited_for(local_key):
     assert time.monotonic() - begun < 5, "not only when it looks anyway"
 
 
-def test_a_terminal_shows_for_whom_it_waits(terminal: Terminal, local_key: str):
-    """One line with the holder and since when, gone when the wait is over."""
+def test_a_terminal_shows_the_holder_during_a_wait(terminal: Terminal, local_key: str):
+    """One line shows the holder and the time, and disappears at the end of the wait."""
     holder = start_cronlock("run", "--local", "--key", local_key, "--node", "web-1", *PLAIN, *SLEEPER)
     wait_until(Path(home(), "ready").exists, message="the command")
     terminal.enter("TERM=xterm cronlock run --wait 50s -- echo ran")
@@ -248,7 +248,7 @@ def leader(servers, node):
 
 
 def reigns():
-    """What was written: start or end, node, time."""
+    """Return the lines written: start or end, node, time."""
     path = home() / "reigns"
     return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -258,7 +258,7 @@ def led_by(node):
 
 
 def beats(node):
-    """Whether that node's daemon is alive: it writes all the time."""
+    """Return whether the node's daemon lives, which writes all the time."""
     beat = home() / f"beat-{node}"
     beat.unlink(missing_ok=True)
     deadline = time.monotonic() + 1
@@ -270,7 +270,7 @@ def beats(node):
 
 
 def test_another_node_leads_when_the_leader_dies(servers):
-    """When its lease is over; when it gives back, at once."""
+    """After a death when the lease has expired; after a release at once."""
     first = leader(servers, "n1")
     led_by("n1")
     second = leader(servers, "n2")
@@ -286,7 +286,7 @@ def test_another_node_leads_when_the_leader_dies(servers):
 
 
 def test_a_leader_that_is_cut_off_stops_before_another_one_leads(server, proxy_to: Callable[[Server], Proxy]):
-    """When the partition heals, the one that leads then goes on."""
+    """After the partition heals, the new leader stays."""
     proxy = proxy_to(server)
     first = leader([proxy], "n1")
     led_by("n1")
@@ -307,7 +307,7 @@ def test_a_leader_that_is_cut_off_stops_before_another_one_leads(server, proxy_t
 
 
 def test_a_leader_that_was_frozen_is_the_one_that_is_stopped(servers):
-    """Node, guard and daemon sleep for longer than the lease: whoever leads when they wake goes on."""
+    """Node, guard and daemon are frozen for longer than the lease: the new leader stays."""
     first = leader(servers, "n1")
     led_by("n1")
     second = leader(servers, "n2")

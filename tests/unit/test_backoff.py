@@ -1,4 +1,4 @@
-"""How soon a node asks again: those who got something first, and nobody sooner than servers can answer."""
+"""Pauses between attempts: nodes with some votes retry first, and no node retries sooner than servers can answer."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +9,8 @@ TAKES = st.integers(0, 3_000)
 
 
 @given(takes=st.lists(TAKES, min_size=1, max_size=8))
-def test_who_got_a_part_of_the_voters_asks_again_before_those_who_got_none(takes: list[int]) -> None:
-    """Of a crowd only a few can have any: the others would be in their way."""
+def test_a_node_with_some_votes_retries_before_a_node_with_none(takes: list[int]) -> None:
+    """In a crowd only a few nodes win votes: the others would add contention."""
     some, none = Backoff(30_000, 0), Backoff(30_000, 0)
     for count, took in enumerate(takes):
         longest = max(min(SPLIT_MIN * 2**count, SPLIT_MAX), took)
@@ -19,15 +19,15 @@ def test_who_got_a_part_of_the_voters_asks_again_before_those_who_got_none(takes
 
 
 @given(takes=st.lists(TAKES, min_size=1, max_size=8))
-def test_what_took_long_is_not_repeated_soon(takes: list[int]) -> None:
-    """Servers that are too slow for a crowd would be kept so."""
+def test_the_pause_grows_with_the_length_of_the_attempt(takes: list[int]) -> None:
+    """Overloaded servers could not recover otherwise."""
     backoff = Backoff(30_000, 0)
     for count, took in enumerate(takes):
         longest = max(min(OUTAGE_STEP_MIN * 2**count, OUTAGE_STEP_MAX), took)
         assert longest // 2 <= backoff.after_outage(took) <= longest
 
 
-def test_a_split_vote_is_no_outage() -> None:
+def test_a_split_vote_is_not_an_outage() -> None:
     """Other nodes ask at the same time, and one of them will get it: there is time for that, however short a wait for
     an outage was asked for.
     """

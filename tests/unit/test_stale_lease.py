@@ -1,4 +1,4 @@
-"""The lease of an older tick: waited for when its node is dead, not disturbed when it lives."""
+"""The lease of an earlier tick: a node waits for it if its owner is dead, and leaves it alone if the owner lives."""
 
 from cronlock.run.waiting import STALE_LEASE_MAX, StaleLease
 
@@ -17,32 +17,32 @@ def test_the_wait_lasts_until_the_slowest_voter_is_free():
 
 
 def test_a_lease_that_still_stands_after_the_wait_is_waited_for_again():
-    """It ended a little later than it was measured: nobody has extended it."""
+    """The lease ended a little later than measured, without an extension."""
     lease = StaleLease()
     assert lease.left([held(3000)], TICK, NOW)
     assert lease.left([held(30)], TICK, NOW + 3050) > 30
 
 
 def test_a_lease_that_was_extended_is_no_dead_nodes():
-    """The run goes on; this tick is held."""
+    """The run continues; this tick is held."""
     lease = StaleLease()
     assert lease.left([held(3000)], TICK, NOW)
     assert lease.left([held(4000)], TICK, NOW + 3050) == 0
 
 
 def test_the_lease_of_another_run_is_not_waited_for():
-    """Somebody else came first."""
+    """Another node came first."""
     lease = StaleLease()
     assert lease.left([held(3000)], TICK, NOW)
     assert lease.left([held(10, token=8)], TICK, NOW + 3050) == 0
 
 
 def test_a_lease_of_this_tick_or_without_a_tick_is_not_waited_for():
-    """Staying for those is another wish."""
+    """--failover and --wait cover these leases."""
     assert StaleLease().left([held(3000, tick=TICK)], TICK, NOW) == 0
     assert StaleLease().left([held(3000, tick=0)], TICK, NOW) == 0
 
 
 def test_a_long_lease_is_not_waited_for():
-    """A dead node's lease of a schedule is over before the next tick; a longer one lives."""
+    """With a schedule, a dead node's lease expires before the next tick; a longer lease is alive."""
     assert StaleLease().left([held(STALE_LEASE_MAX + 1)], TICK, NOW) == 0
