@@ -31,6 +31,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text from elsewhere, cut to `most` characters."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def masked(text: str) -> str:
     """Return the text with *** in place of passwords: in the login of a URL, and after `password=`.
 
@@ -89,8 +94,7 @@ class Messages:
         """Write a line except with -q."""
         if self._quiet:
             return
-        line = printable(self._front + text)
-        line = line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]}..."
+        line = shortened(printable(self._front + text), LINE_MAX)
         if self._syslog:
             self._log.openlog("cronlock", self._log.LOG_PID, self._log.LOG_CRON)
             self._log.syslog(self._log.LOG_NOTICE, line)

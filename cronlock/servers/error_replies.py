@@ -1,18 +1,19 @@
 """Errors of servers: whether waiting can cure an error reply, and what an operator can do about it."""
 
 from cronlock.lock.protocol import Failure
+from cronlock.messages import shortened
 
 TEXT_MAX = 300  # characters of an error reply: the longest of Redis's own have 200
-REPLICA = "this server is a replica: name its master"
+REPLICA = "name the address of its master"
 CURES = {  # by the word of a reply: whether waiting may cure it (restart, failover, migration), and the advice
-    "LOADING": (True, ""),
+    "LOADING": (True, "wait until it has loaded its data"),
     "READONLY": (True, REPLICA),
-    "CLUSTERDOWN": (True, "redis-cli --cluster check shows the slots that no master serves"),
+    "CLUSTERDOWN": (True, "run redis-cli --cluster check for the slots without a master"),
     "MASTERDOWN": (True, REPLICA),
     "TRYAGAIN": (True, ""),
     "BUSY": (True, ""),
     "OOM": (True, "give it more memory: CONFIG SET maxmemory"),
-    "MISCONF": (True, "check its disk and its log"),
+    "MISCONF": (True, "check its disk and read its log"),
     "NOREPLICAS": (True, "check its replicas, or CONFIG SET min-replicas-to-write 0"),
     "MOVED": (True, ""),
     "ASK": (True, ""),
@@ -32,7 +33,7 @@ def explained_failure(label: str, text: str) -> Failure:
     if "script" in text:  # Redis 7.0 puts the position in the script behind the error, 6.2 in front of it
         text = text.partition(" script: ")[0].rpartition(": -")[2]
     advice = f": {found[1]}" if found[1] else ""
-    return Failure(f"{label}: {shortened(text.rstrip('. '))}{advice}", final=not found[0])
+    return Failure(f"{label}: {shortened(text.rstrip('. '), TEXT_MAX)}{advice}", final=not found[0])
 
 
 def cure(text: str) -> "tuple[bool, str]":
@@ -42,8 +43,3 @@ def cure(text: str) -> "tuple[bool, str]":
         if code in words:
             return found
     return next((found for phrase, found in PHRASES.items() if phrase in text), (False, ""))
-
-
-def shortened(text: str, most: int = TEXT_MAX) -> str:
-    """Return a text from elsewhere, cut to `most` characters."""
-    return text if len(text) <= most else f"{text[:most]}..."

@@ -4,8 +4,9 @@ Nodes that reach different servers by the same name would hold different locks.
 """
 
 from cronlock.lock.protocol import Failure
+from cronlock.messages import shortened
 from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
-from cronlock.servers.error_replies import shortened
+from cronlock.servers.error_replies import TEXT_MAX
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ class ServerIdentity:
         if found is None:
             refused = isinstance(info, Exception)
             if refused and not failure_of_reply("", str(info)).final:
-                self._failures.append(Failure(shortened(str(info))))
+                self._failures.append(Failure(shortened(str(info), TEXT_MAX)))
                 return
-            self._unidentified = shortened(str(info)) if refused else "its replies are not those of Redis"
+            self._unidentified = shortened(str(info), TEXT_MAX) if refused else "its replies are not those of Redis"
         elif self._known is None:
             self._known = found
         elif found[0] != self._known[0] or not found[1] & self._known[1]:

@@ -26,6 +26,12 @@ from cronlock.servers.url import Address
 TIMEOUT = 3.0  # s for one answer: an operator waits
 NOT_REDIS = "its replies are not those of Redis"
 
+REMOVED_CODES = {  # redis-py removes these words of servers/error_replies.py from the text of a reply
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN ",
+    redis.exceptions.MasterDownError: "MASTERDOWN ",
+    redis.exceptions.ReadOnlyError: "READONLY ",
+}
+
 T = TypeVar("T")
 
 
@@ -108,6 +114,11 @@ def why(error: Exception) -> str:
     if isinstance(cause, OSError) and cause.strerror and isinstance(error, redis.ConnectionError):
         return cause.strerror.lower()
     return str(error).rstrip(".")
+
+
+def reply_text(error: redis.ResponseError) -> str:
+    """Return an error reply as the server sent it."""
+    return REMOVED_CODES.get(type(error), "") + str(error)
 
 
 def _about_tls(error: BaseException, address: Address) -> Insecure | None:

@@ -236,12 +236,12 @@ def test_an_answer_of_something_else_is_no_answer(serve, reply):
         ("ERR unknown command 'CLUSTER', with args", "for a Sentinel write redis+sentinel://", True),
         (
             "READONLY You can't write against a read only replica. script: f04a6e, on @user_script:77.",
-            "READONLY You can't write against a read only replica: this server is a replica: name its master",
+            "READONLY You can't write against a read only replica: name the address of its master",
             False,
         ),
         (
             "ERR Error running script (call to f_0): @user_script:77: @user_script: 77: -READONLY You can't write.",
-            "h: READONLY You can't write: this server is a replica",
+            "h: READONLY You can't write: name the address of its master",
             False,
         ),
     ],

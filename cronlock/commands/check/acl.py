@@ -13,16 +13,11 @@ import redis
 from cronlock.commands.check.findings import RED, VOTERS, YELLOW, Finding
 from cronlock.process.event_loop import random_id, sha1
 from cronlock.servers.placement import Tags
-from cronlock.survey.clients import Server
+from cronlock.survey.clients import Server, reply_text
 
 SCRIPT = Path(__file__).parents[2] / "servers" / "scripts" / "rights.lua"
 TRIES = 5  # slots of a master: a slot that is moving redirects
 MOVING = (redis.exceptions.AskError, redis.exceptions.MovedError, redis.exceptions.TryAgainError)
-CODES = {  # redis-py removes the code from the text
-    redis.exceptions.ClusterDownError: "CLUSTERDOWN ",
-    redis.exceptions.MasterDownError: "MASTERDOWN ",
-    redis.exceptions.ReadOnlyError: "READONLY ",
-}
 WITHOUT = {  # optional commands -> what does not work without them
     "info": "a restart or a promotion of the server is not noticed",
     "publish": "waiting nodes poll every few seconds",
@@ -76,7 +71,7 @@ def try_commands(server: Server, prefix: str) -> Rights:
     try:
         failed = _eval(server, prefix)
     except redis.ResponseError as error:
-        rights.note("eval", CODES.get(type(error), "") + str(error), prefix)
+        rights.note("eval", reply_text(error), prefix)
     else:
         for command, text in zip(failed[::2], failed[1::2], strict=True):
             rights.note(_text(command).lower(), _text(text), prefix)

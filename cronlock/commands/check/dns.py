@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 
 from cronlock.commands.check.findings import RED, VOTERS, Finding
+from cronlock.servers.server_identity import labels_by_server
 from cronlock.servers.url import Address
 from cronlock.survey.clients import Server, Servers
 
@@ -29,12 +30,9 @@ def _find_servers_behind(address: Address) -> list[Finding]:
     if len(hosts) < 2:
         return []
     asked = Servers(False, [Server(address.beside(host, address.port)) for host in hosts], {})
-    run_ids = asked.ask(lambda server: str(server.client.info("server")["run_id"]))
-    servers: dict[str, str] = {}
-    for label, run_id in run_ids.items():
-        if isinstance(run_id, str):
-            servers.setdefault(run_id, label)
+    answers = asked.ask(lambda server: str(server.client.info("server")["run_id"]))
+    servers = labels_by_server({label: run_id for label, run_id in answers.items() if isinstance(run_id, str)})
     if len(servers) < 2:
         return []
-    text = f"this name leads to different servers: {', '.join(servers.values())}"
+    text = f"this name leads to different servers: {', '.join(labels[0] for labels in servers)}"
     return [Finding(VOTERS, RED, address.label, text, "name each server")]

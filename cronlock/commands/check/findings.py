@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cronlock.messages import printable
+from cronlock.messages import printable, shortened
 from cronlock.output.json import as_line
 from cronlock.output.table import Printer
 
@@ -30,12 +30,7 @@ class Finding:
     @property
     def line_text(self) -> str:
         """The text and what to do, in one line."""
-        return printable(f"{short(self.text)}: {self.todo}" if self.todo else short(self.text))
-
-
-def short(text: str) -> str:
-    """Return the text, which may quote a server, cut to the length of a line."""
-    return text if len(text) <= TEXT_MAX else f"{text[:TEXT_MAX]}..."
+        return printable(shortened(self.text, TEXT_MAX) + (f": {self.todo}" if self.todo else ""))
 
 
 def worst(findings: Sequence[Finding]) -> str:
@@ -50,7 +45,7 @@ def print_json(findings: Sequence[Finding]) -> None:
             "section": finding.section,
             "level": finding.level,
             "about": printable(finding.about),
-            "text": printable(short(finding.text)),
+            "text": printable(shortened(finding.text, TEXT_MAX)),
             "todo": printable(finding.todo),
         }
         for finding in findings

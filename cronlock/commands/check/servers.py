@@ -18,6 +18,8 @@ from cronlock.commands.check.findings import GREEN, RED, VOTERS, YELLOW, Finding
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused
 from cronlock.lock.local import distrust, state_directory
+from cronlock.servers.error_replies import cure
+from cronlock.servers.server_identity import labels_by_server
 from cronlock.servers.url import WORDS
 from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, why
 
@@ -26,14 +28,6 @@ FAR, TOO_FAR = 0.1, 1.0  # s of a round trip: a run starts after two; an answer 
 TESTED = (6, 2)
 FULL = 0.9  # of maxmemory
 COVERAGE = "cluster-require-full-coverage"
-REFUSALS = {  # error code of a refused write -> what to do
-    "READONLY": "name the address of its master",
-    "OOM": "give it more memory: CONFIG SET maxmemory",
-    "MISCONF": "check its disk and read its log",
-    "CLUSTERDOWN": "run redis-cli --cluster check for the slots without a master",
-    "MASTERDOWN": "name the address of its master",
-    "NOREPLICAS": "check its replicas, or CONFIG SET min-replicas-to-write 0",
-}
 
 
 @dataclass
@@ -89,11 +83,11 @@ def describe_unreachable(label: str, error: Exception) -> Finding:
     if isinstance(error, redis.TimeoutError):
         return Finding(VOTERS, RED, label, f"no answer in {TIMEOUT:.0f} s", "check its machine and the network")
     if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthenticationWrongNumberOfArgsError):
-        return Finding(VOTERS, RED, label, str(error).rstrip("."), "put the right user and password into its URL")
+        return Finding(VOTERS, RED, label, str(error).rstrip("."), cure("WRONGPASS")[1])
     if isinstance(error, redis.exceptions.NoPermissionError):
         return Finding(VOTERS, RED, label, str(error), "give it the rights that the README lists")
     if isinstance(error, redis.exceptions.BusyLoadingError):
-        return Finding(VOTERS, RED, label, "it is loading its data", "wait until it has")
+        return Finding(VOTERS, RED, label, "it is loading its data", cure("LOADING")[1])
     if isinstance(error, redis.ResponseError):
         return Finding(VOTERS, RED, label, f"it answers: {error}", "ask its administrator")
     if isinstance(error, Insecure):
@@ -108,9 +102,7 @@ def find_server_faults(facts: ServerFacts, alone: bool) -> list[Finding]:
     for text in facts.rights.refusals:
         code = text.partition(" ")[0]
         if code not in known:
-            faults.append(
-                _fault(facts, RED, f"it refuses to write: {text}", REFUSALS.get(code, "ask its administrator"))
-            )
+            faults.append(_fault(facts, RED, f"it refuses to write: {text}", cure(code)[1] or "ask its administrator"))
     user = facts.server.address.username or "default"
     lacking = acl.find_missing_rights(facts.label, user, facts.rights)
     faults += lacking
@@ -176,7 +168,7 @@ def _state(facts: ServerFacts) -> list[Finding]:
         text = "it is a replica: every write is answered READONLY"
         found.append(_fault(facts, RED, text, f"name its master, {master}, instead"))
     if info.get("loading"):
-        found.append(_fault(facts, RED, "it is loading its data", "wait until it has"))
+        found.append(_fault(facts, RED, "it is loading its data", cure("LOADING")[1]))
     return found
 
 
@@ -185,7 +177,7 @@ def _persistence(facts: ServerFacts, alone: bool) -> list[Finding]:
     for name, what in (("aof_last_write_status", "append-only file"), ("rdb_last_bgsave_status", "last snapshot")):
         if facts.info.get(name, "ok") != "ok":
             text = f"its {what} could not be written: writes are answered MISCONF"
-            found.append(_fault(facts, RED, text, REFUSALS["MISCONF"]))
+            found.append(_fault(facts, RED, text, cure("MISCONF")[1]))
     if not facts.info.get("aof_enabled"):
         text = "no append-only file: after a restart it has no data, and does not count until the next run"
         if alone:
@@ -205,10 +197,10 @@ def _memory(facts: ServerFacts) -> list[Finding]:
         found.append(_fault(facts, RED, text, "CONFIG SET maxmemory-policy noeviction, and in its file"))
     used, most = facts.info.get("used_memory", 0), facts.info.get("maxmemory", 0)
     if most and used >= most:
-        found.append(_fault(facts, RED, "its memory is full: writes are answered OOM", REFUSALS["OOM"]))
+        found.append(_fault(facts, RED, "its memory is full: writes are answered OOM", cure("OOM")[1]))
     elif most and used > FULL * most:
         text = f"{100 * used / most:.0f} % of its memory is used"
-        found.append(_fault(facts, YELLOW, text, REFUSALS["OOM"]))
+        found.append(_fault(facts, YELLOW, text, cure("OOM")[1]))
     return found
 
 
@@ -221,13 +213,10 @@ def _version(info: Mapping[str, Any]) -> tuple[str, tuple[int, ...]]:
 
 def find_same_server_twice(all_facts: Sequence[ServerFacts]) -> list[Finding]:
     """Return a finding for each server that several URLs lead to."""
-    by_id: dict[str, list[str]] = {}
-    for facts in all_facts:
-        if facts.info.get("run_id"):
-            by_id.setdefault(str(facts.info["run_id"]), []).append(facts.label)
+    run_ids = {facts.label: str(facts.info["run_id"]) for facts in all_facts if facts.info.get("run_id")}
     return [
         Finding(VOTERS, RED, labels[0], f"it is the same server as {', '.join(labels[1:])}", "name each server once")
-        for labels in by_id.values()
+        for labels in labels_by_server(run_ids)
         if len(labels) > 1
     ]
 
