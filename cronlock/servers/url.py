@@ -1,4 +1,4 @@
-"""URLs of Redis servers, as redis-py spells them, read without urllib (8 ms of imports)."""
+"""URLs of Redis servers in redis-py's syntax, parsed without urllib (8 ms of imports)."""
 
 from cronlock.errors import Refused
 
@@ -15,7 +15,7 @@ HEX = b"0123456789abcdefABCDEF"
 LOGIN = ("db", "username", "password")
 SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
 TLS = "ssl_ca_certs ssl_ca_path ssl_certfile ssl_keyfile ssl_password ssl_cert_reqs ssl_check_hostname".split()
-WORDS = {  # of these parameters, the safe one first
+VALUES = {  # of these parameters, the safe one first
     "ssl_cert_reqs": ("required", "none"),
     "ssl_check_hostname": ("true", "false"),
 }
@@ -23,10 +23,10 @@ FORMS = "redis://host:port, rediss:// for TLS, unix:///path or redis+sentinel://
 
 
 class Address:
-    """Where one server is and how to log in. `label` names it in messages and never holds a password.
+    """The address of one server and its login. `label` names the server in messages, without the password.
 
-    `tls`: None for none, else the ssl_ parameters of the URL, in redis-py's names. With `sentinels` the server is the
-    master of `service`, as these tell it.
+    `tls`: the ssl_ parameters of the URL by redis-py's names; None without TLS. With `sentinels` the server is the
+    master of `service`, as these Sentinels report it.
     """
 
     __slots__ = ("db", "host", "password", "path", "port", "sentinels", "service", "tls", "username")
@@ -53,33 +53,33 @@ class Address:
 
     @property
     def label(self) -> str:
-        if self.sentinels:  # of several the first by name: nodes may list them in any order
-            place = f"{self.service}@{min(sentinel.label for sentinel in self.sentinels)}"
-            return f"{place}/{self.db}" if self.db else place
+        if self.sentinels:  # the first by name, because nodes may list the Sentinels in any order
+            where = f"{self.service}@{min(sentinel.label for sentinel in self.sentinels)}"
+            return f"{where}/{self.db}" if self.db else where
         host = f"[{self.host}]" if ":" in self.host else self.host
-        place = self.path or f"{host}:{self.port}"
-        return f"{place}/{self.db}" if self.db else place
+        where = self.path or f"{host}:{self.port}"
+        return f"{where}/{self.db}" if self.db else where
 
     def beside(self, host: str, port: int) -> "Address":
-        """Another node of the same cluster: same login and database, other place."""
+        """Return the address of another node of the same cluster, with the same login and database."""
         return Address(host, port, "", self.db, self.username, self.password, self.tls)
 
 
 def parse(url: str, source: str) -> Address:
-    """The address in a URL; raises Refused, naming the source.
+    """Return the address in a URL; raises Refused with the source.
 
-    No message shows a part of the URL: a password that is not percent-encoded may stand anywhere in it.
+    The messages never quote the URL: a password that is not percent-encoded may be anywhere in it.
     """
     scheme, found, rest = url.partition("://")
     if not found or scheme not in SCHEMES:
         what = "no scheme" if not found else f"unknown scheme {scheme!r}" if scheme.isalpha() else "unknown scheme"
-        raise Refused(f"{source}: a Redis URL with {what}: write {FORMS}")
+        raise Refused(f"{source}: Redis URL with {what}: write {FORMS}")
     if any(f"{between}{known}://" in rest for between in " ," for known in SCHEMES):
-        raise Refused(f"{source}: several Redis URLs in one: repeat --redis, or put spaces between in CRONLOCK_REDIS")
+        raise Refused(f"{source}: several Redis URLs in one: repeat --redis, or put spaces into CRONLOCK_REDIS")
     rest, _, query = rest.partition("?")
     if "@" in query:
-        raise Refused(f"{source}: percent-encode what is special in a Redis URL's password: %3F for ?, %40 for @")
-    login, _, place = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
+        raise Refused(f"{source}: percent-encode special characters in a Redis URL's password: %3F for ?, %40 for @")
+    login, _, where = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
     username, _, password = login.partition(":")
     options = _query(query, scheme, source)
     address = Address(
@@ -88,24 +88,25 @@ def parse(url: str, source: str) -> Address:
         tls=_tls(options, source) if scheme.startswith("rediss") else None,
     )
     if scheme == "unix":
-        address.path = _unquote(place)
+        address.path = _unquote(where)
         if not address.path.startswith("/") or not address.path.isprintable():
-            raise Refused(f"{source}: a unix:// URL needs the whole path of the socket: unix:///run/redis/redis.sock")
+            raise Refused(
+                f"{source}: a unix:// URL needs the absolute path of the socket: unix:///run/redis/redis.sock"
+            )
         db = ""
     else:
-        place, _, db = place.partition("/")
+        where, _, db = where.partition("/")
         if scheme.endswith("+sentinel"):
             service, _, db = db.partition("/")
-            _read_sentinels(address, place, service, options, source)
+            _read_sentinels(address, where, service, options, source)
         else:
-            address.host, address.port = _place(place, PORT, source)
+            address.host, address.port = _host_and_port(where, PORT, source)
     db = _unquote(db) or options.get("db", "0")
-    address.db = _number(db, 0, 65_535, f"{source}: a Redis URL without a database number where one should be")
+    address.db = _number(db, 0, 65_535, f"{source}: Redis URL with an invalid database: write its number, 0 to 65535")
     return address
 
 
-def _place(text: str, usual: int, source: str) -> tuple[str, int]:
-    """Host and port."""
+def _host_and_port(text: str, default: int, source: str) -> tuple[str, int]:
     if text.startswith("["):
         host, closed, port = text[1:].partition("]")
         port = port[1:] if port.startswith(":") else port and "none"
@@ -114,18 +115,18 @@ def _place(text: str, usual: int, source: str) -> tuple[str, int]:
         closed = "]"
     host = _unquote(host) or "localhost"
     if not closed or not host.isprintable() or " " in host or "," in host:
-        raise Refused(f"{source}: a Redis URL without a host name where one should be")
-    return host, _number(port or str(usual), 1, 65_535, f"{source}: a Redis URL whose port is none: 1 to 65535")
+        raise Refused(f"{source}: Redis URL with an invalid host name: write {FORMS}")
+    return host, _number(port or str(default), 1, 65_535, f"{source}: Redis URL with an invalid port: write 1 to 65535")
 
 
-def _read_sentinels(address: Address, places: str, service: str, options: "dict[str, str]", source: str) -> None:
+def _read_sentinels(address: Address, hosts: str, service: str, options: "dict[str, str]", source: str) -> None:
     address.service = _unquote(service)
     if not address.service or not address.service.isprintable():
-        raise Refused(f"{source}: which master? write redis+sentinel://host,host/service")
+        raise Refused(f"{source}: Sentinel URL without a service name: write redis+sentinel://host,host/service")
     login = [options.get(name, "") for name in SENTINEL_LOGIN]
     sentinels = []
-    for place in places.split(","):
-        host, port = _place(place, SENTINEL_PORT, source)
+    for text in hosts.split(","):
+        host, port = _host_and_port(text, SENTINEL_PORT, source)
         sentinels.append(Address(host, port, username=login[0], password=login[1], tls=address.tls))
     address.sentinels = sentinels
 
@@ -140,32 +141,32 @@ def _query(query: str, scheme: str, source: str) -> "dict[str, str]":
         if name in TLS and name not in known:
             raise Refused(f"{source}: {name} is for TLS: write rediss://")
         if name not in known:
-            raise Refused(f"{source}: unknown parameter in a Redis URL: {', '.join(known)} are known")
+            raise Refused(f"{source}: unknown parameter in a Redis URL: use {', '.join(known)}")
         options[name] = _unquote(value)
     return options
 
 
 def _tls(options: "dict[str, str]", source: str) -> "dict[str, str]":
-    """The parameters for TLS, judged as far as they can be without looking into files."""
+    """Return the parameters for TLS, validated without reading any file."""
     tls = {name: options[name] for name in TLS if name in options}
-    for name, words in WORDS.items():
-        if tls.setdefault(name, words[0]) not in words:
-            raise Refused(f"{source}: {name} is {' or '.join(words)}")
+    for name, values in VALUES.items():
+        if tls.setdefault(name, values[0]) not in values:
+            raise Refused(f"{source}: invalid value of {name}: write {' or '.join(values)}")
     if "ssl_certfile" not in tls and ("ssl_keyfile" in tls or "ssl_password" in tls):
-        raise Refused(f"{source}: a key without a certificate: give ssl_certfile too")
+        raise Refused(f"{source}: a key without a certificate: add ssl_certfile")
     if not all(tls.values()):
-        raise Refused(f"{source}: {next(name for name in tls if not tls[name])} is empty")
+        raise Refused(f"{source}: {next(name for name in tls if not tls[name])} is empty: give it a value")
     return tls
 
 
-def _number(text: str, least: int, most: int, complaint: str) -> int:
+def _number(text: str, least: int, most: int, message: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 5 or not least <= int(text) <= most:
-        raise Refused(complaint)
+        raise Refused(message)
     return int(text)
 
 
 def _unquote(text: str) -> str:
-    """Undo percent-encoding; a percent sign without two hexadecimal digits stands for itself."""
+    """Return the text without percent-encoding; a percent sign without two hexadecimal digits is kept."""
     if "%" not in text:
         return text
     first, *parts = text.encode("utf-8", "surrogateescape").split(b"%")

@@ -130,7 +130,7 @@ def test_settings_files_count_for_a_line(machine: Machine) -> None:
         ("cronlock run --key a --schedule '5~9 * * * *' true", RED, "random on each host"),
         ("CRONLOCK_TTL=soon cronlock run --key a true", RED, "CRONLOCK_TTL: 'soon' is not a duration"),
         ("CRONLOCK_KYE=a cronlock run true", RED, "unknown variable CRONLOCK_KYE: did you mean CRONLOCK_KEY?"),
-        ("CRONLOCK_REDIS=http://x cronlock run --key a true", RED, "CRONLOCK_REDIS: a Redis URL with"),
+        ("CRONLOCK_REDIS=http://x cronlock run --key a true", RED, "CRONLOCK_REDIS: Redis URL with"),
         ('cronlock run --key "$JOB" -- true', YELLOW, "--key needs a shell to expand it"),
         ("CRONLOCK_KEY=$JOB cronlock run -- true", YELLOW, "CRONLOCK_KEY needs a shell to expand it"),
     ],

@@ -20,7 +20,7 @@ from cronlock.errors import Refused
 from cronlock.lock.local import distrust, state_directory
 from cronlock.servers.error_replies import cure
 from cronlock.servers.server_identity import labels_by_server
-from cronlock.servers.url import WORDS
+from cronlock.servers.url import VALUES
 from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, why
 
 ASKED = 5  # requests, of which the median counts
@@ -129,11 +129,11 @@ def _good_facts(facts: ServerFacts, more: list[str]) -> list[str]:
 
 def _unverified(tls: Mapping[str, str]) -> str:
     """Return the parameter that turns the check of a server's certificate off; empty when there is none."""
-    return next((f"{name}={words[1]}" for name, words in WORDS.items() if tls[name] == words[1]), "")
+    return next((f"{name}={words[1]}" for name, words in VALUES.items() if tls[name] == words[1]), "")
 
 
 def _about_tls(facts: ServerFacts) -> list[Finding]:
-    parameter = _unverified(facts.server.address.tls or dict.fromkeys(WORDS, ""))
+    parameter = _unverified(facts.server.address.tls or dict.fromkeys(VALUES, ""))
     if not parameter:
         return []
     text = f"{parameter}: a host in between can impersonate it"
