@@ -66,7 +66,7 @@ def check(given: tuple[str, str, bool]) -> None:
     try:
         own_lines("a", "once", sources)
     except Refused as refused:
-        assert str(refused).startswith("key a stands ")  # noqa: PT017 - a refusal is an answer
+        assert str(refused).startswith("key a is used ")  # noqa: PT017 - a refusal is an answer
     try:
         commands(text[:500], expanded=system)
     except ValueError as error:
