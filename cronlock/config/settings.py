@@ -161,7 +161,7 @@ def _variables(environ: "Mapping[str, str]") -> "Values":
         if variable not in known:
             raise _unknown(f"unknown variable {variable}", variable, known)
         option = known[variable]
-        values[option.name] = text.split() if option.many else _value(option, text, variable)
+        values[option.name] = text.split() if option.many else _parse_value(option, text, variable)
         if option.many and not values[option.name]:
             raise Refused(f"{variable}: it is empty: give a URL, or unset it")
     return values
@@ -172,7 +172,7 @@ def _is_service_link(variable: str, environ: "Mapping[str, str]") -> bool:
     return "KUBERNETES_SERVICE_HOST" in environ and ("_SERVICE_" in variable or "_PORT" in variable)
 
 
-def _value(option: Option, text: str, source: str) -> "Any":
+def _parse_value(option: Option, text: str, source: str) -> "Any":
     try:
         return option.parse(text) if option.parse else boolean(text)
     except ValueError as error:
@@ -264,7 +264,7 @@ def _checked(content: "Values", table: str) -> "Values":
         elif isinstance(value, bool) or not isinstance(value, str | int):
             raise Refused(f"{source}: write the value in quotes")
         else:
-            values[name] = _value(option, str(value), source)
+            values[name] = _parse_value(option, str(value), source)
     return values
 
 

@@ -100,10 +100,10 @@ class Sources:
             yield from self._listed()
         else:
             for folder in SPOOLS if sys.platform == "linux" else BSD_SPOOLS:
-                for name in filter(self.wanted, self._names(folder)):
+                for name in filter(self.wanted, self._names_in(folder)):
                     yield from self._file(f"{folder}/{name}", name, seen)
         yield from self._file("etc/crontab", None, seen)
-        for name in self._names("etc/cron.d"):
+        for name in self._names_in("etc/cron.d"):
             if reads_cron_d_name(name, cron):
                 yield from self._file(f"etc/cron.d/{name}", None, seen)
 
@@ -117,7 +117,7 @@ class Sources:
     def _path(self, name: str) -> str:
         return os.path.join(self.root, name)
 
-    def _names(self, folder: str) -> list[str]:
+    def _names_in(self, folder: str) -> list[str]:
         path = self._path(folder)
         try:
             return sorted(os.listdir(path))

@@ -90,7 +90,7 @@ class KeyVotes:
 
     @property
     def blocked(self) -> bool:
-        """Whether no run can start. If all voters answer, a run can start, and then all copies count again."""
+        """True if no run can start. Once all voters answer, a run can start, and then all copies count again."""
         return self.valid.total() < quorum(self.voters) and bool(self.not_voting)
 
     @property

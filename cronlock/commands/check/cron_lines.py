@@ -27,7 +27,7 @@ LOCAL = "a local file"  # the label of the voter of --local
 WHERE = ("CRONLOCK_REDIS", "REDIS_")  # how variables begin that may contain a password
 USER_TIME = 5.0  # s for the lines of one user: without a limit a user could keep root's check busy for hours
 REASON_MAX = 300  # characters of a reason: it may quote what another user wrote
-UNKNOWN_NODE = "node"  # stands for a name that only a shell can expand
+UNKNOWN_NODE = "node"  # in the place of a name that only a shell can expand
 
 
 @dataclass
@@ -202,7 +202,7 @@ def _other_voters(use: LineUse, checked: set[str]) -> list[Finding]:
 def _shown_passwords(lines: Sequence[Line]) -> list[Finding]:
     """Return a finding for each password that ps shows, and one for each world-readable crontab with a password."""
     findings = []
-    told: set[str] = set()
+    reported: set[str] = set()
     for line in lines:
         in_url = has_password(line.given.get("redis", ()))
         in_variables = {name for name, value in line.variables.items() if _holds_password(name, value)}
@@ -210,15 +210,15 @@ def _shown_passwords(lines: Sequence[Line]) -> list[Finding]:
         if in_url or in_variables & in_front:
             text = "every user of this machine can see the password on this line with ps"
             findings.append(Finding(LINES, YELLOW, line.place, text, "put it into the user's settings file"))
-        if (in_url or in_variables) and line.source not in told and _read_by_all(line.source):
-            told.add(line.source)
+        if (in_url or in_variables) and line.source not in reported and _read_by_all(line.source):
+            reported.add(line.source)
             text = f"{line.source} contains a password and is world-readable"
             findings.append(Finding(LINES, YELLOW, line.place, text, f"chmod o-r {line.source}"))
     return findings
 
 
 def _holds_password(name: str, value: str | None) -> bool:
-    """Return whether a variable contains a password; None stands for a value that only a shell can expand."""
+    """Return whether a variable contains a password; None is a value that only a shell can expand."""
     if not value:
         return False
     return name == "REDIS_PASSWORD" or (name.startswith(WHERE) and has_password([value]))

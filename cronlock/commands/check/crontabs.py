@@ -69,8 +69,11 @@ def find_crontab_faults(sources: Sources, checked: set[str], path: str) -> list[
     lines = [line for crontab in crontabs for line in crontab.lines]
     findings += cron_lines.find_line_faults(lines, sources.root, checked, time.time())
     if not findings:
-        text = "no line uses cronlock" + ("" if sources.uid == 0 else " that this user can see")
-        findings.append(Finding(LINES, YELLOW if sources.uid else GREEN, "none", text))
+        if sources.uid == 0:
+            findings.append(Finding(LINES, GREEN, "none", "no line uses cronlock"))
+        else:
+            text = "no line uses cronlock that this user can see"
+            findings.append(Finding(LINES, YELLOW, "none", text, "as root, run: cronlock check"))
     return findings
 
 

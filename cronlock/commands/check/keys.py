@@ -30,7 +30,7 @@ class KeySurvey:
 
     @property
     def complete(self) -> bool:
-        """Whether all voters were read: a voter that is missing may have the record that matters."""
+        """True if all voters were read: a missing voter may have the record that matters."""
         return not self.survey.missing
 
     @property
@@ -48,16 +48,16 @@ def survey_keys(settings: Settings, servers: Servers | None = None) -> KeySurvey
     return KeySurvey(survey, all_statuses(survey))
 
 
-def find_key_faults(survey_keys: KeySurvey | None, *, scan_denied: bool = False) -> list[Finding]:
+def find_key_faults(surveyed: KeySurvey | None, *, scan_denied: bool = False) -> list[Finding]:
     """Return the findings about these keys. `scan_denied`: the user may not list the keys."""
-    if survey_keys is None or not survey_keys.complete:
+    if surveyed is None or not surveyed.complete:
         while_ = "this user lacks +scan" if scan_denied else "a voter is missing"
         text = f"the keys can't be listed while {while_}"
         todo = "run the ACL SETUSER command above" if scan_denied else "run cronlock status for what the others have"
         return [Finding(KEYS, YELLOW, "keys", text, todo)]
     findings = []
-    for one in survey_keys.found:
-        findings += _find_future_tick(survey_keys.survey, one)
+    for one in surveyed.found:
+        findings += _find_future_tick(surveyed.survey, one)
         findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differences]
         if one.foreign_voters:
             findings.append(Finding(KEYS, RED, one.name, one.foreign_voters, OTHER_VOTERS))
@@ -73,7 +73,7 @@ def find_key_faults(survey_keys: KeySurvey | None, *, scan_denied: bool = False)
         ]
         findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
     if not any(finding.level == RED for finding in findings):
-        count = len(survey_keys.keys)
+        count = len(surveyed.keys)
         text = f"{count} known: their nodes agree on schedules and commands" if count else "no key yet"
         findings.append(Finding(KEYS, GREEN, "keys", text))
     return findings

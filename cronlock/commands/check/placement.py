@@ -62,7 +62,7 @@ def _of_master(master: Server, keys: Sequence[str] | None, lost_with: Sequence[s
         return Finding(PLACEMENT, YELLOW, master.label, text, todo)
     if not costs.percent:
         return Finding(PLACEMENT, GREEN, master.label, f"{front} costs no key its quorum")
-    known = "" if keys is None else f", {_names(costs.keys, len(keys))}"
+    known = "" if keys is None else f", {_name_lost_keys(costs.keys, len(keys))}"
     text = f"{front} costs {_percent(costs.percent)} of all possible keys their quorum{known}"
     if master.replicas:
         text += ", until a replica takes over, which may lack the newest writes"
@@ -76,7 +76,7 @@ def _percent(value: float) -> str:
     return f"{value:.0f} %" if value >= 10 or value == int(value) else f"{value:.1g} %"
 
 
-def _names(lost: Sequence[str], known: int) -> str:
+def _name_lost_keys(lost: Sequence[str], known: int) -> str:
     if not lost:
         return f"none of the {known} known ones"
     return f"{len(lost)} of the {known} known ones: {first_names(lost)}"

@@ -29,8 +29,9 @@ def find_sentinel_faults(address: Address, all_facts: Sequence[ServerFacts]) -> 
         return findings
     masters = {f"{answer['ip']}:{answer['port']}": label for label, answer in reports.items()}
     if len(masters) > 1:
-        text = " and ".join(f"{master} by {label}" for master, label in masters.items())
-        findings.append(Finding(VOTERS, YELLOW, address.label, f"its master is {text}", "read the sentinels' logs"))
+        votes = " and ".join(f"{master} by {label}" for master, label in masters.items())
+        text = f"its sentinels name different masters: {votes}"
+        findings.append(Finding(VOTERS, YELLOW, address.label, text, "read the sentinels' logs"))
     info = next((one.info for one in all_facts if one.label == address.label), {})
     return [*findings, *_failover(address, reports, next(iter(masters)), info)]
 
