@@ -1,4 +1,4 @@
-"""Tab at a shell's prompt: what cronlock answers its scripts, and what bash, zsh and fish make of that."""
+"""Tab completion: cronlock's answers to its scripts, and their effect in bash, zsh and fish."""
 
 import socket
 import subprocess
@@ -36,7 +36,7 @@ def words(line: str, shell: str = "fish", word: str | None = None, **env: str) -
 
 
 def read_by(shell: str, line: str) -> list[str]:
-    """The words of a line as a shell understands them."""
+    """Return the words of a line as a shell reads them."""
     done = subprocess.run([shell, "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
@@ -65,14 +65,14 @@ def test_the_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_options_of_a_command_with_their_help(command: str) -> None:
-    """As in --help; each that the command has, and no other."""
+    """Exactly the options of the command are offered, with the texts of --help."""
     told = {word: text for _, word, text in answers(f"cronlock {command} --")}
     del told["--help"]
     options = [option for option in ALL if command in option.commands]
     assert told == {flag: option.help for option in options for flag in option.flags if flag.startswith("--")}
 
 
-def test_an_option_that_stands_there_is_not_offered_again_unless_it_may_be_repeated() -> None:
+def test_a_given_option_is_not_offered_again_unless_it_may_be_repeated() -> None:
     told = words("cronlock status --local --redis redis://a --")
     assert "--local" not in told
     assert "--redis" in told
@@ -80,7 +80,7 @@ def test_an_option_that_stands_there_is_not_offered_again_unless_it_may_be_repea
 
 @pytest.mark.parametrize("option", [option for option in ALL if isinstance(option.parse, Choice)], ids=lambda o: o.name)
 def test_the_words_of_an_option(option) -> None:
-    """Behind a blank, and behind an equals sign."""
+    """The words are offered after a blank and after an equals sign."""
     for command in option.commands:
         assert words(f"cronlock {command} --{option.name} ") == list(option.parse.words)
     last = option.parse.words[-1]
@@ -89,12 +89,12 @@ def test_the_words_of_an_option(option) -> None:
 
 @pytest.mark.parametrize("line", ["status --config ", "run --config=/e", "wrap ", "wrap --once /etc/cr"])
 def test_files(line: str) -> None:
-    """The shell knows them better."""
+    """File names are left to the shell."""
     assert kinds(f"cronlock {line}") == ["file"]
 
 
-def test_a_program_and_then_what_its_own_words_may_be() -> None:
-    """Options behind the command are the command's: cronlock has nothing to say about them."""
+def test_a_program_and_then_files_for_its_words() -> None:
+    """Options after the command belong to the command, so cronlock offers none."""
     assert kinds("cronlock run ") == ["command"]
     assert kinds("cronlock run --key k -- py") == ["command"]
     for line in ("python ", "python -", "python --key ", "-- python --on-outage ", "-- python -- -"):
@@ -102,7 +102,7 @@ def test_a_program_and_then_what_its_own_words_may_be() -> None:
 
 
 @pytest.mark.parametrize("line", ["run --ttl ", "run --key k --node ", "history --limit ", "check "])
-def test_nothing_where_nobody_knows(line: str) -> None:
+def test_nothing_is_offered_for_a_free_value(line: str) -> None:
     assert answers(f"cronlock {line}") == []
 
 
@@ -111,7 +111,7 @@ def test_nothing_where_nobody_knows(line: str) -> None:
 
 @pytest.mark.parametrize("command", OF_KEYS)
 def test_the_keys_that_the_voters_know(command: str, server: Server, keys: list[str]) -> None:
-    """Of both modes, in order; those that are typed already are left out."""
+    """Keys of both modes are offered in order, without those already typed."""
     line = f"cronlock {command} --redis {server.url}"
     assert words(f"{line} ") == keys
     assert words(f"{line} ni") == keys[:2]
@@ -126,7 +126,7 @@ def test_the_key_of_a_run(server: Server, keys: list[str]) -> None:
 
 
 def test_the_voters_are_those_of_the_settings(server: Server, keys: list[str]) -> None:
-    """From environment or file, where no option is nearer."""
+    """The voters come from the environment or a file, unless an option names others."""
     (home() / "settings.toml").write_text(f'redis = "{server.url}"\n')
     assert words("cronlock status ", CRONLOCK_REDIS=server.url) == keys
     assert words("cronlock status --config settings.toml ") == keys
@@ -146,13 +146,13 @@ def test_local_keys(local_key: str) -> None:
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """The URL of a server that accepts and never answers."""
+    """Return the URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_a_mute_server_is_not_waited_for(mute: str) -> None:
-    """As long as a command would wait for it."""
+def test_completion_does_not_wait_for_a_mute_server(mute: str) -> None:
+    """Completion waits less than a command would."""
     begin = time.monotonic()
     assert answers(f"cronlock status --redis {mute} ") == []
     assert time.monotonic() - begin < TIMEOUT
@@ -170,8 +170,8 @@ def test_a_mute_server_is_not_waited_for(mute: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_what_is_wrong_is_no_matter_while_somebody_types(line: str, env: dict[str, str]) -> None:
-    """No words, and not one about the reason."""
+def test_errors_are_silent_during_completion(line: str, env: dict[str, str]) -> None:
+    """Completion prints neither words nor an error."""
     assert answers(f"cronlock {line}", **env) == []
 
 
@@ -194,20 +194,20 @@ ODD = ["a b:c", 'q"x', "q'x", "$HOME", "*?[]", "back\\slash", "~;&|<>#", "a!b", 
 
 @pytest.fixture
 def odd(server: Server) -> str:
-    """The URL of a server with such keys."""
+    """Return the URL of a server with such keys."""
     for key in [*ODD, "-x"]:
         done = cronlock("run", "--redis", server.url, "--schedule", "none", f"--key={key}", "true")
         assert done.returncode == 0, done.stderr
     return server.url
 
 
-def test_a_key_comes_as_bash_wants_it_typed(odd: str) -> None:
-    """Read by a shell it is the key again. A dash in front makes a key an option: it is left out."""
+def test_a_key_is_quoted_as_bash_needs_it(odd: str) -> None:
+    """A shell reads the answer as the key. A key with a leading dash would be an option, so it is left out."""
     assert sorted(read_by("bash", " ".join(words("cronlock status ", "bash", CRONLOCK_REDIS=odd)))) == sorted(ODD)
 
 
-def test_bash_gets_what_stands_behind_a_colon(odd: str) -> None:
-    """It replaces that part alone; inside quotes a colon is no end of a word."""
+def test_bash_gets_the_part_after_a_colon(odd: str) -> None:
+    """bash replaces that part alone; inside quotes, a colon does not end a word."""
     env = {"CRONLOCK_REDIS": odd}
     assert words("cronlock status a\\ b:", "bash", "", **env) == ["c"]
     assert words('cronlock status "a b:', "bash", "a b:", **env) == ["a b:c"]
@@ -215,7 +215,7 @@ def test_bash_gets_what_stands_behind_a_colon(odd: str) -> None:
 
 
 def test_a_key_inside_quotes(odd: str) -> None:
-    """What can't be written there is left out: ! between double quotes, a single quote between single ones."""
+    """A key that can't be quoted there is left out: ! in double quotes, a single quote in single quotes."""
     env = {"CRONLOCK_REDIS": odd}
     double = words('cronlock status "', "bash", "", **env)
     assert sorted(read_by("bash", " ".join(f'"{word}"' for word in double))) == sorted(set(ODD) - {"a!b"})
@@ -252,7 +252,7 @@ SHELLS = {  # the command, and what is typed first; Ctrl-G shows the line that i
 
 
 class Prompt:
-    """A shell that completes cronlock's words."""
+    """A shell that completes cronlock's command lines."""
 
     def __init__(self, shell: str, terminal: Terminal) -> None:
         self.shell = shell
@@ -264,7 +264,7 @@ class Prompt:
         terminal.prompt()
 
     def tab(self, line: str) -> str:
-        """The line after Tab."""
+        """Return the line after Tab."""
         self._terminal.type(f"{line}\t")
         self._terminal.ctrl("G")
         shown = self._terminal.expect(r"\[(cronlock [^\n]*?)\]")[1]
@@ -283,7 +283,7 @@ def prompt(request: pytest.FixtureRequest, open_terminal: Callable[..., Terminal
 
 
 def test_tab_in_a_shell(prompt: Prompt, local_key: str) -> None:
-    """Commands, options, their words, files, keys; a program and its files."""
+    """Tab completes commands, options, their words, files and keys, and a program and its files."""
     assert cronlock("run", "--local", "--schedule", "none", "--key", local_key, "true").returncode == 0
     assert prompt.tab("cronlock sta") == "cronlock status "
     assert prompt.tab(f"cronlock status {local_key[:-3]}") == f"cronlock status {local_key} "
@@ -307,7 +307,7 @@ def test_tab_completes_a_key_that_has_to_be_quoted(prompt: Prompt, local_key: st
         assert read_by(prompt.shell, line.removeprefix("cronlock status ")) == [key]
 
 
-def test_tab_where_nothing_is_known_leaves_the_line_alone(prompt: Prompt) -> None:
+def test_tab_without_a_candidate_leaves_the_line_unchanged(prompt: Prompt) -> None:
     for line in ("cronlock status --redis redis://127.0.0.1:1 x", "cronlock nonsense x", "cronlock run --ttl 5"):
         assert prompt.tab(line) == line
 

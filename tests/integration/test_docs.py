@@ -1,4 +1,4 @@
-"""README, man page and crontab.example: what they show runs, and what they claim is what the program has."""
+"""README, man page and crontab.example: their examples run, and their claims are true of the program."""
 
 import itertools
 import json
@@ -74,7 +74,7 @@ def own_key() -> str:
 
 
 def blocks(kind: str) -> list[str]:
-    """README's code blocks of one kind."""
+    """Return README's code blocks of one kind."""
     return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -83,7 +83,7 @@ def commands() -> list[str]:
 
 
 def table(first: str) -> list[tuple[str, ...]]:
-    """The rows of README's table whose first column has this title, without markup."""
+    """Return the rows of README's table whose first column has this title, without markup."""
     found = re.search(rf"^\| {re.escape(first)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
     assert found, f"README has no table {first}"
     return [tuple(cell.strip().replace("`", "") for cell in row.split("|")[1:-1]) for row in found[1].splitlines()]
@@ -93,7 +93,7 @@ def table(first: str) -> list[tuple[str, ...]]:
 
 
 def slug(heading: str) -> str:
-    """The anchor that a heading gets where READMEs are shown."""
+    """Return the anchor of a heading on the pages that show READMEs."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
@@ -108,8 +108,8 @@ def test_the_contents_name_each_section_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("option", ALL, ids=lambda option: option.name)
-def test_every_option_stands_in_the_man_page_in_its_group(option: Option) -> None:
-    """With its short name and what it takes, as in --help."""
+def test_every_option_is_in_the_man_page_in_its_group(option: Option) -> None:
+    """The header has the short name and the value, as in --help."""
     group = re.search(
         rf"^\.SS {re.escape(option.group)}\n(.*?)(?=^\.SS|\Z)", section("OPTIONS"), re.MULTILINE | re.DOTALL
     )
@@ -122,11 +122,11 @@ def test_the_man_page_has_the_groups_of_help_in_its_order() -> None:
     assert re.findall(r"^\.SS (.*)", section("OPTIONS"), re.MULTILINE) == [*GROUPS, "Help"]
 
 
-def test_the_man_page_names_no_option_that_is_not_there() -> None:
+def test_the_man_page_names_only_existing_options() -> None:
     assert flags_in(plain(MAN_PAGE.read_text())) <= KNOWN | FOREIGN
 
 
-def test_the_readme_names_no_option_that_is_not_there() -> None:
+def test_the_readme_names_only_existing_options() -> None:
     assert flags_in(README) <= KNOWN | FOREIGN
 
 
@@ -141,7 +141,7 @@ def test_readme_man_page_and_help_have_the_exit_statuses_of_the_program() -> Non
 
 
 def messages() -> list[str]:
-    """The messages of the man page as patterns: what stands in italics varies."""
+    """Return the messages of the man page as patterns; words in italics vary."""
     return [
         "".join(".+" if font == "I" else re.escape(text).replace(r"\.\.\.", ".+") for font, text in pieces(header))
         for header, _ in entries(section("MESSAGES"))
@@ -162,7 +162,7 @@ def messages() -> list[str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
-def test_what_it_says_stands_in_the_man_page(server: Server, args: list[str], status: int) -> None:
+def test_the_messages_of_a_run_are_in_the_man_page(server: Server, args: list[str], status: int) -> None:
     for _ in range(2):  # the second one may find it done
         done = cronlock("run", "-v", "--redis", server.url, "--key", "said", *args)
         assert done.returncode == status
@@ -171,8 +171,8 @@ def test_what_it_says_stands_in_the_man_page(server: Server, args: list[str], st
             assert any(re.fullmatch(message, said) for message in messages()), said
 
 
-def test_what_it_says_of_an_outage_stands_in_the_man_page(server: Server) -> None:
-    """The man page writes out the line for several voters, and what a single one is called instead."""
+def test_the_message_of_an_outage_is_in_the_man_page(server: Server) -> None:
+    """The man page gives the line for several voters, and the words for a single voter."""
     server.kill()
     done = cronlock("run", "--redis", server.url, "--key", "k", "--schedule", "none", "--outage-wait", "0", "true")
     assert done.returncode == 122
@@ -196,7 +196,7 @@ def test_the_variables_that_a_command_gets_are_those_of_the_docs(server: Server)
 
 @pytest.mark.parametrize("line", [line for line in commands() if "cronlock run" in line])
 def test_a_command_of_the_readme_runs(line: str, shell: Callable[[str], subprocess.CompletedProcess[str]]) -> None:
-    """Less the installation, and with a key of its own."""
+    """The command runs without the installation, with a key of the test."""
     [readme_key] = re.findall(r"--key (\S+)", line)
     key = own_key()
     prints = {"hello": "it works", "report": "schedule     */15 8-17 * * 1-5", "show": f"CRONLOCK_RUN_KEY={key}"}
@@ -207,8 +207,8 @@ def test_a_command_of_the_readme_runs(line: str, shell: Callable[[str], subproce
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if "cronlock pause" in line or "cronlock resume" in line])
-def test_what_the_readme_says_to_the_voters_is_understood(line: str, shell: Callable[[str], Any]) -> None:
-    """With a key of its own."""
+def test_the_operators_commands_of_the_readme_run(line: str, shell: Callable[[str], Any]) -> None:
+    """The command runs with a key of the test."""
     key = own_key()
     done = shell(line.replace("nightly", key))
     assert (done.returncode, done.stderr) == (0, "")
@@ -257,7 +257,7 @@ def rights() -> list[str]:
 def test_the_rights_of_the_readme_are_enough(
     less: str, every_binary: Path, fresh_servers: Callable[..., list[Server]]
 ) -> None:
-    """Two ticks of both modes, beginning with a server that has not seen the script; INFO may be left out."""
+    """Two ticks of both modes run, first on a server without the script; INFO may be missing."""
     [server] = fresh_servers(1, binary=every_binary)
     server.ask("ACL", "SETUSER", "cronlock", "on", ">secret", *(right for right in rights() if right != less))
     url = f"redis://cronlock:secret@127.0.0.1:{server.port}"
@@ -268,8 +268,8 @@ def test_the_rights_of_the_readme_are_enough(
             assert "done: " in cronlock(*words, "true").stderr
 
 
-def test_the_rights_that_people_need_beside_these_are_named(fresh_servers: Callable[..., list[Server]]) -> None:
-    """For status and history, and for --all."""
+def test_the_rights_that_operators_need_in_addition_are_named(fresh_servers: Callable[..., list[Server]]) -> None:
+    """They are for status and history, and for --all."""
     [server] = fresh_servers(1)
     *front, user = blocks("redis")[1].split()[:3]
     assert (front, user) == (["ACL", "SETUSER"], "cronlock")
@@ -300,7 +300,7 @@ def test_the_rights_of_the_readme_are_those_that_the_script_uses() -> None:
 def test_the_examples_of_the_man_page_can_be_typed(
     server: Server, shell: Callable[[str], subprocess.CompletedProcess[str]]
 ) -> None:
-    """None is refused; a key that they ask about is there."""
+    """No example is refused; the keys in them exist."""
     lines = [plain(line) for line in re.findall(r"^\$ (cronlock .*)$", section("EXAMPLES"), re.MULTILINE)]
     typed = [line for line in lines if "--local" not in line]
     assert len(typed) >= 6
@@ -328,7 +328,7 @@ def test_the_man_page_fits_80_columns() -> None:
 
 
 def documented(roff: str) -> set[str]:
-    """The names in the headers of a list."""
+    """Return the names in the headers of a list."""
     return {name for header, _ in entries(roff) for name in re.split(", | and | or ", text_of(header))}
 
 
@@ -349,15 +349,15 @@ def test_the_man_page_describes_each_field_of_the_json(server: Server) -> None:
 
 
 def test_the_man_page_describes_each_metric() -> None:
-    told = {text_of(header): body for header, body in entries(section("METRICS"))}
-    assert told == {name: f"{what} A {kind}." for name, kind, what, _ in FAMILIES}
+    documented_metrics = {text_of(header): body for header, body in entries(section("METRICS"))}
+    assert documented_metrics == {name: f"{what} A {kind}." for name, kind, what, _ in FAMILIES}
 
 
 # Recipes
 
 
 def test_a_crontab_line_of_the_readme_is_understood() -> None:
-    """Those with `cronlock run` are found with key and schedule, as cron reads them."""
+    """Lines with `cronlock run` are found with key and schedule, as cron reads them."""
     runs = [line for block in blocks("crontab") for line in block.splitlines() if "cronlock run" in line]
     assert len(runs) > 5
     for line in runs:
@@ -368,7 +368,7 @@ def test_a_crontab_line_of_the_readme_is_understood() -> None:
 
 
 def test_what_wrap_prints_is_what_the_readme_shows() -> None:
-    """The key is the same on every machine, so also on this one."""
+    """The key is the same on every machine, so it is the same here."""
     shown = [line for block in blocks("crontab") for line in block.splitlines() if "-ca2f" in line or "-6c5e" in line]
     front = re.compile(r"/usr/local/bin/cronlock run --once --key \S+ -- ")
     plain = [front.sub("", line) for line in shown]
@@ -393,7 +393,7 @@ def test_the_columns_of_the_readme_are_those_of_status() -> None:
 
 
 def example_lines() -> list[tuple[int, str, str, str]]:
-    """Line number, schedule, key, and what cron gives to the shell, of each line that runs cronlock."""
+    """Return line number, schedule, key and the text for the shell of each line that runs cronlock."""
     found = []
     for number, line in enumerate(EXAMPLE.read_text().splitlines(), 1):
         if row := re.fullmatch(r"(@\w+|[\d*](?:\S*\s+){4}\S+)\s+root\s+(.*)", line):
@@ -425,7 +425,7 @@ def test_the_example_ends_with_a_newline() -> None:
 def test_a_line_of_the_example_is_found_with_its_schedule(
     number: int, schedule: str, key: str, command: str, cron: str, tmp_path: Path
 ) -> None:
-    """By Debian's cron and by cronie."""
+    """Debian's cron and cronie both find the line."""
     for name in ("etc/cron.d", "usr/sbin"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "usr/sbin" / cron).touch()
@@ -439,8 +439,8 @@ def test_a_line_of_the_example_is_found_with_its_schedule(
 
 @pytest.fixture
 def installed() -> Iterator[None]:
-    """crontab.example where cron reads it. Its commands do no harm should cron start one."""
-    with INSTALLED.open("x") as file:  # one that is there belongs to somebody
+    """Install crontab.example where cron reads it. Its commands are harmless if cron starts one."""
+    with INSTALLED.open("x") as file:  # an existing file is not the test's
         remover = subprocess.Popen(
             ["/bin/sh", "-c", f"cat; rm {INSTALLED}"], stdin=subprocess.PIPE, start_new_session=True
         )
@@ -459,7 +459,7 @@ def installed() -> Iterator[None]:
 def test_a_dry_run_of_each_line_of_the_example_prints_its_schedule(
     shell: Callable[[str], subprocess.CompletedProcess[str]],
 ) -> None:
-    """As cron would start it: in a shell, from the file in /etc/cron.d."""
+    """The line is started as by cron: in a shell, from the file in /etc/cron.d."""
     for number, schedule, key, command in example_lines():
         done = shell("export CRONLOCK_LOCAL=1; " + command.replace("cronlock run", "cronlock run --dry-run", 1))
         logs = sorted(home().glob("*.log"))

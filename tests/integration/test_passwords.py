@@ -1,4 +1,4 @@
-"""No password anywhere but where it was put: every way in, every command, every failure, and all that comes out."""
+"""Passwords stay where the operator put them: every way in, every command, every failure, every output."""
 
 import base64
 import itertools
@@ -33,7 +33,7 @@ from tests.support.terminals import Terminal
 from tests.support.terminals import process as on_it
 from tests.system.test_syslog import HOUSE, LOG_HOST
 
-LEFT, RIGHT = "GeheimX", "TresorZ"  # stand at the ends of every password
+LEFT, RIGHT = "GeheimX", "TresorZ"  # the ends of every password
 PLAIN = f"{LEFT}7{RIGHT}"
 ODD = f"{LEFT}/?#&=@:%[]+ \u00e9'\"\\{RIGHT}"
 MARKS = {LEFT, RIGHT} | {
@@ -43,12 +43,12 @@ NOBODY = "127.0.0.1:1"
 
 
 def lines_of(text: str) -> list[tuple[str, ...]]:
-    """Command lines, one a line."""
+    """Return command lines, one per line."""
     return [tuple(line.split()) for line in text.strip().split("\n")]
 
 
 class Way(NamedTuple):
-    """How a URL gets in: words behind the command's name, variables, and a file, by its place in HOME."""
+    """A way to give a URL: words after the command's name, variables, and a file, by its path in HOME."""
 
     words: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -69,7 +69,7 @@ def ways(url: str) -> list[Way]:
 
 
 def urls(place: str) -> list[str]:
-    """URLs of one place, each with a password in another form and another spot."""
+    """Return URLs of one server, each with a password in another form and position."""
     quoted = quote(ODD, safe="")
     found = [
         f"redis://:{PLAIN}@{place}",
@@ -175,7 +175,7 @@ redis = "{U}
 
 
 class Given(NamedTuple):
-    """A command line with the way by which it gets a URL."""
+    """Return a command line with its way to give a URL."""
 
     words: tuple[str, ...]
     way: Way
@@ -206,12 +206,12 @@ def said(all_given: list[Given]) -> list[str]:
 
 
 def clean(text: str, *where: object) -> None:
-    """Nothing of a password is in it, in any form."""
+    """Assert that the text has no part of a password, in any form."""
     assert not [mark for mark in MARKS if mark in text], (*where, text)
 
 
 def put(way: Way, folder: Path) -> None:
-    """The file of a way, readable by its user alone."""
+    """Write the file of a way, readable by its user alone."""
     if way.file:
         file = folder / way.file
         file.parent.mkdir(exist_ok=True)
@@ -222,8 +222,8 @@ def put(way: Way, folder: Path) -> None:
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
-def test_no_command_says_a_password_whatever_the_server_answers(fresh_servers: Callable[..., list[Server]]) -> None:
-    """Every command, by every way in: nobody listens, the password is wrong, and it is right."""
+def test_no_command_prints_a_password_whatever_the_server_answers(fresh_servers: Callable[..., list[Server]]) -> None:
+    """Every command is tried by every way: without a server, with a wrong password, and with the right one."""
     [right, wrong] = *fresh_servers(1, requirepass=PLAIN), *fresh_servers(1, requirepass="another")
     there, elsewhere = (server.url.removeprefix("redis://") for server in (right, wrong))
     in_turn = itertools.cycle([*urls(NOBODY), *urls(elsewhere)])
@@ -238,8 +238,8 @@ def test_no_command_says_a_password_whatever_the_server_answers(fresh_servers: C
     assert "cronlock: job: ran: status 0" in texts
 
 
-def test_what_an_operator_mistypes_is_refused_without_a_word_of_it(prefix: str) -> None:
-    """By every way in; a file is one of them."""
+def test_a_mistyped_url_is_refused_without_its_password(prefix: str) -> None:
+    """Every way is tried, including a file."""
     of_all = itertools.cycle(COMMANDS)
     texts = said([Given(next(of_all), way) for url in BROKEN for way in ways(url)])
     assert sum("refused: " in text for text in texts) > len(texts) // 2
@@ -262,8 +262,8 @@ findings.print_json(found)
 """
 
 
-def test_crontab_lines_are_told_without_their_passwords() -> None:
-    """By check, whatever is wrong with them, and by wrap, which prints the crontab as it is, on standard error."""
+def test_crontab_lines_are_reported_without_their_passwords() -> None:
+    """check reports them without passwords, and so do wrap's notes on standard error."""
     lines = [
         *(
             f"0 2 * * * CRONLOCK_REDIS={U} cronlock run --key a true",
@@ -286,8 +286,8 @@ def test_crontab_lines_are_told_without_their_passwords() -> None:
     clean(wrapped.stderr)
 
 
-def test_what_a_command_has_in_its_own_arguments_is_stored_and_shown_without_it(server: Server) -> None:
-    """The record has the command line as it is; tables and JSON have *** where a URL's password stands."""
+def test_a_password_in_a_commands_arguments_is_masked_in_tables_and_json(server: Server) -> None:
+    """The record has the command line unchanged; tables and JSON show *** for a URL's password."""
     place = ("--redis", server.url)
     assert cronlock(*RUN, *place, "--", "true", U).returncode == 0
     [record] = server.redis.keys("*:record:job")
@@ -299,7 +299,7 @@ def test_what_a_command_has_in_its_own_arguments_is_stored_and_shown_without_it(
 
 
 def test_a_terminal_shows_none(fresh_servers: Callable[..., list[Server]]) -> None:
-    """Where cronlock says more than in a crontab."""
+    """On a terminal, cronlock prints more than in a crontab."""
     [server] = fresh_servers(1, requirepass="another")
     url = f"redis://:{PLAIN}@{server.url.removeprefix('redis://')}"
     for words in ((*RUN, "true"), ("status",), ("check",)):
@@ -312,7 +312,7 @@ def test_a_terminal_shows_none(fresh_servers: Callable[..., list[Server]]) -> No
 
 @pytest.mark.debian
 def test_the_system_log_gets_none(fresh_servers: Callable[..., list[Server]]) -> None:
-    """--syslog is for what standard error would get."""
+    """--syslog gets the messages of standard error."""
     [server] = fresh_servers(1, requirepass="another")
     url = f"redis://:{PLAIN}@{server.url.removeprefix('redis://')}"
     run = [sys.executable, "-m", "cronlock", *RUN, "--syslog", "-v", "--redis", url, "true"]
@@ -323,7 +323,7 @@ def test_the_system_log_gets_none(fresh_servers: Callable[..., list[Server]]) ->
 
 
 def test_a_fault_of_cronlocks_own_shows_none(tmp_path: Path) -> None:
-    """A traceback has the code of its lines, and what somebody prints of settings and addresses."""
+    """A traceback shows lines of code, and the printed form of settings and addresses."""
     broken = "    raise RuntimeError(f'{settings!r} {settings.redis!r} {vars(settings)!r}')\n"
     changed = changed_cronlock(tmp_path, "run/plan.py", "    plan.again = settings.again\n", broken)
     for url in urls("h"):
@@ -335,7 +335,7 @@ def test_a_fault_of_cronlocks_own_shows_none(tmp_path: Path) -> None:
 # -- what is shown by the machine --------------------------------------------------------------------------------------
 
 
-def test_ps_shows_no_password_that_did_not_stand_in_argv(fresh_servers: Callable[..., list[Server]]) -> None:
+def test_ps_shows_only_passwords_from_argv(fresh_servers: Callable[..., list[Server]]) -> None:
     """Of the wrapper, the guard and the command. One in --redis is shown by wrapper and guard, which is its copy, and
     not by the command; nor is it stored.
     """
@@ -360,10 +360,10 @@ def test_ps_shows_no_password_that_did_not_stand_in_argv(fresh_servers: Callable
     clean("".join(texts))
 
 
-def test_a_password_in_argv_works_quietly_and_v_says_where_it_belongs(
+def test_a_password_in_argv_works_silently_and_v_says_where_it_belongs(
     fresh_servers: Callable[..., list[Server]],
 ) -> None:
-    """cron would mail a line each time."""
+    """Otherwise cron would mail a line at each run."""
     [server] = fresh_servers(1, requirepass=PLAIN)
     url = f"redis://:{PLAIN}@{server.url.removeprefix('redis://')}"
     assert cronlock(*RUN, "--redis", url, "true").stderr == ""
@@ -391,8 +391,8 @@ def settings_of(tmp_path: Path, text: str, mode: int, user: int | None = None) -
 
 @pytest.mark.parametrize("text", [*TEXTS, 'redis = "redis://h?password=x"\n', 'redis = "redis://me:x@h"\n'])
 @pytest.mark.parametrize("mode", [0o644, 0o604])
-def test_a_file_with_a_password_that_everybody_may_read_is_refused(tmp_path: Path, text: str, mode: int) -> None:
-    """And what to do, with the file; also for a key that is not asked for, and where another source wins."""
+def test_a_world_readable_file_with_a_password_is_refused(tmp_path: Path, text: str, mode: int) -> None:
+    """The refusal says what to do with the file, also for another key, and where another source wins."""
     path = tmp_path / "cronlock.toml"
     with pytest.raises(Refused) as caught:
         settings_of(tmp_path, text, mode)
@@ -404,35 +404,35 @@ def test_a_file_with_a_password_that_everybody_may_read_is_refused(tmp_path: Pat
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o660, 0o400])
 def test_a_group_of_its_own_may_read_it(tmp_path: Path, text: str, mode: int) -> None:
-    """root and cron, say."""
+    """An example is the group of root and cron."""
     assert settings_of(tmp_path, text, mode).redis
 
 
-def test_a_file_without_a_password_is_everybodys_to_read(tmp_path: Path) -> None:
-    """A user's name is no secret."""
+def test_a_file_without_a_password_may_be_world_readable(tmp_path: Path) -> None:
+    """A user's name is not a secret."""
     assert settings_of(tmp_path, 'redis = ["redis://me@h", "unix:///run/redis.sock"]\n', 0o644).redis
 
 
-def test_a_password_with_a_blank_is_one_too(tmp_path: Path) -> None:
-    """It works as it stands."""
+def test_a_password_may_have_a_blank(tmp_path: Path) -> None:
+    """The password works unchanged."""
     with pytest.raises(Refused, match="contains a password"):
         settings_of(tmp_path, 'redis = "redis://:two words@h"\n', 0o644)
 
 
-def test_what_is_no_file_is_nobodys() -> None:
-    """/dev/null stands for no settings at all."""
+def test_dev_null_may_be_the_settings_file() -> None:
+    """/dev/null means no settings."""
     assert load({"config": "/dev/null", "redis": ["redis://h"]}, {}).redis
 
 
-def test_a_file_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
-    """Whoever writes to it decides where the lock is."""
+def test_a_world_writable_file_is_refused(tmp_path: Path) -> None:
+    """A user who can write to the file decides where the lock is."""
     path = tmp_path / "cronlock.toml"
     with pytest.raises(Refused, match=f"{path} is world-writable, so anyone could redirect the lock: chmod o-w {path}"):
         settings_of(tmp_path, "", 0o602)
 
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    """Unless it was named. It is the reader of the file that counts, for whom check may ask."""
+    """A file given by --config is accepted. check may ask on behalf of another user, the reader of the file."""
     path, owner = tmp_path / "cronlock.toml", os.geteuid()
     path.write_text('prefix = "mine"\n')
     path.chmod(0o644)
@@ -444,8 +444,8 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.debian
-def test_root_takes_no_users_word_for_where_redis_is(tmp_path: Path) -> None:
-    """Nor a user another's; root's everybody does, and their own."""
+def test_root_accepts_no_users_settings_file(tmp_path: Path) -> None:
+    """A user does not accept another user's file either, but accepts root's and their own."""
     for owner, reader, good in ((1, 0, False), (2, 1, False), (0, 1, True), (1, 1, True)):
         path = tmp_path / "cronlock.toml"
         path.write_text("")
@@ -489,7 +489,7 @@ def test_root_takes_no_users_word_for_where_redis_is(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_password_is_masked_where_it_can_be_told(text: str, expected: str) -> None:
-    """The rest stays, for somebody has to find the place."""
+def test_a_password_is_masked_where_it_can_be_recognized(text: str, expected: str) -> None:
+    """The rest of the text stays, so that the operator can find the place."""
     assert masked(text) == expected
     assert printable(f"{text}\x1b") == expected.partition("\x1b")[0] + "\\x1b" or "***" in expected

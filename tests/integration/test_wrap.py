@@ -1,4 +1,4 @@
-"""wrap: the crontab comes out with cronlock before its commands, and the commands get what they got without it."""
+"""cronlock wrap: a crontab with cronlock before its commands, which get the same words as without cronlock."""
 
 import hashlib
 import itertools
@@ -43,7 +43,7 @@ FRONT = re.compile(r"(/usr/local/bin/cronlock run --(?:once|each) --key (\S+-[0-
 
 
 class Given:
-    """A command line, read by what crontab(5) says: number, fields, user, the command as it stands, and its shell."""
+    """A command line by the rules of crontab(5): number, fields, user, the command as written, and its shell."""
 
     def __init__(self, number: int, line: str, shell: str, system: bool) -> None:
         self.number = number
@@ -65,14 +65,14 @@ def commands(crontab: str, system: bool = False) -> list[Given]:
 
 
 def one(command: str, wrapper: Wrapper = WRAPPER, above: str = "") -> str:
-    """What becomes of a command; nothing may have been said about it."""
+    """Return the wrapped command; there must be no note about it."""
     crontab, notes = wrap_crontab(f"{above}0 2 * * * {command}\n", wrapper)
     assert notes == []
     return crontab.removeprefix(f"{above}0 2 * * * ").removesuffix("\n")
 
 
 def behind(command: str) -> str:
-    """A wrapped command without what stands before it."""
+    """Return the wrapped command without cronlock and its options."""
     found = FRONT.fullmatch(command)
     assert found, command
     return found[3]
@@ -85,7 +85,7 @@ def key_of(wrapped_command: str) -> str:
 
 
 def keys(crontab: str, wrapper: Wrapper = WRAPPER) -> list[tuple[str, str]]:
-    """Each command of a crontab, as it was, with its key."""
+    """Return each command of a crontab, unwrapped, with its key."""
     new, notes = wrap_crontab(crontab, wrapper)
     assert notes == []
     both = zip(commands(crontab, wrapper.system), commands(new, wrapper.system), strict=True)
@@ -93,14 +93,14 @@ def keys(crontab: str, wrapper: Wrapper = WRAPPER) -> list[tuple[str, str]]:
 
 
 def left_alone(crontab: str, wrapper: Wrapper = WRAPPER) -> list[str]:
-    """What is said about a crontab that has to stay as it is."""
+    """Return the notes on a crontab that has to stay unchanged."""
     same, notes = wrap_crontab(crontab, wrapper)
     assert same == crontab
     return notes
 
 
 def as_cron(command: str) -> tuple[str, str]:
-    """What a shell gets of a command: \\% is %, and a bare one ends it, or a line of its standard input."""
+    """Return what a shell gets of a command: \\% is %, and a bare % ends it, or a line of its standard input."""
     tokens = re.findall(r"\\%|\\.|.", command, re.DOTALL)
     end = tokens.index("%") if "%" in tokens else len(tokens)
     script = "".join("%" if token == "\\%" else token for token in tokens[:end])
@@ -114,7 +114,7 @@ def as_cron(command: str) -> tuple[str, str]:
 @pytest.mark.parametrize("mode", ["once", "each"])
 @pytest.mark.parametrize(("crontab", "wrapper"), CRONTABS)
 def test_each_command_is_wrapped_and_all_else_stays(crontab: str, wrapper: Wrapper, mode: str) -> None:
-    """Byte by byte: comments, blank lines, assignments, fields, the user column, blanks between them, their order."""
+    """Comments, blank lines, assignments, fields, the user column, blanks and their order stay, byte by byte."""
     new, notes = wrap_crontab(crontab, replace(wrapper, mode=mode))
     assert notes == []
     assert new.count("\n") == crontab.count("\n")
@@ -133,7 +133,7 @@ def test_the_crontabs_have_more_than_forty_commands() -> None:
 
 @pytest.mark.parametrize(("crontab", "wrapper"), CRONTABS)
 def test_wrapping_twice_changes_nothing(crontab: str, wrapper: Wrapper) -> None:
-    """Nor does wrapping with the other mode, or with another cronlock."""
+    """Wrapping with the other mode, or with another cronlock, changes nothing either."""
     new, _ = wrap_crontab(crontab, wrapper)
     assert left_alone(new, wrapper) == []
     assert left_alone(new, replace(wrapper, mode="each", program="/opt/cronlock/bin/cronlock")) == []
@@ -157,7 +157,7 @@ def test_run_finds_each_wrapped_line_with_its_schedule(crontab: str, wrapper: Wr
 
 @pytest.mark.parametrize(("crontab", "wrapper"), CRONTABS)
 def test_run_understands_each_wrapped_line(crontab: str, wrapper: Wrapper) -> None:
-    """A dry run of it, in the shell that cron would start; it says the key, the schedule and the command."""
+    """A dry run, in the shell that cron would start, prints the key, the schedule and the command."""
     program = cronlock_on_path().partition(":")[0] + "/cronlock"
     new, _ = wrap_crontab(crontab, replace(wrapper, program=program))
     for line in commands(new, wrapper.system):
@@ -190,8 +190,8 @@ def test_run_understands_each_wrapped_line(crontab: str, wrapper: Wrapper) -> No
         "--odd-name",
     ],
 )
-def test_one_program_and_its_words_stand_behind_cronlock_as_they_were(command: str) -> None:
-    """The shell that cron starts does with them what it did."""
+def test_one_program_and_its_words_follow_cronlock_unchanged(command: str) -> None:
+    """The shell that cron starts treats them as before."""
     assert behind(one(command)) == command
 
 
@@ -218,7 +218,7 @@ def test_one_program_and_its_words_stand_behind_cronlock_as_they_were(command: s
         ("'cd' /srv", r"'\''cd'\'' /srv"),
     ],
 )
-def test_what_a_shell_has_to_do_is_done_by_a_shell_behind_cronlock(command: str, script: str) -> None:
+def test_work_for_a_shell_is_done_by_a_shell_after_cronlock(command: str, script: str) -> None:
     """Redirections and pipes too, which would otherwise be done on every node, and empty the log of a node that is
     not the one; and commands that are the shell's own.
     """
@@ -237,12 +237,12 @@ def test_what_a_shell_has_to_do_is_done_by_a_shell_behind_cronlock(command: str,
         ("a | b\r", "/bin/sh -c 'a | b'\r"),
     ],
 )
-def test_percent_signs_mean_what_they_meant(command: str, expected: str) -> None:
-    """One with a backslash belongs to the script, the first bare one ends it; blanks at the end stay outside."""
+def test_percent_signs_keep_their_meaning(command: str, expected: str) -> None:
+    """A % with a backslash belongs to the script, the first bare % ends it; blanks at the end stay outside."""
     assert behind(one(command)) == expected
 
 
-def test_for_busybox_percent_signs_are_nothing_special() -> None:
+def test_percent_signs_are_not_special_for_busybox() -> None:
     wrapper = replace(WRAPPER, cron=BUSYBOX, program="/opt/100%/cronlock")
     assert one("job +%F", wrapper).endswith(" -- job +%F")
     assert one("a | b +%F \\%", wrapper).endswith(" -- /bin/sh -c 'a | b +%F \\%'")
@@ -257,7 +257,7 @@ def test_the_shell_is_the_one_that_the_crontab_names_above_the_line() -> None:
 
 @pytest.mark.parametrize("above", ["SHELL=/usr/bin/zsh\n", "SHELL=/bin/bash\nBASH_ENV=/home/app/.rvm.sh\n"])
 def test_a_shell_that_may_know_functions_still_runs_them(above: str) -> None:
-    """From .zshenv and BASH_ENV: then any name may be no program."""
+    """Functions come from .zshenv and BASH_ENV; any name may then be a function."""
     assert " -c 'rvm cron'" in one("rvm cron", above=above)
 
 
@@ -315,7 +315,7 @@ def run(words: list[str], stdin: str, folder: Path, env: dict[str, str]) -> subp
 
 
 def show_on_path() -> str:
-    """A PATH with cronlock and with `show`, which prints its words."""
+    """Return a PATH with cronlock and with `show`, which prints its words."""
     path = cronlock_on_path()
     show = home() / "bin" / "show"
     show.write_text("#!/bin/sh\nprintf '<%s>' \"$@\"; echo\n")
@@ -324,7 +324,7 @@ def show_on_path() -> str:
 
 
 def outcome(shell: str, command: str, env: dict[str, str]) -> tuple[int, str, str, dict[str, str]]:
-    """Status, output and files of a command that cron starts by its shell in a folder with two files."""
+    """Return status, output and files of a command that cron starts by its shell in a folder with two files."""
     folder = home() / "work"
     folder.mkdir()
     (folder / "a").write_text("one two\nthree four\n")
@@ -353,7 +353,7 @@ def local() -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("command", EXECUTED)
 def test_a_command_does_what_it_did_without_cronlock(command: str, local: dict[str, str]) -> None:
-    """Words, output, errors, files, status and standard input are the same, by a real run."""
+    """Words, output, errors, files, status and standard input are the same in a real run."""
     env = environment({"PATH": show_on_path(), **local})
     wrapper = replace(WRAPPER, program=str(home() / "bin" / "cronlock"))
     new = one(command, wrapper)
@@ -370,7 +370,7 @@ BASHISMS = [
 
 
 @pytest.mark.parametrize("command", BASHISMS)
-def test_bash_does_what_it_did(command: str, local: dict[str, str]) -> None:
+def test_bash_does_the_same_as_without_cronlock(command: str, local: dict[str, str]) -> None:
     env = environment({"PATH": show_on_path(), **local})
     above = "SHELL=/bin/bash\n"
     new = one(command, replace(WRAPPER, program=str(home() / "bin" / "cronlock")), above)
@@ -395,10 +395,10 @@ FIRST = ["show ", "A=1 show ", "'show' ", '"$SHOW" ', "$SHOW ", "${DIR}/show ", 
 
 @settings(deadline=None)
 @given(st.sampled_from(FIRST), st.lists(st.sampled_from(PIECES), max_size=12), st.sampled_from([DEBIAN, BUSYBOX]))
-def test_whatever_a_command_is_its_programs_get_the_same_words(
+def test_the_programs_of_any_command_get_the_same_words(
     stand_in: Path, first: str, pieces: list[str], cron: str
 ) -> None:
-    """And the same standard input and status; and wrapping twice changes nothing."""
+    """Standard input and status are also the same, and wrapping twice changes nothing."""
     command = first + "".join(pieces)
     assume(not re.search(r"\$[$!]", command))  # process ids
     wrapper = replace(WRAPPER, cron=cron, program=str(stand_in / "cronlock"))
@@ -478,13 +478,13 @@ def test_the_key_is_the_programs_name_and_four_digits_of_user_and_command() -> N
     ],
 )
 def test_the_name_in_a_key_is_the_first_programs(command: str, name: str) -> None:
-    """What only a shell has is no program; without any it is `job`."""
+    """A word of the shell is not a program; without a program, the name is `job`."""
     [(_, key)] = keys(f"0 2 * * * {command}\n")
     assert re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{4}}", key)
 
 
 def test_the_same_command_has_the_same_key_in_another_crontab_and_different_ones_never() -> None:
-    """Other times, another order, other lines between, each instead of once."""
+    """Other times, another order, other lines in between, and each instead of once change no key."""
     ours = keys(USER)
     others = [f"{n} 1 * * 1 {line.command}" for n, line in enumerate(reversed(commands(USER))) if n % 3]
     more = [f"@daily /usr/bin/php -f /srv/www/nextcloud/cron.php {n}" for n in range(len(others))]
@@ -497,7 +497,7 @@ def test_the_same_command_has_the_same_key_in_another_crontab_and_different_ones
 
 
 def test_one_command_at_several_times_has_one_key() -> None:
-    """Blanks at its end are not the command's."""
+    """Blanks at the end do not belong to the command."""
     (_, night), (_, noon), (_, other) = keys("0 2 * * * job a\n0 14 * * * job a \n@weekly job b\n")
     assert night == noon != other
 
@@ -518,7 +518,7 @@ def test_a_key_is_the_same_in_every_process() -> None:
 
 
 def twins(form: str) -> tuple[str, str]:
-    """Two commands of this form whose digits are the same."""
+    """Return two commands of this form with the same digits."""
     seen: dict[str, str] = {}
     for number in itertools.count():
         command = form.format(number)
@@ -544,8 +544,8 @@ def test_two_commands_that_would_share_a_key_are_refused(form: str) -> None:
     ],
     ids=["wrapped before", "another shell", "another zone"],
 )
-def test_what_run_would_refuse_is_refused_at_once(crontab: str, cron: str) -> None:
-    """A key of a line that was wrapped before and changed since; one command for two shells, or in two zones."""
+def test_lines_that_run_would_refuse_are_refused_at_once(crontab: str, cron: str) -> None:
+    """A wrapped line was changed afterwards; one command is for two shells, or in two zones."""
     [key] = re.findall(r"--key (\S+)", one("job --new"))
     with pytest.raises(Refused, match=r"^line \d and line \d would share the key job-\w{4}: .* --key NAME"):
         wrap_crontab(crontab.format(key=key), replace(WRAPPER, cron=cron))
@@ -587,11 +587,11 @@ def test_a_line_for_a_command_that_was_wrapped_before_joins_it() -> None:
         "0 2 * * * cronlock wrap --once < a > b",
     ],
 )
-def test_what_has_no_command_or_uses_cronlock_is_left_alone_without_a_word(line: str) -> None:
+def test_lines_without_a_command_or_with_cronlock_are_left_alone_without_a_note(line: str) -> None:
     assert left_alone(f"{line}\n") == []
 
 
-def test_a_name_like_cronlocks_is_no_use_of_it() -> None:
+def test_a_name_like_cronlocks_is_not_a_use_of_cronlock() -> None:
     assert one("find /var/lib/cronlock -name cronlock -delete").endswith(
         " -- find /var/lib/cronlock -name cronlock -delete"
     )
@@ -610,7 +610,7 @@ def test_a_name_like_cronlocks_is_no_use_of_it() -> None:
         (f"@daily job {'x' * 990}", "with cronlock it would be longer than the 998 bytes that Debian's cron takes"),
     ],
 )
-def test_what_cannot_be_wrapped_is_left_alone_and_named(line: str, why: str) -> None:
+def test_a_line_that_cannot_be_wrapped_is_left_alone_and_named(line: str, why: str) -> None:
     [note] = left_alone(f"# a comment\n{line}\n")
     assert re.fullmatch(f"line 2: left alone: {why}", note)
 
@@ -626,8 +626,8 @@ def test_what_cannot_be_wrapped_is_left_alone_and_named(line: str, why: str) -> 
         ("[ -x /etc/init.d/anacron ] && if true; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi", "anacron"),
     ],
 )
-def test_what_starts_each_machines_own_jobs_is_not_for_one_machine(command: str, program: str) -> None:
-    """logrotate would run on one of them only; once on each is what it did before."""
+def test_a_starter_of_each_machines_own_jobs_is_not_for_one_machine(command: str, program: str) -> None:
+    """With --once, logrotate would run on one machine only; with --each, it runs on every machine as before."""
     [note] = left_alone(f"@daily {command}\n")
     assert note.startswith(f"line 1: left alone: {program} starts the jobs that each machine has installed: wrap it")
     assert "--each" in note
@@ -635,7 +635,7 @@ def test_what_starts_each_machines_own_jobs_is_not_for_one_machine(command: str,
 
 
 @pytest.mark.parametrize("command", ["test -x /usr/sbin/anacron || job", "job run-parts.log", "my-run-parts /etc/jobs"])
-def test_a_name_like_theirs_is_no_use_of_them(command: str) -> None:
+def test_a_name_like_a_starters_is_not_a_use_of_it(command: str) -> None:
     assert "run --once --key " in one(command)
 
 
@@ -666,7 +666,7 @@ def test_line_ends_of_dos_stay() -> None:
 
 
 def wrap(*words: object, status: int = 0, **kw: object) -> tuple[bytes, bytes]:
-    """Output and errors of cronlock wrap."""
+    """Return the output and the errors of cronlock wrap."""
     done = cronlock("wrap", *words, text=False, **kw)
     assert done.returncode == status, done
     return done.stdout, done.stderr
@@ -683,7 +683,7 @@ def test_it_reads_a_file_or_standard_input_and_changes_nothing() -> None:
     assert (file.read_text(), file.stat().st_mtime_ns) == (USER, before)
 
 
-def test_bytes_that_are_no_text_survive() -> None:
+def test_bytes_that_are_not_text_survive() -> None:
     crontab = b"# caf\xe9\n@daily job 'caf\xe9' \xc3\xa9\n"
     out, err = wrap("--each", input=crontab)
     assert err == b""
@@ -718,11 +718,11 @@ def test_notes_are_lines_on_standard_error() -> None:
         (["--once", "--crontab", "both"], "Invalid value for '--crontab': 'both' is not one of user, system"),
     ],
 )
-def test_what_it_cannot_do_is_one_line_and_125(words: list[str], line: str) -> None:
+def test_a_refusal_is_one_line_and_125(words: list[str], line: str) -> None:
     assert wrap(*words, status=125) == (b"", f"cronlock: wrap: refused: {line}\n".encode())
 
 
-def test_a_column_of_users_has_to_be_told() -> None:
+def test_a_possible_user_column_has_to_be_declared() -> None:
     crontab = b"@daily root job\n0 2 * * * daemon job\n"
     out, err = wrap("--once", input=crontab, status=125)
     assert out == b""
@@ -737,8 +737,8 @@ def test_a_column_of_users_has_to_be_told() -> None:
 
 
 @pytest.mark.parametrize("crontab", [b"@daily root job\n@daily job\n", b"@daily sync\n", b"@daily nobody-at-all job\n"])
-def test_other_commands_are_no_column(crontab: bytes) -> None:
-    """A user's name that is the whole command, as sync, is a program."""
+def test_other_commands_are_not_a_user_column(crontab: bytes) -> None:
+    """A user's name that is the whole command, such as sync, is a program."""
     out, _ = wrap("--once", input=crontab)
     assert all(line.startswith(b"@daily /") for line in out.splitlines())
 
@@ -759,7 +759,7 @@ def test_a_crontab_in_etc_has_a_column_of_users(path: str, system: bool) -> None
     assert is_in_etc(path) == system
 
 
-def test_an_output_that_is_closed_is_no_error_message() -> None:
+def test_a_closed_output_causes_no_error_message() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = cronlock("wrap", "--once", input="# a comment\n" * 50_000, stdout=writing)
@@ -784,7 +784,7 @@ def program(path: Path) -> Path:
 
 
 def test_cronlock_is_named_as_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path is made absolute, and a link stays one: where it points to may change with the next version."""
+    """A relative path becomes absolute. A link stays a link, since its target may change with the next version."""
     real = program(tmp_path / "opt" / "cronlock")
     link = tmp_path / "bin" / "cronlock"
     link.parent.mkdir()
@@ -816,7 +816,7 @@ def test_a_wrapped_crontab_names_a_cronlock_that_is_there() -> None:
 
 @pytest.mark.debian
 def test_debians_crontab_takes_what_comes_out() -> None:
-    """As far as 998 bytes go."""
+    """Commands of up to 998 bytes are accepted."""
     short = len(one("job"))
     edge = f"@daily job {'x' * (998 - short - 1)}\n@daily job {'x' * (998 - short)}\n"
     new, notes = wrap_crontab(USER + edge, WRAPPER)
@@ -856,6 +856,6 @@ def test_one_command_under_different_variables_is_refused() -> None:
     wrap_crontab("MAILTO=a\n* * * * * sync --site\nMAILTO=b\n0 5 * * * sync --site\n", WRAPPER)
 
 
-def test_the_same_line_twice_is_told() -> None:
+def test_the_same_line_twice_is_reported() -> None:
     _, notes = wrap_crontab("* * * * * work --one\n* * * * * work --one\n0 1 * * * work --one\n", WRAPPER)
     assert notes == ["line 2: the same as line 1: with one key they run once"]
