@@ -78,7 +78,7 @@ class Attempt:
         """Return the verdict, None while it is worth waiting for more replies.
 
         A verdict that wins a tick which another run had begun waits for the others: one of them may have recorded the
-        end of that run (the models' row "a quorum of ok outvotes one voter that heard the end").
+        end of that run (the models' row "a quorum of ok outvotes one voter that recorded the end").
         """
         replies = ballot.replies
         missing = sum(reply is None for reply in replies)

@@ -148,7 +148,7 @@ class Lease:
 
         After the other prepare leases expire, a competitor may hold a quorum of this voter and one that lost our
         commit; from then on only new acknowledgements count (the models' rows "acks from before a late ok count"). An
-        ok of an amnesic or newer copy never joins (the row "late oks join whatever they say").
+        ok of an amnesic or newer copy never joins (the row "late oks always join").
         """
         if not isinstance(state.reply, dict) or not may_join_commit(state.reply, self.token):
             state.rejected = True  # it gets the record once this is a run
@@ -217,7 +217,7 @@ class Lease:
         """Send extend, with a bound after which no server executes it.
 
         Without the bound a write-back that was delayed could take a copy from the next run (the models' row
-        "write-back without a bound").
+        "write-back without a deadline").
         """
         if not state.now_at:  # the voter's clock is unknown: a request that is expired everywhere brings it
             self._ballot.send(state, "extend", self._commit_request(0), self._on_extended)
@@ -285,7 +285,7 @@ def same_server(state: "VoterState", reply: "Answer") -> bool:
     """Return whether the server that took the commit is the one that said ok.
 
     Without this, a server that went back to that ok could take the commit after its voter was another run's (the
-    models' row "acks of commit count from a server that went back since it said ok").
+    models' row "acks of a commit count from a server that went back after its ok").
     """
     return isinstance(state.reply, dict) and state.reply["run_id"] == reply["run_id"]
 

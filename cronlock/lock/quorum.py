@@ -1,9 +1,9 @@
-"""What the voters' answers amount to: who won, what to write, how long to believe in it. Pure.
+"""The verdict on the voters' answers, the claim that a winner commits, and the arithmetic of quorums. Pure.
 
 Rules of Redlock (https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/): more than half of the
-voters must agree, a lease counts from before the request was sent, less the drift of the clocks. On top of it: a copy
-that forgot, or that may have gone back to older data, does not outvote those that remember; and nobody is sent home but
-by a quorum that speaks of a committed record, or by one voter that has heard the end of this very tick's run.
+voters must agree, and a lease counts from before the request was sent, less the drift of the clocks. Rules beside them:
+an amnesic copy, which has lost data or may have gone back to older data, does not outvote copies that remember. A node
+gives up only if a quorum reports a committed run, or one voter has recorded the end of this tick's run.
 """
 
 from cronlock.lock import protocol
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     Reply: TypeAlias = requests.Reply | None
 
 WON, RETRY, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
-QUIET = (protocol.HELD, protocol.DONE, protocol.PAUSED)
+QUIET = (protocol.HELD, protocol.DONE, protocol.PAUSED)  # verdicts that end an attempt without a message
 SHOWN = 3  # failures named in a message: more do not make it clearer
-TOKEN_AHEAD = 86_400_000  # ms: a token is a time, or the last one plus one; further ahead of the clock none can come
-AGREE = 10_000  # ms by which voters' clocks may differ and still show that it is this node's that is wrong
+TOKEN_AHEAD = 86_400_000  # ms: a token is a time, or the last one plus one, and never further ahead of a clock
+AGREE = 10_000  # ms by which the voters' clocks may differ and still show that this node's clock is wrong
 DRIFT_PERCENT, DRIFT_MS = 1, 2  # the Redlock page's allowance for clocks that do not run at quite the same rate
 
 
 class Verdict:
-    """What a round of prepare came to: won, held, done, paused, late, refused, or again.
+    """The result of a round of prepare: won, held, done, paused, late, refused, or again.
 
-    `answer` is one of the answers that decided, for the message. `wait`: ms that a voter asked to let others go first.
-    `reached`: a quorum answered at all, so that again means a split vote and not an outage.
+    `answer` is one of the answers that decided, for the message. `wait` is how many ms a voter asked this node to yield
+    for. `reached`: a quorum answered at all, so that again means a split vote and not an outage.
     """
 
     __slots__ = ("answer", "kind", "reached", "text", "wait")
@@ -47,32 +47,35 @@ class Verdict:
 
 
 def quorum(voters: int) -> int:
-    """More than half."""
+    """Return the least number that is more than half of the voters."""
     return voters // 2 + 1
 
 
 def drift(lease: int) -> int:
-    """How much of a lease of so many ms the clocks' drift may eat."""
+    """Return by how many ms clocks that drift may shorten a lease of this length."""
     return lease * DRIFT_PERCENT // 100 + DRIFT_MS
 
 
 def lease_valid_until(until: "Sequence[int]", enough: int) -> int:
-    """Until when `enough` of the leases that end at these times are good."""
+    """Return until when `enough` of the leases that end at these times are valid."""
     return sorted(until, reverse=True)[enough - 1]
 
 
 def is_amnesic(answer: "Answer") -> bool:
-    """A copy that forgot, or may have gone back to older data: its ok counts only beside all the others'."""
+    """Return whether a copy has no token, or may have gone back to older data since its last write.
+
+    Its ok counts only beside the oks of all the other voters.
+    """
     return not answer["token"] or bool(answer["restarted"])
 
 
 def overreaching(replies: "Sequence[Reply]", time: int) -> "list[bool]":
-    """Which answers have a fencing token far beyond every clock; `time` is this node's, in ms.
+    """Return for each reply whether its fencing token is impossible: far beyond `time`, this node's clock in ms.
 
-    Such a token would be the last one for ever: the next one is one more, until the numbers end. A voter that is alone
-    with it does not count, like one whose clock is off. Where a quorum has it, all clocks were wrong once, and tokens
-    go on from there. To leave an answer out is as safe as a voter that is down: a quorum of the others knows the last
-    run.
+    Without this, such a token would soon be the last one: each next token is one more, until the numbers end. A
+    minority with an impossible token does not count, like voters whose clock is off (the models' rows "a token beyond
+    every clock at one voter"). Where a quorum has it, all clocks were wrong once, and tokens continue from there. To
+    leave an answer out is as safe as a voter that is down: a quorum of the others knows the last run.
     """
     ahead = [isinstance(reply, dict) and reply["token"] > time + TOKEN_AHEAD for reply in replies]
     if sum(ahead) >= quorum(len(replies)):
@@ -81,11 +84,12 @@ def overreaching(replies: "Sequence[Reply]", time: int) -> "list[bool]":
 
 
 def votes(replies: "Sequence[Reply]", fresh: "Sequence[bool]") -> int:
-    """The oks that count. `fresh`: the short lease behind that answer still stands.
+    """Return the number of oks that count. `fresh`: the short lease behind that answer is still valid.
 
-    All voters' oks count together, else those of copies that remember: with one that forgot, a copy that was restarted
-    could outvote those which know of a run that it missed; and of voters that are all new, the one that does not answer
-    may be the only one that others have.
+    All oks count if every voter says ok; otherwise only those of copies that remember. If amnesic copies counted, a
+    restarted voter plus a fresh one could outvote the voters that remember a live run (the models' rows "an amnesic
+    voter votes" and "a key counts as new when all answers are blank"). An ok whose short lease has expired may have
+    been given to another node since (the row "oks counted after the prepare lease").
     """
     valid = [reply for reply, good in zip(replies, fresh, strict=True) if isinstance(reply, dict) and good]
     oks = [answer for answer in valid if answer["answer"] == protocol.OK]
@@ -106,19 +110,19 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
     final = [failure for failure in failures if failure.final]
     if len(replies) - len(final) < enough:
         return Verdict(REFUSED, text=final[0].text)
-    ended = next((answer for answer in answers if _has_ended(answer, tick)), None)
-    if ended:
-        return Verdict(protocol.DONE, ended)
+    succeeded = next((answer for answer in answers if _records_success(answer, tick)), None)
+    if succeeded:
+        return Verdict(protocol.DONE, succeeded)
     if votes(replies, fresh) >= enough:
         return Verdict(WON)
     clocks = [answer for answer in answers if answer["answer"] == protocol.CLOCK]
     if len(clocks) >= enough:
-        return _clocks_off(clocks, enough)
+        return _refuse_clocks(clocks, enough)
     for kind in (protocol.PAUSED, protocol.LATE):
         same = [answer for answer in answers if answer["answer"] == kind]
         if len(same) >= enough:
             return Verdict(kind, same[0], kind)
-    quiet = [answer for answer in answers if _sends_home(answer)]
+    quiet = [answer for answer in answers if _reports_run(answer)]
     if len(quiet) >= enough and _of_one_run(quiet, enough, tick):
         newest = _newest(quiet)
         return Verdict(newest["answer"], newest)
@@ -126,10 +130,11 @@ def judge(replies: "Sequence[Reply]", fresh: "Sequence[bool]", tick: int) -> "Ve
 
 
 def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: int) -> "Verdict | None":
-    """The verdict when a person says that what the voters answer now is the truth: none who answers is left out.
+    """Return the verdict for an adoption, in which an operator makes the voters' answers the truth.
 
-    Copies that forgot count as well, and other settings were not judged; a live lease anywhere forbids it, also that of
-    a node which only asks: what it commits next would be adopted away.
+    Every voter that answers takes part: amnesic copies count, and other voter sets are not refused. A live lease at any
+    voter forbids the adoption, a prepare lease too: without this, the adoption could take the key from a node that is
+    about to commit (the models' row "an operator adopts though a voter is busy").
     """
     if any(reply is None for reply in replies):
         return None
@@ -139,35 +144,43 @@ def judge_adoption(replies: "Sequence[Reply]", _fresh: "Sequence[bool]", _tick: 
             return Verdict(answer["answer"], answer)
     clocks = [answer for answer in answers if answer["answer"] == protocol.CLOCK]
     if clocks:
-        return _clocks_off(clocks, quorum(len(replies)))
+        return _refuse_clocks(clocks, quorum(len(replies)))
     others = [answer for answer in answers if answer["answer"] != protocol.OK]
     if others:
         return Verdict(protocol.BUSY, others[0])
     return Verdict(WON) if len(answers) >= quorum(len(replies)) else None
 
 
-def _clocks_off(clocks: "Sequence[Answer]", enough: int) -> Verdict:
-    """The verdict over clocks: this node's is wrong where a quorum agrees on that, else the voters are named."""
+def _refuse_clocks(clocks: "Sequence[Answer]", enough: int) -> Verdict:
+    """Return the refusal: this node's clock is wrong where a quorum agrees on that, otherwise name the voters."""
     times = [answer["time"] for answer in clocks]
     if len(clocks) >= enough and max(times) - min(times) <= AGREE:
         return Verdict(REFUSED, clocks[0], protocol.CLOCK)
     return Verdict(REFUSED, text="; ".join(list(dict.fromkeys(answer["clock_off"] for answer in clocks))[:SHOWN]))
 
 
-def _sends_home(answer: "Answer") -> bool:
-    """Held, done or paused, said of a committed record."""
+def _reports_run(answer: "Answer") -> bool:
+    """Return whether an answer is held, done or paused, and of a copy whose record counts.
+
+    A prepare that was said to hold the key would let a node give up though no run follows (the models' row "a quorum of
+    held, where a prepare counts as held"); so a prepared voter says busy.
+    """
     if answer["answer"] == protocol.HELD:
         return not is_amnesic(answer)
     return answer["answer"] in QUIET
 
 
-def _has_ended(answer: "Answer", tick: int) -> bool:
-    """Whether one voter has heard that this tick's run ended well: nobody takes it over, whatever the others missed."""
+def _records_success(answer: "Answer", tick: int) -> bool:
+    """Return whether a voter has recorded that this tick's run succeeded.
+
+    One such voter is enough. Otherwise a quorum that missed the end could let a node take the tick over (the models'
+    row "a quorum of ok outvotes one voter that recorded the end").
+    """
     return bool(answer["answer"] == protocol.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
 
 
 def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
-    """Whether an ok was said for a tick that another run had begun: who has not answered yet may know of its end."""
+    """Return whether an ok was given for a tick that another run had begun: a voter yet to answer may know its end."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     return any(
         answer["answer"] == protocol.OK and answer["tick"] == tick != 0 and answer["attempt"] for answer in answers
@@ -175,9 +188,10 @@ def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
 
 
 def _of_one_run(quiet: "list[Answer]", enough: int, tick: int) -> bool:
-    """Whether there was a run behind what a quorum says: two nodes may each have died with a commit at one voter.
+    """Return whether a quorum reports the same run, or newer ticks.
 
-    Either a quorum knows the same one, or a quorum knows of newer ticks.
+    Without this, two nodes that each died with a commit at one voter would make a third one give up, and nobody would
+    run the tick (the models' row "a quorum of held about different runs").
     """
     tokens = [answer["token"] for answer in quiet]
     newer = sum(answer["tick"] > tick > 0 for answer in quiet)
@@ -185,32 +199,33 @@ def _of_one_run(quiet: "list[Answer]", enough: int, tick: int) -> bool:
 
 
 def _newest(answers: "list[Answer]") -> "Answer":
-    """Of answers that differ the newest: held before done where one copy has heard the end and another has not yet."""
+    """Return the answer with the newest run; held before done, where only some copies have recorded its end."""
     return max(answers, key=lambda answer: (answer["token"], answer["answer"] == protocol.HELD))
 
 
 def median_time(answers: "Sequence[Answer]") -> int:
-    """The voters' wall clock in ms: the median, of two the lower."""
+    """Return the median of the voters' wall clocks, in ms; the lower one of two."""
     times: list[int] = sorted(answer["time"] for answer in answers)
     return times[(len(times) - 1) // 2]
 
 
 def token(answers: "Sequence[Answer]") -> int:
-    """The fencing token of a run: above all that were seen, and about the voters' time in ms."""
+    """Return the fencing token of a new run: greater than all in the answers, and about the voters' time in ms."""
     highest: int = max(answer["token"] for answer in answers)
     return max(median_time(answers), highest + 1)
 
 
 def may_join_commit(answer: "Answer", token: int) -> bool:
-    """Whether an ok that was not among those that won is good for their commit: nothing newer, nothing forgotten."""
+    """Return whether a late ok may join the commit: its copy is not amnesic, and has no newer run."""
     return not is_amnesic(answer) and bool(answer["token"] < token)
 
 
 def claim(answers: "Sequence[Answer]", tick: int, again: bool) -> "Claim":
-    """What a won prepare may commit: token, tick, state, attempt.
+    """Return the claim of a won prepare: token, tick, state, attempt.
 
-    A tick is never lowered: --again on a tick that is not newer than the record's writes the highest tick as done and
-    leaves its attempt; a run without a tick leaves what the voters know of ticks as it is.
+    A tick is never lowered. --again on a tick that is not newer than the record's writes the highest tick as done and
+    leaves its attempt (the models' rows "--again writes its own older tick" and "--again restarts a finished tick"). A
+    run without a tick leaves the voters' ticks as they are.
     """
     highest = max(answer["tick"] for answer in answers)
     known = [answer for answer in answers if answer["tick"] == highest]
@@ -235,8 +250,9 @@ def claim(answers: "Sequence[Answer]", tick: int, again: bool) -> "Claim":
 
 
 def _used(known: "Sequence[Answer]") -> int:
-    """How many attempts of a tick were used up: the most that a voter knows of, less one that the newest run gave back,
-    which others may not have heard yet.
+    """Return how many attempts of a tick were used up: the most that a voter knows.
+
+    When the newest run gave its attempt back, its voters know one less than those that missed the release: they decide.
     """
     newest = max(answer["token"] for answer in known)
     back: list[int] = [answer["attempt"] for answer in known if answer["token"] == newest and answer["state"] == "back"]
@@ -245,7 +261,7 @@ def _used(known: "Sequence[Answer]") -> int:
 
 
 def unfinished_run(answers: "Sequence[Answer]") -> "Answer | None":
-    """The run before this one, when no voter has heard of its end: its node died."""
+    """Return the run before this one, when no voter has recorded its end: its node died."""
     newest = max(answer["token"] for answer in answers)
     last = [answer for answer in answers if answer["token"] == newest]
     if not newest or any(answer["outcome"] for answer in last):

@@ -1,4 +1,4 @@
-"""Texts about voters that refuse, or whose answers can't be believed: what happened, and what to do."""
+"""Messages about voters that refuse, or whose answers do not count: what happened, and what to do."""
 
 import time
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def refusal(verdict: "Verdict", voter_set: str, key: str, *, each: bool = False, alone: bool = False) -> str:
-    """What to do about voters that refused; `voter_set` is this node's, `each` says that it has a record of its own.
+    """Return the message for a refused attempt. `voter_set` is this node's; `each`: the record belongs to one node.
 
-    `alone`: one voter, whose clock may be the wrong one.
+    `alone`: the only voter refused, and its clock may be the wrong one.
     """
     answer = verdict.answer
     if verdict.text == "clock":
@@ -28,19 +28,20 @@ def refusal(verdict: "Verdict", voter_set: str, key: str, *, each: bool = False,
 
 
 def clock_off(label: str, seconds: int) -> str:
-    """Which voter it is whose clock is so many seconds ahead of this node's."""
+    """Return the reason why a voter does not count whose clock is `seconds` ahead of this node's."""
     where = "ahead of" if seconds > 0 else "behind"
-    return f"{label}: its clock is {abs(seconds)} s {where} this node's: beyond 60 s a voter does not vote"
+    off = f"its clock is {abs(seconds)} s {where} this node's"
+    return f"{label}: {off}: set it; a voter that is more than 60 s off does not count"
 
 
 def impossible_token(label: str, token: int, key: str, node: str, final: bool) -> Failure:
-    """In place of an answer with a fencing token that can't be; `node` is empty where all nodes share the record."""
-    adopt = f"cronlock adopt {record_words(key, node)}"
-    return Failure(f"{label}: its fencing token {token} is far beyond every clock: {adopt}", final)
+    """Return the Failure for an impossible fencing token; `node` is empty where all nodes share the record."""
+    adopt = f"cronlock adopt {adopt_arguments(key, node)}"
+    return Failure(f"{label}: its fencing token {token} is far beyond every clock: run {adopt}", final)
 
 
-def record_words(key: str, node: str) -> str:
-    """What `cronlock adopt` takes for one record, as it is typed; `node` is empty where all nodes share the record."""
+def adopt_arguments(key: str, node: str) -> str:
+    """Return the arguments of `cronlock adopt` for one record; `node` is empty where all nodes share the record."""
     from shlex import quote
 
     return f"--each --node {quote(node)} {quote(key)}" if node else quote(key)

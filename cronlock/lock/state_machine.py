@@ -152,7 +152,7 @@ def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answ
 
     Never over a newer token, and never under a live lease of another, a prepared one included. The record of a run that
     goes on stays: without that, all voters would forget a run of more than `retention` at the same moment, under its
-    lease (the models' row "extend leaves the expiry").
+    lease (the models' row "extend leaves the expiry, and a month passes").
     """
     answer = OK
     if now > ask["not_after"]:

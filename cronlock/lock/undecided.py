@@ -1,4 +1,4 @@
-"""The verdict over a round of prepare that decided nothing, and why: what an operator reads of it. Pure."""
+"""The verdict on a round of prepare that decided nothing, and the reason that an operator reads. Pure."""
 
 from cronlock.lock import protocol
 from cronlock.lock.protocol import Failure
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def undecided(replies: "Sequence[Reply | None]") -> Verdict:
-    """The verdict when no more answers will come: try again, after what a voter asked for."""
+    """Return the verdict when no more answers will come: retry, after the wait that a voter asked for."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     wait = max((answer.get("wait", 0) for answer in answers), default=0)
     clocks = [answer for answer in answers if answer["answer"] == protocol.CLOCK]
-    hindered = dict.fromkeys([*(failure.text for failure in failures), *(answer["clock_off"] for answer in clocks)])
-    text = "; ".join(list(hindered)[:SHOWN])
+    reasons = dict.fromkeys([*(failure.text for failure in failures), *(answer["clock_off"] for answer in clocks)])
+    text = "; ".join(list(reasons)[:SHOWN])
     enough = quorum(len(replies))
     oks = [answer for answer in answers if answer["answer"] == protocol.OK]
     split = any(answer["answer"] in (protocol.BUSY, protocol.YIELD) for answer in answers)
@@ -28,22 +28,21 @@ def undecided(replies: "Sequence[Reply | None]") -> Verdict:
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} ({few})")
         return Verdict(RETRY, text=f"{few}: {text}" if text else few, reached=False)
-    ghost = next((answer for answer in answers if answer["answer"] == protocol.HELD and is_amnesic(answer)), None)
-    if ghost and not text:
+    outlived = next((answer for answer in answers if answer["answer"] == protocol.HELD and is_amnesic(answer)), None)
+    if outlived and not text:
         which = "a voter" if len(replies) > 1 else "the server"
-        text = f"{which} was restarted or promoted during a run on {ghost['node']}, and the lease of that still runs"
+        text = f"{which} was restarted or promoted during a run on {outlived['node']} whose lease has not expired"
     return Verdict(RETRY, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
 
 
 def _too_few_count(oks: "Sequence[Answer]", voters: int) -> str:
-    """Why the oks of a quorum are not enough: the key is new, or voters forgot it or may have gone back."""
+    """Return why the oks of a quorum are not enough: the key is new, or copies are amnesic."""
     forgot = sum(not answer["token"] for answer in oks)
     if forgot == len(oks):
-        count = f"{forgot} of {voters} voters do not know this key"
-        return f"{count}, as if it were new; a new key's first run needs all of them"
+        return f"{forgot} of {voters} voters have no record of this key; a key's first run needs every voter"
     restarted = sum(bool(answer["token"] and answer["restarted"]) for answer in oks)
     good = len(oks) - forgot - restarted
     text = f"{good} of {voters} voters count{'s' * (good == 1)} for this key"
     text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted or promoted" if restarted else ""
-    text += f", {forgot} know{'s' * (forgot == 1)} nothing of it" if forgot else ""
-    return f"{text}; all count again after a run that all of them answer; cronlock check tells what to do"
+    text += f", {forgot} {'has' if forgot == 1 else 'have'} no record of it" if forgot else ""
+    return f"{text}; all count again after a run that every voter answers: run cronlock check"

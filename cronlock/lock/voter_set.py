@@ -13,13 +13,12 @@ from cronlock.lock.quorum import is_amnesic, quorum
 if TYPE_CHECKING:
     from cronlock.lock.requests import Answer
 
-ENDED = " ended"  # behind voter_set that no node has any more
-NEW_LIST = "it is the new one, and other nodes have it"
+ENDED = " ended"  # appended to a voter set that an adoption has ended
 
 
 @dataclass(frozen=True)
 class VoterSet:
-    """Settings that a record was made with. `count` is 0 when this version does not understand them."""
+    """A voter set, parsed. `count` is 0 when this version does not understand it."""
 
     text: str
     count: int
@@ -27,6 +26,7 @@ class VoterSet:
 
     @classmethod
     def read(cls, voter_set: str) -> VoterSet:
+        """Parse the text that a record has."""
         text = voter_set.removesuffix(ENDED)
         _, _, rest = text.partition(" ")
         count, _, labels = rest.partition(" ")
@@ -35,14 +35,14 @@ class VoterSet:
 
     @property
     def enough(self) -> int:
-        """So many of its voters, and no quorum is left without them."""
+        """Return how many of its voters an adoption must include so that the others can't form a quorum."""
         return self.count - quorum(self.count) + 1
 
     def contains(self, label: str, answer: Answer) -> bool:
-        """Whether this voter is one of them: by its name or, under another one, by what it remembers.
+        """Return whether a voter belongs to the set: by its name or, under another name, by its record.
 
-        A copy that was carried to another server is known by the run_id of the one that wrote it. A single server
-        has no name in its voter_set, and any server that was restarted would look like a copy.
+        A record that was copied to another server shows by the run_id of the server that wrote it. A set of one server
+        has no name in it, and any server that was restarted would look like such a copy.
         """
         if label in self.labels:
             return True
@@ -50,7 +50,7 @@ class VoterSet:
 
 
 def spelled(voter_set: str) -> str:
-    """The voters that voter_set name, for people."""
+    """Return the voters of a set for operators."""
     former = VoterSet.read(voter_set)
     if former.labels:
         return ", ".join(former.labels)
@@ -60,45 +60,49 @@ def spelled(voter_set: str) -> str:
 
 
 def hindrance(answers: Sequence[tuple[str, Answer]], mine: str, voters: int) -> str:
-    """Which nodes could go on with the voters that they name, if these answers became the truth; empty when none could.
+    """Return which nodes could still form a quorum of an old set if these answers were adopted; empty when none could.
 
-    `answers` by the labels of their voters; `mine` are the voter_set to come, of so many voters. Who forgot does not
-    count for the old voters, unless all of them are here.
+    `answers` come with their voters' labels; `mine` is the new set, of `voters` voters. An amnesic copy does not count
+    for an old set unless all voters of that set are here. Without this rule, a run could go on at old voters that were
+    left out while another one starts (the simulation's schedules "quorum_left_behind" and "forgot_and_left_behind").
     """
     if sum(answer["voter_set"] == mine and not is_amnesic(answer) for _, answer in answers) >= quorum(voters):
-        return ""  # it is the truth already, and was when the first of them were told
-    for voter_set in foreign((answer for _, answer in answers), mine):
+        return ""  # adopted already: the condition below held when the first of these voters recorded the set
+    for voter_set in other_voter_sets((answer for _, answer in answers), mine):
         former = VoterSet.read(voter_set)
         here = [answer for label, answer in answers if former.contains(label, answer)]
         remember = sum(not is_amnesic(answer) for answer in here)
         if not former.count or (len(here) < former.count and remember < former.enough):
             by = next(answer["voter_set_by"] for _, answer in answers if answer["voter_set"] == voter_set)
-            rule = f"{remember} of these remember it here, {former.enough} have to" if former.count else "unknown here"
-            return f"nodes such as {by} could go on with {spelled(voter_set)} ({rule})"
+            need = f"{remember} of them remember it here, {former.enough} must" if former.count else "unknown here"
+            return f"nodes such as {by} could still form a quorum of {spelled(voter_set)} ({need})"
     return ""
 
 
 def other_voters(answer: Answer, mine: str, key: str, *, each: bool = False) -> str:
-    """Why a node is refused that has another voter set than the record, and what to do.
+    """Return the message for a node whose voter set differs from the record's.
 
-    `each`: no other node has this record, so none has to have the same list for it.
+    `each`: the record belongs to this node alone, so no other node needs the same list for it.
     """
     there, by = answer["voter_set"], answer["voter_set_by"]
-    adopt = f"cronlock adopt {'--each ' if each else ''}{shlex.quote(key)}"
     adopt = f"cronlock adopt {'--each ' if each else ''}{shlex.quote(key)}"
     theirs, here = there.partition(" ")[0], mine.partition(" ")[0]
     if theirs != here:
         versions = f"protocol {theirs}; here {here}"
-        return f"{by} ran this key with another version of cronlock ({versions}): run the same one everywhere: {adopt}"
-    nobody, new = ("this node does not run", "it is the new one") if each else ("no node runs", NEW_LIST)
+        return (
+            f"{by} ran this key with another version of cronlock ({versions}): install the same version on all nodes, "
+            f"then run {adopt}"
+        )
     if there.endswith(ENDED):
-        return f"{by} has begun to adopt other voters, and it was not finished: {nobody} this key: {adopt}"
+        runs = "this node does not run" if each else "no node runs"
+        return f"{by} started to adopt other voters and did not finish: {runs} this key: run {adopt}"
     has = f"{spelled(there)}; here {spelled(mine)}"
     if answer["outcome"] == ADOPTED:
-        return f"{by} adopted other voters for this key: {has}: give this node that list, or adopt this one: {adopt}"
-    return f"{by} ran this key with other voters: {has}: if this list is wrong, mend --redis here; if {new}: {adopt}"
+        return f"{by} adopted other voters for this key: {has}: give this node that list, or run {adopt}"
+    new = "this list is the new one" if each else "this list is the new one and all nodes have it"
+    return f"{by} ran this key with other voters: {has}: correct --redis here; if {new}, run {adopt}"
 
 
-def foreign(answers: Iterable[Answer], mine: str) -> list[str]:
-    """The settings of others in these answers, each once."""
+def other_voter_sets(answers: Iterable[Answer], mine: str) -> list[str]:
+    """Return the other voter sets in these answers, each once."""
     return list(dict.fromkeys(answer["voter_set"] for answer in answers if answer["voter_set"] not in ("", mine)))

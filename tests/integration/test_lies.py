@@ -158,7 +158,7 @@ def test_two_voters_without_the_one_that_cannot_be_believed_are_one_too_few(serv
     servers[1].continue_process()
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (122, "", 1)
     assert (
-        f"127.0.0.1:{servers[0].port}: its fencing token {LARGEST} is far beyond every clock: cronlock adopt job"
+        f"127.0.0.1:{servers[0].port}: its fencing token {LARGEST} is far beyond every clock: run cronlock adopt job"
         in done.stderr
     )
 
@@ -204,7 +204,7 @@ def test_a_single_servers_impossible_token_is_refused_and_adopt_mends_it(server:
     server.redis.hset(record_of(server), "token", token)
     done = run(at(server), *NEXT, "--", "echo", "run")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (125, "", 1)
-    assert f"its fencing token {token} is far beyond every clock: cronlock adopt job" in done.stderr
+    assert f"its fencing token {token} is far beyond every clock: run cronlock adopt job" in done.stderr
     assert cronlock("adopt", *at(server), "--yes", "job").returncode == 0
     assert run(at(server), *TICK, "--", "echo", "again").stdout == "", "its ticks are remembered"
     assert run(at(server), *NEXT, "--", "echo", "run").stdout == "run\n"

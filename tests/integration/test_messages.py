@@ -22,6 +22,8 @@ from tests.support.servers import Place as Where
 from tests.support.servers import Server
 from tests.unit.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, restarted, said
 
+CURE = "set it; a voter that is more than 60 s off does not count"
+
 MINUTELY = ("--schedule", "* * * * *", "--tz", "UTC", "--outage-wait", "0")
 MIDDLE = 45  # s of a minute that leave time for three runs before the next tick
 
@@ -222,8 +224,8 @@ def why_not(place: Place, *words: str) -> str:
 def test_a_voter_whose_clock_is_off_is_named_where_a_new_key_needs_it(servers: list[Server], odd: Server) -> None:
     """The voter answers, so only this message shows which voter prevents the key's first run, and why."""
     assert why_not(at(*servers[:2], odd), *TICK) == (
-        "no quorum of 3 voters (2 of 3 voters do not know this key, as if it were new; a new key's first run needs all "
-        f"of them: {label(odd)}: its clock is 300 s ahead of this node's: beyond 60 s a voter does not vote)"
+        "no quorum of 3 voters (2 of 3 voters have no record of this key; a key's first run needs every voter: "
+        f"{label(odd)}: its clock is 300 s ahead of this node's: {CURE})"
     )
 
 
@@ -245,7 +247,7 @@ def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_server
     servers[2].kill()
     assert why_not(at(*servers), *NEXT) == (
         "no quorum of 3 voters (1 of 3 voters counts for this key, 1 was restarted or promoted; all count again after "
-        f"a run that all of them answer; cronlock check tells what to do: {label(servers[2])}: connection refused)"
+        f"a run that every voter answers: run cronlock check: {label(servers[2])}: connection refused)"
     )
 
 
@@ -263,7 +265,7 @@ def test_a_crowd_is_reported_as_a_crowd(server: Server, mode: tuple[str, ...], w
 
 def off(seconds: int, where: str = "redis-3:6379") -> dict[str, Any]:
     side = "ahead of" if seconds > 0 else "behind"
-    text = f"{where}: its clock is {abs(seconds)} s {side} this node's: beyond 60 s a voter does not vote"
+    text = f"{where}: its clock is {abs(seconds)} s {side} this node's: {CURE}"
     return {**CLOCK, "time": CLOCK["time"] + 1000 * seconds, "clock_off": text}
 
 
@@ -271,13 +273,13 @@ def test_answers_that_split_tell_the_reason() -> None:
     """The situations: restarted, emptied, new, a wrong clock, and final failures."""
     table = [
         ([OK, restarted(), DOWN], "1 of 3 voters counts for this key, 1 was restarted or promoted; all count"),
-        ([OK, forgot(), DOWN], "1 of 3 voters counts for this key, 1 knows nothing of it; all count"),
+        ([OK, forgot(), DOWN], "1 of 3 voters counts for this key, 1 has no record of it; all count"),
         ([restarted(), restarted(), DOWN], "0 of 3 voters count for this key, 2 were restarted or promoted; all count"),
         (
             [restarted(), forgot(), forgot(), DOWN, DOWN],
-            "0 of 5 voters count for this key, 1 was restarted or promoted, 2 know nothing of it; all",
+            "0 of 5 voters count for this key, 1 was restarted or promoted, 2 have no record of it; all",
         ),
-        ([forgot(), forgot(), DOWN], "2 of 3 voters do not know this key, as if it were new; a new key's"),
+        ([forgot(), forgot(), DOWN], "2 of 3 voters have no record of this key; a key's"),
         ([OK, DOWN, off(300)], f"{DOWN.text}; {off(300)['clock_off']}"),
         ([OK, DOWN, DOWN, DOWN, Failure("b"), Failure("c")], f"{DOWN.text}; b; c"),
     ]
@@ -319,7 +321,7 @@ def test_the_list_of_voters_of_each_is_this_nodes_own(server: Server, servers: l
     run(at(server), *each, "--", "true")
     refused = run(at(*servers), *each, "--", "true").stderr
     assert "web-1 ran this key with other voters: a single server; here " in refused
-    assert refused.endswith("mend --redis here; if it is the new one: cronlock adopt --each job\n")
+    assert refused.endswith("correct --redis here; if this list is the new one, run cronlock adopt --each job\n")
 
 
 def test_a_restart_during_a_run_is_one_voters_of_several() -> None:

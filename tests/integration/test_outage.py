@@ -166,7 +166,7 @@ def test_a_new_key_waits_for_all_voters_and_says_so(fresh_servers):
     for tick in (TICK, ("--schedule", "none")):
         done = cronlock(*words, *tick, "--", "touch", "ran")
         assert done.returncode == 122
-        assert "new key" in done.stderr
+        assert "first run needs every voter" in done.stderr
     servers[0].restart()
     assert cronlock(*words, *TICK, "--", "echo", "ran").stdout == "ran\n"
     servers[0].kill()
@@ -300,4 +300,4 @@ def test_a_lease_of_before_a_restart_is_told(fresh_servers):
     server.restart()
     done = cronlock(*words, "--outage-wait", "0", "--", "true")
     assert done.returncode == 122
-    assert "the server was restarted or promoted during a run on web-1, and the lease of that still runs" in done.stderr
+    assert "the server was restarted or promoted during a run on web-1 whose lease has not expired" in done.stderr

@@ -120,8 +120,8 @@ def test_three_become_one_by_way_of_two(servers: list[Server]) -> None:
     run(servers, *TICK, "--", "true")
     done = adopt(servers[:1])
     assert done.returncode == 125
-    assert "could go on with" in done.stderr
-    assert "(1 of these remember it here, 2 have to)" in done.stderr
+    assert "could still form a quorum of" in done.stderr
+    assert "(1 of them remember it here, 2 must)" in done.stderr
     assert run(servers, *TICK, "--", "echo", "again").returncode == 0
     for fewer in (servers[:2], servers[:1]):
         assert adopt(fewer).returncode == 0
@@ -150,8 +150,8 @@ def test_the_lines_of_refused_nodes_name_both_lists_and_both_ways_out(servers: l
     cronlock("run", *at(*servers[:1]), "--node", "web-1", *words)
     early = cronlock("run", *at(*servers), *words).stderr
     assert f"web-1 ran this key with other voters: a single server; here {labels}: " in early
-    assert "mend --redis here" in early
-    assert early.endswith(": cronlock adopt 'a job'\n")
+    assert "correct --redis here" in early
+    assert early.endswith(", run cronlock adopt 'a job'\n")
     cronlock("adopt", *at(*servers), "--node", "web-2", "--yes", "a job")
     late = cronlock("run", *at(*servers[:1]), *words).stderr
     assert f"web-2 adopted other voters for this key: {labels}; here a single server: give this node that list" in late
@@ -166,8 +166,8 @@ def test_a_record_of_protocol_1_is_refused_until_it_is_adopted(server: Server) -
     server.redis.hset(name, mapping={"settings": voter_set.replace("2", "1", 1), "settings_by": by})
     done = run([server], *NEXT, "--", "true")
     assert done.returncode == 125
-    said = "web-1 ran this key with another version of cronlock (protocol 1; here 2): run the same one everywhere: "
-    assert f"{said}cronlock adopt job" in done.stderr
+    said = "web-1 ran this key with another version of cronlock (protocol 1; here 2): "
+    assert f"{said}install the same version on all nodes, then run cronlock adopt job" in done.stderr
     adopt([server])
     assert run([server], *NEXT, "--", "true").returncode == 0
 
@@ -240,6 +240,6 @@ def test_an_adoption_that_was_not_finished_is_told_and_can_be_given_again(server
     for voters in (servers, servers[:2]):
         done = run(voters, *NEXT, "--", "true")
         assert done.returncode == 125
-        assert "has begun to adopt other voters, and it was not finished" in done.stderr
+        assert "started to adopt other voters and did not finish" in done.stderr
     assert adopt(servers[:2]).returncode == 0
     assert run(servers[:2], *NEXT, "--", "echo", "two").stdout == "two\n"

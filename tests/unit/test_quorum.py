@@ -533,7 +533,7 @@ def test_a_split_vote_on_a_new_key_is_no_outage() -> None:
     assert (split.kind, split.reached) == (RETRY, True)
     new = undecided([forgot(), forgot(), DOWN])
     assert (new.kind, new.reached) == (RETRY, False)
-    assert "2 of 3 voters do not know this key" in new.text
+    assert "2 of 3 voters have no record of this key" in new.text
     assert DOWN.text in new.text
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cronlock.commands.check.placement import first_names
 from cronlock.lock.quorum import quorum
-from cronlock.lock.refusals import record_words
+from cronlock.lock.refusals import adopt_arguments
 from cronlock.lock.state_machine import CLOCK_LIMIT
 from cronlock.servers.placement import slot_of
 from cronlock.survey.copies import copies_with_impossible_token, newest_copy
@@ -107,7 +107,7 @@ class KeyVotes:
         """Return what to do; `keys` are the arguments of adopt, by default this key."""
         if not self.adoptable:
             return self.cure
-        keys = keys or record_words(*self.record)
+        keys = keys or adopt_arguments(*self.record)
         more = "" if self.never_ran else ", and a run that all answer makes all count"
         return f"{self.cure}{more}; or run without them: cronlock adopt --leave-out {keys}"
 

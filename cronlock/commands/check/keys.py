@@ -10,7 +10,7 @@ from cronlock.config.settings import Settings
 from cronlock.errors import CronlockError
 from cronlock.lock.future_ticks import distance
 from cronlock.lock.protocol import is_future_tick
-from cronlock.lock.refusals import record_words
+from cronlock.lock.refusals import adopt_arguments
 from cronlock.survey.clients import Servers
 from cronlock.survey.copies import newest_copy
 from cronlock.survey.key_status import KeyStatus
@@ -66,7 +66,9 @@ def find_key_faults(surveyed: KeySurvey | None, *, scan_denied: bool = False) ->
             findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
         if one.impossible_token:
             findings.append(
-                Finding(KEYS, RED, one.name, one.impossible_token, f"cronlock adopt {record_words(one.key, one.each)}")
+                Finding(
+                    KEYS, RED, one.name, one.impossible_token, f"cronlock adopt {adopt_arguments(one.key, one.each)}"
+                )
             )
         others = [
             text for text in one.problems if text not in (*one.differences, one.foreign_voters, one.impossible_token)
