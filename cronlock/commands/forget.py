@@ -21,7 +21,7 @@ def forget(invocation: Invocation) -> int:
     """Show each key's record, ask for confirmation, and erase the record; 122 unless all voters have erased it."""
 
     def forget_key(settings: Settings, voters: Voters) -> int:
-        present = Broadcast(voters, "look", {})
+        present = Broadcast(voters, "read", {})
         _refuse_if_held(present)
         for voter, answer in present.answers.items():
             print_line(settings.key, f"{voters.label(voter)}: {_record_text(answer)}")

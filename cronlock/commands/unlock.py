@@ -23,7 +23,7 @@ def unlock(invocation: Invocation) -> int:
     """Show each key's holder, ask for confirmation, and end the lease; return the exit status."""
 
     def unlock_key(settings: Settings, voters: Voters) -> int:
-        runs = Broadcast(voters, "look", {}).live_runs
+        runs = Broadcast(voters, "read", {}).live_runs
         if not runs:
             print_line(settings.key, "not held")
             return 0

@@ -35,9 +35,9 @@ class Copy:
         """A field of the record; 0 or the empty text when it was never written."""
         return self.record.get(field, 0 if field in NUMBERS else "")
 
-    def has_other_voters(self, ask: "Fields") -> bool:
+    def has_other_voters(self, request: "Fields") -> bool:
         """Whether the record was made with a voter set that is not the asking node's."""
-        return bool(self.get("voter_set")) and self.get("voter_set") != ask["voter_set"]
+        return bool(self.get("voter_set")) and self.get("voter_set") != request["voter_set"]
 
     def pause(self, field: str) -> "Any":
         """A field of PAUSE, of the whole key."""
@@ -48,11 +48,10 @@ class Copy:
         """Whether somebody's lease runs."""
         return bool(self.get("holder")) and 0 < self.get("lease_end") - now <= LEASE_MAX
 
-    def is_current_holder(self, ask: "Fields") -> bool:
+    def is_current_holder(self, request: "Fields") -> bool:
         """Whether the run that asks is the one that stands here."""
-        return bool(
-            self.get("holder") == ask["holder"] and self.get("token") == ask["token"] and self.get("kind") == "run"
-        )
+        same = self.get("holder") == request["holder"] and self.get("token") == request["token"]
+        return bool(same and self.get("kind") == "run")
 
     def owns_tick_state(self) -> bool:
         """Whether the last run is what the tick's state speaks of: not so for --again, nor without a tick."""

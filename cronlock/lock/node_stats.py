@@ -16,13 +16,13 @@ TEXTS = ("job:", "result:")  # of nodes; all else there are numbers
 RESULT = "start end outcome status success".split()  # of result:NODE; `success`: when a run last ended with status 0
 
 
-def record_request(copy: "Copy", ask: "Fields", time: int) -> None:
+def record_request(copy: "Copy", request: "Fields", time: int) -> None:
     """The newest tick that a node asked for, and what it would run now."""
-    name, at = ("seen:" if ask["tick"] else "asked:") + ask["node"], ask["tick"] or time // 1000
+    name, at = ("seen:" if request["tick"] else "asked:") + request["node"], request["tick"] or time // 1000
     if at > copy.nodes.get(name, 0):
         copy.nodes[name] = at
-    if ask["job"]:  # with an older tick too: that of a new schedule may be one
-        copy.nodes["job:" + ask["node"]] = ask["job"]
+    if request["job"]:  # with an older tick too: that of a new schedule may be one
+        copy.nodes["job:" + request["node"]] = request["job"]
 
 
 def append_history(copy: "Copy", outcome: str) -> None:

@@ -1,4 +1,4 @@
-"""What a person may do with the record of a key; the rest of the specification that state_machine.py begins."""
+"""Operator commands on a record; continues the specification in state_machine.py."""
 
 from cronlock.lock.node_stats import append_history
 from cronlock.lock.protocol import BUSY, HELD, OK, OTHER
@@ -10,17 +10,21 @@ if TYPE_CHECKING:
     from cronlock.lock.requests import Answer
     from cronlock.lock.state_machine import Operation
 
-LEFT = ("token", "voter_set", "voter_set_by", "run_id")  # by forget: what is not known to be new stays known
+KEPT_BY_FORGET = ("token", "voter_set", "voter_set_by", "run_id")  # without these the key would count as new
 
 
-def look(copy: "Copy", _ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """Tell of the record, and change nothing."""
+def read(copy: "Copy", _request: "Fields", now: int, time: int, run_id: str) -> "Answer":
+    """Report the record without a change."""
     return report(copy, OK, now, time, run_id)
 
 
-def unlock(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """End the lease of this run, whose node is dead by the word of a person; the attempt stays used."""
-    if copy.get("kind") != "run" or copy.get("token") != ask["token"]:
+def unlock(copy: "Copy", request: "Fields", now: int, time: int, run_id: str) -> "Answer":
+    """End the lease of a run whose node is dead, according to an operator; the attempt stays used.
+
+    Only of the run with this token: without that, a later run could lose its lease (the models' row "unlock ends the
+    lease of a later run").
+    """
+    if copy.get("kind") != "run" or copy.get("token") != request["token"]:
         return report(copy, OTHER, now, time, run_id)
     copy.record.update(outcome="unlocked", end=time)
     copy.clear_holder()
@@ -28,28 +32,30 @@ def unlock(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "An
     return report(copy, OK, now, time, run_id)
 
 
-def forget(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """Erase all but the token and the settings, never under a live lease. Of a node's own record (--each) the nodes of
-    others stay.
+def forget(copy: "Copy", request: "Fields", now: int, time: int, run_id: str) -> "Answer":
+    """Erase all but the token and the voter set, never under a live lease; with --each other nodes' fields stay.
+
+    Without the token, a later run could get the same one again (the models' row "an operator's forget leaves no
+    token"); under a live lease, two runs could overlap (the row "an operator's forget under a live lease").
     """
     if copy.live(now):
         return report(copy, HELD if copy.get("kind") == "run" else BUSY, now, time, run_id)
-    copy.record = {name: copy.record[name] for name in LEFT if copy.get("token") and name in copy.record}
+    copy.record = {name: copy.record[name] for name in KEPT_BY_FORGET if copy.get("token") and name in copy.record}
     copy.history = []
-    others = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] != ask["node"]}
+    others = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] != request["node"]}
     copy.nodes = {} if copy.main is None else others
     copy.expires = 0
     if copy.record:
         copy.record["outcome"] = "forgotten"
-        set_expiry(copy, ask, time)
+        set_expiry(copy, request, time)
     return report(copy, OK, now, time, run_id)
 
 
-def pause(copy: "Copy", ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """No run starts before `until` in wall-clock ms, -1 for good; 0 resumes. A run that goes on is left alone."""
-    copy.record.update(paused_until=ask["until"], pause_reason=ask["reason"], pause_by=ask["node"])
-    set_expiry(copy, ask, time)
+def pause(copy: "Copy", request: "Fields", now: int, time: int, run_id: str) -> "Answer":
+    """Let no run start before `until` in wall-clock ms; -1 pauses until resumed, 0 resumes. A live run continues."""
+    copy.record.update(paused_until=request["until"], pause_reason=request["reason"], pause_by=request["node"])
+    set_expiry(copy, request, time)
     return report(copy, OK, now, time, run_id)
 
 
-OPERATIONS: "dict[str, Operation]" = {"look": look, "unlock": unlock, "forget": forget, "pause": pause}
+OPERATIONS: "dict[str, Operation]" = {"read": read, "unlock": unlock, "forget": forget, "pause": pause}

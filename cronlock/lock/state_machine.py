@@ -68,38 +68,39 @@ REPORTED = (  # what every answer tells of the record
 PAUSE = ("paused_until", "pause_reason")  # reported too
 
 
-def prepare(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
+def prepare(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Ask for the key: ok takes the short lease and changes nothing else; never a lease that a commit set."""
-    answer = _refusal(copy, ask, time)
+    answer = _refusal(copy, request, time)
     if not answer:
-        if not ask.get("adopt"):
-            record_request(copy, ask, time)
-        answer = _judge(copy, ask, now, time)
+        if not request.get("adopt"):
+            record_request(copy, request, time)
+        answer = _judge(copy, request, now, time)
     wait = 0
-    if answer == OK and ask["fair"] and copy.main is None:  # where a node is alone there is no line
-        wait = _wait_in_line(copy, ask)
+    if answer == OK and request["fair"] and copy.main is None:  # where a node is alone there is no line
+        wait = _wait_in_line(copy, request)
         if wait:
             answer = YIELD
-    if answer == OK and not (copy.get("holder") == ask["holder"] and copy.get("kind") == "run"):
-        copy.record.update(holder=ask["holder"], kind="prepare", lease_end=now + ask["lease"], lease=ask["lease"])
+    if answer == OK and not (copy.get("holder") == request["holder"] and copy.get("kind") == "run"):
+        lease = request["lease"]
+        copy.record.update(holder=request["holder"], kind="prepare", lease_end=now + lease, lease=lease)
         if not copy.get("token") and not copy.get("paused_until"):
             copy.expires = time + BLANK_RETENTION
-    if ask["counts"] and answer not in (OK, BUSY, YIELD):
-        count(copy, answer, ask["node"])
+    if request["counts"] and answer not in (OK, BUSY, YIELD):
+        count(copy, answer, request["node"])
     return {**report(copy, answer, now, time, run_id), "wait": wait}
 
 
-def _refusal(copy: Copy, ask: "Fields", time: int) -> str:
-    if abs(ask["time"] - time) > CLOCK_LIMIT:
+def _refusal(copy: Copy, request: "Fields", time: int) -> str:
+    if abs(request["time"] - time) > CLOCK_LIMIT:
         return CLOCK
-    if copy.has_other_voters(ask) and not ask.get("adopt"):
+    if copy.has_other_voters(request) and not request.get("adopt"):
         return VOTER_SET
     return ""
 
 
-def _judge(copy: Copy, ask: "Fields", now: int, time: int) -> str:
-    tick = ask["tick"]
-    if copy.live(now) and copy.get("holder") != ask["holder"]:
+def _judge(copy: Copy, request: "Fields", now: int, time: int) -> str:
+    tick = request["tick"]
+    if copy.live(now) and copy.get("holder") != request["holder"]:
         if copy.get("kind") == "prepare":
             return BUSY
         if copy.get("tick") < tick and copy.get("missed_tick") < tick:
@@ -107,29 +108,29 @@ def _judge(copy: Copy, ask: "Fields", now: int, time: int) -> str:
         return HELD
     if copy.pause("paused_until") == -1 or copy.pause("paused_until") > time:
         return PAUSED
-    if tick and copy.get("token") and not ask["again"]:
+    if tick and copy.get("token") and not request["again"]:
         if copy.get("tick") > tick:
             return DONE
-        if copy.get("tick") == tick and (copy.get("state") == "done" or copy.get("attempt") >= ask["attempts"]):
+        if copy.get("tick") == tick and (copy.get("state") == "done" or copy.get("attempt") >= request["attempts"]):
             return DONE
-    start_deadline = ask["takeover_deadline"] if _takes_over(copy, ask) else ask["start_deadline"]
+    start_deadline = request["takeover_deadline"] if _takes_over(copy, request) else request["start_deadline"]
     if start_deadline and time >= start_deadline:
         return LATE
     return OK
 
 
-def _takes_over(copy: Copy, ask: "Fields") -> bool:
+def _takes_over(copy: Copy, request: "Fields") -> bool:
     """Whether a run of this tick began already: how late a first start may be has no bearing any more."""
     began = copy.get("attempt") or copy.get("state") == "back"
-    return bool(copy.get("tick") == ask["tick"] != 0 and began and not ask["again"])
+    return bool(copy.get("tick") == request["tick"] != 0 and began and not request["again"])
 
 
-def _wait_in_line(copy: Copy, ask: "Fields") -> int:
+def _wait_in_line(copy: Copy, request: "Fields") -> int:
     """How many ms this node lets those go first that ran longer ago; who missed the last three ticks is not in line."""
-    is_current_holder, oldest = copy.nodes.get("last:" + ask["node"], 0), int(copy.get("tick2"))
+    is_current_holder, oldest = copy.nodes.get("last:" + request["node"], 0), int(copy.get("tick2"))
     before: int = sum(
         name.startswith("seen:")
-        and name != "seen:" + ask["node"]
+        and name != "seen:" + request["node"]
         and seen >= oldest
         and copy.nodes.get("last:" + name[5:], 0) < is_current_holder
         for name, seen in copy.nodes.items()
@@ -137,17 +138,17 @@ def _wait_in_line(copy: Copy, ask: "Fields") -> int:
     return min(before * YIELD_STEP, YIELD_MAX)
 
 
-def commit(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
+def commit(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Make the prepared holder the run; only where it still is the holder, strictly. May be repeated."""
-    if now > ask["not_after"]:
+    if now > request["not_after"]:
         return report(copy, EXPIRED, now, time, run_id)
-    if copy.get("holder") != ask["holder"]:
+    if copy.get("holder") != request["holder"]:
         return report(copy, OTHER, now, time, run_id)
-    _write(copy, ask, now, time, run_id)
+    _write(copy, request, now, time, run_id)
     return report(copy, OK, now, time, run_id)
 
 
-def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
+def extend(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Lengthen the lease of the run that stands here; write the run back to a copy that forgot it or missed it.
 
     Never over a newer token, and never under a live lease of another, a prepared one included. The record of a run that
@@ -155,44 +156,44 @@ def extend(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answ
     lease (the models' row "extend leaves the expiry, and a month passes").
     """
     answer = OK
-    if now > ask["not_after"]:
+    if now > request["not_after"]:
         answer = EXPIRED
-    elif copy.is_current_holder(ask):
-        copy.record.update(lease_end=now + ask["lease"], lease=ask["lease"], run_id=run_id)
-        set_expiry(copy, ask, time)
-    elif copy.has_other_voters(ask):
+    elif copy.is_current_holder(request):
+        copy.record.update(lease_end=now + request["lease"], lease=request["lease"], run_id=run_id)
+        set_expiry(copy, request, time)
+    elif copy.has_other_voters(request):
         answer = VOTER_SET
-    elif copy.get("token") > ask["token"]:
+    elif copy.get("token") > request["token"]:
         answer = NEWER
-    elif copy.live(now) and copy.get("holder") != ask["holder"]:
+    elif copy.live(now) and copy.get("holder") != request["holder"]:
         answer = BUSY
     else:
-        _write(copy, ask, now, time, run_id)
+        _write(copy, request, now, time, run_id)
     return report(copy, answer, now, time, run_id)
 
 
-def _write(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> None:
-    if copy.get("token") not in (0, ask["token"]) and copy.get("node") and not copy.get("outcome"):
+def _write(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> None:
+    if copy.get("token") not in (0, request["token"]) and copy.get("node") and not copy.get("outcome"):
         append_history(copy, "died")
-    if copy.get("tick") and ask["tick"] > copy.get("tick"):
+    if copy.get("tick") and request["tick"] > copy.get("tick"):
         copy.record.update(tick1=copy.get("tick"), tick2=copy.get("tick1"))
-    if ask["run_tick"] and copy.get("missed_tick") == ask["run_tick"]:  # the contender got it after all
+    if request["run_tick"] and copy.get("missed_tick") == request["run_tick"]:  # the contender got it after all
         copy.record.update(missed=copy.get("missed") - 1, missed_tick=0)
-    copy.record.update({name: ask[name] for name in WRITTEN})
-    by = ask.get("by", ask["node"])
-    copy.record.update(kind="run", lease_end=now + ask["lease"], voter_set_by=by, run_id=run_id)
-    if "last_outcome" in ask or "last_outcome" in copy.record:
-        copy.record["last_outcome"] = ask.get("last_outcome", "")
+    copy.record.update({name: request[name] for name in WRITTEN})
+    by = request.get("by", request["node"])
+    copy.record.update(kind="run", lease_end=now + request["lease"], voter_set_by=by, run_id=run_id)
+    if "last_outcome" in request or "last_outcome" in copy.record:
+        copy.record["last_outcome"] = request.get("last_outcome", "")
     copy.record.update(outcome="", end=0, status=0)
-    name = "last:" + ask["node"]
-    if ask["run_tick"] > copy.nodes.get(name, 0):
-        copy.nodes[name] = ask["run_tick"]
-    set_expiry(copy, ask, time)
+    name = "last:" + request["node"]
+    if request["run_tick"] > copy.nodes.get(name, 0):
+        copy.nodes[name] = request["run_tick"]
+    set_expiry(copy, request, time)
 
 
-def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
+def release(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """Take back what an attempt that starts nothing left here; a commit's attempt goes down by one: 0 is not run."""
-    if copy.get("holder") != ask["holder"]:
+    if copy.get("holder") != request["holder"]:
         return report(copy, OTHER, now, time, run_id)
     if copy.get("kind") == "run":
         if copy.owns_tick_state():
@@ -202,36 +203,36 @@ def release(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Ans
     return report(copy, OK, now, time, run_id)
 
 
-def finish(copy: Copy, ask: "Fields", now: int, time: int, run_id: str) -> "Answer":
+def finish(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
     """End the run that stands here: its tick is done, failed, or given back, which uses up no attempt. Repeatable."""
-    if not copy.is_current_holder(ask):
+    if not copy.is_current_holder(request):
         if (
-            copy.get("token") == ask["token"]
-            and copy.get("end") == ask["end"]
-            and copy.get("outcome") == ask["outcome"]
+            copy.get("token") == request["token"]
+            and copy.get("end") == request["end"]
+            and copy.get("outcome") == request["outcome"]
         ):
             return report(copy, OK, now, time, run_id)
-        if copy.get("holder") == ask["holder"] and copy.get("kind") == "prepare":
+        if copy.get("holder") == request["holder"] and copy.get("kind") == "prepare":
             copy.clear_holder()
         return report(copy, OTHER, now, time, run_id)
     if copy.owns_tick_state():
-        copy.record.update(state=ask["state"])
-        if ask["state"] == "back":
+        copy.record.update(state=request["state"])
+        if request["state"] == "back":
             copy.record.update(attempt=max(0, copy.get("attempt") - 1))
-    copy.record.update(outcome=ask["outcome"], status=ask["status"], end=ask["end"])
+    copy.record.update(outcome=request["outcome"], status=request["status"], end=request["end"])
     copy.clear_holder()
-    if ask["outcome"] != ADOPTED:
-        append_history(copy, ask["outcome"])
+    if request["outcome"] != ADOPTED:
+        append_history(copy, request["outcome"])
         record_result(copy)
-    drop_gone_nodes(copy, ask["retention"], time)
-    set_expiry(copy, ask, time)
+    drop_gone_nodes(copy, request["retention"], time)
+    set_expiry(copy, request, time)
     return report(copy, OK, now, time, run_id)
 
 
-def set_expiry(copy: Copy, ask: "Fields", time: int) -> None:
+def set_expiry(copy: Copy, request: "Fields", time: int) -> None:
     """Keep it as long as asked, and for three of the last run's periods: a person does not know of a rare schedule."""
     period = copy.get("next") - copy.get("run_tick") if copy.get("next") and copy.get("run_tick") else 0
-    copy.expires = 0 if copy.get("paused_until") else time + max(ask["retention"], period * 3000)
+    copy.expires = 0 if copy.get("paused_until") else time + max(request["retention"], period * 3000)
 
 
 def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Answer":

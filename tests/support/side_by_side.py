@@ -33,7 +33,7 @@ SENT = {  # by lock/lease.py and lock/attempt.py, beside the holder
     "extend": [*state_machine.WRITTEN[1:], "retention", "not_after"],
     "release": [],
     "finish": "token state outcome status end retention".split(),
-    "look": [],
+    "read": [],
     "unlock": ["token"],
     "forget": ["node", "retention"],
     "pause": "node until reason retention".split(),
@@ -44,7 +44,7 @@ ANSWERS = {
     "extend": "ok expired voter_set newer busy".split(),
     "release": "ok other".split(),
     "finish": "ok other".split(),
-    "look": ["ok"],
+    "read": ["ok"],
     "unlock": "ok other".split(),
     "forget": "ok held busy".split(),
     "pause": ["ok"],
@@ -238,7 +238,7 @@ TOUR: list[Any] = [  # by which each answer is met whatever chance brings
     ("come_to", ("lease_end", 0)),
     ("play", ("h1", {"tick": TICKS + 240})),
     ("play", ("h2", {"tick": TICKS + 300}, ["unlock", "forget"])),  # other, busy
-    ("go_on", ("h2", ["commit", "forget", "unlock", "look", "forget"], {})),  # held, ok, ok, ok
+    ("go_on", ("h2", ["commit", "forget", "unlock", "read", "forget"], {})),  # held, ok, ok, ok
 ]
 
 

@@ -303,7 +303,7 @@ def test_a_look_changes_nothing(voter: Voter) -> None:
     """It tells who holds it, and for how long."""
     voter.run("a")
     before = dict(voter.copy.record)
-    seen = voter.ask("look", "person")
+    seen = voter.ask("read", "person")
     assert (seen["answer"], seen["kind"], seen["node"], seen["left"]) == ("ok", "run", "web-a", LEASE)
     assert voter.copy.record == before
 
@@ -315,7 +315,7 @@ def test_unlock_ends_the_lease_of_the_run_that_was_seen(voter: Voter) -> None:
     assert voter.commit("a") == "ok"
     assert voter.ask("unlock", "person", token=6)["answer"] == "other"
     assert voter.ask("unlock", "person", token=7)["answer"] == "ok"
-    assert voter.ask("look", "person")["left"] == 0
+    assert voter.ask("read", "person")["left"] == 0
     assert (voter["state"], voter["attempt"], voter["outcome"]) == ("running", 1, "unlocked")
     assert voter.copy.history[0].split("\t")[-2] == "unlocked"
     assert voter.prepare("b")["answer"] == "done"
@@ -328,7 +328,7 @@ def test_a_commit_that_comes_after_unlock_is_refused_and_a_living_holder_goes_on
     voter.ask("unlock", "person", token=7)
     assert voter.commit("a") == "other"
     assert voter.extend("a") == "ok"
-    assert voter.ask("look", "person")["left"] == LEASE
+    assert voter.ask("read", "person")["left"] == LEASE
     voter.ask("unlock", "person", token=7)
     voter.run("b", 8, LATER)
     assert voter.extend("a") == "newer"
