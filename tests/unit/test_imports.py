@@ -85,6 +85,13 @@ def test_a_package_imports_only_packages_below_it() -> None:
     assert not upwards
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = imports_at_run_time()
+    while leaves := {module for module, names in graph.items() if not names & set(graph)}:
+        graph = {module: names for module, names in graph.items() if module not in leaves}
+    assert not graph
+
+
 @pytest.mark.parametrize("library", PLACES)
 def test_a_library_is_imported_in_its_place_only(library: str) -> None:
     users = {module_of(path) for path, names in everywhere().items() if library in names}
