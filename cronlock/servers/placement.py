@@ -50,7 +50,7 @@ def crc16(data: bytes) -> int:
 class Tags:
     """Finds the hash tag of a slot by meeting in the middle: crc(abcd) = crc(ab00) ^ crc(cd), and crc(a0) ^ crc(0b).
 
-    A pair of letters is the number of its place in the order of all pairs.
+    A pair of letters is the index in the order of all pairs.
     """
 
     def __init__(self) -> None:

@@ -81,11 +81,11 @@ def parse(url: str, source: str) -> Address:
         raise Refused(f"{source}: percent-encode special characters in a Redis URL's password: %3F for ?, %40 for @")
     login, _, where = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
     username, _, password = login.partition(":")
-    options = _query(query, scheme, source)
+    options = _read_options(query, scheme, source)
     address = Address(
         username=_unquote(username) or options.get("username", ""),
         password=_unquote(password) or options.get("password", ""),
-        tls=_tls(options, source) if scheme.startswith("rediss") else None,
+        tls=_read_tls_options(options, source) if scheme.startswith("rediss") else None,
     )
     if scheme == "unix":
         address.path = _unquote(where)
@@ -131,7 +131,7 @@ def _read_sentinels(address: Address, hosts: str, service: str, options: "dict[s
     address.sentinels = sentinels
 
 
-def _query(query: str, scheme: str, source: str) -> "dict[str, str]":
+def _read_options(query: str, scheme: str, source: str) -> "dict[str, str]":
     known = [*LOGIN]
     known += SENTINEL_LOGIN if scheme.endswith("+sentinel") else ()
     known += TLS if scheme.startswith("rediss") else ()
@@ -146,7 +146,7 @@ def _query(query: str, scheme: str, source: str) -> "dict[str, str]":
     return options
 
 
-def _tls(options: "dict[str, str]", source: str) -> "dict[str, str]":
+def _read_tls_options(options: "dict[str, str]", source: str) -> "dict[str, str]":
     """Return the parameters for TLS, validated without reading any file."""
     tls = {name: options[name] for name in TLS if name in options}
     for name, values in VALUES.items():

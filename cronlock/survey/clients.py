@@ -40,7 +40,7 @@ class Insecure(redis.ConnectionError):
 
     def __init__(self, error: TlsError) -> None:
         super().__init__(str(error))
-        self.error = error
+        self.tls_error = error
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Server:
     @property
     def client(self) -> redis.Redis:
         """The client, which connects with its first command; for a service its master is looked up first."""
-        self._client = self._client or _client(self.address)
+        self._client = self._client or _new_client(self.address)
         return self._client
 
     @property
@@ -88,7 +88,7 @@ class Servers:
             return dict(zip((server.label for server in self.all), pool.map(asked, self.all), strict=True))
 
 
-def find(settings: Settings, twice: bool = False) -> Servers:
+def find_servers(settings: Settings, twice: bool = False) -> Servers:
     """Return the servers of these settings: the named ones, or all masters of the cluster that one of them is in.
 
     Raises Refused when no server is named, and when a server is named twice unless `twice` allows it.
@@ -108,7 +108,7 @@ def find(settings: Settings, twice: bool = False) -> Servers:
     return Servers(False, [server for server in named.all if server.label not in failures], failures)
 
 
-def why(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Return the text of an error of redis-py, without the address in front and without errno numbers."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OSError) and cause.strerror and isinstance(error, redis.ConnectionError):
@@ -135,7 +135,7 @@ def _about_tls(error: BaseException, address: Address) -> Insecure | None:
     return Insecure(TlsError("the server closed the connection", f"if {CERTIFICATE_REQUIRED}, {GIVE_CERTIFICATE}"))
 
 
-def _client(address: Address) -> redis.Redis:
+def _new_client(address: Address) -> redis.Redis:
     options: dict[str, Any] = {
         "db": address.db,
         "username": address.username or None,
@@ -148,13 +148,13 @@ def _client(address: Address) -> redis.Redis:
     if address.path:
         return redis.Redis(unix_socket_path=address.path, **options)
     if address.tls is not None:
-        options |= _tls(address)
+        options |= _tls_options(address)
     if address.sentinels:
-        return _master(address, options)
+        return _master_client(address, options)
     return redis.Redis(address.host, address.port, **options)
 
 
-def _tls(address: Address) -> dict[str, Any]:
+def _tls_options(address: Address) -> dict[str, Any]:
     try:
         context_of(address.tls or {})
     except TlsError as error:
@@ -164,7 +164,7 @@ def _tls(address: Address) -> dict[str, Any]:
     return tls | {"ssl_check_hostname": verified and tls["ssl_check_hostname"] == "true"}
 
 
-def _master(address: Address, options: dict[str, Any]) -> redis.Redis:
+def _master_client(address: Address, options: dict[str, Any]) -> redis.Redis:
     """Return the client of a service's master, as the majority of its Sentinels reports it.
 
     redis-py's own search refuses a master that has just been promoted, because it reads SENTINEL MASTERS.
@@ -182,7 +182,9 @@ def _master(address: Address, options: dict[str, Any]) -> redis.Redis:
     if master:
         return redis.Redis(*master, **options)
     label, answer = next(iter(answers.items()))
-    raise redis.ConnectionError(f"{NO_MASTER}: {label}: {why(answer) if isinstance(answer, Exception) else answer}")
+    raise redis.ConnectionError(
+        f"{NO_MASTER}: {label}: {error_text(answer) if isinstance(answer, Exception) else answer}"
+    )
 
 
 def _slots(server: Server) -> list[Any] | None:

@@ -34,16 +34,16 @@ def known_records(settings: Settings) -> list[tuple[str, str]]:
 def _names(settings: Settings, *, from_all: bool = False) -> list[str]:
     if settings.local:
         return list(local_names())
-    found = clients.find(settings)
+    found = clients.find_servers(settings)
     answers = found.ask(lambda server: list(server.client.scan_iter(pattern(settings.prefix), SCAN_COUNT)))
     failures = found.failures | {label: names for label, names in answers.items() if isinstance(names, Exception)}
     answered = [names for names in answers.values() if not isinstance(names, Exception)]
     for label, error in failures.items():
         if isinstance(error, FINAL):
-            raise Refused(f"{label}: {clients.why(error)}")
+            raise Refused(f"{label}: {clients.error_text(error)}")
     named = len(found.all) if found.cluster else len(settings.redis)
     if len(answered) < (1 if any(answered) else named if from_all else quorum(named)):
-        raise Unreachable("; ".join(f"{label}: {clients.why(error)}" for label, error in failures.items()))
+        raise Unreachable("; ".join(f"{label}: {clients.error_text(error)}" for label, error in failures.items()))
     return [os.fsdecode(name) for names in answered for name in names]
 
 

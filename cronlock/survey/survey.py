@@ -73,7 +73,7 @@ class Survey:
     def _read_servers(
         self, settings: Settings, keys: Sequence[str], progress: Progress, found: clients.Servers | None
     ) -> None:
-        self._servers = found or clients.find(settings)
+        self._servers = found or clients.find_servers(settings)
         self.voters = COPIES if self._servers.cluster else len(settings.redis)
         self.voter_set = voter_set_of([address.label for address in settings.redis], self._servers.cluster)
 
@@ -170,7 +170,7 @@ class Survey:
 
         On a cluster one master is enough, since each has copies of every key.
         """
-        self.missing |= {label: f"{label}: {clients.why(failure)}" for label, failure in failures.items()}
+        self.missing |= {label: f"{label}: {clients.error_text(failure)}" for label, failure in failures.items()}
         if answered < (1 if self._servers and self._servers.cluster else quorum(self.voters)):
             final = [self.missing[label] for label, failure in failures.items() if isinstance(failure, FINAL)]
             raise Refused(final[0]) if final else Unreachable("; ".join(self.missing.values()))

@@ -15,7 +15,7 @@ from cronlock.config.settings import Settings, has_password, load
 from cronlock.cron.crontab import Sources
 from cronlock.messages import MOVE_OUT_OF_ARGV, VISIBLE_IN_PS
 from cronlock.servers import HOW_TO_CONFIGURE
-from cronlock.survey.clients import Server, Servers, find
+from cronlock.survey.clients import Server, Servers, find_servers
 
 SOMETHING_IS_RED = 1  # the exit status
 
@@ -50,7 +50,7 @@ def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
     if not settings.redis:
         advice = HOW_TO_CONFIGURE
         return [Finding(VOTERS, RED, "none", "no Redis server is configured", advice)], set()
-    found = find(settings, twice=True)
+    found = find_servers(settings, twice=True)
     failures, all_facts = _interview_all(settings, found)
     clocks = {facts.label: facts.ahead for facts in all_facts if facts.ahead is not None}
     twice = _named_twice(settings)

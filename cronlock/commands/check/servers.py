@@ -21,7 +21,7 @@ from cronlock.lock.local import distrust, state_directory
 from cronlock.servers.error_replies import cure
 from cronlock.servers.server_identity import labels_by_server
 from cronlock.servers.url import VALUES
-from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, why
+from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, error_text
 
 ASKED = 5  # requests, of which the median counts
 FAR, TOO_FAR = 0.1, 1.0  # s of a round trip: a run starts after two; an answer must come within a second
@@ -91,8 +91,8 @@ def describe_unreachable(label: str, error: Exception) -> Finding:
     if isinstance(error, redis.ResponseError):
         return Finding(VOTERS, RED, label, f"it answers: {error}", "ask its administrator")
     if isinstance(error, Insecure):
-        return Finding(VOTERS, RED, label, error.error.what, error.error.todo or "read its log")
-    return Finding(VOTERS, RED, label, why(error), "start it, or correct the URL or the network")
+        return Finding(VOTERS, RED, label, error.tls_error.what, error.tls_error.todo or "read its log")
+    return Finding(VOTERS, RED, label, error_text(error), "start it, or correct the URL or the network")
 
 
 def find_server_faults(facts: ServerFacts, alone: bool) -> list[Finding]:

@@ -1,9 +1,9 @@
--- Which of the commands that record.lua calls, and of those that people's commands send, the user may not call.
+-- Tries the commands of record.lua and of the operators' commands, and returns those that the user has no right to.
 --
---   KEYS  1 a hash  2 a list  3 a sorted set: nobody else's names, sharing a hash tag; nothing is left of them
+--   KEYS  1 a hash  2 a list  3 a sorted set: names that no other client uses, sharing a hash tag; the script removes them
 --   returns name, error, name, error ... of the commands that failed
 --
--- Without the right to remove what it writes it writes nothing.
+-- Without the right to remove its keys the script writes nothing.
 
 local failed = {}
 local function may(name, ...)
