@@ -1,4 +1,4 @@
-"""Servers that speak nonsense, close, or answer in small pieces, on real sockets."""
+"""Servers that send nonsense, close the connection, or reply in small pieces, on real sockets."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ PIECE = 7  # bytes: smaller than any reply
 
 @pytest.fixture
 def serve():
-    """A server on a real socket whose talk is given: bytes in reply to each request, None closes."""
+    """A server on a real socket with given replies: bytes for each request; None closes the connection."""
     listeners = []
 
     def start(*replies):
@@ -54,7 +54,7 @@ def serve():
 
 
 def ask(address, *requests, time_left=5.0):
-    """What came back for each request."""
+    """Return the connection, and the reply to each request."""
     loop = Loop()
     connection = Connection(loop, address, locate)
     got = []
@@ -67,12 +67,12 @@ def ask(address, *requests, time_left=5.0):
 
 
 def test_a_request_is_an_array_of_bulk_strings():
-    """As the protocol has it, whatever bytes are in it."""
+    """As RESP requires, with any bytes in the words."""
     assert pack([b"GET", b"a\r\n\0b"]) == b"*2\r\n$3\r\nGET\r\n$5\r\na\r\n\0b\r\n"
 
 
-def test_what_is_queued_on_a_corked_connection_goes_together():
-    """Copies of a key that lie on one server are asked with one write: nobody comes in between."""
+def test_requests_on_a_buffered_connection_are_sent_together():
+    """Copies of a key on one server are requested with one write, so that no other client comes in between."""
     loop, got = Loop(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]), buffered=True)
@@ -96,28 +96,28 @@ def test_what_is_queued_on_a_corked_connection_goes_together():
 
 
 def test_a_reply_in_pieces_is_put_together(serve):
-    """TCP keeps no borders."""
+    """TCP does not keep the boundaries of replies."""
     _, got = ask(serve(b"*2\r\n$5\r\nhello\r\n:42\r\n"), [b"X"])
     assert got == [[b"hello", 42]]
 
 
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff\x13", b"SSH-2.0-x\r\n"])
-def test_what_is_no_redis_is_a_final_failure(serve, nonsense):
-    """A wrong port will not become Redis by waiting."""
+def test_a_server_other_than_redis_is_a_final_failure(serve, nonsense):
+    """Waiting does not turn a wrong port into Redis."""
     _, [failure] = ask(serve(nonsense), [b"X"])
     assert isinstance(failure, Failure)
     assert failure.final
     assert "not a Redis server: check host and port" in failure.text
 
 
-def test_a_server_that_closes_fails_all_that_wait(serve):
-    """Each request gets its failure, and it passes."""
+def test_a_closed_connection_fails_all_pending_requests(serve):
+    """Each request gets a failure that waiting may cure."""
     _, got = ask(serve(None), [b"X"], [b"Y"])
     assert [failure.final for failure in got] == [False, False]
 
 
 def test_the_next_request_opens_a_new_connection(serve):
-    """A failure is not for ever."""
+    """After a failure the server may be back."""
     connection, [failure] = ask(serve(b"+PONG\r\n"), [b"X"])
     assert failure == b"PONG"
     connection.fail("no answer")
@@ -130,13 +130,13 @@ def test_the_next_request_opens_a_new_connection(serve):
 
 
 def test_a_refused_connection_fails_at_once():
-    """Nobody listens on port 1."""
+    """Port 1 is closed."""
     _, [failure] = ask(Address("127.0.0.1", 1), [b"X"])
     assert (failure.text, failure.final) == ("127.0.0.1:1: connection refused", False)
 
 
 def test_a_large_request_goes_out_whole(serve):
-    """More than the socket takes at once."""
+    """A request may be longer than the buffer of the socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         loop = Loop()
         connection = Connection(loop, Address("127.0.0.1", listener.getsockname()[1]))
@@ -156,7 +156,7 @@ def test_a_large_request_goes_out_whole(serve):
 
 
 def test_a_name_is_looked_up_in_a_child_that_is_reaped():
-    """The look-up answers through the loop, and leaves no process behind."""
+    """The look-up ends in the event loop and leaves no process behind."""
     loop, got, before = Loop(), [], set(descendants(os.getpid()))
     Resolution(loop, Address("localhost", 6379), got.append)
     until = time.monotonic() + 10
@@ -166,15 +166,15 @@ def test_a_name_is_looked_up_in_a_child_that_is_reaped():
     assert set(descendants(os.getpid())) == before
 
 
-def test_a_name_that_nobody_knows_says_so():
-    """The resolver's own words."""
+def test_an_unknown_host_name_is_a_failure():
+    """The message has the resolver's text."""
     _, [failure] = ask(Address("nowhere.invalid", 1), [b"X"], time_left=30)
     assert failure.text.startswith("nowhere.invalid:1: ")
     assert not failure.final
 
 
 def test_without_a_file_descriptor_a_look_up_fails_as_a_request():
-    """No traceback while a command runs: the voter counts as down."""
+    """No traceback while a command runs: the voter counts as unreachable."""
     script = """
 import resource, os
 from cronlock.servers.url import Address
@@ -193,7 +193,7 @@ print(got[0].text, got[0].final)
 
 
 def test_a_connection_that_has_gone_silent_is_opened_again():
-    """A second without an answer: it failed, and the next request does not wait on it."""
+    """After a second without a reply the connection fails; the next request opens another one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         voters = RedisVoters(Loop(), [Address("127.0.0.1", listener.getsockname()[1])], "cronlock", "job")
         for _ in range(2):
@@ -209,8 +209,8 @@ def test_a_connection_that_has_gone_silent_is_opened_again():
     voters.close()
 
 
-def test_a_look_up_can_be_called_off():
-    """Nothing is left of it."""
+def test_a_look_up_can_be_cancelled():
+    """No process is left."""
     loop, before = Loop(), set(descendants(os.getpid()))
     look_up = Resolution(loop, Address("localhost", 6379), lambda _places: None)
     assert set(descendants(os.getpid())) != before
@@ -219,8 +219,8 @@ def test_a_look_up_can_be_called_off():
 
 
 @pytest.mark.parametrize("reply", [b"*0\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*1\r\n:1\r\n", b"+OK\r\n"])
-def test_an_answer_of_something_else_is_no_answer(serve, reply):
-    """A server that answers in its own way is as good as none, and is named."""
+def test_an_unexpected_reply_is_a_failure(serve, reply):
+    """A server that does not reply as the script does is unreachable, and the message names it."""
     address = serve(b"-ERR This instance has cluster support disabled\r\n", *[reply] * 20)
     words = ("run", "--redis", f"redis://127.0.0.1:{address.port}", "--key", "job", "--schedule", "none")
     done = cronlock(*words, "--outage-wait", "0", "--", "echo", "ran")
@@ -230,7 +230,7 @@ def test_an_answer_of_something_else_is_no_answer(serve, reply):
 
 
 @pytest.mark.parametrize(
-    ("text", "told", "final"),
+    ("text", "expected", "final"),
     [
         ("WRONGPASS invalid username-password pair", "invalid username-password pair: put the right user", True),
         ("ERR unknown command 'CLUSTER', with args", "for a Sentinel write redis+sentinel://", True),
@@ -246,7 +246,7 @@ def test_an_answer_of_something_else_is_no_answer(serve, reply):
         ),
     ],
 )
-def test_what_a_server_refuses_is_told_with_what_to_do(text, told, final):
-    """Without the place in the script, which is nobody's business."""
+def test_an_error_reply_is_reported_with_its_cure(text, expected, final):
+    """Without the position in the script, which does not help an operator."""
     failure = failure_of_reply("h", text)
-    assert (told in failure.text, failure.final) == (True, final)
+    assert (expected in failure.text, failure.final) == (True, final)

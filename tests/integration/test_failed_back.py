@@ -15,7 +15,7 @@ LONG = ("--ttl", "40s")  # none of it is extended before the second node has ask
 
 @contextmanager
 def hung(process: "Popen[str]") -> Iterator[None]:
-    """The node's cronlock stands still, and its command goes on."""
+    """The node's cronlock is stopped, and its command continues."""
     process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -28,7 +28,7 @@ def synced(replica: Server) -> None:
 
 
 def copy_data(source: Server, target: Server) -> None:
-    """`target` takes all that `source` has, and is a master again; connections to it stay."""
+    """Copy all data of `source` to `target` and make it a master again; connections to it stay open."""
     target.ask("REPLICAOF", source.place.address, source.port)
     synced(target)
     target.ask("REPLICAOF", "NO", "ONE")
@@ -58,7 +58,7 @@ def test_a_server_that_is_failed_back_to_outvotes_no_run(fresh_servers: Callable
 
 
 def failed_over_and_back(cluster: Cluster, master: Server, replica: Server) -> None:
-    """The replica, which has missed what came last, becomes the master; that follows it, and is the master again."""
+    """Promote the replica, which has missed the last writes, and fail back to the old master."""
     slot = next(seen.slots[0][0] for seen in cluster.view(master) if seen.port == master.port)
     master.stop_process()
     replica.continue_process()

@@ -40,12 +40,12 @@ RUN = ("run", "--key", "job", "--outage-wait", "0")
 
 
 def people(*place: str) -> list[Call]:
-    """What people type about the key job and about all."""
+    """The commands of an operator, about the key job and about all keys."""
     return [Call((command, *place, *words)) for command, *words in PEOPLE]
 
 
 def harmless(done: CompletedProcess[str], *where: object) -> None:
-    """Only what can be printed, and no line that somebody else began; no fault of cronlock's own."""
+    """Assert printable text, no injected line, and no traceback."""
     for text in (done.stdout, done.stderr):
         odd = {character for character in text if not character.isprintable() and character != "\n"}
         assert not odd, (where, odd, text)
@@ -54,7 +54,7 @@ def harmless(done: CompletedProcess[str], *where: object) -> None:
 
 
 def spoiled(server: Server, more: dict[str, str | int]) -> None:
-    """The record of a key, as somebody with a right to write would leave it, under its name and under another one."""
+    """The record of a key as an attacker with the right to write leaves it, under its name and another one."""
     run(at(server), *TICK, "--node", "n", "--", "true")
     [record], [nodes], [history] = (server.redis.keys(f"*:{part}:job") for part in ("record", "nodes", "history"))
     texts = "node command schedule zone outcome state voter_set_by pause_reason pause_by".split()
@@ -66,8 +66,8 @@ def spoiled(server: Server, more: dict[str, str | int]) -> None:
         server.redis.copy(name, name.removesuffix("job") + EVIL)
 
 
-def test_what_another_hand_wrote_into_a_record_is_escaped(server: Server) -> None:
-    """By every command, for people and for programs."""
+def test_hostile_text_in_a_record_is_escaped(server: Server) -> None:
+    """By every command, in text and in JSON."""
     in_an_hour = int(time.time() * 1000) + 1_800_000
     lease = {"holder": EVIL, "kind": "run", "lease_end": in_an_hour, "token": 5}
     for more, words in (
@@ -98,7 +98,7 @@ def test_what_another_hand_wrote_into_a_record_is_escaped(server: Server) -> Non
 
 @contextlib.contextmanager
 def speaking(*kinds: str) -> Iterator[str]:
-    """The URL of a server that answers with evil: in errors, in INFO, or in the names of a cluster's nodes."""
+    """Return the URL of a server with hostile text in errors, in INFO, or in the names of a cluster's nodes."""
 
     class Talk(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -134,8 +134,8 @@ def speaking(*kinds: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kinds", [("error",), ("info",), ("cluster",), ("right", "error"), ("right", "info")])
-def test_what_a_server_answers_is_escaped(kinds: tuple[str, ...]) -> None:
-    """Its errors, its version, the nodes of what it calls its cluster."""
+def test_hostile_text_from_a_server_is_escaped(kinds: tuple[str, ...]) -> None:
+    """In its errors, its version, and the nodes of its alleged cluster."""
     with speaking(*kinds) as url:
         all_done = call_all([Call((*RUN, "--schedule", "none", "--redis", url, "true")), *people("--redis", url)])
     for done in all_done:
@@ -143,8 +143,8 @@ def test_what_a_server_answers_is_escaped(kinds: tuple[str, ...]) -> None:
     assert any("\\x1b[31m" in done.stdout + done.stderr for done in all_done)
 
 
-def test_what_stands_in_argv_the_environment_and_files_is_escaped() -> None:
-    """Also in click's own errors."""
+def test_hostile_text_in_argv_the_environment_and_files_is_escaped() -> None:
+    """Also in click's errors."""
     lines = [
         [EVIL],
         ["status", f"--nope{EVIL}"],
@@ -169,8 +169,8 @@ def test_what_stands_in_argv_the_environment_and_files_is_escaped() -> None:
         assert (done.returncode, done.stderr.count("\n")) == (125, 1), done
 
 
-def test_what_stands_in_a_crontab_is_escaped() -> None:
-    """wrap prints it as it is, and speaks of it on standard error."""
+def test_hostile_text_in_a_crontab_is_escaped() -> None:
+    """wrap prints the line unchanged, and escapes it on standard error."""
     line = EVIL.replace("\n", "").replace("\r", "")
     rows = [f"{line} * * * * x", f"* * * * * {line}", f"SHELL={line}", "* * * * * y 'open", f"* * * * * {line} -c 'x"]
     Path(home(), "tab").write_text("".join(f"{row}\n" for row in rows))
@@ -180,8 +180,8 @@ def test_what_stands_in_a_crontab_is_escaped() -> None:
     harmless(done)
 
 
-def test_what_an_encoding_does_not_have_is_escaped(local_key: str) -> None:
-    """No traceback for a key with an umlaut, and no key that is lost."""
+def test_text_outside_the_encoding_is_escaped(local_key: str) -> None:
+    """A key with an umlaut causes no traceback and is not lost."""
     env, key = {"PYTHONIOENCODING": "ascii"}, f"{local_key}-\u00fc"
     run = ("run", "--local", "--key", key, "--schedule", "none")
     lines = (

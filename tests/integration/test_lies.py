@@ -29,14 +29,14 @@ def bulk(value: object) -> bytes:
 
 
 def honest() -> dict[str, Any]:
-    """The answer of a voter that knows nothing."""
+    """Return the answer of a voter without a record."""
     now = int(time.time() * 1000)
     return dict.fromkeys(TEXTS, "") | dict.fromkeys(RANGES, 0) | {"answer": "ok", "now": now, "time": now}
 
 
 @contextlib.contextmanager
 def lying(error: str = "", **lies: Any) -> Iterator[str]:
-    """The URL of a voter that answers so to everything: with these fields, or with this error."""
+    """Return the URL of a voter that answers every request with these fields or this error."""
     fields = [bulk(word) for pair in (honest() | lies).items() for word in pair]
     reply = b"*%d\r\n%b" % (len(fields), b"".join(fields)) if not error else f"-{error}\r\n".encode()
 
@@ -56,8 +56,8 @@ def lying(error: str = "", **lies: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("words", [PLAIN, ("--key", "job", "--outage-wait", "1s", *TICK)], ids=["none", "tick"])
-def test_a_voter_that_asks_for_politeness_for_ever_is_heeded_once(server: Server, words: tuple[str, ...]) -> None:
-    """For as long as a voter may ask at most; then --outage-wait counts."""
+def test_a_voter_that_asks_to_yield_for_ever_is_obeyed_once(server: Server, words: tuple[str, ...]) -> None:
+    """For at most the time that a voter may ask for; then --outage-wait counts."""
     with lying(answer="yield", wait=LARGEST) as url, lying(answer="yield", wait=LARGEST) as another:
         begun = time.monotonic()
         done = cronlock("run", *at(server), "--redis", url, "--redis", another, *words, "--", "true")
@@ -66,8 +66,8 @@ def test_a_voter_that_asks_for_politeness_for_ever_is_heeded_once(server: Server
     assert took < YIELD_MAX / 1000 + 15
 
 
-def test_an_error_of_megabytes_is_one_line_that_can_be_read(servers: list[Server]) -> None:
-    """Of run and of check."""
+def test_an_error_of_megabytes_is_one_readable_line(servers: list[Server]) -> None:
+    """In run and in check."""
     with lying(error="ERR " + "x" * 10_000_000) as url:
         done = cronlock("run", *at(servers[0]), "--redis", url, *PLAIN, "--", "true")
         checked = cronlock("check", *at(servers[0]), "--redis", url)
@@ -76,8 +76,8 @@ def test_an_error_of_megabytes_is_one_line_that_can_be_read(servers: list[Server
         assert len(line) < 4_000
 
 
-def test_texts_of_megabytes_are_one_line_that_can_be_read() -> None:
-    """Names of nodes, reasons, lists of voters."""
+def test_texts_of_megabytes_are_one_readable_line() -> None:
+    """Node names, reasons, lists of voters."""
     huge = "x" * 1_000_000
     for lies in (
         {"answer": "held", "token": 5, "node": huge},
@@ -93,7 +93,7 @@ def test_texts_of_megabytes_are_one_line_that_can_be_read() -> None:
 
 
 def test_every_number_and_text_of_an_answer_is_bounded() -> None:
-    """Whatever a voter says, up and down; and what is no field of the protocol is left out."""
+    """Above and below; fields outside the protocol are dropped."""
     assert (RANGES.keys() | TEXTS.keys()) - {"wait"} == ANSWERED
     assert TICK_MAX == MILLISECONDS - 1
     for number in (b"9" * 30, b"-" + b"9" * 30):
@@ -119,10 +119,10 @@ def tokens(servers: list[Server]) -> list[int]:
 
 
 @pytest.mark.parametrize("ahead", [LARGEST, 2 * TOKEN_AHEAD], ids=["the last one", "in two days"])
-def test_one_voter_with_a_token_that_cannot_be_does_not_count_until_it_is_adopted(
+def test_one_voter_with_an_impossible_token_does_not_count_until_it_is_adopted(
     servers: list[Server], ahead: int
 ) -> None:
-    """The tokens of runs go on as times; check names the voter and the cure, which works."""
+    """The tokens of runs stay close to the clock; check names the voter and the cure, which works."""
     token = min(LARGEST, int(time.time() * 1000) + ahead)
     run(at(*servers), *TICK, "--", "true")
     servers[0].redis.hset(record_of(servers[0]), "token", token)
@@ -149,8 +149,8 @@ def test_one_voter_with_a_token_that_cannot_be_does_not_count_until_it_is_adopte
     assert int(done.stdout) < int(third.stdout) < int(done.stdout) + 60_000
 
 
-def test_two_voters_without_the_one_that_cannot_be_believed_are_one_too_few(servers: list[Server]) -> None:
-    """It is as if that one were down: the line names it, and what to do."""
+def test_a_voter_with_an_impossible_token_counts_as_missing(servers: list[Server]) -> None:
+    """With another voter down no quorum is left; the line names the voter and what to do."""
     run(at(*servers), *TICK, "--", "true")
     servers[0].redis.hset(record_of(servers[0]), "token", LARGEST)
     servers[1].stop_process()
@@ -163,8 +163,8 @@ def test_two_voters_without_the_one_that_cannot_be_believed_are_one_too_few(serv
     )
 
 
-def test_check_counts_a_voter_with_an_impossible_token_as_one_that_is_missing(servers: list[Server]) -> None:
-    """Beside a dead one no run can start: red, with what keeps it."""
+def test_check_counts_a_voter_with_an_impossible_token_as_missing(servers: list[Server]) -> None:
+    """With another voter down no run can start: red, with the reason."""
     run(at(*servers), *TICK, "--", "true")
     servers[0].redis.hset(record_of(servers[0]), "token", LARGEST)
     servers[1].kill()
@@ -175,8 +175,8 @@ def test_check_counts_a_voter_with_an_impossible_token_as_one_that_is_missing(se
     assert f"127.0.0.1:{servers[0].port} has an impossible fencing token" in line
 
 
-def test_tokens_of_clocks_that_were_all_ahead_once_go_on(servers: list[Server]) -> None:
-    """At a quorum they are the truth: a resource that saw one refuses all that are lower."""
+def test_tokens_continue_after_all_clocks_were_ahead(servers: list[Server]) -> None:
+    """A quorum's tokens are valid: a resource that saw one refuses all lower ones."""
     run(at(*servers), *TICK, "--", "true")
     ahead = int(time.time() * 1000) + 365 * 86_400_000
     for server in servers[:2]:
@@ -186,7 +186,7 @@ def test_tokens_of_clocks_that_were_all_ahead_once_go_on(servers: list[Server]) 
 
 
 def test_tokens_of_two_voters_are_judged_when_both_have_answered(servers: list[Server]) -> None:
-    """The first answer alone looks like that of a voter which can't be believed."""
+    """The first answer alone looks like that of a voter with an impossible token."""
     two = servers[:2]
     run(at(*two), *TICK, "--", "true")
     ahead = int(time.time() * 1000) + 365 * 86_400_000
@@ -198,8 +198,8 @@ def test_tokens_of_two_voters_are_judged_when_both_have_answered(servers: list[S
 
 
 @pytest.mark.parametrize("token", [TIME_MAX + 1, LARGEST])
-def test_a_single_servers_impossible_token_is_refused_and_adopt_mends_it(server: Server, token: int) -> None:
-    """There is no other voter to ask: it takes a person."""
+def test_a_single_servers_impossible_token_is_refused_and_adopt_repairs_it(server: Server, token: int) -> None:
+    """Without another voter, an operator has to decide."""
     run(at(server), *TICK, "--", "true")
     server.redis.hset(record_of(server), "token", token)
     done = run(at(server), *NEXT, "--", "echo", "run")

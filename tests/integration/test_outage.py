@@ -1,4 +1,4 @@
-"""Servers that do not answer: waited for within --outage-wait and a second, then loud: 122."""
+"""Servers that do not answer: cronlock waits up to --outage-wait and a second, then fails with 122."""
 
 import random
 import re
@@ -28,7 +28,7 @@ def catches_sigterm(process):
 
 
 def assert_unreachable_after(window, *words):
-    """122 and one line, so many seconds after cronlock has started, and a second more at most; the line."""
+    """Assert status 122 and one line, `seconds` after the start and at most a second later; return the line."""
     process = start_cronlock(*words, "--outage-wait", f"{window}s", "--", "touch", "ran")
     wait_until(lambda: catches_sigterm(process), message="cronlock's start", interval=0.001)
     begun = time.monotonic()
@@ -44,8 +44,8 @@ def assert_unreachable_after(window, *words):
 
 
 @pytest.mark.parametrize("trouble", ["refused", "stopped", "read-only", "unknown name", "loading"])
-def test_an_outage_is_waited_for_so_long_and_is_loud(trouble, fresh_servers):
-    """Whatever keeps a server from answering, the wait is --outage-wait and at most a second more."""
+def test_an_outage_is_reported_after_the_outage_wait(trouble, fresh_servers):
+    """Whatever the cause, the wait is --outage-wait and at most a second more."""
     [server] = fresh_servers(1, key_load_delay=500)
     url = server.url
     if trouble == "refused":
@@ -65,7 +65,7 @@ def test_an_outage_is_waited_for_so_long_and_is_loud(trouble, fresh_servers):
 
 
 def load_slowly(server):
-    """Restarts a server that has so much to read, and is so slow at it, that it says LOADING for some seconds."""
+    """Restarts a server with so much data that it replies LOADING for some seconds."""
     client = server.client(socket_timeout=30)
     with client.pipeline() as pipe:
         for number in range(12_000):
@@ -86,8 +86,8 @@ def says_loading(server):
     raise AssertionError("it has loaded its data already")
 
 
-def test_no_waiting_when_none_is_wanted(fresh_servers):
-    """--outage-wait 0: one attempt."""
+def test_an_outage_wait_of_0_means_one_attempt(fresh_servers):
+    """The run fails at once."""
     [server] = fresh_servers(1)
     server.kill()
     assert_unreachable_after(0, "run", "--redis", server.url, "--key", "job", *TICK)
@@ -104,8 +104,8 @@ def test_a_server_that_comes_back_in_time_is_found(fresh_servers):
     assert process.returncode == 0
 
 
-def test_on_outage_decides_what_then(fresh_servers):
-    """fail, skip or run; the line is printed in any case."""
+def test_on_outage_decides_the_end_of_an_outage(fresh_servers):
+    """fail, skip or run; the line is printed in each case."""
     [server] = fresh_servers(1)
     server.kill()
     words = ("run", "--redis", server.url, "--key", "job", *TICK, "--outage-wait", "0", "-E", "9", "--on-outage")
@@ -117,8 +117,8 @@ def test_on_outage_decides_what_then(fresh_servers):
     assert [line.split("=")[0] for line in ran.stdout.splitlines()] == ["CRONLOCK_RUN_KEY", "CRONLOCK_RUN_NODE"]
 
 
-def test_without_a_lock_nothing_starts_too_late_either(fresh_servers):
-    """--on-outage run, and --start-within is over: 122."""
+def test_a_run_without_a_lock_does_not_start_too_late(fresh_servers):
+    """With --on-outage run after --start-within: 122."""
     [server] = fresh_servers(1)
     server.kill()
     words = ("run", "--redis", server.url, "--key", "job", *TICK, "--start-within", "1h", "--on-outage", "run")
@@ -127,8 +127,8 @@ def test_without_a_lock_nothing_starts_too_late_either(fresh_servers):
     assert not Path(home(), "ran").exists()
 
 
-def test_a_minority_is_no_quorum_and_what_it_gave_is_released(fresh_servers):
-    """Of three voters one answers: 122, and it holds nothing afterwards."""
+def test_a_minority_is_not_a_quorum_and_its_votes_are_released(fresh_servers):
+    """One of three voters answers: 122, and that voter holds no lease afterwards."""
     servers = fresh_servers(3)
     servers[0].kill()
     servers[1].stop_process()
@@ -143,8 +143,8 @@ def holder_of(server):
     return client.hmget(client.keys("*:record:*")[0], "holder", "kind")
 
 
-def test_a_run_that_is_ended_while_it_commits_waits_until_the_voters_have_let_go(servers, proxy_to):
-    """Who asks right after it must not take it for a run: commits are on their way, and the releases behind them."""
+def test_a_run_that_ends_during_its_commit_waits_for_the_releases(servers, proxy_to):
+    """The next node must not take it for a run: commits are on their way, and the releases behind them."""
     proxies = [proxy_to(server) for server in servers]
     words = ("run", *where(proxies), "--key", "job", "--schedule", "none", "--")
     cronlock(*words, "true")
@@ -159,7 +159,7 @@ def test_a_run_that_is_ended_while_it_commits_waits_until_the_voters_have_let_go
 
 
 def test_a_new_key_waits_for_all_voters_and_says_so(fresh_servers):
-    """A copy that never heard of the key can't be told from one that forgot it."""
+    """A copy that never had the key looks like a copy that lost it."""
     servers = fresh_servers(3)
     servers[0].kill()
     words = ("run", *where(servers), "--key", "job", "--outage-wait", "1s")
@@ -174,7 +174,7 @@ def test_a_new_key_waits_for_all_voters_and_says_so(fresh_servers):
 
 
 def test_a_new_key_waits_for_a_voter_that_is_far_away(servers, proxy_to):
-    """A first run needs all voters, also the one whose answers take a fifth of a second."""
+    """A first run needs all voters, also a voter whose answers take a fifth of a second."""
     far = proxy_to(servers[2])
     far.delay(200)
     words = ("run", *where(servers[:2]), "--redis", far.url, "--key", "job")
@@ -182,7 +182,7 @@ def test_a_new_key_waits_for_a_voter_that_is_far_away(servers, proxy_to):
 
 
 def test_voters_that_wake_are_not_blocked_by_dead_requests(fresh_servers):
-    """Two of three are stopped for some seconds: what they execute when they wake is taken back, and the tick runs."""
+    """Two of three are stopped for some seconds: their late votes are released, and the tick runs."""
     servers = fresh_servers(3)
     words = ("run", *where(servers), "--key", "job")
     cronlock(*words, "--tick", "2026-11-20T01:00Z", "--", "true")
@@ -201,7 +201,7 @@ def test_voters_that_wake_are_not_blocked_by_dead_requests(fresh_servers):
 
 
 def test_a_server_that_was_stopped_executes_no_dead_request(fresh_servers):
-    """What was sent to it and given up is void when it wakes: no lease of nobody is left."""
+    """Requests that timed out leave no lease when the server continues."""
     servers = fresh_servers(3)
     words = ("run", *where(servers), "--key", "job")
     cronlock(*words, "--tick", "2026-11-20T01:00Z", "--", "true")
@@ -240,8 +240,8 @@ def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 @pytest.mark.parametrize("more", [(), ("--on-outage", "run", "--outage-wait", "0")], ids=["won", "run without a lock"])
-def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(damage, more, servers, tmp_path):
-    """What a command needs is imported late: where that fails the tick is left to the others, with a line."""
+def test_a_cronlock_that_is_replaced_during_an_attempt_releases_its_votes(damage, more, servers, tmp_path):
+    """Modules for the command are imported late: if that fails, another node gets the tick, and a line says so."""
     env = changed_cronlock(tmp_path, "run/supervisor.py", "class Supervisor:", "class Later:")
     if damage == "gone":
         (tmp_path / "cronlock" / "run" / "supervisor.py").unlink()
@@ -256,7 +256,7 @@ def test_a_cronlock_that_is_replaced_while_it_asks_lets_go(damage, more, servers
 
 
 def test_a_run_outlives_its_script_file(server, tmp_path):
-    """An upgrade removes it, and then the server is restarted: what the run says again is what it has in memory."""
+    """An upgrade removes the file, then the server is restarted: the run sends the script from memory."""
     env = changed_cronlock(tmp_path, "run/supervisor.py", "class Supervisor:", "class Supervisor:")
     words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none", "--ttl", "6s", "--kill-after", "1s")
     process = start_cronlock(*words, "--", "sh", "-c", "touch began; exec sleep 5", env=env)
@@ -268,7 +268,7 @@ def test_a_run_outlives_its_script_file(server, tmp_path):
 
 
 def test_a_split_vote_is_asked_again_before_it_is_too_late(server):
-    """However many are in the way, there is an attempt left when they have gone: here somebody who died."""
+    """However long others block it, an attempt is left when they are gone: here a dead node."""
 
     def play(number):
         key, tick = f"job{number}", int(time.time())
@@ -281,8 +281,8 @@ def test_a_split_vote_is_asked_again_before_it_is_too_late(server):
         assert list(pool.map(play, range(8))) == ["ran\n"] * 8
 
 
-def test_a_person_hears_of_an_outage_before_it_is_over():
-    """Once, after a second; cron's mail gets one line at the end."""
+def test_an_outage_is_reported_early_at_a_terminal():
+    """Once, after a second; cron's mail has one line at the end."""
     words = ("run", "--redis", "redis://127.0.0.1:1", "--key", "job", "--schedule", "none", "--outage-wait")
     told, last = cronlock(*words, "6s", "-v", "--", "true").stderr.splitlines()
     assert re.fullmatch(r"cronlock: job: no answer in \d s \(127.0.0.1:1: .* refused\): retrying for [1-4]s more", told)
@@ -290,8 +290,8 @@ def test_a_person_hears_of_an_outage_before_it_is_over():
     assert len(cronlock(*words, "2s", "--", "true").stderr.splitlines()) == 1
 
 
-def test_a_lease_of_before_a_restart_is_told(fresh_servers):
-    """Nobody can say whether that run goes on: it is no held lock, and no outage without a reason."""
+def test_a_lease_from_before_a_restart_is_reported(fresh_servers):
+    """The run may still be alive: this is neither a held lock nor an outage without a reason."""
     [server] = fresh_servers(1, appendonly="yes", appendfsync="always")
     words = ("run", "--redis", server.url, "--key", "job", "--schedule", "none")
     holder = start_cronlock(*words, "--node", "web-1", "--", "sh", "-c", "touch ready; exec sleep 60")

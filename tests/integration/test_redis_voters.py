@@ -1,4 +1,4 @@
-"""One server, several, or a cluster: found out, followed when it changes."""
+"""Discovery: one server, several servers, or a cluster, and its changes."""
 
 import os
 import time
@@ -18,7 +18,7 @@ def marked(name="ready"):
 
 
 def copies(cluster, kind="record"):
-    """The copies of all keys on a cluster's masters: name -> fields."""
+    """Return the copies of all keys on a cluster's masters, as fields by name."""
     found = {}
     for master in cluster.masters():
         client = master.client()
@@ -49,15 +49,15 @@ def test_several_seeds_of_one_cluster_are_one_cluster(cluster):
 
 
 def test_nodes_that_know_other_seeds_meet(cluster):
-    """The copies' names do not depend on who was asked first."""
+    """The names of the copies do not depend on the node that is asked first."""
     for url in cluster.seeds:
         done = cronlock("run", "--redis", url, "--key", "job", *TICK, "--", "touch", f"ran-{url[-5:]}")
         assert (done.returncode, done.stderr) == (0, "")
     assert len([name for name in os.listdir(home()) if name.startswith("ran-")]) == 1
 
 
-def test_a_stranger_at_a_dead_nodes_address_sends_nobody_home(cluster):
-    """A waiting node has known that node; no URL names it. On Kubernetes addresses are given to others soon."""
+def test_another_server_at_a_dead_nodes_address_is_ignored(cluster):
+    """A waiting node knows the address; no URL names it. Kubernetes soon gives an address to another pod."""
     dead = cluster.masters()[0]
     seed = next(node.url for node in cluster.nodes if node is not dead)
     words = ("run", "--redis", seed, "--key", "job", "--schedule", "none", "--outage-wait", "30s")
@@ -76,7 +76,7 @@ def test_a_stranger_at_a_dead_nodes_address_sends_nobody_home(cluster):
 
 
 def test_a_cluster_may_have_databases(fresh_cluster):
-    """Valkey 9 and later, when told so: all copies lie in the one that the URL names, whichever node is the seed."""
+    """With Valkey 9 and later, if configured: all copies are in the database of the URL, whichever node is the seed."""
     cluster = fresh_cluster(masters=2, replicas=0, cluster_databases=4)
     words = ("--key", "job", *TICK, "--", "echo", "ran")
     assert [cronlock("run", "--redis", f"{url}/3", *words).stdout for url in cluster.urls] == ["ran\n", ""]
@@ -86,20 +86,20 @@ def test_a_cluster_may_have_databases(fresh_cluster):
 
 
 def test_a_database_of_a_cluster_that_has_none_is_refused(cluster):
-    """With the server's own words."""
+    """The message has the server's text."""
     done = cronlock("run", "--redis", f"{cluster.urls[0]}/3", "--key", "job", *TICK, "--", "true")
     assert (done.returncode, "/3: ERR" in done.stderr) == (125, True)
 
 
-def test_a_unix_socket_serves_as_well(server):
-    """unix:// with the whole path."""
+def test_a_unix_socket_reaches_a_server(server):
+    """unix:// with the absolute path."""
     words = ("run", "--redis", server.unix_url, "--key", "job", *TICK)
     assert cronlock(*words, "--", "echo", "ran").stdout == "ran\n"
     assert server.client().keys("*:record:*")
 
 
 def test_three_unix_sockets_are_three_voters(servers):
-    """Each is asked, and one that hangs is given up like any other."""
+    """Each is asked, and a server that hangs times out like any other."""
     words = ["run", "--key", "job"]
     for server in servers:
         words += ["--redis", server.unix_url]
@@ -115,13 +115,13 @@ def test_three_unix_sockets_are_three_voters(servers):
 
 
 def test_a_host_name_is_resolved(server):
-    """localhost may be IPv6 first, where nobody listens."""
+    """localhost may resolve to IPv6 first, where no server listens."""
     url = f"redis://localhost:{server.port}"
     assert cronlock("run", "--redis", url, "--key", "job", *TICK, "--", "echo", "ran").stdout == "ran\n"
 
 
 def test_login_and_database_are_used(fresh_servers):
-    """User, password and database of a URL; percent-encoding undone."""
+    """User, password and database of a URL, without percent-encoding."""
     [server] = fresh_servers(1, requirepass="p@ss/word")
     url = f"redis://default:p%40ss%2Fword@127.0.0.1:{server.port}/3"
     assert cronlock("run", "--redis", url, "--key", "job", *TICK, "--", "echo", "ran").stdout == "ran\n"
@@ -153,7 +153,7 @@ def test_a_run_lives_through_the_death_of_a_master(fresh_cluster):
 
 
 def test_a_cluster_of_three_masters_without_replicas_does_without_one(fresh_cluster):
-    """If it may serve a part of its slots; a key that is new needs all of them."""
+    """If the cluster may serve a part of its slots; a new key needs all copies."""
     cluster = fresh_cluster(replicas=0, cluster_require_full_coverage="no")
     where = ("run", "--redis", cluster.seeds[0], "--redis", cluster.seeds[1], "--outage-wait", "1s")
     assert cronlock(*where, "--key", "job", *TICK, "--", "true").returncode == 0
@@ -167,7 +167,7 @@ def test_a_cluster_of_three_masters_without_replicas_does_without_one(fresh_clus
 
 @pytest.mark.parametrize("halfway", [False, True])
 def test_slots_that_move_are_followed(fresh_cluster, halfway):
-    """A copy whose slot has moved, or is just moving, is asked where it lies now."""
+    """A request for a copy whose slot has moved, or is moving, goes to the new master."""
     cluster = fresh_cluster(replicas=0)
     words = ("run", "--redis", cluster.urls[0], "--key", "job")
     assert cronlock(*words, *TICK, "--", "echo", "ran").stdout == "ran\n"

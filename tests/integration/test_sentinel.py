@@ -1,4 +1,4 @@
-"""A service whose master the sentinels tell: whose word counts, and what happens when it moves."""
+"""A service behind Sentinel: the majority names its master, and runs follow a failover."""
 
 import contextlib
 import socket
@@ -16,10 +16,10 @@ Told = Server | str | None
 
 
 class Sentinels:
-    """Sentinels that say what they are told to say: each names a server, or None, or has an error."""
+    """Sentinels with given answers: each names a server, knows none (None), or replies with an error."""
 
     def __init__(self, *told: Told, addresses: Sequence[str] = ()) -> None:
-        """Each on a port of its own, or with `addresses` all on the same one."""
+        """Listen each on its own port, or with `addresses` all on the same port."""
         self.told = list(told)
         self.port = free_port() if addresses else 0
         places = addresses or ["127.0.0.1"] * len(told)
@@ -61,7 +61,7 @@ class Sentinels:
 
 @pytest.fixture
 def sentinels() -> Iterator[Callable[..., Sentinels]]:
-    """sentinels(server, None, ...): so many, and what they say."""
+    """sentinels(server, None, ...): one Sentinel for each answer."""
     with contextlib.ExitStack() as stack:
 
         def start(*told: Told) -> Sentinels:
@@ -77,13 +77,13 @@ def records(server: Server) -> Sequence[str]:
 
 
 def test_what_is_opened_for_sentinels_closes_on_exec(server: Server, sentinels: Callable[..., Sentinels]) -> None:
-    """What does not is taken for the command's, and closed."""
+    """A file without close-on-exec would count as one of the command's and be closed."""
     where = ("--redis", sentinels(server, server, server).url)
     assert run(where, "--again", *TICK, "--", "ls", "/proc/self/fd").stdout.split() == ["0", "1", "2", "3"]
 
 
-def test_the_word_of_most_sentinels_counts(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
-    """One that is cut off may name the old master for long, and be the first to answer."""
+def test_the_majority_of_the_sentinels_decides(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
+    """A Sentinel that is cut off may name the old master for long, and answer first."""
     old, new = servers[:2]
     for told in ((old, new, new), (new, old, new), (new, new, old)):
         assert run(("--redis", sentinels(*told).url), "--again", *TICK, "--", "echo", "ran").stdout == "ran\n"
@@ -91,7 +91,7 @@ def test_the_word_of_most_sentinels_counts(servers: list[Server], sentinels: Cal
 
 
 def test_a_sentinel_that_is_gone_or_silent_costs_nothing(server: Server, sentinels: Callable[..., Sentinels]) -> None:
-    """The others' word is enough, and a lone one's when nobody else is left."""
+    """The answers of the others decide; a single Sentinel decides if all others are down."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hosts = ["127.0.0.1:1", f"127.0.0.1:{silent.getsockname()[1]}", *sentinels(server, server, server).hosts]
         done = run(("--redis", f"redis+sentinel://{','.join(hosts)}/{SERVICE}"), *PLAIN, "--", "echo", "ran")
@@ -101,7 +101,7 @@ def test_a_sentinel_that_is_gone_or_silent_costs_nothing(server: Server, sentine
 
 
 def test_one_sentinel_of_three_is_enough_at_once(server: Server, sentinels: Callable[..., Sentinels]) -> None:
-    """Within the time that a single attempt has, though the others are silent."""
+    """Within the time of one attempt, although the others are silent."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         hosts = [*sentinels(server).hosts, *(f"127.0.0.1:{silent.getsockname()[1]}" for silent in (one, two))]
         done = run(("--redis", f"redis+sentinel://{','.join(hosts)}/{SERVICE}"), *PLAIN, "--", "echo", "ran")
@@ -109,13 +109,13 @@ def test_one_sentinel_of_three_is_enough_at_once(server: Server, sentinels: Call
 
 
 def test_a_sentinel_that_has_no_connection_to_spare_is_an_outage(sentinels: Callable[..., Sentinels]) -> None:
-    """And no fault of anybody's settings."""
+    """The settings are not at fault, so the run is not refused."""
     done = run(("--redis", sentinels("ERR max number of clients reached").url), *PLAIN, "--", "true")
     assert (done.returncode, "max number of clients" in done.stderr) == (122, True)
 
 
 def test_a_service_that_no_sentinel_knows_is_refused(server: Server, sentinels: Callable[..., Sentinels]) -> None:
-    """A program that is no sentinel is refused as well; one that is away is an outage."""
+    """A program other than Sentinel is refused too; a Sentinel that is down is an outage."""
     unknown = sentinels(None, None)
     done = run(("--redis", unknown.url), *PLAIN, "--", "true")
     front = f"cronlock: job: refused: {SERVICE}@{min(unknown.hosts)}: no Sentinel reported the master"
@@ -130,8 +130,8 @@ def test_a_service_that_no_sentinel_knows_is_refused(server: Server, sentinels: 
     )
 
 
-def test_a_server_that_is_no_master_is_not_used(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
-    """What a replica still has of a key sends nobody home: the sentinels are asked again."""
+def test_a_replica_is_not_used_as_the_master(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
+    """No node gives up because of a replica's old record: the Sentinels are asked again."""
     old, new = servers[:2]
     place = ("--redis", sentinels(old).url)
     assert run(place, *TICK, "--", "echo", "ran").stdout == "ran\n"
@@ -144,8 +144,8 @@ def test_a_server_that_is_no_master_is_not_used(servers: list[Server], sentinels
     )
 
 
-def test_a_run_follows_a_master_that_was_put_aside(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
-    """A failover that somebody asked for: the old master lives, and answers READONLY on connections that stand."""
+def test_a_run_follows_a_manual_failover(servers: list[Server], sentinels: Callable[..., Sentinels]) -> None:
+    """The old master stays up and replies READONLY on open connections."""
     old, new = servers[:2]
     new.ask("REPLICAOF", "127.0.0.1", old.port)
     wait_until(lambda: new.redis.info("replication")["master_link_status"] == "up", message="the replica")
@@ -168,13 +168,13 @@ def test_a_run_follows_a_master_that_was_put_aside(servers: list[Server], sentin
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    """A real one, of which the first sentinel is away."""
+    """A real service, whose first Sentinel is down."""
     with Service(appendonly="yes") as service:
         yield service
 
 
-def test_people_look_at_the_master_of_a_service(service: Service) -> None:
-    """Under the name of the service and of the first sentinel, and who waits is told of the end there."""
+def test_status_reads_the_master_of_a_service(service: Service) -> None:
+    """Under the name of the service and its first Sentinel; a waiting node is notified there too."""
     place = ("--redis", service.urls[0])
     with running(place, *PLAIN):
         assert "running" in cronlock("status", *place).stdout
@@ -184,8 +184,8 @@ def test_people_look_at_the_master_of_a_service(service: Service) -> None:
     assert f"{SERVICE}@127.0.0.1:1" in cronlock("status", *place, "job").stdout
 
 
-def test_check_tells_of_sentinels_and_of_what_a_failover_loses(service: Service) -> None:
-    """A sentinel that is away, too few of them, and a master that would go on alone."""
+def test_check_reports_the_sentinels_and_the_risk_of_a_failover(service: Service) -> None:
+    """A Sentinel that is down, too few Sentinels, and a master that would continue alone."""
     place = ("--redis", service.urls[0])
     told = cronlock("check", *place).stdout
     master, first = service.master, f"{SERVICE}@127.0.0.1:1"
@@ -199,8 +199,8 @@ def test_check_tells_of_sentinels_and_of_what_a_failover_loses(service: Service)
     assert "still grants leases" not in cronlock("check", *place).stdout
 
 
-def test_a_sentinel_wants_its_own_password(service: Service) -> None:
-    """Not the server's."""
+def test_a_sentinel_has_its_own_password(service: Service) -> None:
+    """The server's password is not sent to Sentinels."""
     assert service.sentinel
     service.sentinel.ask("ACL", "SETUSER", "guest", "on", ">s3cret", "+sentinel", "+info")
     host = f"127.0.0.1:{service.sentinel.port}"

@@ -1,4 +1,4 @@
-"""TLS as a node sees it: who is believed, who is not, and what is said. Run, status and check say the same."""
+"""TLS: which servers a node accepts, and the messages, which are the same in run, status and check."""
 
 import contextlib
 import shutil
@@ -29,25 +29,25 @@ APART = "ssl_certfile, ssl_keyfile and ssl_password do not match: "
 
 @pytest.fixture(scope="module")
 def shielded() -> Iterator[ShieldedServer]:
-    """A server behind TLS that wants a certificate of its clients."""
+    """A server behind TLS that requires client certificates."""
     with ShieldedServer() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def stranger() -> Authority:
-    """Whose certificates nobody here knows."""
+    """An authority that neither side trusts."""
     return Authority(new_folder())
 
 
 def url(port: int, host: str = "127.0.0.1", **changed: object) -> str:
-    """With the parameters of a node that is welcome, but for those that are changed; None leaves one out."""
+    """Return a URL with the parameters of an accepted node and the given changes; None omits a parameter."""
     parameters = {name: value for name, value in {**authority().parameters, **changed}.items() if value is not None}
     return f"rediss://{host}:{port}?{urlencode(parameters)}"
 
 
 def said(url: str) -> str:
-    """What a run and `status` say, which is the same; and `check`, in a line of its table."""
+    """Assert that a run, `status` and `check` give the same reason."""
     ran = run(("--redis", url), *PLAIN, "--", "echo", "ran")
     asked = cronlock("status", "--redis", url)
     assert (ran.returncode, asked.returncode, ran.stdout, asked.stdout) == (125, 125, "", "")
@@ -60,8 +60,8 @@ def said(url: str) -> str:
     return text
 
 
-def test_a_lease_is_taken_extended_and_given_up_over_tls(shielded: ShieldedServer) -> None:
-    """With more written and read than one TLS record holds."""
+def test_a_lease_is_acquired_extended_and_released_over_tls(shielded: ShieldedServer) -> None:
+    """Requests and replies are longer than one TLS record."""
     place = ("--redis", url(shielded.port))
     long = "x" * 40_000
     done = run(place, "-v", *PLAIN, "--ttl", "7s", "--", "sh", "-c", "sleep 2.6; echo ran", long)
@@ -70,12 +70,12 @@ def test_a_lease_is_taken_extended_and_given_up_over_tls(shielded: ShieldedServe
 
 
 def test_what_tls_opens_closes_on_exec(shielded: ShieldedServer) -> None:
-    """What does not is taken for the command's, and closed."""
+    """A file without close-on-exec would count as one of the command's and be closed."""
     done = run(("--redis", url(shielded.port)), *PLAIN, "--", "ls", "/proc/self/fd")
     assert (done.stdout.split(), done.stderr) == (["0", "1", "2", "3"], "")
 
 
-def test_who_waits_is_told_of_the_end_over_tls(shielded: ShieldedServer) -> None:
+def test_a_waiting_node_is_notified_over_tls(shielded: ShieldedServer) -> None:
     """A subscription is a connection of its own."""
     place = ("--redis", url(shielded.port))
     with running(place, *PLAIN):
@@ -84,14 +84,14 @@ def test_who_waits_is_told_of_the_end_over_tls(shielded: ShieldedServer) -> None
     assert waiting.wait(10) == 0
 
 
-def test_a_server_of_an_unknown_authority_is_not_believed(shielded: ShieldedServer, stranger: Authority) -> None:
-    """Without a word about authorities, and with another one."""
+def test_a_server_of_an_unknown_authority_is_not_accepted(shielded: ShieldedServer, stranger: Authority) -> None:
+    """Without ssl_ca_certs, and with the file of another authority."""
     assert said(url(shielded.port, ssl_ca_certs=None)) == UNKNOWN
     assert said(url(shielded.port, ssl_ca_certs=stranger.root)) == UNKNOWN
 
 
 def test_a_certificate_has_to_name_the_host(shielded: ShieldedServer) -> None:
-    """By address or by name, as the URL has it; unless that is told not to matter, which check tells in turn."""
+    """By address or by name, as in the URL, unless a parameter disables this; check reports the parameter."""
     for host in ("127.0.0.1", "localhost"):
         assert run(("--redis", url(shielded.port, host)), *PLAIN, "--", "echo", "ran").stdout == "ran\n"
     elsewhere = "127.0.0.2"
@@ -103,16 +103,16 @@ def test_a_certificate_has_to_name_the_host(shielded: ShieldedServer) -> None:
     assert "ssl_check_hostname=false: a host in between can impersonate it" in told
 
 
-def test_no_certificate_is_asked_for_when_told_so(shielded: ShieldedServer, stranger: Authority) -> None:
-    """In so many words, and check is yellow about it."""
+def test_ssl_cert_reqs_none_accepts_any_certificate(shielded: ShieldedServer, stranger: Authority) -> None:
+    """Only with this parameter, and check reports it in yellow."""
     careless = ("--redis", url(shielded.port, ssl_ca_certs=stranger.root, ssl_cert_reqs="none"))
     assert run(careless, *PLAIN, "--", "echo", "ran").stdout == "ran\n"
     assert "ssl_cert_reqs=none: a host in between can impersonate it" in cronlock("check", *careless).stdout
     assert "TLS" in cronlock("check", "--redis", url(shielded.port)).stdout
 
 
-def test_a_node_without_a_certificate_is_told_to_bring_one(stranger: Authority) -> None:
-    """By the alerts of OpenSSL, which say so only after the handshake."""
+def test_a_node_without_a_certificate_learns_that_it_needs_one(stranger: Authority) -> None:
+    """From the alerts of OpenSSL, which arrive only after the handshake."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_shake_hands, args=(listener,), daemon=True).start()
         port = listener.getsockname()[1]
@@ -154,7 +154,7 @@ def test_files_that_are_not_there_or_hold_something_else_are_named(shielded: Shi
 
 
 def test_the_key_of_a_node_may_have_a_password(shielded: ShieldedServer, tmp_path: Path) -> None:
-    """It is not asked for at a terminal: without it the run is refused."""
+    """OpenSSL does not ask for it at a terminal: without it the run is refused."""
     key = keys.load_pem_private_key(authority().client_key.read_bytes(), None)
     locked = tmp_path / "locked.key"
     how = keys.BestAvailableEncryption(b"s&crt")
@@ -167,15 +167,15 @@ def test_the_key_of_a_node_may_have_a_password(shielded: ShieldedServer, tmp_pat
         assert (done.returncode, APART in done.stderr) == (125, True)
 
 
-def test_a_server_without_tls_is_told_from_a_silent_one(server: Server) -> None:
-    """Redis waits for the rest of what it takes for a command."""
+def test_a_server_without_tls_differs_from_a_silent_one(server: Server) -> None:
+    """Redis takes the handshake for the start of a command and waits for the rest."""
     done = cronlock("run", "--redis", url(server.port), "--key", "job", *PLAIN, "--outage-wait", "2s", "--", "true")
     assert done.returncode == 122
     assert done.stderr.endswith("no answer to the TLS handshake: without TLS write redis://)\n")
 
 
-def test_a_run_without_tls_is_told_that_the_server_has_it(shielded: ShieldedServer) -> None:
-    """By the alert that a TLS library answers with."""
+def test_a_run_without_tls_learns_that_the_server_uses_it(shielded: ShieldedServer) -> None:
+    """From the alert of the server's TLS library."""
     done = run(("--redis", f"redis://127.0.0.1:{shielded.port}"), *PLAIN, "--", "true")
     assert done.returncode in (122, 125)  # a proxy may close without an answer
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -185,7 +185,7 @@ def test_a_run_without_tls_is_told_that_the_server_has_it(shielded: ShieldedServ
 
 
 def _alert(listener: socket.socket) -> None:
-    """What OpenSSL sends back to what is no TLS: alert, TLS 1.2, two bytes, fatal, record overflow."""
+    """OpenSSL's answer to bytes that are not TLS: alert, TLS 1.2, two bytes, fatal, record overflow."""
     connection, _ = listener.accept()
     connection.recv(65_536)
     connection.sendall(b"\x15\x03\x03\x00\x02\x02\x16")
@@ -193,7 +193,7 @@ def _alert(listener: socket.socket) -> None:
 
 
 def test_a_connection_that_breaks_during_the_handshake_is_tried_again(shielded: ShieldedServer) -> None:
-    """A restart of the server is no fault of anybody's settings."""
+    """A restart of the server is not a fault of the settings."""
     words = ("run", "--redis", url(shielded.port), "--key", "job", *PLAIN, "--outage-wait", "20s")
     shielded.proxy.cut()
     with socket.create_server(("127.0.0.1", shielded.port)) as listener:
@@ -206,7 +206,7 @@ def test_a_connection_that_breaks_during_the_handshake_is_tried_again(shielded: 
 
 
 def test_certificates_are_replaced_while_a_run_goes_on(stranger: Authority, tmp_path: Path) -> None:
-    """Those of servers, of nodes, and the authority itself: in whatever order, as long as the lease lasts."""
+    """Those of servers, of nodes and of the authority, in any order, while the lease lasts."""
     files = {name: tmp_path / Path(path).name for name, path in authority().parameters.items()}
     for name, path in authority().parameters.items():
         shutil.copy(path, files[name])

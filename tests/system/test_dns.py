@@ -1,4 +1,4 @@
-"""Host names that a silent resolver never answers for: waited for under a deadline that signals can end."""
+"""Host names behind a silent name server: the wait has a deadline, and signals end it."""
 
 import os
 import select
@@ -29,7 +29,7 @@ exec "$@"
 
 @pytest.fixture
 def start():
-    """cronlock in a network of its own whose name server never answers."""
+    """cronlock in its own network namespace, whose name server never answers."""
     started = []
 
     def run(*words, argv=("true",), **how):
@@ -58,7 +58,7 @@ def start():
 
 
 def looks_up(process):
-    """Whether a child of cronlock, and no other process there, is waiting for the name server."""
+    """Return whether a child of cronlock, and no other process there, waits for the name server."""
     return len(descendants(process.pid)) >= 2
 
 
@@ -74,7 +74,7 @@ def test_a_silent_resolver_is_given_up_with_the_outage_window(start):
 
 
 def test_a_signal_ends_a_look_up(start):
-    """SIGTERM is heard at once, and the child that looks up ends as well."""
+    """SIGTERM ends cronlock at once, and the child of the look-up too."""
     process = start("--schedule", "none")
     wait_until(lambda: looks_up(process), message="the look-up")
     time.sleep(0.3)
@@ -85,7 +85,7 @@ def test_a_signal_ends_a_look_up(start):
 
 
 def test_a_look_up_that_goes_on_keeps_nothing_of_the_commands_open(start):
-    """A run without a lock: the reader of what the command closes need not wait for the name server, nor its guard."""
+    """In a run without a lock, the reader of the command's output waits for neither the name server nor the guard."""
     reader, writer = os.pipe()
     script = f"exec {writer}>&-; touch closed; exec sleep 30"
     words = ("--schedule", "none", "--outage-wait", "500ms", "--on-outage", "run")

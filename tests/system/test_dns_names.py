@@ -1,4 +1,4 @@
-"""Host names with several addresses: seeds of a cluster, or one server; several servers behind a name are refused."""
+"""Host names with several addresses: of one cluster or one server; several servers behind a name are refused."""
 
 import re
 import socket
@@ -22,7 +22,7 @@ DEAD = "127.0.0.2"
 
 @pytest.fixture
 def behind() -> Iterator[Callable[..., int]]:
-    """behind(server, ...): each at an address of its own, and the port at which all of them are."""
+    """behind(server, ...): puts each server at its own address; returns the port that all share."""
     proxies: list[Proxy] = []
 
     def start(*servers: Server) -> int:
@@ -36,7 +36,7 @@ def behind() -> Iterator[Callable[..., int]]:
 
 
 def test_one_server_may_have_several_addresses(server: Server, behind: Callable[..., int]) -> None:
-    """Those where nobody listens are passed over."""
+    """Addresses where no server listens are passed over."""
     port = behind(server, server)
     before = knowing(*(f"{place} redis.example" for place in (DEAD, *PLACES)))
     done = run(("--redis", f"redis://redis.example:{port}"), *PLAIN, "--", "echo", "ran", before=before)
@@ -44,7 +44,7 @@ def test_one_server_may_have_several_addresses(server: Server, behind: Callable[
 
 
 def test_a_name_that_leads_to_different_servers_is_refused(servers: list[Server], behind: Callable[..., int]) -> None:
-    """Two nodes would hold two locks. check names the servers."""
+    """Two nodes could hold two locks. check names the servers."""
     port = behind(*servers)
     before = knowing(*(f"{place} redis.example" for place in PLACES))
     place = ("--redis", f"redis://redis.example:{port}")
@@ -57,8 +57,8 @@ def test_a_name_that_leads_to_different_servers_is_refused(servers: list[Server]
     assert (told.returncode, leads in told.stdout) == (1, True)
 
 
-def test_whether_it_is_one_server_has_to_be_known(servers: list[Server], behind: Callable[..., int]) -> None:
-    """Without the right to INFO nobody can tell."""
+def test_addresses_without_a_known_identity_are_refused(servers: list[Server], behind: Callable[..., int]) -> None:
+    """Without the right to INFO the identity is unknown."""
     port = behind(servers[0], servers[0])
     servers[0].ask("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-info")
     before = knowing(*(f"{place} redis.example" for place in PLACES))
@@ -68,7 +68,7 @@ def test_whether_it_is_one_server_has_to_be_known(servers: list[Server], behind:
 
 
 def test_an_address_of_each_family_is_one_server(server: Server, behind: Callable[..., int]) -> None:
-    """As localhost has them, where servers often listen on one only; without the right to INFO, too."""
+    """As with localhost, where servers often listen on one address only; also without the right to INFO."""
     port = behind(server, server)
     server.ask("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-info")
     for other in ("::1", PLACES[1]):
@@ -81,7 +81,7 @@ def test_an_address_of_each_family_is_one_server(server: Server, behind: Callabl
 
 
 def test_addresses_of_two_families_may_not_be_two_servers(servers: list[Server], behind: Callable[..., int]) -> None:
-    """Which one a node takes is a matter of its own settings."""
+    """The choice between the two depends on each node's settings."""
     port = behind(servers[0])
     with Proxy(servers[1], "::1", port):
         before = knowing("::1 redis.example", f"{PLACES[0]} redis.example")
@@ -92,7 +92,7 @@ def test_addresses_of_two_families_may_not_be_two_servers(servers: list[Server],
 def test_a_cluster_and_a_server_behind_one_name_are_refused(
     cluster: Cluster, server: Server, behind: Callable[..., int]
 ) -> None:
-    """As two clusters are; the nodes of one cluster are not."""
+    """Two clusters are refused too; the nodes of one cluster are accepted."""
     port = behind(cluster.nodes[0], server)
     before = knowing(*(f"{place} redis.example" for place in PLACES))
     done = run(("--redis", f"redis://redis.example:{port}"), *TICK, "--", "echo", "ran", before=before)
@@ -103,7 +103,7 @@ def test_a_cluster_and_a_server_behind_one_name_are_refused(
 
 
 def test_a_silent_address_is_passed_over(server: Server, behind: Callable[..., int]) -> None:
-    """Within the time that a single attempt has."""
+    """Within the time of one attempt."""
     port = behind(server)
     with socket.create_server((PLACES[1], port)):
         before = knowing(*(f"{place} redis.example" for place in PLACES))
@@ -111,8 +111,8 @@ def test_a_silent_address_is_passed_over(server: Server, behind: Callable[..., i
     assert (done.stdout, done.stderr) == ("ran\n", "")
 
 
-def test_a_name_for_several_sentinels_is_as_many_voices(servers: list[Server]) -> None:
-    """One of them may not have heard of a failover, and be the first to answer."""
+def test_a_name_for_several_sentinels_counts_as_several(servers: list[Server]) -> None:
+    """A Sentinel that does not know of a failover may answer first."""
     old, new = servers[:2]
     for told in ((old, new, new), (new, old, new), (new, new, old)):
         with closing(Sentinels(*told, addresses=(DEAD, *PLACES))) as sentinels:

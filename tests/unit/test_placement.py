@@ -1,4 +1,4 @@
-"""Where copies lie: names that are part of the protocol, and a placement that outlives a growing cluster."""
+"""The placement of copies: their names, which are part of the protocol, and layouts of growing clusters."""
 
 from collections.abc import Sequence
 
@@ -33,23 +33,23 @@ GROESSE = {
 
 
 def steps(count: int) -> list[int]:
-    """Copies that lie equally far apart, which was tried first."""
+    """Offsets at equal distances, the first design."""
     return [i * SLOTS // count for i in range(count)]
 
 
 def shares(owner: list[int], first: int, offsets: Sequence[int] = OFFSETS) -> int:
-    """The most copies that one master has, when slot i belongs to owner[i]."""
+    """Return the most copies that one master has when slot i belongs to owner[i]."""
     owners = [owner[(first + offset) % SLOTS] for offset in offsets]
     return max(map(owners.count, owners))
 
 
 def even(masters: int) -> list[int]:
-    """Equal contiguous ranges, as redis-cli --cluster create makes them."""
+    """Return equal contiguous ranges, as redis-cli --cluster create makes them."""
     return [slot * masters // SLOTS for slot in range(SLOTS)]
 
 
 def grown(owner: list[int]) -> list[int]:
-    """As redis-cli --cluster rebalance does with a new, empty master: each gives up the lowest slots that it has."""
+    """Return the owners after redis-cli --cluster rebalance to an empty master: each master gives its lowest slots."""
     masters = max(owner) + 1
     surplus = {master: owner.count(master) - SLOTS // (masters + 1) for master in range(masters)}
     owner = owner[:]
@@ -61,7 +61,7 @@ def grown(owner: list[int]) -> list[int]:
 
 
 def test_every_slot_has_a_tag() -> None:
-    """Of four letters, so that names stay short, and the tag's slot is the right one."""
+    """A tag of four letters, so that names stay short."""
     tags = Tags()
     found = [tags.of(slot) for slot in range(SLOTS)]
     assert [slot_of(b"x:{" + tag + b"}:y") for tag in found] == list(range(SLOTS))
@@ -69,7 +69,7 @@ def test_every_slot_has_a_tag() -> None:
 
 
 def test_the_tag_of_a_slot_is_the_first_one_in_the_order_of_the_letters() -> None:
-    """The order of the search is part of the protocol: all nodes must find the same."""
+    """The order of the search is part of the protocol: all nodes must find the same tag."""
     tags = Tags()
     words = [bytes((a, b, c, d)) for a in LETTERS for b in LETTERS for c in LETTERS for d in LETTERS]
     first: dict[int, bytes] = {}
@@ -80,7 +80,7 @@ def test_the_tag_of_a_slot_is_the_first_one_in_the_order_of_the_letters() -> Non
 
 @pytest.mark.parametrize(("key", "node", "names"), [("nightly", "", NIGHTLY), ("größe 100%", "web-1", GROESSE)])
 def test_names_never_change(key: str, node: str, names: dict[int, str]) -> None:
-    """Nodes of two versions that named them differently would never meet."""
+    """Nodes of two versions with different names would both run."""
     assert {copy.slot: copy.keys[0].decode() for copy in copies("cronlock", key, node)} == names
     parts = ("each-nodes", f"each-history:{node}", "line", "record") if node else ("nodes", "history", "line")
     for copy, name in zip(copies("cronlock", key, node), names.values(), strict=True):
@@ -91,7 +91,7 @@ def test_names_never_change(key: str, node: str, names: dict[int, str]) -> None:
 @pytest.mark.parametrize("node", ["", "web-1", "größe"])
 @pytest.mark.parametrize("key", KEYS)
 def test_redis_puts_each_copy_where_its_name_says(cluster: Cluster, key: str, node: str) -> None:
-    """All three keys of a copy in one slot, or no script could touch them together; CLUSTER KEYSLOT is the judge."""
+    """All keys of a copy are in one slot, as a script requires; CLUSTER KEYSLOT decides."""
     for copy in copies("a prefix", key, node):
         slots = {cluster.nodes[0].ask("CLUSTER", "KEYSLOT", name) for name in copy.keys}
         assert slots == {copy.slot} == {slot_of(name) for name in copy.keys}
@@ -101,13 +101,13 @@ def test_redis_puts_each_copy_where_its_name_says(cluster: Cluster, key: str, no
     "name", ["", "a", "{a}b", "a{b}c", "{}a", "a{}{b}", "{{a}}b", "{a", "a}{b", "a{b}{c}", "foo{{bar}}zap"]
 )
 def test_slot_of_is_the_rule_of_the_specification(cluster: Cluster, name: str) -> None:
-    """The first braces with something between them count, if any."""
+    """The first non-empty braces are the hash tag."""
     assert slot_of(name.encode()) == cluster.slot_of(name)
 
 
 @given(st.text(min_size=1, max_size=200).filter(lambda text: not set(text) & set("{}")), st.integers(1, COPIES))
-def test_copies_lie_apart_and_the_first_where_the_key_says(key: str, count: int) -> None:
-    """Each in another slot, always equally placed to each other; fewer copies are the first of the seven."""
+def test_copies_are_apart_and_the_first_is_at_the_keys_slot(key: str, count: int) -> None:
+    """Each in another slot, at fixed distances; fewer copies are the first of the seven."""
     names = copies("cronlock", key, count=count)
     assert names[0].slot == slot_of(key.encode())
     slots = [copy.slot for copy in copies("cronlock", key)]
@@ -118,20 +118,20 @@ def test_copies_lie_apart_and_the_first_where_the_key_says(key: str, count: int)
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20), st.sampled_from(["", "web-1", "b"]))
 def test_no_two_records_share_a_name(one: str, other: str, node: str) -> None:
-    """Not of two keys, nor once and each of one key, nor each of two nodes."""
+    """Neither two keys, nor --once and --each of one key, nor two nodes with --each."""
     every = [copies("cronlock", key, on, 1)[0].keys[0] for key in {one, other} for on in {"", "web-1", "b", node}]
     assert len(set(every)) == len(every)
 
 
 @pytest.mark.parametrize("masters", range(3, 9))
 def test_no_master_has_a_quorum_of_any_keys_copies(masters: int) -> None:
-    """From 3 to 8 masters with equal ranges: its loss leaves a quorum, of every key."""
+    """With 3 to 8 masters of equal ranges, the loss of a master leaves a quorum of every key."""
     owner = even(masters)
     assert max(shares(owner, first) for first in range(SLOTS)) < quorum(COPIES)
 
 
 def worst(owners: list[list[int]], offsets: Sequence[int] = OFFSETS) -> int:
-    """The most copies of any key that one master has in any of these layouts."""
+    """Return the most copies of any key that one master has in any of these layouts."""
     return max(shares(owner, first, offsets) for owner in owners for first in range(0, SLOTS, 7))
 
 
@@ -147,12 +147,12 @@ def test_growing_one_by_one_to_8_masters_gives_no_master_a_quorum(masters: int) 
 
 
 @pytest.mark.parametrize(("count", "masters"), [(3, 3), (5, 5), (7, 7)])
-def test_copies_equally_far_apart_would_not_do(count: int, masters: int) -> None:
-    """As many equal ranges as copies, and one master more: it gets a quorum of some keys."""
+def test_copies_at_equal_distances_are_not_enough(count: int, masters: int) -> None:
+    """With as many equal ranges as copies and one more master, that master gets a quorum of some keys."""
     assert worst([grown(even(masters))], steps(count)) >= quorum(count)
 
 
-def test_two_masters_can_not_do_without_each_other() -> None:
-    """Where a quorum must lie: said by check, not a promise."""
+def test_two_masters_need_each_other() -> None:
+    """One of two masters has a quorum of some keys; check reports it."""
     owner = even(2)
     assert max(shares(owner, first) for first in range(SLOTS)) == quorum(COPIES)
