@@ -71,7 +71,7 @@ def test_help_says_so_too() -> None:
 
 def test_config_is_no_name() -> None:
     """It is named as a flag, a variable and as what is refused."""
-    assert "there is no config" in " ".join(text_of(line) for line in PAGE.read_text().splitlines())
+    assert "name another one with config" in " ".join(text_of(line) for line in PAGE.read_text().splitlines())
 
 
 # Examples
