@@ -24,14 +24,14 @@ def label(server: Server) -> str:
 
 
 def findings(place: Place, section: str, *levels: str) -> list[tuple[str, str]]:
-    """What check says there, with what to do, by what it is about."""
+    """Return text and cure of the findings, by their subject."""
     found = json.loads(cronlock("check", *place, "--format", "json").stdout)["findings"]
     rows = [row for row in found if row["section"] == section and row["level"] in levels]
     return [(row["about"], f"{row['text']}: {row['todo']}") for row in rows]
 
 
 def wrong(place: Place, *keys: str) -> list[str]:
-    """What status has in red, in its table and in JSON."""
+    """Return the problems that status shows, in its table and in JSON."""
     rows: list[dict[str, Any]] = json.loads(operate(place, "status", *keys, "--format", "json").stdout)["keys"]
     names = [row["key"] + (f" on {row['node']}" if row["mode"] == "each" else "") for row in rows]
     told = [f"{name}: {text}" for name, row in zip(names, rows, strict=True) for text in row["problems"]]
@@ -67,7 +67,7 @@ def test_a_key_that_cannot_start_is_red_with_the_cure(
 
 
 def test_the_cure_is_one(fresh_servers: Callable[..., list[Server]]) -> None:
-    """What is printed can be typed, and the next run starts without the dead server."""
+    """The printed command can be typed, and the next run starts without the dead server."""
     servers = fresh_servers(3, **KEPT)
     place = at(*servers)
     run(place, *TICK, *SLOWLY)
@@ -109,7 +109,7 @@ def test_a_key_that_never_ran_cannot_start_while_a_voter_is_missing(servers: lis
 
 
 def test_a_key_that_can_start_is_not_red(fresh_servers: Callable[..., list[Server]]) -> None:
-    """Of five voters one may be dead and another one restarted; what the next loss costs is told."""
+    """Of five voters one may be dead and another one restarted; the finding has the cost of the next loss."""
     servers = fresh_servers(5, **KEPT)
     place = at(*servers)
     run(place, *TICK, *SLOWLY)
@@ -140,7 +140,7 @@ def test_copies_on_a_cluster_are_counted_too(fresh_cluster: Callable[..., Cluste
     assert [said.startswith("job: no run of it can start") for said in wrong(place)] == [True]
 
 
-def test_a_node_that_a_quorum_of_clocks_refuses_is_told_so() -> None:
+def test_a_node_that_a_quorum_of_clocks_refuses_gets_that_finding() -> None:
     """Though one voter's clock agrees with this machine's."""
     far = [finding.text for finding in find_clock_faults({"a": 300.0, "b": 301.0, "c": 0.0})]
     assert far == [f"its clock is 30{n} s ahead of this machine's: beyond 60 s this node is refused" for n in (0, 1)]

@@ -36,7 +36,7 @@ def urls(*servers: Server, login: str = "") -> list[str]:
 
 
 def check(*words: str, **kw: Any) -> Findings:
-    """What is found about voters and placement; keys and the machine's own crontabs are not these tests'."""
+    """Return the findings about voters and placement, without those about keys and this machine's crontabs."""
     done = cronlock("check", "--format", "json", *words, **kw)
     assert done.stderr == ""
     told = json.loads(done.stdout)
@@ -63,7 +63,7 @@ def of(findings: Findings, server: Server, level: str) -> list[str]:
 def test_three_good_servers_with_the_users_rights_are_green(
     every_binary: Any, fresh_servers: Callable[..., list[Server]]
 ) -> None:
-    """A line for each, their clocks, and what may be lost; check itself needs no right that runs and people do not."""
+    """One line for each server, for the clocks and for the placement; check needs no further right itself."""
     servers = fresh_servers(3, binary=every_binary, appendonly="yes")
     for server in servers:
         server.ask("ACL", "SETUSER", "cronlock", "on", ">secret", *rights(), *PEOPLE)
@@ -83,7 +83,7 @@ def test_a_local_file_is_one_line() -> None:
     assert finding["text"].startswith("one voter, for this machine alone")
 
 
-# What is red
+# Red findings
 
 
 def test_a_stopped_server_is_red_soon(servers: list[Server]) -> None:
@@ -143,7 +143,7 @@ def test_a_wrong_password_is_red_and_not_shown(server: Server) -> None:
         ("appendonly", "no", YELLOW, "no append-only file: after a restart it has no ticks and leases"),
     ],
 )
-def test_a_server_that_does_not_keep_what_it_is_told(
+def test_a_server_that_may_lose_writes_is_reported(
     server: Server, name: str, value: str, level: str, said: str
 ) -> None:
     server.ask("CONFIG", "SET", name, value)
@@ -151,7 +151,7 @@ def test_a_server_that_does_not_keep_what_it_is_told(
 
 
 def test_memory_that_is_nearly_full_is_yellow(server: Server) -> None:
-    """Before it is red. A server that nobody has asked yet takes more at the first question."""
+    """Before it is red. A server uses more memory after its first question."""
     check(*urls(server))
     used = server.redis.info("memory")["used_memory"]
     server.ask("CONFIG", "SET", "maxmemory", int(used * 1.06))
@@ -167,7 +167,7 @@ def test_a_replica_is_red(servers: list[Server]) -> None:
 
 
 def test_one_server_under_two_names_is_red(server: Server) -> None:
-    """Its run_id tells; the very same words twice too."""
+    """Its run_id shows it; the same URL twice is refused, too."""
     other = server.url.replace("127.0.0.1", "localhost")
     assert any("it is the same server as" in f["text"] for f in check(*urls(server), "--redis", other))
     assert any(f["text"] == "the same server twice" for f in check(*urls(server, server)))
@@ -176,7 +176,7 @@ def test_one_server_under_two_names_is_red(server: Server) -> None:
 @pytest.mark.debian
 @pytest.mark.parametrize(("offset", "side"), [("+120s", "ahead of"), ("-120s", "behind")])
 def test_a_clock_two_minutes_off_is_red(servers: list[Server], offset: str, side: str) -> None:
-    """This machine's, where all others agree; with one server nobody knows whose it is."""
+    """This machine's clock, if all servers agree; with one server either clock may be wrong."""
     env = faked_clock(FAKETIME=offset)
     finding = only(check(*urls(*servers), env=env), RED)
     assert finding["about"] == "this machine"
@@ -247,8 +247,8 @@ def test_a_server_too_far_away_is_red() -> None:
         ({}, YELLOW, "it refuses INFO: its persistence can't be checked"),
     ],
 )
-def test_what_a_server_tells_of_itself_is_judged(info: dict[str, Any], level: str, said: str) -> None:
-    """What no test makes a server say."""
+def test_each_fact_of_info_has_its_finding(info: dict[str, Any], level: str, said: str) -> None:
+    """With values that no test brings a real server to."""
     findings = about_voter(ServerFacts(Master(Address("h")), info=info), alone=False)
     assert (level, said) in [(finding.level, finding.text.removesuffix(", all rights")) for finding in findings] + [
         (finding.level, finding.text.partition(",")[0]) for finding in findings
@@ -272,9 +272,7 @@ def test_a_missing_right_is_red_with_its_cure(server: Server) -> None:
     ]
 
 
-def test_each_missing_right_is_told_from_the_others(
-    every_binary: Any, fresh_servers: Callable[..., list[Server]]
-) -> None:
+def test_each_missing_right_is_named(every_binary: Any, fresh_servers: Callable[..., list[Server]]) -> None:
     """One by one on each kind of server, whose words differ; nothing is left there."""
     [server] = fresh_servers(1, binary=every_binary)
     every = [right for right in rights() if right[0] == "+"] + list(PEOPLE)
@@ -298,7 +296,7 @@ def test_without_the_right_to_remove_nothing_is_written(server: Server) -> None:
 
 
 def test_the_rights_that_are_tried_are_those_that_runs_use() -> None:
-    """All that record.lua calls, and what reads a history."""
+    """All commands of record.lua, and the one that reads a history."""
     folder = SCRIPT.parent
     called = set(re.findall(r"redis\.p?call\('(\w+)'", (folder / "record.lua").read_text()))
     tried = set(re.findall(r"may\('(\w+)'", SCRIPT.read_text()))
@@ -335,7 +333,7 @@ def test_a_cluster_of_three_loses_no_quorum_with_any_of_them(cluster: Cluster) -
     assert all("append-only" in finding["text"] for finding in findings if finding["level"] == YELLOW)
 
 
-def test_a_lopsided_cluster_tells_what_a_loss_costs(fresh_cluster: Callable[..., Cluster]) -> None:
+def test_the_cost_of_a_loss_is_shown_for_a_lopsided_cluster(fresh_cluster: Callable[..., Cluster]) -> None:
     """Two masters without replicas: each loss costs some keys, those that are known are named; and takes the other."""
     two = fresh_cluster(masters=2, replicas=0)
     for number in range(9):
@@ -357,7 +355,7 @@ def test_a_lopsided_cluster_tells_what_a_loss_costs(fresh_cluster: Callable[...,
     assert next(f["text"] for f in uncovered if f["about"] == "slots").startswith("1 of 16384 slots")
 
 
-def test_full_coverage_that_cannot_be_told_is_yellow(fresh_cluster: Callable[..., Cluster]) -> None:
+def test_full_coverage_that_cannot_be_read_is_yellow(fresh_cluster: Callable[..., Cluster]) -> None:
     """Only where it matters: a master without a replica; the right that would tell is named."""
     bare = fresh_cluster(masters=3, replicas=0)
     for node in bare.nodes:
@@ -404,7 +402,7 @@ def test_so_many_servers_may_be_lost(count: int, level: str, text: str) -> None:
     assert [(finding.level, finding.text) for finding in find_server_placement(count)] == [(level, text)]
 
 
-# What it prints
+# Output
 
 
 def test_it_prints_a_line_for_each_finding_and_counts_them(server: Server) -> None:
@@ -453,7 +451,7 @@ def test_json_has_all_fields(server: Server) -> None:
     assert done.stdout.count("\n") == 1
 
 
-# Those who answer strangely
+# Servers with strange answers
 
 
 @contextmanager
@@ -512,7 +510,7 @@ def test_whatever_answers_is_no_traceback(server: Server, answer: bytes) -> None
 
 
 def test_a_lone_server_has_to_write_at_once(fresh_servers: Callable[..., list[Server]]) -> None:
-    """Of three another one knows what the one has lost."""
+    """With three servers, another one still has the lost data."""
     servers = fresh_servers(3, appendonly="yes", appendfsync="everysec")
     said = "appendfsync is everysec: a power failure loses the newest runs"
     assert said in cronlock("check", "--redis", servers[0].url).stdout

@@ -1,4 +1,4 @@
-"""`cronlock check` on crontab lines: what is found about each, and what cron would not even read."""
+"""`cronlock check` on crontab lines: the findings about each line, and rows and files that cron ignores."""
 
 import os
 import subprocess
@@ -49,11 +49,11 @@ class Machine:
         return find_crontab_faults(sources, CHECKED, str(self.programs))
 
     def of(self, *rows: str) -> list[Finding]:
-        """What is found about the rows of one user's crontab."""
+        """Return the findings about the rows of one user's crontab."""
         return self.findings(listed="".join(f"{row}\n" for row in rows))
 
     def of_line(self, command: str) -> list[Finding]:
-        """What is found about a command at two o'clock, other than its place, with Redis known."""
+        """Return the findings about a command at two o'clock, with Redis configured, except its green line."""
         findings = self.of(REDIS, f"0 2 * * * {command}")
         assert {finding.about for finding in findings} == {"crontab -l:2"}
         return findings
@@ -78,7 +78,7 @@ def red(findings: list[Finding]) -> str:
     return found.line_text
 
 
-# What a line does
+# The run of a line
 
 
 def test_a_good_line_is_one_green_finding(machine: Machine) -> None:
@@ -143,7 +143,7 @@ def test_a_line_is_judged_as_its_run_would_be(machine: Machine, command: str, le
 
 
 def test_an_option_that_only_a_shell_can_tell_hides_nothing_else(machine: Machine) -> None:
-    """The node's name in the most usual way; the schedule stands there all the same."""
+    """The usual way to write the node's name; the schedule is shown all the same."""
     findings = machine.of_line('cronlock run --each --key tidy --node "$(hostname -s)" -- true')
     assert levels(findings) == [YELLOW, GREEN]
     assert findings[0].text.startswith("--node needs a shell")
@@ -178,7 +178,7 @@ def test_two_zones_under_one_key_are_red(machine: Machine) -> None:
 
 
 def test_once_and_each_of_one_key_are_yellow(machine: Machine) -> None:
-    """They never meet, which nobody may mean."""
+    """They never exclude each other, which is hardly intended."""
     findings = machine.of(REDIS, f"0 2 * * * {RUN}", "0 2 * * * cronlock run --each --key nightly -- true")
     assert sorted(levels(findings)) == [GREEN, GREEN, YELLOW]
     [both] = [finding for finding in findings if finding.level == YELLOW]
@@ -186,8 +186,8 @@ def test_once_and_each_of_one_key_are_yellow(machine: Machine) -> None:
     assert "with --each here and with --once at crontab -l:2" in both.text
 
 
-def test_a_line_with_other_voters_is_told(machine: Machine) -> None:
-    """What was checked is not what it asks; the command that checks it has no password."""
+def test_a_line_with_other_voters_is_reported(machine: Machine) -> None:
+    """Its servers were not checked; the command that would check them shows no password."""
     run = "cronlock run --key a --redis redis://me:secret@redis-9:7000 -- true"
     findings = machine.of(f"0 2 * * * {run}", "0 2 * * * cronlock run --key b --local -- true")
     other, local = (finding for finding in findings if finding.text.startswith("uses different servers"))
@@ -195,7 +195,7 @@ def test_a_line_with_other_voters_is_told(machine: Machine) -> None:
     assert (local.level, local.todo) == (YELLOW, "cronlock check --local")
 
 
-def test_a_line_that_nobody_tells_where_redis_is_is_red(machine: Machine) -> None:
+def test_a_line_without_a_redis_server_is_red(machine: Machine) -> None:
     """Its runs are refused, whatever the shell of whoever checks has."""
     assert "no Redis server is configured" in red(machine.of(f"0 2 * * * {RUN}"))
 
@@ -225,8 +225,8 @@ def test_a_line_that_nobody_tells_where_redis_is_is_red(machine: Machine) -> Non
         "timeout 1h nice cronlock run --key a -- {programs}/true",
     ],
 )
-def test_a_program_that_is_found_or_cannot_be_told_is_no_finding(machine: Machine, command: str) -> None:
-    """Red is only what is known to fail: not behind sudo, ssh, a login shell or what a shell would expand."""
+def test_a_program_that_is_found_or_needs_a_shell_is_not_a_finding(machine: Machine, command: str) -> None:
+    """Only a certain failure is red: not a program behind sudo, ssh, a login shell or an expansion."""
     command = command.format(programs=machine.programs, python=sys.executable)
     assert levels(machine.of_line(command)) == [GREEN]
 
@@ -297,7 +297,7 @@ def test_the_path_of_lines_is_that_of_their_cron(tmp_path: Path, cron: str, word
     assert path_of_cron(cron, tmp_path) == path
 
 
-# What cron ignores
+# Rows and files that cron ignores
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_a_file_that_others_may_write_is_red(machine: Machine, mode: int) -> Non
 
 
 def shown(findings: list[Finding]) -> list[tuple[str, str]]:
-    """Place and text of what is said of passwords; the place as a file's name and a number."""
+    """Return place and text of the findings about passwords; the place as a file's name and a number."""
     return [(f.about.rpartition("/")[2], f.text) for f in findings if f.level == YELLOW and "password" in f.text]
 
 
@@ -386,7 +386,7 @@ def test_a_login_without_a_password_is_no_secret(machine: Machine) -> None:
 
 
 def test_a_settings_file_that_run_refuses_is_red_on_each_line(machine: Machine) -> None:
-    """And what to do."""
+    """With the cure."""
     machine.write("etc/cronlock.toml", 'redis = "redis://:secret@redis-1"\n', 0o644)
     path = machine.root / "etc/cronlock.toml"
     [finding] = machine.of(f"0 2 * * * {RUN}")
@@ -396,7 +396,7 @@ def test_a_settings_file_that_run_refuses_is_red_on_each_line(machine: Machine) 
 
 @pytest.mark.debian
 def test_a_users_own_settings_file_is_good_for_the_users_line(machine: Machine) -> None:
-    """Though it is root who looks; for a line of root's it is refused."""
+    """Also if root runs check; for a line of root's the file is refused."""
     file = machine.write("home/.config/cronlock.toml", 'redis = "redis://redis-1"\n')
     os.chown(file, 1, 1)
     home = f"HOME={machine.root}/home"
@@ -415,7 +415,7 @@ def test_a_file_of_another_user_is_red(machine: Machine) -> None:
 
 @pytest.mark.parametrize(("name", "level"), [("job.conf", RED), ("job.bak", GREEN), (".job", GREEN), ("job~", GREEN)])
 def test_a_name_that_cron_does_not_read_is_red(machine: Machine, name: str, level: str) -> None:
-    """But what somebody has put aside is no mistake."""
+    """A file that was put aside is not a mistake."""
     machine.write(f"etc/cron.d/{name}", f"{REDIS}\n0 2 * * * root {RUN}\n")
     [finding] = machine.findings(uid=0)
     assert finding.level == level
@@ -423,7 +423,7 @@ def test_a_name_that_cron_does_not_read_is_red(machine: Machine, name: str, leve
 
 
 def test_a_machine_without_lines_is_green(machine: Machine) -> None:
-    """A user who can't see all crontabs is told so."""
+    """A user who can't see all crontabs gets a yellow line with the cure."""
     [root], [user] = machine.findings(uid=0), machine.findings(uid=1000)
     assert (root.level, root.text) == (GREEN, "no line uses cronlock")
     assert (user.level, user.text) == (YELLOW, "no line uses cronlock that this user can see")
@@ -475,7 +475,7 @@ PIECES = st.sampled_from(
 @example("0 2 * * * /\0/cronlock run -k a b\n")
 @example("HOME=\0\n0 2 * * * cronlock run -k a b\n")
 def test_no_crontab_is_an_accident(text: str) -> None:
-    """Whatever stands in a crontab there are findings, and never an exception."""
+    """Any text of a crontab gives findings, and never an exception."""
     with_files = Sources("/nowhere", 1000, lambda: text)
     for finding in find_crontab_faults(with_files, CHECKED, CRON_PATH):
         assert finding.line_text.isprintable()
@@ -597,7 +597,7 @@ def test_the_command_is_red_for_a_line_that_is(
 
 
 def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
-    """Whoever has no settings is told so, with 1; who has wrong ones gets the line of every command, and 125."""
+    """Missing settings are a finding, with status 1; wrong ones end check as every command, with 125."""
     done = cronlock("check")
     assert (done.returncode, done.stderr) == (1, "")
     assert "red     none  no Redis server is configured: put redis = " in done.stdout
@@ -607,7 +607,7 @@ def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
     assert wrong.stderr.startswith("cronlock: refused: ")
 
 
-# What Debian's cron takes, as its own log told
+# Schedules that Debian's cron accepts, by its own log
 
 
 @pytest.mark.parametrize(
@@ -615,7 +615,7 @@ def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
     ["61 * * * *", "* * * foo *", "*/0 * * * *", "0,,1 * * * *", "0-59/ * * * *", "-5 * * * *", "* * * * 8", "@every",
      "@minutely", "0 0 L * *", "* * L,1-31 * *", "0/1 * * * *", "* 24 * * *", "0 0 0 * *", "* * * 13 *"],
 )  # fmt: skip
-def test_what_cronsim_takes_and_debians_cron_does_not_is_told(fields: str) -> None:
+def test_a_schedule_that_only_cronsim_accepts_is_red(fields: str) -> None:
     assert first_bad_part(fields)
 
 

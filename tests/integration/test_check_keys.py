@@ -31,8 +31,8 @@ def test_nodes_that_differ_in_command_or_schedule_are_red(servers: list[Server])
     assert [finding["level"] for finding in keys(place)] == [RED, YELLOW]
 
 
-def test_a_paused_key_is_told(server: Server) -> None:
-    """Nothing runs, and nobody may remember why."""
+def test_a_paused_key_is_reported(server: Server) -> None:
+    """Nothing runs, and the operators may have forgotten the pause."""
     place = at(server)
     run(place, *TICK, "--", "true")
     cronlock("pause", *place, "--node", "admin", "--reason", "new disks", "job")
@@ -42,7 +42,7 @@ def test_a_paused_key_is_told(server: Server) -> None:
 
 
 def test_keys_are_not_judged_while_a_voter_is_missing(servers: list[Server]) -> None:
-    """What it knows may be what makes the difference."""
+    """The missing voter may have the record that matters."""
     servers[0].kill()
     [finding] = keys(at(*servers))
     assert finding["level"] == YELLOW
@@ -60,7 +60,7 @@ def test_what_may_be_lost_is_less_while_servers_are_missing() -> None:
     ]
 
 
-def test_a_voter_that_does_not_count_for_a_key_is_told_with_what_the_next_loss_costs(
+def test_a_voter_that_does_not_count_for_a_key_is_reported_with_the_cost_of_the_next_loss(
     fresh_servers: Callable[..., list[Server]],
 ) -> None:
     """Restarted or empty: no further voter may be lost until the keys' next runs, so nothing is green about it."""
@@ -84,7 +84,7 @@ def test_a_voter_that_does_not_count_for_a_key_is_told_with_what_the_next_loss_c
     assert keys_at_risk(at(*servers)) == []
 
 
-def test_an_empty_master_of_a_cluster_is_told_with_what_the_next_loss_costs(cluster: Cluster) -> None:
+def test_an_empty_master_of_a_cluster_is_reported_with_the_cost_of_the_next_loss(cluster: Cluster) -> None:
     """Its copies do not count; those of another master are then a quorum's."""
     place = ("--redis", cluster.urls[0])
     run(place, *TICK, *SLOWLY)
@@ -104,7 +104,7 @@ SLOWLY = ("--", "sleep", "0.5")  # a run ends with a quorum: on a busy machine t
 
 
 def keys_at_risk(place: Place) -> list[tuple[str, str]]:
-    """What is yellow of voters and placement, but for what a server keeps."""
+    """Return the yellow findings about voters and placement, except those about persistence."""
     found = json.loads(cronlock("check", *place, "--format", "json").stdout)["findings"]
     about = [finding for finding in found if finding["section"] in ("voters", "placement")]
     wrong = [(finding["about"], finding["text"]) for finding in about if finding["level"] != GREEN]

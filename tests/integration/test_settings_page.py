@@ -1,4 +1,4 @@
-"""man/cronlock.toml.5: it says of each name what --help says, and its examples are what it claims."""
+"""man/cronlock.toml.5: each name has the text of --help, and the examples work as the page claims."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ REQUIRED = "required"
 
 
 def groups() -> dict[str, list[tuple[str, str]]]:
-    """The names of the page by their group: how each is written, and what is said of it."""
+    """Return the names of the page by their group: the form of each, and its text."""
     _, *found = re.split(r"^\.SS (.*)\n", section("NAMES", PAGE), flags=re.MULTILINE)
     return {
         title: [(text_of(header), body) for header, body in entries(roff)]
@@ -44,7 +44,7 @@ def test_the_groups_are_those_of_help() -> None:
     assert list(groups()) == list(GROUPS)
 
 
-def test_every_name_that_a_file_may_hold_stands_in_its_group_and_no_other() -> None:
+def test_every_name_that_a_file_may_hold_is_in_its_group_and_no_other() -> None:
     """In the order of --help, and as it is written in a file: true, or a text in quotes."""
     for title, names in groups().items():
         options = [option for option in IN_A_FILE if option.group == title]
@@ -70,7 +70,7 @@ def test_help_says_so_too() -> None:
 
 
 def test_config_is_no_name() -> None:
-    """It is named as a flag, a variable and as what is refused."""
+    """The page names it as a flag, as a variable and as refused."""
     assert "name another one with config" in " ".join(text_of(line) for line in PAGE.read_text().splitlines())
 
 
@@ -97,7 +97,7 @@ def test_a_file_of_the_examples_gives_what_it_says(
 ) -> None:
     file = tmp_path / "cronlock.toml"
     file.write_text(files()[number])
-    file.chmod(0o600)  # a password stands in one of them
+    file.chmod(0o600)  # one of them contains a password
     settings = load({"config": str(file), "key": key}, {})
     for name, value in given.items():
         found = getattr(settings, name)

@@ -1,4 +1,4 @@
-"""A real cron on each of three nodes, on a real cluster: each tick runs once, and nobody hears of the others."""
+"""A real cron on each of three nodes, on a real cluster: each tick runs once, and the other nodes stay silent."""
 
 import itertools
 import re
@@ -56,7 +56,7 @@ cp sendmail sbin.upper/sendmail
 mount -t overlay none -o lowerdir=/usr/sbin,upperdir=sbin.upper,workdir=sbin.work /usr/sbin
 exec cron -f
 """
-PROMPT = 0.7  # s: who ran last lets two others go first for 1.2 s; a busy machine may be slow to start them
+PROMPT = 0.7  # s: the node that ran last yields to the two others for 1.2 s; a busy machine may be slow to start them
 
 
 class Machine:
@@ -84,7 +84,7 @@ class Machine:
         return path.read_text().splitlines() if path.exists() else []
 
     def said(self, key):
-        """What cronlock said of a key, a line for each minute; on a busy machine also that a voter was slow."""
+        """Return the messages about a key, a line for each minute; on a busy machine also about a slow voter."""
         said = [line.removeprefix(f"cronlock: {key}: ") for line in self.lines("log/jobs") if f": {key}: " in line]
         return [line for line in said if not line.startswith("voter unreachable: ")]
 
@@ -100,7 +100,7 @@ def executable(path, text):
 
 
 class Minutes:
-    """What three machines have done until now. `had` tells who had a key's tick, ticks are as README's log has them."""
+    """The runs of three machines until now. `had`: the node of a key's tick; ticks are as in README's log."""
 
     def __init__(self, machines, runs):
         self.machines = machines
@@ -119,11 +119,11 @@ class Minutes:
         table |= {(tick, key, node): value for tick, value in zip(minutes, values, strict=False)}
 
     def minutes_of(self, node):
-        """The ticks at which this node's cron has started what it has to; one job runs on each node."""
+        """Return the ticks at which this node's cron has started all its jobs; one job runs on each node."""
         return [tick for tick, key, where, _ in self.runs if (key, where) == (EACH, node)]
 
     def whole(self):
-        """The ticks at which all nodes have told of all jobs of README."""
+        """Return the ticks at which all nodes have logged all jobs of README."""
         return [
             tick
             for tick in self.minutes_of(NODES[0])
@@ -134,7 +134,7 @@ class Minutes:
 
 @pytest.fixture
 def machines(cluster, tmp_path):
-    """Three of them, with one crontab: README's on our servers, and lines of which nobody may hear."""
+    """Three of them, with one crontab: README's on our servers, and lines that must stay silent."""
     programs = tmp_path / "programs"
     programs.mkdir()
     executable(programs / "cronlock", CRONLOCK.format(python=shlex.quote(sys.executable)))
@@ -164,7 +164,7 @@ def test_three_nodes_three_jobs_under_a_real_cron(machines, tmp_path):
         return Minutes(machines, tmp_path / "runs")
 
     wait_until(lambda: len(minutes().whole()) >= MINUTES, 60 * MINUTES + 80, f"{MINUTES} minutes", interval=0.5)
-    time.sleep(10)  # what would run twice does it now
+    time.sleep(10)  # a second run of a tick would start now
     seen = minutes()
     assert_each_node_ran_each_minute(seen)
     assert_each_tick_ran_once(seen)
@@ -206,7 +206,7 @@ def assert_the_others_tell_who_had_it(seen):
 
 
 def elsewhere(node, tick):
-    """The pattern of what the others say of a tick that this node has or had."""
+    """Return the pattern of the other nodes' messages about a tick that this node has or had."""
     held = rf"held by {node} since \d\d:\d\d:\d\d, pid \d+"
     return rf"{held}|done: the tick of {tick} ran on {node}; --again runs it once more"
 
@@ -239,7 +239,7 @@ def test_the_log_that_the_readme_shows_is_of_such_a_run():
 
 
 def test_a_line_of_a_users_crontab_is_found_by_that_user(tmp_path, server):
-    """`crontab -l` of an unprivileged user: the schedule stands in the dry run."""
+    """`crontab -l` of an unprivileged user: the dry run shows the schedule."""
     user = "nobody"
     python = "/usr/bin/python3"
     line = f"17 3 * * 1-5 cd / && {python} -m cronlock run --key mine --redis {server.url} -- true\n"

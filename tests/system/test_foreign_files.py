@@ -18,7 +18,7 @@ from tests.support.commands import ROOT, cronlock, environment, home, new_folder
 
 DEADLINE = 20  # s: a check of these crontabs takes less than one
 MEMORY = 768 << 20  # bytes of address space: a file without end fails the test, not the machine
-OTHER = "nobody"  # whose crontab it is
+OTHER = "nobody"  # the owner of the crontab
 UID = 65534
 ROOTS = "0 2 * * * root cronlock run --once --key of-root -- true\n"
 LOOK = f"""
@@ -140,7 +140,7 @@ def test_a_file_that_turns_into_a_fifo_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_a_crontab_without_end_is_a_finding_of_root_and_stops_no_run(machine: Machine) -> None:
-    """Root's own run does not even read what belongs to others."""
+    """Root's own run does not even read the crontabs of other users."""
     path = machine.root / "var/spool/cron/crontabs" / OTHER
     assert check(machine, "#" * CRONTAB_MAX)[0].startswith(
         f"red {path.relative_to(machine.root)} it can't be read: it is longer than {CRONTAB_MAX} bytes"
@@ -160,7 +160,7 @@ def test_a_crontab_without_end_is_a_finding_of_root_and_stops_no_run(machine: Ma
     ids=["rows", "variables", "lines", "one row"],
 )
 def test_of_a_users_crontab_so_much_is_looked_at(machine: Machine, rows: list[str]) -> None:
-    """What Debian's cron would take of it, and more; of the rest there is one finding."""
+    """As many lines as Debian's cron accepts, and more; one finding covers the rest."""
     found = check(machine, REDIS, *rows)
     his = [line for line in found if "crontabs/nobody" in line]
     assert any("only 1000 lines of a user, and 4096 bytes of a line, are checked" in line for line in his)
@@ -177,13 +177,13 @@ def test_lines_that_take_long_end_with_a_finding(machine: Machine) -> None:
     assert any("the lines of nobody take too long to check" in line for line in check(machine, REDIS, *rows))
 
 
-def test_the_path_of_cron_is_told_by_roots_cron_only(tmp_path: Path) -> None:
+def test_only_roots_cron_gives_the_path_of_cron(tmp_path: Path) -> None:
     """Any user can call a process cron."""
     cron_process(tmp_path, ["cron", "-P"], "/evil", uid=UID)
     assert path_of_cron("debian", tmp_path) == "/usr/bin:/bin"
 
 
-# What a person names for the own call
+# Files that an operator names for one call
 
 
 def test_an_own_settings_file_may_be_a_pipe_but_has_an_end() -> None:
@@ -210,7 +210,7 @@ def test_a_pipe_that_another_user_made_is_not_read(tmp_path: Path) -> None:
 
 
 def test_an_own_usual_file_is_a_regular_one() -> None:
-    """cron starts the run, and nobody is there to end one that hangs."""
+    """cron starts the run, and no operator is there to end a run that hangs."""
     path = Path(home(), ".config", "cronlock.toml")
     path.parent.mkdir()
     os.mkfifo(path)

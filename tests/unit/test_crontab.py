@@ -1,4 +1,4 @@
-"""The crontab line that cronlock was started by: which lines are found, where, and what they say."""
+"""The crontab lines that may have started cronlock: their files, their syntax, and their options."""
 
 import os
 import shlex
@@ -30,7 +30,7 @@ from cronlock.cron.shell import HOLE, commands
 from cronlock.errors import Refused
 from tests.support.commands import environment, new_folder, remove_folder
 
-FORBIDDEN = (  # what a hundred lines that fire in one second can't afford to import
+FORBIDDEN = (  # modules that a hundred lines that fire in one second can't afford to import
     "click redis rich asyncio logging subprocess typing dataclasses pathlib importlib.resources secrets hashlib uuid "
     "urllib tempfile shlex re enum json datetime socket signal"
 ).split()
@@ -46,12 +46,12 @@ def texts(script: str) -> list[list[str]]:
 
 
 def python(script: str) -> str:
-    """What a new Python prints that runs this."""
+    """Return the output of a new Python that runs this."""
     command = [sys.executable, "-c", script]
     return subprocess.run(command, env=environment(), capture_output=True, check=True, text=True).stdout.strip()
 
 
-# What belongs to a key
+# The lines of a key
 
 RUNS = [
     "cronlock run --key nightly -- job --full",
@@ -161,7 +161,7 @@ STRANGERS = [
 
 
 @pytest.mark.parametrize("command", RUNS)
-def test_it_finds_cronlock_wherever_it_stands_in_the_command(command: str) -> None:
+def test_it_finds_cronlock_anywhere_in_the_command(command: str) -> None:
     """However a line reaches `cronlock run` with the key: it is the key's line, once, with the job's argv."""
     lines = found(command)
     assert [(line.fields, line.command, line.place) for line in lines] == [
@@ -189,7 +189,7 @@ def test_it_leaves_lines_of_others_alone(command: str) -> None:
     ],
 )
 def test_a_key_that_needs_expansion_is_not_its_text(command: str, known: bool) -> None:
-    """Only what reaches cronlock as it stands is a key."""
+    """Only a word that reaches cronlock unchanged is a key."""
     assert len(found(command, "$KEY")) == known
 
 
@@ -211,8 +211,8 @@ def test_once_and_each_of_one_key_are_different_lines(command: str, mode: str) -
     assert found(command, "a", "each" if mode == "once" else "once") == []
 
 
-def test_the_mode_of_a_line_that_says_none_is_told_by_the_caller() -> None:
-    """What the configuration file says of all keys holds for lines without --once and --each."""
+def test_the_caller_gives_the_mode_of_a_line_without_one() -> None:
+    """The settings file's value for all keys holds for lines without --once and --each."""
     text = "0 1 * * * cronlock run -k a job\n0 2 * * * cronlock run --once -k a job\n"
     lines = lines_of(text, "x", "a", "each", system=False, default_mode="each")
     assert [line.fields for line in lines] == ["0 1 * * *"]
@@ -251,7 +251,7 @@ def test_a_row_is_fields_user_and_command(row: str, fields: str | None, user: st
     assert [(line.fields, line.user) for line in lines] == ([] if fields is None else [(fields, user)])
 
 
-def test_a_system_row_without_a_command_is_nobodys() -> None:
+def test_a_system_row_without_a_command_is_ignored() -> None:
     """The user column is never mistaken for the command."""
     assert columns("0 2 * * * root", system=True) == ("0 2 * * *", "root", "")
 
@@ -307,7 +307,7 @@ def test_an_assignment_holds_for_the_rows_below_it() -> None:
 
 
 def test_a_crontabs_own_assignment_is_never_expanded() -> None:
-    """cron knows no $: such a key is meant as it stands."""
+    """cron does not expand $: such a key is literal."""
     text = "CRONLOCK_KEY=$a\n0 2 * * * cronlock run job\n"
     assert len(lines_of(text, "x", "$a", "once", system=False)) == 1
 
@@ -330,7 +330,7 @@ def test_a_bare_percent_ends_the_command(command: str, expected: str) -> None:
 
 
 def test_busybox_leaves_percent_signs_to_the_command() -> None:
-    """Its crond gives the row to the shell as it stands."""
+    """Its crond hands the row to the shell unchanged."""
     row = "cronlock run -k a sh -c 'job >> /var/log/job.$(date +%F)'"
     assert found(row, "a", cron=BUSYBOX)[0].command == ["sh", "-c", "job >> /var/log/job.$(date +%F)"]
     assert found(row, "a", cron=DEBIAN) == []
@@ -365,8 +365,8 @@ def test_a_zone_that_the_line_gives_beats_crons() -> None:
     assert [line.zone for line in lines] == ["UTC", "Europe/Rome", "Asia/Tokyo"]
 
 
-def test_every_line_tells_key_and_mode() -> None:
-    """For those who look at all keys: what a line does not say is empty."""
+def test_every_line_has_key_and_mode() -> None:
+    """For commands about all keys: a value that a line does not give is empty."""
     text = "0 1 * * * cronlock run -k a job\n0 2 * * * cronlock run --each -k $B job\n0 3 * * * other\n"
     assert [(line.key, line.mode) for line in every_line(text, "x", system=False)] == [("a", ""), ("", "each")]
 
@@ -407,7 +407,7 @@ def test_a_script_is_simple_commands_of_words(script: str, expected: list[list[s
 
 @pytest.mark.parametrize("script", ["'", '"', "a'b", "$(", "$(a", "${a", "`a", '"$(a"', '"`a"', "$(a `b)"])
 def test_a_script_that_ends_too_early_is_an_error(script: str) -> None:
-    """What a shell would refuse has no words."""
+    """A script that a shell would refuse has no words."""
     with pytest.raises(ValueError, match=r"."):
         commands(script)
 
@@ -433,7 +433,7 @@ def test_a_shape_has_a_hole_where_a_shell_would_expand(word: str, shape: str) ->
 
 @given(st.text(alphabet="ab'\"\\ \t", max_size=30))
 def test_words_are_split_as_shlex_splits_them(script: str) -> None:
-    """Quotes and backslashes mean what the standard library says, errors included."""
+    """Quotes and backslashes mean the same as in the standard library, errors included."""
     assume(len(script) == len(script.rstrip("\\")))  # a last backslash: an error there, itself in a shell
     try:
         expected = shlex.split(script)
@@ -447,7 +447,7 @@ def test_words_are_split_as_shlex_splits_them(script: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(alphabet="ab'\"\\ #$`|&;<>()~\t", max_size=8), min_size=1, max_size=12))
 def test_words_are_split_as_sh_splits_them(given_words: list[str]) -> None:
-    """What is quoted for a shell comes out here as it does there, in one command and without holes."""
+    """A word quoted for a shell is read as the shell reads it, in one command and without holes."""
     script = "printf '%s\\0' " + " ".join(shlex.quote(word) for word in given_words)
     said = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True, text=True).stdout
     words = commands(script)[0][2:]
@@ -472,7 +472,7 @@ PIECES = st.sampled_from(
 @example("\n".join(f"CRONLOCK_{n}=" for n in range(1000)))
 @example("0 2 * * * cronlock " + "\\%" * 20000)
 def test_no_crontab_is_an_accident(text: str) -> None:
-    """Whatever stands in a crontab: lines or none, soon, and never an exception but a refusal."""
+    """Any text of a crontab gives lines or none, soon, and only Refused as an exception."""
     for cron in (CRONIE, BUSYBOX):
         for system in (False, True):
             list(every_line(text, "x", system=system, cron=cron))
@@ -557,7 +557,7 @@ def test_it_knows_whose_cron_this_is(tree: Tree, build: Callable[[Tree], None], 
 
 
 def test_a_user_reads_the_own_crontab_and_the_system_files(tree: Tree) -> None:
-    """What `crontab -l` prints, /etc/crontab and /etc/cron.d; spools are root's."""
+    """The output of `crontab -l`, /etc/crontab and /etc/cron.d; only root reads spools."""
     tree.write("var/spool/cron/crontabs/root", OWN)
     tree.write("etc/crontab", "# system", SYSTEM)
     tree.write("etc/cron.d/job", SYSTEM)
@@ -569,7 +569,7 @@ def test_a_user_reads_the_own_crontab_and_the_system_files(tree: Tree) -> None:
 def test_root_reads_the_own_crontab_and_that_of_who_called_sudo(
     tree: Tree, spool: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The spools of Debian, SUSE, cronie and busybox; a line that goes through sudo or doas stands in its user's."""
+    """The spools of Debian, SUSE, cronie and busybox; a line with sudo or doas is in its user's crontab."""
     tree.write(f"{spool}/root", OWN)
     tree.write(f"{spool}/nobody", "0 2 * * * sudo cronlock run -k b job")
     assert [(line.source, line.user) for line in own_lines("a", "once", tree.sources())] == [
@@ -655,7 +655,7 @@ def test_equal_commands_may_have_several_schedules(tree: Tree) -> None:
 
 
 def test_one_key_at_two_commands_is_refused(tree: Tree) -> None:
-    """Both places are named, and what to do."""
+    """The message names both places and the cure."""
     one = tree.write("etc/crontab", "", SYSTEM)
     two = tree.write("etc/cron.d/x", SYSTEM + " --full")
     with pytest.raises(Refused) as refused:
@@ -746,7 +746,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def test_a_users_crontab_is_what_crontab_l_prints(program: Callable[[str], None]) -> None:
-    """It gets -l, nothing to read, and what it complains of is not shown."""
+    """It gets -l and an empty standard input, and its errors are not shown."""
     program('test "$*" = -l || exit 9\ncat\necho oops >&2\necho "0 2 * * * job"\n')
     assert listing() == "0 2 * * * job\n"
 
@@ -808,8 +808,8 @@ def test_crontab_l_is_read_however_cronlock_was_started(
     assert said.read_text() == "1\n"
 
 
-def test_crontab_l_is_read_when_nobody_waits_for_children(program: Callable[[str], None]) -> None:
-    """Who starts cronlock may have left SIGCHLD ignored, and then the kernel keeps no status."""
+def test_crontab_l_is_read_when_sigchld_is_ignored(program: Callable[[str], None]) -> None:
+    """The parent of cronlock may have left SIGCHLD ignored, and then the kernel keeps no status."""
     program("echo 1")
     code = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
     code += "from cronlock.cron.crontab import listing; print(listing())"

@@ -1,4 +1,4 @@
-"""The short way past cronsim: what it says is what cronsim says, and it leaves to it what it must."""
+"""Plain schedules, evaluated without cronsim: equal to cronsim, and left to cronsim near changes of the clock."""
 
 import os
 import time
@@ -115,7 +115,7 @@ def test_what_is_not_plain_is_left_to_cronsim(expression: str) -> None:
 
 @pytest.mark.parametrize("zone", sorted(set(CHANGING) - {"UTC", "Asia/Kathmandu"}))
 def test_a_day_on_which_the_clock_changes_is_left_to_cronsim(zone: str) -> None:
-    """It is told where such a day begins, ends, or has its change, however the change is spelled."""
+    """A change at the begin, the end or the middle of a day is noticed, in every form of the change."""
     move_to(zone)
     every_minute = parse_plain_fields("* * * * *")
     assert every_minute

@@ -58,7 +58,7 @@ def refusal(*expressions: str, zone: str = "UTC") -> str:
     return str(caught.value)
 
 
-# What a tick is
+# Ticks
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_either_day_is_enough_when_both_are_given():
     ],
 )
 def test_nicknames_are_those_of_cron(nickname, tick):
-    """A nickname stands for the instants that cron gives it, and is shown as written."""
+    """A nickname has the instants that cron gives it, and is shown as written."""
     schedule = Schedule([nickname], "UTC")
     assert schedule.tick(at("2026-11-20T12:34:00")) == at(tick)
     assert schedule.text == nickname
@@ -281,7 +281,7 @@ def transitions(zone: str) -> list[int]:
 
 
 def cron_fires(fields, zone: str, begin: int, end: int) -> list[int]:
-    """What Debian's cron would do, watching the wall clock from minute to minute."""
+    """A model of Debian's cron, which watches the wall clock from minute to minute."""
     texts, (minutes, hours, days, months, weekdays) = zip(*fields, strict=True)
     wild = texts[0][0] == "*" or texts[1][0] == "*"
     both = texts[2][0] == "*" or texts[4][0] == "*"
@@ -367,7 +367,7 @@ def test_ticks_are_those_of_cronsim_going_forward(zone, expression):
         assert ours == [int(time.timestamp()) for time in islice(theirs, 150)]
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_reboot_is_no_schedule():
 
 @pytest.mark.parametrize("text", ["@fortnightly", "@Daily", "@daily 5", "@"])
 def test_an_unknown_nickname_is_refused_with_the_known_ones(text):
-    """Somebody who mistypes a nickname reads which there are."""
+    """A mistyped nickname is answered with the known ones."""
     assert all(known in refusal(text) for known in (*NICKNAMES, repr(text)))
 
 
@@ -417,7 +417,7 @@ def test_a_random_field_is_refused(expression, name):
 
 @pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4,6 *", "0 0 */40 * 0#2"])
 def test_a_schedule_without_instants_is_refused(expression):
-    """A job that would never run is a mistake, and is told at once."""
+    """A job that would never run is a mistake, and is refused at once."""
     assert refusal(expression) == f"schedule {expression!r} never occurs"
 
 
@@ -499,7 +499,7 @@ def test_the_variable_tz_is_not_asked(zone):
 
 
 def test_importing_the_module_imports_nothing_dear():
-    """Each import costs what cron starts: cronsim, zoneinfo and datetime wait until there is a schedule."""
+    """Imports delay a run: cronsim, zoneinfo and datetime are imported only for a schedule."""
     code = (
         "import sys; before = set(sys.modules); import cronlock.cron.schedule; "
         "print(*sorted(m for m in set(sys.modules) - before if not m.startswith('cronlock')))"
@@ -543,7 +543,7 @@ def test_a_tick_is_read_from_iso_8601_epoch_seconds_or_a_job(text, zone, tick):
 
 @pytest.mark.parametrize("text", ["nightly-manual-x7k", "nightly", "nightly-20261120", "nightly-1234567890", "db-7"])
 def test_a_job_made_by_hand_has_no_tick(text):
-    """A Job's name without epoch minutes, or with a date in their place, gets told what to do."""
+    """A Job's name without epoch minutes, or with a date in their place, is refused with the cure."""
     with pytest.raises(Refused, match="made by hand, pass --again instead of --tick"):
         parse_tick(text, "UTC")
 

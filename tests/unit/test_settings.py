@@ -1,4 +1,4 @@
-"""One Settings from flags, environment and file: the nearer source wins, and what is wrong is named with its source."""
+"""Settings from flags, environment and files: the nearer source wins, and a fault is named with its source."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def generic(environ: Mapping[str, str]) -> Settings:
     return load({}, environ, ())
 
 
-# -- who wins ----------------------------------------------------------------------------------------------------------
+# -- precedence -------------------------------------------------------------------------------------------------------
 
 
 def test_the_nearer_source_wins(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_nearer_source_wins(tmp_path: Path) -> None:
 
 
 def test_name_by_name_the_users_file_wins(tmp_path: Path) -> None:
-    """What it does not name is the system's; a table for the key is nearer than either file's top."""
+    """A name that it lacks comes from the system's file; a table for the key beats the top level of either file."""
     user = write(tmp_path / "user.toml", 'ttl = "5s"\ntz = "U"\n')
     system = write(tmp_path / "system.toml", 'ttl = "7s"\nprefix = "s"\n[keys.a]\ntz = "S"\n')
     settings = told({"key": "a"}, {}, user, system)
@@ -113,7 +113,7 @@ def test_nothing_said_is_nothing_set() -> None:
 
 
 def test_zero_is_a_value_and_not_nothing(tmp_path: Path) -> None:
-    """It means what it says, in each source, and beats what is farther."""
+    """An explicit value holds in each source, and beats the sources behind it."""
     path = write(tmp_path / "c", 'outage-wait = "5s"\nconflict-exit-code = 75')
     for flags, environ in [
         ({"outage-wait": 0, "conflict-exit-code": 0}, {}),
@@ -257,7 +257,7 @@ def test_local_beats_redis_that_other_programs_use() -> None:
     assert (settings.local, settings.redis) == (True, [])
 
 
-# -- what is wrong -----------------------------------------------------------------------------------------------------
+# -- refusals ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known(variable: str, ne
 
 @pytest.mark.parametrize("variable", REPLACEMENTS)
 def test_a_variable_of_the_bash_tool_is_refused_with_what_to_write_instead(variable: str) -> None:
-    """In its configuration file, too. What the advice names is known here; no setting of ours is among them."""
+    """In its configuration file, too. The advice names existing variables; none of ours is in the table."""
     message = refused({}, {variable: "5"})
     assert (
         message
@@ -292,7 +292,7 @@ def test_a_variable_of_the_bash_tool_is_refused_with_what_to_write_instead(varia
 
 
 def test_a_file_of_the_bash_tool_is_refused_likewise(tmp_path: Path) -> None:
-    """What it holds often happens to be TOML."""
+    """Its text often happens to be TOML."""
     file = write(tmp_path / "cronlock.conf", 'CRONLOCK_HOST="redis.example"\nCRONLOCK_GRACE=50\n')
     message = refused({"config": file})
     assert message.startswith(f"{file}: unknown name 'CRONLOCK_HOST': it belongs to the bash tool of the same name: ")
@@ -374,7 +374,7 @@ def test_a_bad_value_is_refused_even_where_a_nearer_one_wins(nearer: dict[str, A
     [b"ttl", b"ttl = ", b"= 1", b"[keys", b"\xff\xfe", b'a = "\xff"', b"a = 1\na = 2", b"x = " + b"[" * 100_000, b"\0"],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, data: bytes) -> None:
-    """Not skipped: its settings may be what keeps two nodes apart."""
+    """Not skipped: without its settings two nodes might use different servers."""
     path = tmp_path / "c"
     path.write_bytes(data)
     assert refused({}, {}, str(path)).startswith(f"{path} is not valid TOML: ")
@@ -392,7 +392,7 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_a_host_name_that_is_no_nodes_name_asks_for_one() -> None:
-    """Nothing is guessed: the name tells nodes apart."""
+    """cronlock guesses no name, because nodes must differ in it."""
     code = "import os; os.uname = lambda: type('U', (), {'nodename': 'a:b'})\n"
     code += "from cronlock.config.settings import load; load({}, {})"
     environ = environment()
@@ -492,8 +492,8 @@ urls = st.sampled_from(
 @given(secrets, urls, st.data())
 @example("Geheim Tresor", "redis://:{}@h", None)
 def test_no_refusal_shows_a_password(tmp_path: Path, secret: str, url: str, data: st.DataObject | None) -> None:
-    """Wherever it was given, whatever else is wrong: cron mails what cronlock says."""
-    secret = secret if "@" in url else secret.replace("@", "")  # what stands behind the last one is a host
+    """In every source and with every other fault: cron mails the messages of cronlock."""
+    secret = secret if "@" in url else secret.replace("@", "")  # the text behind the last @ is a host
     text = url.format(*[secret] * 2)
     quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     path = tmp_path / "c"

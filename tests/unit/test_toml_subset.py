@@ -1,4 +1,4 @@
-"""The short way past tomllib: what it reads is what tomllib reads, and what tomllib refuses it does not read."""
+"""Plain TOML, read without tomllib: equal to tomllib, which also gets every text that is not plain."""
 
 import tomllib
 
@@ -83,6 +83,6 @@ a = 'b'''; a = "\u00e9"; a = 1 # why; ["keys".a]; [keys."a b"]; a.b = 1; a = [1]
 
 
 @pytest.mark.parametrize("text", [*NOT_PLAIN, "\ufeffa = 1", "a = 1\r\nb = 2", "# \x00"])
-def test_what_is_not_plain_is_left_to_tomllib(text: str) -> None:
+def test_a_text_that_is_not_plain_is_left_to_tomllib(text: str) -> None:
     """Escapes, comments behind a value, dotted and quoted names, other values, and all that is wrong."""
     assert parse_plain(text) is None
