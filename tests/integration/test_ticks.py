@@ -73,7 +73,7 @@ def test_a_dead_voter_and_one_that_stalls_cost_no_tick(fresh_servers):
 
 
 def test_a_split_vote_is_not_an_outage(servers):
-    """Nodes that ask at the same time are told apart, also by who would not wait and would run without a lock.
+    """Nodes that ask at the same time cause a split vote, also without --outage-wait and with --on-outage run.
 
     Fifteen ticks are judged; one during which the machine stood still is none of them: no voter could answer then.
     """
