@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def read_protocol_1(record: "Fields") -> None:
-    """Show the voter set of a record that protocol 1 wrote, so that nodes of protocol 2 refuse it by its number."""
+    """Give a record of protocol 1 the field `voter_set`, so that nodes of protocol 2 refuse it by its number."""
     for old, new in (("settings", "voter_set"), ("settings_by", "voter_set_by")):
         if old in record:
             record.setdefault(new, record[old])
@@ -19,7 +19,7 @@ def read_protocol_1(record: "Fields") -> None:
 class Copy:
     """One voter's copy: the record, the nodes seen, the history; `expires` in wall-clock ms, 0 for never.
 
-    `main` is the key's main record, where this one is of one node alone (--each).
+    `main` is the key's main record, where this record belongs to one node (--each).
     """
 
     __slots__ = ("expires", "history", "main", "nodes", "record")
@@ -32,30 +32,31 @@ class Copy:
         self.expires = 0
 
     def get(self, field: str) -> "Any":
-        """A field of the record; 0 or the empty text when it was never written."""
+        """Return a field of the record; 0 or the empty text when it was never written."""
         return self.record.get(field, 0 if field in NUMBERS else "")
 
     def has_other_voters(self, request: "Fields") -> bool:
-        """Whether the record was made with a voter set that is not the asking node's."""
+        """Return whether the record was made with another voter set than the requesting node's."""
         return bool(self.get("voter_set")) and self.get("voter_set") != request["voter_set"]
 
     def pause(self, field: str) -> "Any":
-        """A field of PAUSE, of the whole key."""
+        """Return a field of PAUSE, which belongs to the key also with --each."""
         record = self.record if self.main is None else self.main
         return record.get(field, 0 if field in NUMBERS else "")
 
     def live(self, now: int) -> bool:
-        """Whether somebody's lease runs."""
+        """Return whether a lease has not expired."""
         return bool(self.get("holder")) and 0 < self.get("lease_end") - now <= LEASE_MAX
 
     def is_current_holder(self, request: "Fields") -> bool:
-        """Whether the run that asks is the one that stands here."""
+        """Return whether the requesting run is the one in the record."""
         same = self.get("holder") == request["holder"] and self.get("token") == request["token"]
         return bool(same and self.get("kind") == "run")
 
     def owns_tick_state(self) -> bool:
-        """Whether the last run is what the tick's state speaks of: not so for --again, nor without a tick."""
+        """Return whether the tick's state is that of the last run: not with --again, nor without a tick."""
         return bool(self.get("run_tick") == self.get("tick") != 0 and self.get("state") == "running")
 
     def clear_holder(self) -> None:
+        """End the lease."""
         self.record.update(holder="", kind="", lease_end=0)

@@ -1,4 +1,4 @@
-"""The voter in a file: the record of a key in one JSON file of this machine, under flock(2)."""
+"""The local voter: the record of a key in one JSON file of this machine, under flock(2)."""
 
 import errno
 import fcntl
@@ -8,7 +8,7 @@ import time
 
 from cronlock.errors import Refused
 from cronlock.lock import operator_actions, protocol, state_machine
-from cronlock.lock.local_copy import look
+from cronlock.lock.local_copy import read_view
 from cronlock.lock.protocol import ACTIVE, MAIN, Failure, is_future_tick
 from cronlock.lock.witness import Witness, lock, private, this_clock
 from cronlock.process.event_loop import monotonic, sha1
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 OPERATIONS = state_machine.OPERATIONS | operator_actions.OPERATIONS
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-LOOK = 20  # ms between two looks at the file by those who wait for the end of a run
-TAKE = ("prepare", "commit", "extend")  # what writes a lease, when it is answered with ok
-RUN = ("commit", "extend")  # what makes a record say that a run goes on
-END = ("release", "finish")  # what ends it
-CLAIM = ("prepare", "commit")  # what asks for a tick
+POLL = 20  # ms between two checks of the file while this node waits for the end of a run
+TAKE = ("prepare", "commit", "extend")  # operations that write a lease when they answer ok
+RUN = ("commit", "extend")  # operations that write a live run
+END = ("release", "finish")  # operations that end it
+CLAIM = ("prepare", "commit")  # operations that request or claim a tick
 HOME_MISSING = (
-    "--local does not know where this user's locks are: set HOME, or XDG_STATE_HOME, to a folder from / on that all "
-    "runs share"
+    "--local can't find this user's state directory: set HOME, or XDG_STATE_HOME, to an absolute path that all runs "
+    "share"
 )
 
 
@@ -53,15 +53,15 @@ def state_directory() -> str:
 
 
 class LocalVoters:
-    """One voter, asked and answered at once."""
+    """One voter that answers at once; implements voters.Voters."""
 
     wall_clock = staticmethod(time.time)
-    clock = staticmethod(monotonic)  # a lid that closes ends no job: the machine's only nodes sleep as well
+    clock = staticmethod(monotonic)  # a suspended machine keeps its lease: all nodes of the file are suspended too
     count = 1
     conflict = ""
     distinct = False
     voter_set = "2 local"
-    warning = ""  # what the operator must be told of the record, whatever the outcome
+    warning = ""  # for the operator, whatever the outcome
 
     def __init__(self, loop: "Loop", directory: str, prefix: str, key: str, node: str = "") -> None:
         self.key, self.node = key, node
@@ -71,33 +71,36 @@ class LocalVoters:
         self._name = f"{prefix}:each:{node}:{key}" if node else main
         self._path = os.path.join(directory, file_name(self._name, key))
         self._main = os.path.join(directory, file_name(main, key)) if node else ""
-        self._rung: Callable[[int, int], None] | None = None
+        self._on_run_ended: Callable[[int, int], None] | None = None
         self._seen: os.stat_result | None = None
         self._clock: Clock | None = None
         self._witness = Witness(self._path)
 
     @property
     def witness(self) -> int:
-        """The file descriptor that shows to others that the run lives; -1 while there is none."""
+        """Return the file descriptor whose lock shows that the run lives; -1 without one."""
         return self._witness.fd
 
     def label(self, _voter: int) -> str:
+        """Return the path of the record."""
         return self._path
 
     def flush(self) -> None:
-        """Nothing waits to be sent."""
+        """Do nothing: requests do not wait."""
 
     def find(self, _until: int) -> "Failure | None":
-        """Make the directory; raises Refused when that can't be done, or when it is not this user's alone."""
+        """Create the directory. Raises Refused when that fails, or when other users may write to it."""
         try:
             if not os.path.isdir(self._directory):
                 os.makedirs(self._directory, mode=0o700, exist_ok=True)
                 os.chmod(self._directory, 0o700)  # whatever the umask
             reason = distrust(self._directory)
         except OSError as error:
-            raise Refused(f"can't make {self._directory}: {error.strerror}: --local keeps its locks there") from error
+            raise Refused(
+                f"can't create {self._directory}: {error.strerror}: --local keeps its records there"
+            ) from error
         if reason:
-            raise Refused(f"{reason}: --local keeps its locks there")
+            raise Refused(f"{reason}: --local keeps its records there")
         return None
 
     def send(self, _voter: int, operation: str, ask: "Fields", answered: "OnReply") -> None:
@@ -114,28 +117,28 @@ class LocalVoters:
         fd = private(self._path + ".lock", os.O_RDWR | os.O_CREAT)
         try:
             lock(fd, fcntl.LOCK_EX)
-            own = self._clock = self._clock or this_clock()  # once: later there may be no file to be had
+            own = self._clock = self._clock or this_clock()  # read once: later the open-file limit may be reached
             wall = self._wall()
-            view = look(self._path, own, wall)
+            view = read_view(self._path, own, wall)
             if view is None:
                 return _damaged(self._path)
             if self._main:
-                main = look(self._main, own, wall)
+                main = read_view(self._main, own, wall)
                 if main is None:
                     return _damaged(self._main)
                 view.copy.main = main.copy.record
-            return self._done(operation, ask, view, wall)
+            return self._execute(operation, ask, view, wall)
         finally:
             os.close(fd)
 
     def _wall(self) -> int:
         return int(self.wall_clock() * 1000)
 
-    def _done(self, operation: str, ask: "Fields", view: "View", wall: int) -> "Answer":
-        """Do the operation on what is seen, and store what has become of it."""
+    def _execute(self, operation: str, ask: "Fields", view: "View", wall: int) -> "Answer":
+        """Execute the operation on the copy, and store the result."""
         copy, denial = view.copy, None
         if operation in CLAIM and is_future_tick(copy.get("tick"), wall):
-            from cronlock.lock.future_ticks import Denial  # rare: no other run pays for it
+            from cronlock.lock.future_ticks import Denial  # rare, so other runs do not import it
 
             denial = Denial(copy, wall)
             self.warning = denial.warning
@@ -146,8 +149,8 @@ class LocalVoters:
         runs = copy.get("kind") == "run" and copy.get("holder") == ask.get("holder")
         if denial and not (good and operation == "commit"):
             denial.undo(copy)
-        self._store(copy, view.settle(new_lease=good and operation in TAKE))
-        if operation in END or (operation in RUN and not runs):  # the record is no longer of what this process runs
+        self._store(copy, view.restore_lease(new_lease=good and operation in TAKE))
+        if operation in END or (operation in RUN and not runs):  # the record no longer has this process's run
             self._witness.let_go()
         return answer
 
@@ -175,34 +178,34 @@ class LocalVoters:
             os.close(fd)
 
     def refresh(self) -> None:
-        """A file does not move."""
+        """Do nothing: a file does not move."""
 
     def failures(self, _voter: int) -> int:
-        """A file has no connection to lose."""
+        """Return 0: a file has no connection to lose."""
         return 0
 
     def close(self) -> None:
-        """Let go of the witness: what this process ran has ended, or never began."""
+        """Release the witness: this process's run has ended, or was never started."""
         self._witness.let_go()
 
     def listen(self, on_run_ended: "Callable[[int, int], None]") -> None:
-        """Be told of the end of a run, by its token, from now on."""
-        self._rung = on_run_ended
+        """Call `on_run_ended` with voter and token when a run ends, from now on."""
+        self._on_run_ended = on_run_ended
 
     def listening(self, state: str) -> int:
-        """How many voters' subscriptions are in this state (attempt.py)."""
-        return int(state == ACTIVE and self._rung is not None)
+        """Return the number of voters whose subscription is in this state (protocol.py)."""
+        return int(state == ACTIVE and self._on_run_ended is not None)
 
     def step(self, timeout: int) -> None:
         """Wait at most so many ms for something to happen."""
-        if not self._rung:
+        if not self._on_run_ended:
             self._loop.step(timeout)
             return
-        self._loop.step(min(timeout, LOOK))
-        self._look(self._rung)
+        self._loop.step(min(timeout, POLL))
+        self._notify_if_ended(self._on_run_ended)
 
-    def _look(self, on_run_ended: "Callable[[int, int], None]") -> None:
-        """Nobody tells of a file: it is looked at, and read when another one stands in its place."""
+    def _notify_if_ended(self, on_run_ended: "Callable[[int, int], None]") -> None:
+        """Read the file when it was replaced since the last check: a file can't push notifications."""
         try:
             seen = os.stat(self._path)
         except OSError:
@@ -210,8 +213,8 @@ class LocalVoters:
         if self._seen and (seen.st_ino, seen.st_mtime_ns) == (self._seen.st_ino, self._seen.st_mtime_ns):
             return
         try:
-            view = look(self._path, self._clock or this_clock(), self._wall())
-        except OSError:  # no file to be had: at the next look
+            view = read_view(self._path, self._clock or this_clock(), self._wall())
+        except OSError:  # the open-file limit: retry at the next check
             return
         self._seen = seen
         if view and not view.copy.live(monotonic()):
@@ -219,23 +222,23 @@ class LocalVoters:
 
 
 def _damaged(path: str) -> Failure:
-    return Failure(f"{path}: it is damaged: remove it to begin anew", final=True)
+    return Failure(f"{path}: the record is damaged: remove the file to start a new one", final=True)
 
 
 def file_name(name: str, key: str) -> str:
-    """The file of a record: to be recognized by a person, and one for each name."""
+    """Return the name of a record's file: readable, and different for each record."""
     readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in key)[:100]
     return f"{readable}-{sha1(name.encode('utf-8', 'surrogateescape'))[:16]}.json"
 
 
 def distrust(directory: str) -> str:
-    """Why records in this directory may be somebody else's, and what to do; empty when they are this user's own.
+    """Return why another user could write records in this directory, and what to do; empty when none could.
 
-    Who may only look into it sees names of keys: the files in it are for their user alone.
+    A user who may only list the directory sees the names of keys: the files are private to their user.
     """
     status = os.stat(directory)
     if status.st_uid != os.geteuid():
-        return f"{directory} belongs to user {status.st_uid}: give it to user {os.geteuid()}, or remove it"
+        return f"{directory} is owned by uid {status.st_uid}: chown it to uid {os.geteuid()}, or remove it"
     if status.st_mode & 0o022:
-        return f"others may write to {directory}: look into it, then chmod go-w {directory}"
+        return f"{directory} is writable by other users: check its content, then run chmod go-w {directory}"
     return ""

@@ -1,4 +1,4 @@
-"""The copy in a local file, as a process may see it by its own clock: what can't be proven over is not over."""
+"""The copy in a local file, read by the clock of this process: a lease counts as live until its end is proven."""
 
 import json
 import time
@@ -12,62 +12,63 @@ if TYPE_CHECKING:
     from cronlock.lock.copy import Fields
     from cronlock.lock.witness import Clock
 
-LEASE = ("holder", "kind", "lease_end")  # of the record: whose lease it is, and until when
+LEASE = ("holder", "kind", "lease_end")  # the fields of the record that describe its lease
 
 
 class View:
-    """A copy as a process may see it: what can't be proven over is not over.
+    """A copy with its lease converted to this process's clock, for the length of one operation.
 
-    `clock` is the one that the lease is stored by, `own` this process's. A lease by another clock counts as this
-    process can tell, for the length of an operation; it is stored again as it was, unless the operation changed it.
+    A lease that was stored by another clock counts as live until its end is proven. It is stored again as it was,
+    unless the operation changed it.
     """
 
     def __init__(self, own: "Clock") -> None:
         self.copy = Copy()
         self._clock = self._own = own
-        self._kept: Fields = {}  # of the record, as it is stored
-        self._holder = ""  # as it is seen
+        self._stored_lease: Fields = {}  # the fields of LEASE, when they were converted
+        self._holder = ""  # the holder after the conversion
 
     def read(self, stored: "Fields") -> None:
-        """Take over what a file says. Raises ValueError, KeyError and TypeError for what is none of a record."""
+        """Read the content of a file. Raises ValueError, KeyError or TypeError when it is not a record."""
         copy = self.copy
         copy.record = dict(stored["record"])
         read_protocol_1(copy.record)
         copy.nodes = dict(stored["nodes"])
         copy.history = list(stored["history"])
         copy.expires = stored["expires"]
-        self._clock = str(stored["boot"]), str(stored.get("time", witness.UNKNOWN))  # it is of an older cronlock
-        if not _whole(copy):
+        namespace = stored.get("time", witness.UNKNOWN)  # absent in old records
+        self._clock = str(stored["boot"]), str(namespace)
+        if not _has_valid_types(copy):
             raise ValueError
 
-    def judge(self, path: str) -> None:
-        """Tell whether the lease lives, where it is not by this process's clock."""
+    def convert_lease(self, path: str) -> None:
+        """Convert a lease that was stored by another clock, or clear one that is proven to be over."""
         copy, same = self.copy, witness.compare(self._clock, self._own)
         if same == witness.SAME or not copy.get("holder"):
             return
-        self._kept = {name: copy.get(name) for name in LEASE}
+        self._stored_lease = {name: copy.get(name) for name in LEASE}
         now, lease = monotonic(), copy.get("lease")
         if copy.get("kind") == "run" and witness.lives(path):
             copy.record["lease_end"] = now + max(1, min(lease, protocol.LEASE_MAX))
         elif same == witness.OTHER or (copy.get("kind") != "run" and copy.get("lease_end") > now + lease):
-            copy.clear_holder()  # the machine has started since; or a candidate's, whose commit is strict about it
+            copy.clear_holder()  # the machine has restarted since; or a prepared lease, whose commit fails then
         self._holder = copy.get("holder")
 
-    def settle(self, new_lease: bool) -> "Clock":
-        """Prepare the copy for being stored, and return the clock that its lease is by.
+    def restore_lease(self, new_lease: bool) -> "Clock":
+        """Prepare the copy for storage, and return the clock of its lease.
 
-        Without this, the next process with the holder's own clock would find its live lease gone.
+        Without this, the next process with the holder's clock would not find its live lease.
         """
-        if new_lease or not self._kept or self.copy.record.get("holder") != self._holder:
+        if new_lease or not self._stored_lease or self.copy.record.get("holder") != self._holder:
             return self._own
-        self.copy.record.update(self._kept)
+        self.copy.record.update(self._stored_lease)
         return self._clock
 
 
-def look(path: str, own: "Clock", wall: int) -> "View | None":
-    """What a process with this clock may see of a file; blank when there is none, None for one that is damaged.
+def read_view(path: str, own: "Clock", wall: int) -> "View | None":
+    """Return the copy in a file; a blank one when the file does not exist, None when it is damaged.
 
-    `wall` is its wall clock in ms.
+    `own` is this process's clock for leases, `wall` its wall clock in ms.
     """
     view = View(own)
     try:
@@ -77,19 +78,19 @@ def look(path: str, own: "Clock", wall: int) -> "View | None":
         return view
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    view.judge(path)
+    view.convert_lease(path)
     over = 0 < view.copy.expires <= wall
-    return View(own) if over and not view.copy.live(monotonic()) else view  # a clock that is set ends no lease
+    return View(own) if over and not view.copy.live(monotonic()) else view  # setting the clock ends no lease
 
 
 def load(path: str) -> Copy | None:
-    """The copy in a file, for who only reads; blank when there is none, None for one that is damaged."""
-    view = look(path, witness.this_clock(), int(time.time() * 1000))
+    """Return the copy in a file for a reader; a blank one when there is no file, None when it is damaged."""
+    view = read_view(path, witness.this_clock(), int(time.time() * 1000))
     return view.copy if view else None
 
 
-def _whole(copy: Copy) -> bool:
-    """Whether everything is of its type: what a hand or a broken disk changed is JSON all the same."""
+def _has_valid_types(copy: Copy) -> bool:
+    """Return whether all fields have their types: a file that was edited or damaged may still be JSON."""
     return (
         all(isinstance(value, int if name in protocol.NUMBERS else str) for name, value in copy.record.items())
         and isinstance(copy.expires, int)

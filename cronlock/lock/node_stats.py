@@ -1,8 +1,8 @@
-"""What a copy keeps of nodes and runs beside the lock: for turns, and for operators. Part of the specification that
-state_machine.py begins.
+"""The data on nodes and runs that a copy keeps beside the lock: for turns, and for operators. Part of the
+specification in state_machine.py.
 
-Of each node: the newest tick that it asked for and what it would run, its last run and how that ended, and counts. Of
-the key: a line of history for every run.
+For each node: the newest tick that it requested, the job that it would run, its last run and how that ended, and
+counts. For the key: a history line for each of the last runs.
 """
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -17,29 +17,29 @@ RESULT = "start end outcome status success".split()  # of result:NODE; `success`
 
 
 def record_request(copy: "Copy", request: "Fields", time: int) -> None:
-    """The newest tick that a node asked for, and what it would run now."""
+    """Record the newest tick that a node requested, and the job that it would run."""
     name, at = ("seen:" if request["tick"] else "asked:") + request["node"], request["tick"] or time // 1000
     if at > copy.nodes.get(name, 0):
         copy.nodes[name] = at
-    if request["job"]:  # with an older tick too: that of a new schedule may be one
+    if request["job"]:  # with an older tick too: the first tick of a new schedule may be one
         copy.nodes["job:" + request["node"]] = request["job"]
 
 
 def append_history(copy: "Copy", outcome: str) -> None:
-    """A line of history for the run that stands here, counted for its node."""
+    """Append a history line for the run in the record, and count it for its node."""
     line = "\t".join(str(outcome if name == "outcome" else copy.get(name)) for name in ENTRY)
     copy.history = [line, *copy.history[: HISTORY_LENGTH - 1]]
     count(copy, outcome, copy.get("node"))
 
 
 def count(copy: "Copy", outcome: str, node: str) -> None:
-    """One more of a node's answers, or runs."""
+    """Count an answer to a node, or the outcome of its run."""
     name = f"{outcome}:{node}"
     copy.nodes[name] = copy.nodes.get(name, 0) + 1
 
 
 def record_result(copy: "Copy") -> None:
-    """What the node's last run came to, and when one last ended well."""
+    """Record the result of the node's last run, and when one of its runs last succeeded."""
     name = "result:" + copy.get("node")
     well = copy.get("outcome") == "ran" and copy.get("status") == 0
     success = copy.get("end") if well else copy.nodes.get(name, "\t0").rpartition("\t")[2]
@@ -47,10 +47,10 @@ def record_result(copy: "Copy") -> None:
 
 
 def drop_gone_nodes(copy: "Copy", retention: int, time: int) -> None:
-    """Forget who has not asked or run for so long: names of pods come and go."""
-    heard: dict[str, int] = {}
+    """Drop nodes that have neither requested nor run anything for `retention` ms: names of pods come and go."""
+    last_seen: dict[str, int] = {}
     for name, value in copy.nodes.items():
         kind, _, node = name.partition(":")
-        heard[node] = max(heard.get(node, 0), value if kind in ("seen", "asked", "last") else 0)
-    gone = {node for node, at in heard.items() if at * 1000 + retention < time}
+        last_seen[node] = max(last_seen.get(node, 0), value if kind in ("seen", "asked", "last") else 0)
+    gone = {node for node, at in last_seen.items() if at * 1000 + retention < time}
     copy.nodes = {name: value for name, value in copy.nodes.items() if name.partition(":")[2] not in gone}

@@ -1,8 +1,8 @@
-"""The record that a voter keeps of a key, and what may be done with it: the specification of the lock's state machine.
+"""The state machine of a voter's record: the specification of the operations on it. lock/__init__.py has the diagram.
 
-Pure: a copy, a request and the voter's clocks come in, an answer comes out, and the copy is changed in place. The same
-state machine runs inside Redis (scripts/record.lua) and on the local file (local.py); tests hold them equal step by
-step. What a person may do with a record stands in operator_actions.py. Redlock:
+Pure: an operation takes a copy, a request and the voter's clocks, returns an answer, and changes the copy in place. The
+same state machine runs inside Redis (servers/scripts/record.lua) and on the local file (local.py); tests hold them
+equal step by step. Operators' commands are in operator_actions.py. Redlock:
 https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/ ; here a run takes two phases, so that an
 attempt that reached only a minority of the voters never counts as a run.
 
@@ -11,18 +11,18 @@ Redis they are the same). Ticks are epoch seconds, 0 means none.
 
 Fields of the record. The lease: holder, kind (prepare or run), lease_end, lease. The claim on ticks: token, tick, state
 (running, done, failed, back), attempt, and the two ticks before it (tick1, tick2). The last run: node, pid, start, end,
-run_tick, run_attempt, command, schedule, zone, next, outcome (empty while it goes on), status. The rest: settings,
-voter_set_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, and as run_id the stamp of
-the server that last wrote a run: its run_id and its replication id. A restart changes the one, a promotion the other.
-An adoption writes the last run as it found it, `by` a person's node: outcome is adopted then, and last_outcome is what
-the run's was; it is nothing that a node ran, in `nodes` and `history`.
+run_tick, run_attempt, command, schedule, zone, next, outcome (empty until its end is recorded), status. The rest:
+voter_set, voter_set_by, missed, missed_tick, paused_until (-1: until resumed), pause_reason, pause_by, and as run_id
+the stamp of the server that last wrote a run: its run_id and its replication id. A restart changes the one, a promotion
+the other. An adoption writes the last run as it found it, `by` the operator's node: the outcome is then adopted,
+last_outcome has the run's own one, and `nodes` and `history` stay as they are.
 
-`nodes` tells of each node: seen:NODE and last:NODE are the newest ticks that it asked for and ran, asked:NODE is when
-it asked without a tick (epoch seconds); job:NODE is what it would run, and when; result:NODE is its last run that has
-ended; held:NODE, done:NODE, ran:NODE and so on are numbers of answers and of runs. `history` holds one line per run,
-newest first.
+`nodes` has for each node: seen:NODE and last:NODE, the newest ticks that it requested and ran; asked:NODE, when it last
+requested the key without a tick (epoch seconds); job:NODE, its schedule, zone and command; result:NODE, its last run
+that has ended; held:NODE, done:NODE, ran:NODE and so on, numbers of answers and of runs. `history` has one line per
+run, the newest first.
 
-With --each every node has a record of its own; a pause is one of the whole key, and stands in the key's main record.
+With --each every node has a record of its own; a pause belongs to the whole key, and is in the key's main record.
 """
 
 from cronlock.lock.copy import Copy
@@ -53,31 +53,35 @@ if TYPE_CHECKING:
 
     Operation = Callable[[Copy, Fields, int, int, str], Answer]
 
-CLOCK_LIMIT = 60_000  # ms between a node and a voter: beyond it ticks can't be told apart any more
+CLOCK_LIMIT = 60_000  # ms between a node and a voter: with a greater difference ticks of a minute can be confused
 YIELD_STEP = (
     1_200  # ms for each node in front: clocks that differ by 500, and crons that start within 700 of each other
 )
-BLANK_RETENTION = 60_000  # ms: a copy that only candidates wrote to
+BLANK_RETENTION = 60_000  # ms: for a copy that has a prepared node, but no run yet
 
-WRITTEN = (  # what a commit or a write-back puts into the record as it was sent
+WRITTEN = (  # the fields of a request that a commit or a write-back copies into the record
     "holder lease token tick state attempt voter_set node pid start run_tick run_attempt command schedule zone next"
 ).split()
-REPORTED = (  # what every answer tells of the record
+REPORTED = (  # the fields of the record that every answer has
     "token tick tick1 tick2 state attempt kind node pid start run_tick run_attempt outcome voter_set voter_set_by"
 ).split()
 PAUSE = ("paused_until", "pause_reason")  # reported too
 
 
 def prepare(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """Ask for the key: ok takes the short lease and changes nothing else; never a lease that a commit set."""
+    """Grant the short lease, or answer why not; ok changes nothing else, and never shortens the lease of a run.
+
+    Without the last rule, a prepare that is executed twice would shorten the run's lease (the models' row "a prepare
+    executed twice shortens the lease of the run").
+    """
     answer = _refusal(copy, request, time)
     if not answer:
         if not request.get("adopt"):
             record_request(copy, request, time)
-        answer = _judge(copy, request, now, time)
+        answer = _decide(copy, request, now, time)
     wait = 0
-    if answer == OK and request["fair"] and copy.main is None:  # where a node is alone there is no line
-        wait = _wait_in_line(copy, request)
+    if answer == OK and request["fair"] and copy.main is None:  # a record of one node needs no turns
+        wait = _turn_delay(copy, request)
         if wait:
             answer = YIELD
     if answer == OK and not (copy.get("holder") == request["holder"] and copy.get("kind") == "run"):
@@ -98,7 +102,7 @@ def _refusal(copy: Copy, request: "Fields", time: int) -> str:
     return ""
 
 
-def _judge(copy: Copy, request: "Fields", now: int, time: int) -> str:
+def _decide(copy: Copy, request: "Fields", now: int, time: int) -> str:
     tick = request["tick"]
     if copy.live(now) and copy.get("holder") != request["holder"]:
         if copy.get("kind") == "prepare":
@@ -120,40 +124,45 @@ def _judge(copy: Copy, request: "Fields", now: int, time: int) -> str:
 
 
 def _takes_over(copy: Copy, request: "Fields") -> bool:
-    """Whether a run of this tick began already: how late a first start may be has no bearing any more."""
+    """Return whether a run of this tick has begun before, so that the deadline of takeovers applies."""
     began = copy.get("attempt") or copy.get("state") == "back"
     return bool(copy.get("tick") == request["tick"] != 0 and began and not request["again"])
 
 
-def _wait_in_line(copy: Copy, request: "Fields") -> int:
-    """How many ms this node lets those go first that ran longer ago; who missed the last three ticks is not in line."""
-    is_current_holder, oldest = copy.nodes.get("last:" + request["node"], 0), int(copy.get("tick2"))
-    before: int = sum(
+def _turn_delay(copy: Copy, request: "Fields") -> int:
+    """Return how many ms this node yields to nodes that ran longer ago and requested one of the last three ticks."""
+    own, oldest = copy.nodes.get("last:" + request["node"], 0), int(copy.get("tick2"))
+    ahead: int = sum(
         name.startswith("seen:")
         and name != "seen:" + request["node"]
         and seen >= oldest
-        and copy.nodes.get("last:" + name[5:], 0) < is_current_holder
+        and copy.nodes.get("last:" + name[5:], 0) < own
         for name, seen in copy.nodes.items()
     )
-    return min(before * YIELD_STEP, YIELD_MAX)
+    return min(ahead * YIELD_STEP, YIELD_MAX)
 
 
 def commit(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """Make the prepared holder the run; only where it still is the holder, strictly. May be repeated."""
+    """Write the run of the prepared holder, only while it still is the holder. May be repeated.
+
+    A commit wherever no lease is live could reuse a token (the models' row "commit wherever no lease is live"); one
+    that does not compare the holder could take the key from a live run (the row "commit without comparing the holder").
+    """
     if now > request["not_after"]:
         return report(copy, EXPIRED, now, time, run_id)
     if copy.get("holder") != request["holder"]:
         return report(copy, OTHER, now, time, run_id)
-    _write(copy, request, now, time, run_id)
+    _write_run(copy, request, now, time, run_id)
     return report(copy, OK, now, time, run_id)
 
 
 def extend(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """Lengthen the lease of the run that stands here; write the run back to a copy that forgot it or missed it.
+    """Extend the lease of the run in the record; write the run back to a copy that lost it or missed it.
 
-    Never over a newer token, and never under a live lease of another, a prepared one included. The record of a run that
-    goes on stays: without that, all voters would forget a run of more than `retention` at the same moment, under its
-    lease (the models' row "extend leaves the expiry, and a month passes").
+    Never over a newer token (the models' row "write-back over a newer token"), and never under another live lease, a
+    prepared one included (the row "write-back over another node's prepare"). The record's expiry is set anew: otherwise
+    all voters would lose a run of more than `retention` at the same moment, under its lease (the row "extend leaves the
+    expiry, and a month passes").
     """
     answer = OK
     if now > request["not_after"]:
@@ -168,16 +177,16 @@ def extend(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "
     elif copy.live(now) and copy.get("holder") != request["holder"]:
         answer = BUSY
     else:
-        _write(copy, request, now, time, run_id)
+        _write_run(copy, request, now, time, run_id)
     return report(copy, answer, now, time, run_id)
 
 
-def _write(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> None:
+def _write_run(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> None:
     if copy.get("token") not in (0, request["token"]) and copy.get("node") and not copy.get("outcome"):
         append_history(copy, "died")
     if copy.get("tick") and request["tick"] > copy.get("tick"):
         copy.record.update(tick1=copy.get("tick"), tick2=copy.get("tick1"))
-    if request["run_tick"] and copy.get("missed_tick") == request["run_tick"]:  # the contender got it after all
+    if request["run_tick"] and copy.get("missed_tick") == request["run_tick"]:  # the tick is run after all
         copy.record.update(missed=copy.get("missed") - 1, missed_tick=0)
     copy.record.update({name: request[name] for name in WRITTEN})
     by = request.get("by", request["node"])
@@ -192,7 +201,11 @@ def _write(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> N
 
 
 def release(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """Take back what an attempt that starts nothing left here; a commit's attempt goes down by one: 0 is not run."""
+    """Remove the lease of an attempt that starts nothing; a commit's attempt is given back, so that 0 means not run.
+
+    It does not make the tick untried: another run may have begun it before (the models' row "release makes the tick
+    untried").
+    """
     if copy.get("holder") != request["holder"]:
         return report(copy, OTHER, now, time, run_id)
     if copy.get("kind") == "run":
@@ -204,7 +217,11 @@ def release(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> 
 
 
 def finish(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "Answer":
-    """End the run that stands here: its tick is done, failed, or given back, which uses up no attempt. Repeatable."""
+    """End the run in the record: its tick is done, failed, or given back, which uses up no attempt. May be repeated.
+
+    Only the run with this holder and token: otherwise a late finish could end the next run (the models' row "finish
+    without comparing the run").
+    """
     if not copy.is_current_holder(request):
         if (
             copy.get("token") == request["token"]
@@ -230,13 +247,13 @@ def finish(copy: Copy, request: "Fields", now: int, time: int, run_id: str) -> "
 
 
 def set_expiry(copy: Copy, request: "Fields", time: int) -> None:
-    """Keep it as long as asked, and for three of the last run's periods: a person does not know of a rare schedule."""
+    """Keep the record as long as requested, and for three periods: an operator may not know a rare schedule."""
     period = copy.get("next") - copy.get("run_tick") if copy.get("next") and copy.get("run_tick") else 0
     copy.expires = 0 if copy.get("paused_until") else time + max(request["retention"], period * 3000)
 
 
 def report(copy: Copy, answer: str, now: int, time: int, run_id: str) -> "Answer":
-    """What every answer tells."""
+    """Return the answer, with the fields that every answer has."""
     stamp = copy.get("run_id")
     fields = {name: copy.get(name) for name in REPORTED} | {name: copy.pause(name) for name in PAUSE}
     fields.update(

@@ -66,7 +66,7 @@ class Survey:
                 path = os.path.join(state_directory(), file_name(name, record[0]))
                 copy = load(path)
                 if copy is None:
-                    self.missing[path] = f"{path}: it is damaged: remove it to begin anew"
+                    self.missing[path] = f"{path}: the record is damaged: remove the file to start a new one"
                 elif copy.record:  # else it has expired
                     self.records[record] = [Snapshot.of_file(path, copy)]
 

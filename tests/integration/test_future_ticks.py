@@ -115,8 +115,8 @@ def test_without_a_home_nothing_is_locked_in_the_working_directory(env: dict[str
     done = homeless(*run, **env)
     assert (done.returncode, done.stdout) == (125, "")
     assert done.stderr == (
-        "cronlock: job: refused: --local does not know where this user's locks are: set HOME, or XDG_STATE_HOME, "
-        "to a folder from / on that all runs share\n"
+        "cronlock: job: refused: --local can't find this user's state directory: set HOME, or XDG_STATE_HOME, "
+        "to an absolute path that all runs share\n"
     )
     for words in (("status", "--local"), ("run", "--dry-run", *run[1:])):
         assert "set HOME, or XDG_STATE_HOME" in homeless(*words, **env).stderr

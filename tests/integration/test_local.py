@@ -552,7 +552,9 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: i
     state = tmp_path / "state"
     state.mkdir()
     state.chmod(mode)
-    with pytest.raises(Refused, match=f"others may write to {state}: look into it, then chmod go-w {state}: --local"):
+    with pytest.raises(
+        Refused, match=f"{state} is writable by other users: check its content, then run chmod go-w {state}: --local"
+    ):
         Voter(state)
     assert list(state.iterdir()) == []
 
@@ -571,7 +573,7 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir(mode=0o700)
     os.chown(tmp_path / "theirs", 1, 1)
     (tmp_path / "state").symlink_to("theirs")
-    with pytest.raises(Refused, match=f"{tmp_path}/state belongs to user 1: give it to user 0, or remove it: --local"):
+    with pytest.raises(Refused, match=f"{tmp_path}/state is owned by uid 1: chown it to uid 0, or remove it: --local"):
         Voter(tmp_path / "state")
 
 
@@ -632,7 +634,7 @@ def test_the_state_directory_is_roots_or_the_users_own() -> None:
 def test_a_directory_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
     """With what it is for."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(Refused, match=f"can't make {tmp_path}/file/state: .*: --local keeps its locks there"):
+    with pytest.raises(Refused, match=f"can't create {tmp_path}/file/state: .*: --local keeps its records there"):
         Voter(tmp_path / "file" / "state")
 
 
@@ -657,7 +659,7 @@ def test_a_damaged_file_is_a_final_failure_that_names_it(voter: Voter, content: 
     voter.path.write_text(content)
     failure = voter.fail("prepare", **candidate())
     assert failure.final
-    assert failure.text == f"{voter.path}: it is damaged: remove it to begin anew"
+    assert failure.text == f"{voter.path}: the record is damaged: remove the file to start a new one"
     assert voter.path.read_text() == content
 
 

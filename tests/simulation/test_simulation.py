@@ -40,7 +40,7 @@ IN_ONE_PHASE = (
 )
 EXTEND_LEAVES_THE_EXPIRY = (
     "lock/state_machine.py",
-    "run_id=run_id)\n        set_expiry(copy, ask, time)",
+    "run_id=run_id)\n        set_expiry(copy, request, time)",
     "run_id=run_id)",
 )
 NO_EXTEND_AFTER_A_GAP = ("run/supervisor.py", "lease.extend_at_once()", "pass")
