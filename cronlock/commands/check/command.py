@@ -53,14 +53,14 @@ def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
     found = find_servers(settings, twice=True)
     failures, all_facts = _interview_all(settings, found)
     clocks = {facts.label: facts.ahead for facts in all_facts if facts.ahead is not None}
-    twice = _named_twice(settings)
+    twice = _find_servers_named_twice(settings)
     known = None
     if not twice:
         known = keys.survey_keys(settings, Servers(found.cluster, found.all, found.failures | failures))
     margins = quorum_margin.measure_margins(known.survey) if known else quorum_margin.QuorumMargins()
     alone = len(settings.redis) == 1 and not found.cluster
     findings = [finding for facts in all_facts for finding in servers.find_server_faults(facts, alone)]
-    findings += [_unreachable(label, error, found) for label, error in failures.items()]
+    findings += [_describe_unreachable(label, error, found) for label, error in failures.items()]
     findings += find_clock_faults(clocks)
     findings += twice + servers.find_same_server_twice(all_facts) + quorum_margin.find_amnesic_voters(margins)
     if found.cluster:
@@ -110,7 +110,7 @@ def _interview_all(settings: Settings, found: Servers) -> tuple[dict[str, Except
     return {label: error for label, error in (failures | errors).items() if label not in answered}, all_facts
 
 
-def _unreachable(label: str, error: Exception, found: Servers) -> Finding:
+def _describe_unreachable(label: str, error: Exception, found: Servers) -> Finding:
     finding = servers.describe_unreachable(label, error)
     if not found.cluster or label in {master.label for master in found.all}:
         return finding
@@ -118,7 +118,7 @@ def _unreachable(label: str, error: Exception, found: Servers) -> Finding:
     return Finding(VOTERS, YELLOW, label, text, "name another node of the cluster")
 
 
-def _named_twice(settings: Settings) -> list[Finding]:
+def _find_servers_named_twice(settings: Settings) -> list[Finding]:
     labels = [address.label for address in settings.redis]
     return [
         Finding(VOTERS, RED, label, "the same server twice", "name each server once")

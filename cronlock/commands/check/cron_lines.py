@@ -69,21 +69,21 @@ def find_line_faults(lines: Sequence[Line], root: str, checked: set[str], now: f
     budget = UserTimeBudget()
     for line in lines:
         try:
-            uses += budget.run_within(line, _uses, line, root)
+            uses += budget.run_within(line, _use_of, line, root)
         except Refused as error:
-            findings.append(_refused(line, error))
+            findings.append(_describe_refusal(line, error))
     for use in uses:
         findings += budget.run_within(use.line, _check_line, use, lines, checked, now)
         findings += budget.run_within(use.line, cron_path.find_missing_programs, use.line)
     for line in budget.ended.values():
         text = f"the lines of {line.owner} take too long to check: from this line on, not all were checked"
         findings.append(Finding(LINES, YELLOW, line.place, text, "as that user, run: cronlock check"))
-    findings += _both_modes(uses) + _shown_passwords(lines)
+    findings += _find_keys_in_both_modes(uses) + _find_shown_passwords(lines)
     places = {line.place: number for number, line in enumerate(lines)}
     return sorted(findings, key=lambda finding: places[finding.about])
 
 
-def _uses(line: Line, root: str) -> list[LineUse]:
+def _use_of(line: Line, root: str) -> list[LineUse]:
     """Return the one use of a line. Raises Refused for what `cronlock run` refuses before it has a plan."""
     if not line.command:
         raise Refused("cronlock can't parse this line: run its command by hand to see why")
@@ -126,7 +126,7 @@ def _uid(user: str) -> int:
         return os.geteuid()
 
 
-def _refused(line: Line, error: Refused) -> Finding:
+def _describe_refusal(line: Line, error: Refused) -> Finding:
     reason = str(error)
     reason = reason if len(reason) <= REASON_MAX else f"{reason[:REASON_MAX]}..."
     return Finding(LINES, RED, line.place, f"it would be refused: {reason}")
@@ -142,15 +142,15 @@ def _check_line(use: LineUse, lines: Sequence[Line], checked: set[str], now: flo
     needs_shell = set(use.needs_shell.values())
     if not {"key", "config", "once", "each", "schedule", "tick"} & needs_shell:
         try:
-            findings.append(_summary(use, lines, now))
+            findings.append(_describe_run(use, lines, now))
         except Refused as error:
-            findings.append(_refused(use.line, error))
+            findings.append(_describe_refusal(use.line, error))
     if not {"redis", "local", "config"} & needs_shell:
-        findings += _other_voters(use, checked)
+        findings += _find_unchecked_servers(use, checked)
     return findings
 
 
-def _summary(use: LineUse, lines: Sequence[Line], now: float) -> Finding:
+def _describe_run(use: LineUse, lines: Sequence[Line], now: float) -> Finding:
     """Return the summary that `run --dry-run` prints. Raises Refused as `run` does."""
     settings, place = use.settings, use.line.place
     ask_lines = bool(settings.key) and not settings.schedule and not settings.tick
@@ -181,7 +181,7 @@ def _own_lines(settings: Settings, this: Line, lines: Sequence[Line]) -> list[Li
     return own
 
 
-def _other_voters(use: LineUse, checked: set[str]) -> list[Finding]:
+def _find_unchecked_servers(use: LineUse, checked: set[str]) -> list[Finding]:
     settings = use.settings
     if settings.local:
         labels, flags = [LOCAL], "--local"
@@ -199,7 +199,7 @@ def _other_voters(use: LineUse, checked: set[str]) -> list[Finding]:
     return [Finding(LINES, YELLOW, use.line.place, text, f"cronlock check {flags}")]
 
 
-def _shown_passwords(lines: Sequence[Line]) -> list[Finding]:
+def _find_shown_passwords(lines: Sequence[Line]) -> list[Finding]:
     """Return a finding for each password that ps shows, and one for each world-readable crontab with a password."""
     findings = []
     reported: set[str] = set()
@@ -231,7 +231,7 @@ def _read_by_all(path: str) -> bool:
         return False
 
 
-def _both_modes(uses: Sequence[LineUse]) -> list[Finding]:
+def _find_keys_in_both_modes(uses: Sequence[LineUse]) -> list[Finding]:
     """Return a finding for each key that is used with --once and with --each."""
     places: dict[str, dict[str, Line]] = {}
     for use in uses:

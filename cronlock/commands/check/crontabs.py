@@ -105,32 +105,32 @@ def _shortened(crontab: Crontab) -> Crontab:
 
 
 def _find_ignored_rows(crontab: Crontab, cron: str) -> list[Finding]:
-    findings = [_without_user(crontab.path, number) for number in _userless(crontab)]
+    findings = [_describe_missing_user(crontab.path, number) for number in _rows_without_user(crontab)]
     if not crontab.lines and not findings:
         return []
-    if reason := _bad_mode(crontab, cron):
-        findings.append(_ignored_file(crontab.path, reason, ""))
+    if reason := _reason_for_distrust(crontab, cron):
+        findings.append(_describe_ignored_file(crontab.path, reason, ""))
     if cron == DEBIAN:
-        findings += _bad_rows(crontab)
+        findings += _find_bad_rows(crontab)
     if cron != BUSYBOX:
-        findings += _bad_shells(crontab)
+        findings += _find_bad_shells(crontab)
     last = crontab.text.rpartition("\n")[2].lstrip(BLANK)
     if last and last[0] != "#" and cron != BUSYBOX:
         number = crontab.text.count("\n") + 1
         place = f"{crontab.path}:{number}"
         if cron == DEBIAN:
-            findings.append(_ignored_file(place, "the last line has no newline", "add a newline"))
+            findings.append(_describe_ignored_file(place, "the last line has no newline", "add a newline"))
         elif any(line.number == number for line in crontab.lines):
             text = "the last line has no newline: cron ignores it"
             findings.append(Finding(LINES, RED, place, text, "add a newline"))
     return findings
 
 
-def _ignored_file(about: str, reason: str, todo: str) -> Finding:
+def _describe_ignored_file(about: str, reason: str, todo: str) -> Finding:
     return Finding(LINES, RED, about, f"{reason}: cron ignores the whole file", todo or "chown root and chmod 644")
 
 
-def _userless(crontab: Crontab) -> Iterable[int]:
+def _rows_without_user(crontab: Crontab) -> Iterable[int]:
     """Yield the numbers of rows in a system file that have cronlock in the place of the user."""
     for number, row in _rows(crontab.text) if crontab.system else ():
         user, command = columns(row, system=True)[1:]
@@ -138,7 +138,7 @@ def _userless(crontab: Crontab) -> Iterable[int]:
             yield number
 
 
-def _without_user(path: str, number: int) -> Finding:
+def _describe_missing_user(path: str, number: int) -> Finding:
     return Finding(LINES, RED, f"{path}:{number}", "the user column is missing", "write root before cronlock")
 
 
@@ -150,22 +150,24 @@ def _rows(text: str) -> Iterator[tuple[int, str]]:
             yield number, row
 
 
-def _bad_rows(crontab: Crontab) -> Iterator[Finding]:
+def _find_bad_rows(crontab: Crontab) -> Iterator[Finding]:
     for number, row in _rows(crontab.text):
         fields, user, command = columns(row, crontab.system)
         place = f"{crontab.path}:{number}"
         bad = f"minute {row.split()[0]}" if row[0] == "-" else first_bad_part(fields)
         if not command:
-            yield _ignored_file(place, "this line has too few columns", "add the missing columns")
+            yield _describe_ignored_file(place, "this line has too few columns", "add the missing columns")
         elif crontab.system and not is_user(user):
-            yield _ignored_file(place, f"user {user} does not exist", "correct the line, or add the user")
+            yield _describe_ignored_file(place, f"user {user} does not exist", "correct the line, or add the user")
         elif bad:
-            yield _ignored_file(place, f"bad {bad}", "correct it")
+            yield _describe_ignored_file(place, f"bad {bad}", "correct it")
         elif len(os.fsencode(command)) > COMMAND_MAX:
-            yield _ignored_file(place, f"its command is longer than {COMMAND_MAX} bytes", "put it into a script")
+            yield _describe_ignored_file(
+                place, f"its command is longer than {COMMAND_MAX} bytes", "put it into a script"
+            )
 
 
-def _bad_shells(crontab: Crontab) -> Iterator[Finding]:
+def _find_bad_shells(crontab: Crontab) -> Iterator[Finding]:
     """Yield a finding for each assignment to SHELL that can't be executed: no command below it runs."""
     for number, raw in enumerate(crontab.text.split("\n"), 1):
         stripped = raw.lstrip(BLANK)
@@ -175,7 +177,7 @@ def _bad_shells(crontab: Crontab) -> Iterator[Finding]:
             yield Finding(LINES, RED, f"{crontab.path}:{number}", text, "name an existing shell")
 
 
-def _bad_mode(crontab: Crontab, cron: str) -> str:
+def _reason_for_distrust(crontab: Crontab, cron: str) -> str:
     """Return why cron does not trust the file; empty when it does."""
     try:
         status = os.stat(crontab.path)

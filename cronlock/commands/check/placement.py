@@ -45,7 +45,7 @@ def find_cluster_placement(
 
     `lost_with`: label -> keys that its loss stops as long as copies elsewhere do not count; `todo` makes them count.
     """
-    findings = [_of_master(master, keys, lost_with.get(master.label, ()), todo) for master in masters]
+    findings = [_describe_master(master, keys, lost_with.get(master.label, ()), todo) for master in masters]
     free = SLOTS - sum(len(part) for master in masters for part in master.slots)
     if free:
         text = f"{free} of {SLOTS} slots have no master: copies in them do not answer"
@@ -53,7 +53,7 @@ def find_cluster_placement(
     return findings
 
 
-def _of_master(master: Server, keys: Sequence[str] | None, lost_with: Sequence[str], todo: str) -> Finding:
+def _describe_master(master: Server, keys: Sequence[str] | None, lost_with: Sequence[str], todo: str) -> Finding:
     costs = loss_cost(master.slots, keys or ())
     replicas = f"replica {', '.join(master.replicas)}" if master.replicas else "no replica"
     front = f"{_percent(costs.share)} of the slots, {replicas}; its loss"
@@ -105,7 +105,7 @@ def find_missing_masters(count: int, missing: int, off: int) -> list[Finding]:
     return [Finding(PLACEMENT, YELLOW, "masters", f"{front}: no key can have its first run", todo)]
 
 
-def _place_fewer_servers(count: int, missing: int, off: int, keys_at_risk: Sequence[str]) -> Finding:
+def _describe_fewer_servers(count: int, missing: int, off: int, keys_at_risk: Sequence[str]) -> Finding:
     spare = count - quorum(count) - missing - off
     front, todo = _describe_missing(f"{count} servers", missing, off)
     if spare < 0:
@@ -127,7 +127,7 @@ def find_server_placement(
     """
     spare = count - quorum(count)
     if missing + off and count > 1:
-        return [_place_fewer_servers(count, missing, off, keys_at_risk)]
+        return [_describe_fewer_servers(count, missing, off, keys_at_risk)]
     if count == 1:
         text = "one server: its loss stops every run"
         return [Finding(PLACEMENT, YELLOW, "servers", text, "run three servers, unless one is intended")]

@@ -33,7 +33,7 @@ def find_sentinel_faults(address: Address, all_facts: Sequence[ServerFacts]) -> 
         text = f"its sentinels name different masters: {votes}"
         findings.append(Finding(VOTERS, YELLOW, address.label, text, "read the sentinels' logs"))
     info = next((one.info for one in all_facts if one.label == address.label), {})
-    return [*findings, *_failover(address, reports, next(iter(masters)), info)]
+    return [*findings, *_find_failover_faults(address, reports, next(iter(masters)), info)]
 
 
 def _master(server: Server, service: str) -> dict[str, Any]:
@@ -41,7 +41,9 @@ def _master(server: Server, service: str) -> dict[str, Any]:
     return dict(answer)
 
 
-def _failover(address: Address, reports: Mapping[str, Any], master: str, info: Mapping[str, Any]) -> list[Finding]:
+def _find_failover_faults(
+    address: Address, reports: Mapping[str, Any], master: str, info: Mapping[str, Any]
+) -> list[Finding]:
     replicas = max(int(answer["num-slaves"]) for answer in reports.values())
     sentinels = max(int(answer["num-other-sentinels"]) for answer in reports.values()) + 1
     findings = []

@@ -97,7 +97,7 @@ def describe_unreachable(label: str, error: Exception) -> Finding:
 
 def find_server_faults(facts: ServerFacts, alone: bool) -> list[Finding]:
     """Return the findings about one server. `alone`: no other voter remembers what it forgets."""
-    faults = [*_distance(facts), *_about_tls(facts), *_about_info(facts, alone)]
+    faults = [*_find_slow_answers(facts), *_find_unverified_tls(facts), *_find_info_faults(facts, alone)]
     known = " ".join(finding.text for finding in faults)
     for text in facts.rights.refusals:
         code = text.partition(" ")[0]
@@ -132,7 +132,7 @@ def _unverified(tls: Mapping[str, str]) -> str:
     return next((f"{name}={words[1]}" for name, words in VALUES.items() if tls[name] == words[1]), "")
 
 
-def _about_tls(facts: ServerFacts) -> list[Finding]:
+def _find_unverified_tls(facts: ServerFacts) -> list[Finding]:
     parameter = _unverified(facts.server.address.tls or dict.fromkeys(VALUES, ""))
     if not parameter:
         return []
@@ -140,7 +140,7 @@ def _about_tls(facts: ServerFacts) -> list[Finding]:
     return [_fault(facts, YELLOW, text, "pass ssl_ca_certs instead, and give it a certificate with its host name")]
 
 
-def _distance(facts: ServerFacts) -> list[Finding]:
+def _find_slow_answers(facts: ServerFacts) -> list[Finding]:
     if facts.trip > TOO_FAR:
         text = f"it answers in {facts.trip:.1f} s: an answer after more than 1 s counts as none"
         return [_fault(facts, RED, text, "use a nearer server")]
@@ -150,15 +150,15 @@ def _distance(facts: ServerFacts) -> list[Finding]:
     return []
 
 
-def _about_info(facts: ServerFacts, alone: bool) -> list[Finding]:
+def _find_info_faults(facts: ServerFacts, alone: bool) -> list[Finding]:
     if not facts.info:
         if "info" in facts.rights.commands:  # the missing right is a finding of its own
             return []
         return [_fault(facts, YELLOW, "it refuses INFO: its persistence can't be checked", "ask its administrator")]
-    return [*_state(facts), *_persistence(facts, alone), *_memory(facts)]
+    return [*_find_state_faults(facts), *_find_persistence_faults(facts, alone), *_find_memory_faults(facts)]
 
 
-def _state(facts: ServerFacts) -> list[Finding]:
+def _find_state_faults(facts: ServerFacts) -> list[Finding]:
     info, found = facts.info, []
     name, version = _version(info)
     if version < TESTED:
@@ -172,7 +172,7 @@ def _state(facts: ServerFacts) -> list[Finding]:
     return found
 
 
-def _persistence(facts: ServerFacts, alone: bool) -> list[Finding]:
+def _find_persistence_faults(facts: ServerFacts, alone: bool) -> list[Finding]:
     found = []
     for name, what in (("aof_last_write_status", "append-only file"), ("rdb_last_bgsave_status", "last snapshot")):
         if facts.info.get(name, "ok") != "ok":
@@ -189,7 +189,7 @@ def _persistence(facts: ServerFacts, alone: bool) -> list[Finding]:
     return found
 
 
-def _memory(facts: ServerFacts) -> list[Finding]:
+def _find_memory_faults(facts: ServerFacts) -> list[Finding]:
     found = []
     policy = facts.info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
