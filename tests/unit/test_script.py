@@ -1,0 +1,34 @@
+"""The script does what lock/state_machine.py says, in fakeredis' Lua: without a server, on any platform.
+
+tests/integration/test_scripts.py takes the same walks on each server program of this machine.
+"""
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import example, given, settings
+
+from tests.integration.test_scripts import OnServer
+from tests.support.fake_servers import FakeServer
+from tests.support.side_by_side import TOUR, missing, side_by_side, walks
+
+WALKS = 8  # each takes a second or so in Python
+
+
+def test_the_script_and_the_pure_record_go_the_same_way(fakes: list[FakeServer]) -> None:
+    """Every answer, every field, every line of history, and how long they stay."""
+    met: Counter[tuple[str, str]] = Counter()
+
+    @settings(side_by_side, max_examples=WALKS)
+    @example(TOUR)
+    @given(walks())
+    def walk(steps: list[Any]) -> None:
+        OnServer(fakes[0], met).go(steps)  # type: ignore[arg-type]
+
+    walk()
+    assert not missing(met), met
+
+
+def test_a_nodes_own_record_goes_the_same_way(fakes: list[FakeServer]) -> None:
+    """With --each."""
+    OnServer(fakes[0], each=True).go(TOUR)  # type: ignore[arg-type]
