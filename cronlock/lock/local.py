@@ -136,22 +136,22 @@ class LocalVoters:
 
     def _execute(self, operation: str, ask: "Fields", view: "View", wall: int) -> "Answer":
         """Execute the operation on the copy, and store the result."""
-        copy, denial = view.copy, None
+        copy, future = view.copy, None
         if operation in CLAIM and is_future_tick(copy.get("tick"), wall):
-            from cronlock.lock.future_ticks import Denial  # rare, so other runs do not import it
+            from cronlock.lock.future_ticks import FutureTicks  # rare, so other runs do not import it
 
-            denial = Denial(copy, wall)
-            self.warning = denial.warning
+            future = FutureTicks(copy, wall)
+            self.warning = future.warning
         if operation in RUN:
             self._witness.take()
         answer = OPERATIONS[operation](copy, ask, monotonic(), wall, "")
         good = answer["answer"] == protocol.OK
         runs = copy.get("kind") == "run" and copy.get("holder") == ask.get("holder")
-        if denial and not (good and operation == "commit"):
-            denial.undo(copy)
+        if future and not (good and operation == "commit"):
+            future.undo(copy)
         self._store(copy, view.restore_lease(new_lease=good and operation in TAKE))
         if operation in END or (operation in RUN and not runs):  # the record no longer has this process's run
-            self._witness.let_go()
+            self._witness.release()
         return answer
 
     def _store(self, copy: "Copy", clock: "Clock") -> None:
@@ -186,7 +186,7 @@ class LocalVoters:
 
     def close(self) -> None:
         """Release the witness: this process's run has ended, or was never started."""
-        self._witness.let_go()
+        self._witness.release()
 
     def listen(self, on_run_ended: "Callable[[int, int], None]") -> None:
         """Call `on_run_ended` with voter and token when a run ends, from now on."""

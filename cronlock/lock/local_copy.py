@@ -48,7 +48,7 @@ class View:
             return
         self._stored_lease = {name: copy.get(name) for name in LEASE}
         now, lease = monotonic(), copy.get("lease")
-        if copy.get("kind") == "run" and witness.lives(path):
+        if copy.get("kind") == "run" and witness.is_alive(path):
             copy.record["lease_end"] = now + max(1, min(lease, protocol.LEASE_MAX))
         elif same == witness.OTHER or (copy.get("kind") != "run" and copy.get("lease_end") > now + lease):
             copy.clear_holder()  # the machine has restarted since; or a prepared lease, whose commit fails then

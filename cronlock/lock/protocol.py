@@ -10,7 +10,7 @@ OTHER, NEWER, EXPIRED = "other", "newer", "expired"  # reasons for which commit,
 VOTER_SET, CLOCK = "voter_set", "clock"  # reasons for which prepare is refused
 ADOPTED = "adopted"  # the outcome that an adoption writes
 
-MAIN = "record"  # stands before the key in the name of its main record
+MAIN = "record"  # precedes the key in the name of its main record
 COPIES = 7  # of a key on a Redis Cluster, as servers/placement.py distributes them
 TICK_AHEAD_MAX = 65  # s: a tick further ahead than clocks may differ would stop all real ticks until it comes
 

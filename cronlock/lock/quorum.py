@@ -190,7 +190,7 @@ def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
 def _of_one_run(quiet: "list[Answer]", enough: int, tick: int) -> bool:
     """Return whether a quorum reports the same run, or newer ticks.
 
-    Without this, two nodes that each died with a commit at one voter would make a third one give up, and nobody would
+    Without this, two nodes that each died with a commit at one voter would make a third one give up, and no node would
     run the tick (the models' row "a quorum of held about different runs").
     """
     tokens = [answer["token"] for answer in quiet]

@@ -2,7 +2,7 @@
 
 For type checkers only: nothing imports this module at run time, so that no run pays for `typing` (9 ms). At run time
 requests and answers are plain dicts: a class for each would cost a run more than 1 % of its time.
-Times are ms, ticks epoch seconds; 0 stands for none.
+Times are ms, ticks epoch seconds; 0 means none.
 """
 
 from collections.abc import Callable

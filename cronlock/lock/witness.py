@@ -1,9 +1,9 @@
-"""Which clock a local lease is measured with, and the witness: a file lock that shows whether the run behind it lives.
+"""The clock of a local lease, and the witness: a file lock that shows whether the lease's run is alive.
 
 A lease in a file means something only by the clock that it was written with, and processes that share the file may
-read different ones: a container has a boot id of its own, a time namespace shifts CLOCK_MONOTONIC, a hidden /proc tells
-neither. A file lock is the same for all of them. The wrapper takes it, shared, before the record says that it runs, and
-the guard keeps it too. The kernel drops the lock when the last of the two has ended, and not before.
+read different ones: a container has a boot id of its own, a time namespace shifts CLOCK_MONOTONIC, a hidden /proc shows
+neither. A file lock is the same for all of them. cronlock takes a shared lock before the record has the run, and the
+guard inherits it. The kernel drops the lock when the last of the two has exited, and not before.
 """
 
 import errno
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 NAMESPACES = "/proc/self/ns"
 UNKNOWN = "unknown"  # in place of a boot id or a time namespace that can't be read
-SAME, OTHER, UNSURE = range(3)  # what two clocks are to each other
-BUSY_WAIT = 1.0  # s for another process to let go of a lock file: each holds it for one operation
-BUSY_STEP = 0.002  # s between two tries at it
-LOOKS = 3  # at a witness that is taken: another process that looks takes it as well, for microseconds
+SAME, OTHER, UNSURE = range(3)  # results of `compare`
+BUSY_WAIT = 1.0  # s to wait for a lock file: another process holds it for one operation
+BUSY_STEP = 0.002  # s between two tries
+TRIES = 3  # at a witness that is locked: another process that checks it locks it too, for microseconds
 
 
 def this_clock() -> "Clock":
@@ -48,21 +48,21 @@ def _time_namespace() -> str:
 
 
 def compare(one: "Clock", another: "Clock") -> int:
-    """Tell whether two clocks are the same one; UNSURE while what is known of them does not differ, but not all is."""
+    """Return SAME, OTHER, or UNSURE when the known parts of two clocks are equal but a part is unknown."""
     if any(UNKNOWN not in pair and pair[0] != pair[1] for pair in zip(one, another, strict=True)):
         return OTHER
     return UNSURE if UNKNOWN in one + another else SAME
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file and make it its user's alone, whatever the umask and whoever made it."""
+    """Open a file and make it private to its user, whatever the umask was when it was created."""
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     os.fchmod(fd, 0o600)
     return fd
 
 
 def lock(fd: int, how: int) -> None:
-    """Take a file lock. Raises BlockingIOError when another process keeps it for longer than an operation takes."""
+    """Take a file lock. Raises BlockingIOError when another process holds it for longer than BUSY_WAIT."""
     until = time.monotonic() + BUSY_WAIT
     while True:
         try:
@@ -75,14 +75,14 @@ def lock(fd: int, how: int) -> None:
 
 
 class Witness:
-    """The witness of one record, as the process that runs holds it. `fd` is -1 while it holds none."""
+    """The witness of one record, held by the process of its run. `fd` is -1 while it is not held."""
 
     def __init__(self, path: str) -> None:
         self.fd = -1
-        self._path = file_of(path)
+        self._path = witness_path(path)
 
     def take(self) -> None:
-        """Hold it from now on. Raises OSError."""
+        """Hold the witness from now on. Raises OSError."""
         if self.fd >= 0:
             return
         fd = private(self._path, os.O_RDWR | os.O_CREAT)
@@ -93,27 +93,27 @@ class Witness:
             raise
         self.fd = fd
 
-    def let_go(self) -> None:
-        """Close this process's copy: an unlock would take it from the guard as well."""
+    def release(self) -> None:
+        """Close this process's descriptor; an unlock would take the lock from the guard as well."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
-def lives(path: str) -> bool:
-    """Whether anybody holds the witness of the record at `path`. Raises OSError when that can't be told."""
+def is_alive(path: str) -> bool:
+    """Return whether a process holds the witness of the record at `path`. Raises OSError if the lock can't be tried."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         try:
-            fd = os.open(file_of(path), os.O_RDWR | flags)  # which NFS wants of who takes it alone
+            fd = os.open(witness_path(path), os.O_RDWR | flags)  # NFS demands write access for an exclusive lock
         except OSError as error:
             if error.errno != errno.EROFS:
                 raise
-            fd = os.open(file_of(path), os.O_RDONLY | flags)
+            fd = os.open(witness_path(path), os.O_RDONLY | flags)
     except FileNotFoundError:
         return False
     try:
-        for _ in range(LOOKS):
+        for _ in range(TRIES):
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return False
@@ -124,6 +124,6 @@ def lives(path: str) -> bool:
         os.close(fd)
 
 
-def file_of(path: str) -> str:
-    """Return the witness's file, beside the record's."""
+def witness_path(path: str) -> str:
+    """Return the path of the witness, beside the record's."""
     return path + ".run"

@@ -42,7 +42,7 @@ def test_a_local_run_at_a_wrong_date_stops_no_other(local_key: str, how: str) ->
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert done.stderr.count("\n") == 1
     assert f"cronlock: {local_key}: the record is of 20" in done.stderr
-    assert "Z, 4 years ahead of this clock: it does not count; set the clock, if that is wrong" in done.stderr
+    assert "Z, 4 years ahead of this clock: that tick does not count; if the clock is wrong, set it" in done.stderr
     assert red(place) == []
     again = cronlock(*words, *RAN)
     assert (again.returncode, again.stderr) == (0, "")

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from cronlock.errors import Refused
 from cronlock.lock.copy import Copy
-from cronlock.lock.future_ticks import CLAIM, Denial
+from cronlock.lock.future_ticks import CLAIM, FutureTicks
 from cronlock.lock.local import LocalVoters, state_directory
 from cronlock.lock.local_copy import load
 from cronlock.lock.protocol import RETENTION, Failure, is_future_tick
 from cronlock.lock.quorum import claim
-from cronlock.lock.witness import UNKNOWN, lives, this_clock
+from cronlock.lock.witness import UNKNOWN, is_alive, this_clock
 from cronlock.process.event_loop import Loop
 from tests.support.commands import environment, wait_until
 from tests.support.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
@@ -187,10 +187,10 @@ class InFile(Pair):
     def done(self, operation: str, ask: Fields, now: int, time: int) -> Fields:
         """Ticks that the clock denies do not count."""
         asks = operation in ("prepare", "commit")
-        denial = Denial(self.pure, time) if asks and is_future_tick(self.pure.get("tick"), time) else None
+        future = FutureTicks(self.pure, time) if asks and is_future_tick(self.pure.get("tick"), time) else None
         answer = super().done(operation, ask, now, time)
-        if denial and (operation, answer["answer"]) != ("commit", "ok"):
-            denial.undo(self.pure)
+        if future and (operation, answer["answer"]) != ("commit", "ok"):
+            future.undo(self.pure)
         return answer
 
     def start_anew(self) -> None:
@@ -322,7 +322,7 @@ def test_a_run_that_ends_ends_by_every_clock(voter: Voter, clock: tuple[str, str
     other = voter.from_elsewhere(clock)
     assert other.prepare("h2", tick=TICK + 60)["answer"] == "held"
     assert voter.ask("finish", **finish_of())["answer"] == "ok"
-    assert not lives(str(voter.path))
+    assert not is_alive(str(voter.path))
     assert other.prepare("h2", tick=TICK + 60)["answer"] == "ok"
     assert other.ask("commit", **run_of("h2", token=8, tick=TICK + 60))["answer"] == "ok"
     assert other.clock == clock
@@ -363,7 +363,7 @@ def test_a_candidates_lease_by_another_clock_blocks_for_its_length_at_most(
     voter.put_record(lease_end=now() + 1_000_000)
     assert voter.prepare("h2")["answer"] == "ok"
     assert other.ask("commit", **run_of("h1"))["answer"] == "other"
-    assert not lives(str(voter.path))
+    assert not is_alive(str(voter.path))
     voter.ask("release", holder="h2")
     other.prepare("h1")
     assert other.ask("commit", **run_of("h1"))["answer"] == "ok"
@@ -384,15 +384,15 @@ def test_a_commit_that_is_refused_leaves_no_witness(voter: Voter) -> None:
     """Nor does a release, nor a process that ends; a commit that comes twice keeps it."""
     voter.prepare()
     assert voter.ask("commit", **run_of(not_after=now() - 1))["answer"] == "expired"
-    assert not lives(str(voter.path))
+    assert not is_alive(str(voter.path))
     assert voter.ask("commit", **run_of())["answer"] == "ok"
     assert voter.ask("commit", **run_of(not_after=now() - 1))["answer"] == "expired"
-    assert lives(str(voter.path))
+    assert is_alive(str(voter.path))
     voter.ask("release", holder="h1")
-    assert not lives(str(voter.path))
+    assert not is_alive(str(voter.path))
     voter.prepare("h2", tick=TICK + 60)
     assert voter.ask("extend", **run_of())["answer"] == "busy"
-    assert not lives(str(voter.path))
+    assert not is_alive(str(voter.path))
 
 
 def test_the_witness_is_there_before_the_record_says_run(voter: Voter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,7 +400,7 @@ def test_the_witness_is_there_before_the_record_says_run(voter: Voter, monkeypat
     seen: list[bool] = []
 
     def replace(old: str, new: str, real: Any = os.replace) -> None:
-        seen.append(lives(str(voter.path)))
+        seen.append(is_alive(str(voter.path)))
         real(old, new)
 
     monkeypatch.setattr(os, "replace", replace)
@@ -478,7 +478,7 @@ def test_a_tick_from_a_future_that_the_clock_denies_does_not_count(
     before = voter.stored
     answer = voter.prepare("h2", tick=NEAR, fair=1)
     assert (answer["answer"], answer["tick"]) == ("ok", left[0])
-    assert "years ahead of this clock: it does not count" in voter.voters.warning
+    assert "years ahead of this clock: that tick does not count" in voter.voters.warning
     voter.ask("release", holder="h2")
     for name in CLAIM:  # this clock may be the wrong one
         assert voter.stored["record"].get(name, 0) == before["record"].get(name, 0)
@@ -721,7 +721,7 @@ def test_what_a_killed_process_left_half_written_is_in_nobodys_way(voter: Voter)
 
 CHILD = """
 import sys, time
-from cronlock.lock.future_ticks import CLAIM, Denial
+from cronlock.lock.future_ticks import CLAIM, FutureTicks
 from cronlock.lock.local import LocalVoters
 from cronlock.lock.protocol import Failure, is_future_tick
 from cronlock.process.event_loop import Loop

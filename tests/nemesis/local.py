@@ -9,7 +9,7 @@ from typing import Any
 
 from cronlock.lock.local import file_name
 from cronlock.lock.protocol import MAIN
-from cronlock.lock.witness import BOOT_ID, lives
+from cronlock.lock.witness import BOOT_ID, is_alive
 from tests.nemesis.network_namespaces import Namespace
 from tests.support.servers import Closing
 
@@ -89,7 +89,7 @@ class Folder(Closing):
 
     def leases(self, _key: str) -> list[str]:
         """Return the lock file if a run's witness holds it; leases depend on clocks that no longer exist."""
-        return [f"{self._path.name}: its witness is held"] if lives(str(self._path)) else []
+        return [f"{self._path.name}: its witness is held"] if is_alive(str(self._path)) else []
 
     def heal(self) -> None:
         """Do nothing: a file needs no recovery."""

@@ -73,7 +73,7 @@ def test_the_oracle_sees_a_lock_that_does_not_lock(quorum_of_one: dict[str, str]
 @pytest.fixture
 def no_witness(tmp_path: Path) -> dict[str, str]:
     """Provide the environment of a cronlock that believes every clock it reads."""
-    return changed_cronlock(tmp_path, "lock/local_copy.py", "and witness.lives(path)", "and not path")
+    return changed_cronlock(tmp_path, "lock/local_copy.py", "and witness.is_alive(path)", "and not path")
 
 
 @pytest.mark.debian

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cronlock.lock.local import state_directory
-from cronlock.lock.witness import file_of, lives
+from cronlock.lock.witness import is_alive, witness_path
 from tests.support.commands import (
     about,
     bearing,
@@ -216,10 +216,10 @@ def test_the_guard_keeps_the_witness_and_the_command_does_not(job: Job, taken: S
     files = [os.readlink(f"/proc/{holder.guard}/fd/{fd}") for fd in range(5)]
     assert files[:3] == ["/dev/null"] * 3
     assert files[3].startswith("pipe:")
-    assert files[4] == file_of(str(job.path))
+    assert files[4] == witness_path(str(job.path))
     assert {os.readlink(f"/proc/{holder.command}/fd/{fd}") for fd in open_files(holder.command)} & {files[4]} == set()
     holder.finish()
-    assert not lives(str(job.path))
+    assert not is_alive(str(job.path))
     for fd in (fd for pair in pairs for fd in pair):
         os.close(fd)
 
@@ -252,7 +252,7 @@ def test_unlock_ends_a_lease_there(job: Job, place: str) -> None:
     first.finish()
     assert job.held_everywhere()
     second.finish()
-    assert not lives(str(job.path))
+    assert not is_alive(str(job.path))
     assert job.run("--schedule", "none").stdout == "ran\n"
 
 
