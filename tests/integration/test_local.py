@@ -523,7 +523,7 @@ def test_a_tick_that_no_calendar_has_is_no_traceback(voter: Voter) -> None:
     ran(voter, TICK)
     voter.put_record(tick=10**30)
     assert voter.prepare("h2", tick=NEAR)["answer"] == "ok"
-    assert "it does not count" in voter.voters.warning
+    assert "that tick does not count" in voter.voters.warning
 
 
 # -- where it lies -----------------------------------------------------------------------------------------------------
