@@ -49,6 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{CHOSEN}: {chosen} is no redis-server and no valkey-server")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say how long it takes, where all default tests run."""
+    config = session.config
+    default = config.args_source is pytest.Config.ArgsSource.TESTPATHS and "not debian" in config.option.markexpr
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if default and reporter and not hasattr(config, "workerinput"):
+        at_once = "" if config.getoption("numprocesses", None) else ", and much longer without -n 5: most of them wait"
+        reporter.write_line(f"what needs neither root nor Debian takes some 4 minutes on 2 cores{at_once}")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist what this process ignores."""

@@ -218,7 +218,7 @@ def test_the_operators_commands_of_the_readme_run(line: str, shell: Callable[[st
 def test_the_readme_has_the_two_commands_that_set_up_first() -> None:
     first, second = commands()[:2]
     assert first.startswith("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/cronlock run --local ")
-    assert second == ".venv/bin/pip install '.[test]' && .venv/bin/pytest -n 3"
+    assert second == ".venv/bin/pip install '.[test]' && .venv/bin/pytest -n 5"
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.commands import PATIENCE, cronlock, end, environment, home, start_cronlock, wait_until
+from tests.support.fork_server import Call, call_all
 
 LIBC = ctypes.CDLL(None)
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine, -2)  # system calls; ioprio_get is the next one
@@ -310,7 +311,9 @@ def test_every_exit_status_and_every_deadly_signal_comes_through(local_key):
 
     def statuses(part):
         words = ("run", "--local", "--key", f"{local_key}-{part}", "--schedule", "none", "--", "sh", "-c")
-        return {script: cronlock(*words, script).returncode for script, _ in cases[part::4]}
+        scripts = [script for script, _ in cases[part::4]]
+        done = call_all([Call((*words, script)) for script in scripts], at_once=1)
+        return {script: each.returncode for script, each in zip(scripts, done, strict=True)}
 
     with ThreadPoolExecutor(4) as pool:
         found = {script: status for some in pool.map(statuses, range(4)) for script, status in some.items()}
