@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cronlock.errors import LOST
 
-UNHEARD = "could not be recorded by a quorum"  # in cronlock's message if the voters don't know the end
+NOT_RECORDED = "could not be recorded by a quorum"  # in cronlock's message if the voters don't know the end
 
 
 @dataclass
@@ -98,4 +98,4 @@ def mark_open_runs(runs: Iterable[Run], attempts: Iterable[Attempt]) -> None:
     called = {(attempt.node, attempt.tick): attempt for attempt in attempts}
     for run in runs:
         attempt = called[run.node, run.tick]
-        run.open = run.died or attempt.disturbed or attempt.status in (None, LOST) or UNHEARD in attempt.said
+        run.open = run.died or attempt.disturbed or attempt.status in (None, LOST) or NOT_RECORDED in attempt.said

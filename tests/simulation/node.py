@@ -85,7 +85,7 @@ class SimulatedPlan(Plan):
 
 
 class Call:
-    """What one call came to: `outcome` is ran, lost, given back, held, done, late, unreachable, died or an error."""
+    """One call of cronlock. Its outcome is ran, lost, given back, held, done, late, unreachable, died or an error."""
 
     def __init__(
         self, world: "World", node: str, tick: int, terms: Terms, offset: int, job: Job, fault: CallFault | None
