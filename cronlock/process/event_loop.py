@@ -100,7 +100,7 @@ class Child:
 
     @property
     def gone(self) -> bool:
-        """Whether the pid may belong to another process by now."""
+        """True once the pid may belong to another process."""
         return self._end is not None
 
     def state(self) -> tuple[int, int]:

@@ -72,7 +72,7 @@ class Terminal:
 
     @property
     def there(self) -> bool:
-        """Whether this process has a controlling terminal."""
+        """True if this process has a controlling terminal."""
         return self._owner() > 0
 
     def _owner(self) -> int:
