@@ -2,8 +2,7 @@
 
 import os
 
-from cronlock.process.event_loop import CHUNK
-
+CHUNK = 65_536  # bytes per read beyond the size that a file had when it was opened
 FILE_TYPE, REGULAR, DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7)
 
 

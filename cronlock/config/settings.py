@@ -8,9 +8,9 @@ application's REDIS_URL must not lock on another server than cron does.
 import os
 
 from cronlock.config.options import BY_NAME, OPTIONS, Option, boolean, node
+from cronlock.config.redis_url import Address, parse
 from cronlock.errors import Refused
 from cronlock.messages import PASSWORD
-from cronlock.servers.url import Address, parse
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

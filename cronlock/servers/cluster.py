@@ -2,21 +2,21 @@
 
 import hiredis
 
+from cronlock.config.redis_url import HOST_MAX, PORT_MAX
 from cronlock.errors import Refused
 from cronlock.lock.protocol import COPIES, Failure
 from cronlock.servers.connection import Connection, failure_of_reply
 from cronlock.servers.placement import copies
-from cronlock.servers.url import HOST_MAX, PORT_MAX
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
     from cronlock.servers.connection import Callback, Located, Search
     from cronlock.servers.placement import Names
-    from cronlock.servers.url import Address
 
 CLUSTER_SLOTS = [b"CLUSTER", b"SLOTS"]
 NOT_A_CLUSTER = "cluster support disabled"  # in the error reply of a plain server

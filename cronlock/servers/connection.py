@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Protocol
 
+    from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
     from cronlock.servers.transport import SocketAddress
-    from cronlock.servers.url import Address
 
     Callback = Callable[[Any], None]  # gets a reply, a hiredis.ReplyError, or the Failure of the connection
     OnMessage = Callable[[bytes, bytes], None]  # gets the channel and the payload of a message

@@ -9,10 +9,10 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
     from cronlock.servers.connection import Connection
     from cronlock.servers.transport import SocketAddress
-    from cronlock.servers.url import Address
 
 READ_SIZE = 65_536  # bytes: a pipe holds no more
 

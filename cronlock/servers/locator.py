@@ -8,11 +8,11 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
     from cronlock.servers.connection import Connection, Located
     from cronlock.servers.sentinel import MasterSearch
     from cronlock.servers.transport import SocketAddress
-    from cronlock.servers.url import Address
 
 
 class Locator:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from cronlock.config.redis_url import Address
     from cronlock.lock.requests import Answer, OnReply
     from cronlock.process.event_loop import Loop
     from cronlock.servers.subscriptions import Subscriptions
-    from cronlock.servers.url import Address
 
 PROTOCOL = "2"  # nodes with another version must not share a key
 REDIRECTS_MAX = 5  # as in redis-cli and the client libraries: after more, the cluster disagrees on its slots

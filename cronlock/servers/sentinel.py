@@ -4,12 +4,12 @@ Follows https://redis.io/docs/latest/develop/reference/sentinel-clients/ except 
 answer does not decide, because a Sentinel that is cut off may not know of a failover.
 """
 
+from cronlock.config.redis_url import HOST_MAX, PORT_MAX, Address
 from cronlock.lock.protocol import Failure
 from cronlock.lock.quorum import quorum
 from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
 from cronlock.servers.dns import Resolution
 from cronlock.servers.transport import literal
-from cronlock.servers.url import HOST_MAX, PORT_MAX, Address
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

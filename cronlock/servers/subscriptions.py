@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
     from cronlock.servers.connection import Locate
-    from cronlock.servers.url import Address
 
 DIGITS_MAX = 20  # more than a token has
 REFUSED = "refused"  # the user lacks the right to subscribe: not requested again

@@ -7,7 +7,7 @@ from cronlock.errors import TlsError
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from cronlock.servers.url import Address
+    from cronlock.config.redis_url import Address
 
 RECORD_MAX = 16_384  # bytes: the longest TLS record
 CONTEXTS: dict[object, ssl.SSLContext] = {}  # by parameters and the state of files: reading the CAs takes 10 ms

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
     from cronlock.servers.tls import TlsStream
-    from cronlock.servers.url import Address
 
     SocketAddress = tuple[int, Any]  # address family, and the argument of connect(2)
 

@@ -15,13 +15,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cronlock.config.redis_url import Address
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused, TlsError
 from cronlock.servers import NOT_CONFIGURED
 from cronlock.servers.cluster import NOT_A_CLUSTER, node_address, same_server_twice
 from cronlock.servers.sentinel import NO_MASTER, majority, parse_master
 from cronlock.servers.tls import CERTIFICATE_REQUIRED, GIVE_CERTIFICATE, context_of, tls_error
-from cronlock.servers.url import Address
 
 TIMEOUT = 3.0  # s for one answer: an operator waits
 NOT_REDIS = "its replies are not those of Redis"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+from cronlock.config.redis_url import Address, parse
 from cronlock.lock.attempt import Attempt
 from cronlock.lock.refusals import refusal
 from cronlock.messages import Messages
@@ -17,7 +18,6 @@ from cronlock.run.outcome import outcome
 from cronlock.servers.connection import Connection
 from cronlock.servers.redis_voters import RedisVoters
 from cronlock.servers.transport import literal
-from cronlock.servers.url import Address, parse
 from tests.fuzz.resp import PORT, Talk
 
 ASKED = 3  # requests to one connection

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cronlock.config.redis_url import Address
 from cronlock.cron.parser import every_line
 from cronlock.lock.protocol import TIME_MAX
 from cronlock.messages import instant, since
@@ -19,7 +20,6 @@ from cronlock.servers import connection
 from cronlock.servers.connection import Connection
 from cronlock.servers.redis_voters import decoded
 from cronlock.servers.subscriptions import Subscriptions
-from cronlock.servers.url import Address
 from tests.fuzz import harness, replies
 from tests.fuzz.harness import HangError, Target, fuzz
 from tests.fuzz.resp import PORT, Talk
@@ -205,7 +205,7 @@ runpy.run_module("tests.fuzz", run_name="__main__")
     [
         ("voters", "servers/redis_voters.py", "if not fields.keys() >= protocol.ANSWERED:", "if not fields:"),
         ("replies", "servers/connection.py", "except hiredis.ProtocolError:", "except KeyError:"),
-        ("urls", "servers/url.py", " and part[1] in HEX", ""),
+        ("urls", "config/redis_url.py", " and part[1] in HEX", ""),
         ("crontabs", "cron/parser.py", "except ValueError:  # the shell refuses it too", "except KeyError:"),
         (
             "tomls",

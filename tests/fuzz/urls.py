@@ -3,15 +3,15 @@
 import random
 from urllib.parse import quote
 
+from cronlock.config import redis_url
 from cronlock.errors import Refused
 from cronlock.messages import masked
-from cronlock.servers import url
 from tests.fuzz.texts import changed, pieces
 
 MARK = "GeHeim"  # in every password
 ODD = set(" ") | set("\t\n\r")  # a reader of plain text takes the URL to end there
 KNOWN = [
-    *(f"{scheme}://" for scheme in (*url.SCHEMES, "http", "")),
+    *(f"{scheme}://" for scheme in (*redis_url.SCHEMES, "http", "")),
     *":/@?&=[]%#,; ",
     *("h", "redis-1", "127.0.0.1", "[::1]", "::1", "6379", "26379", "0", "65536", "99999999999", "/run/r.sock"),
     *("db=1", "username=me", "password=", "sentinel_username=me", "sentinel_password=", "ssl_cert_reqs=none"),
@@ -34,14 +34,14 @@ def make(rng: random.Random) -> tuple[str, bool]:
     secret = MARK + pieces(rng, [*":/?&=[]%# ", "pw", "x"])[:40] + MARK
     if rng.random() < 0.5:
         secret = quote(secret, safe="", errors="surrogateescape")
-    text = rng.choice(WHOLE).format(scheme=rng.choice(url.SCHEMES), secret=secret)
+    text = rng.choice(WHOLE).format(scheme=rng.choice(redis_url.SCHEMES), secret=secret)
     return (text, True) if rng.random() < 0.3 else (changed(rng, text, KNOWN), False)
 
 
 def check(given: tuple[str, bool]) -> None:
     text, whole = given
     try:
-        found = url.parse(text, "source")
+        found = redis_url.parse(text, "source")
     except Refused as refused:
         said = str(refused)
         assert said.startswith("source: "), said

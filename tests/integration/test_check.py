@@ -16,8 +16,8 @@ from cronlock.commands.check.findings import GREEN, RED, YELLOW
 from cronlock.commands.check.placement import find_cluster_placement, find_server_placement, loss_cost
 from cronlock.commands.check.servers import ServerFacts
 from cronlock.commands.check.servers import find_server_faults as about_voter
+from cronlock.config.redis_url import Address
 from cronlock.servers.placement import SLOTS
-from cronlock.servers.url import Address
 from cronlock.survey.clients import Server as Master
 from tests.integration.test_docs import rights
 from tests.support.commands import cronlock, faked_clock

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import pytest
 
+from cronlock.config.redis_url import SCHEMES
 from cronlock.config.settings import Settings, load
 from cronlock.errors import Refused
 from cronlock.messages import masked, printable
-from cronlock.servers.url import SCHEMES
 from tests.support.commands import (
     changed_cronlock,
     cronlock,

@@ -1,4 +1,7 @@
-"""What cronlock imports: the standard library, itself, and what pyproject.toml names."""
+"""Imports of cronlock: which way they run, and where each third-party package is used.
+
+Every import statement counts, wherever it stands: inside a function, and for type checkers alone.
+"""
 
 import ast
 import re
@@ -6,8 +9,6 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.support.commands import ROOT
 
@@ -26,77 +27,95 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-# Lowest first: a unit imports only units that stand before it. The table of options is a unit of its own, since a
-# started command's environment (process/) and the lines of a crontab (cron/) depend on it.
-LAYERS = (
-    "config.options errors messages process files lock servers config cron run survey output commands cli __main__"
-).split()
-PLACES = {  # the packages that may import a library; the rights and the INFO that check reads come from redis-py
+LAYERS = (  # each may import those below it, and modules of its own
+    ("__main__",),
+    ("cli",),
+    ("commands",),
+    ("output",),
+    ("survey",),
+    ("run",),
+    ("servers",),
+    ("cron", "lock"),
+    ("process",),
+    ("config",),
+    ("messages",),
+    ("files",),
+    ("errors",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+CAGES = {  # the folders in which a third-party package may be imported
     "click": {"cli"},
-    "rich": {"output"},
-    "redis": {"survey", "commands.check"},
-    "hiredis": {"servers"},
     "cronsim": {"cron"},
+    "hiredis": {"servers"},
+    "redis": {"survey", "commands/check"},
+    "rich": {"output"},
 }
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def graph() -> dict[str, set[str]]:
+    """For each module of cronlock, the modules of cronlock that it imports."""
+    files = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+    arrows: dict[str, set[str]] = {}
+    for module, path in files.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                inner = [f"{node.module}.{alias.name}" for alias in node.names]
+                found |= {name if name in files else node.module for name in inner}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        arrows[module] = {name for name in found if name in files} - {module, "cronlock"}
+    return arrows
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_imports_run_one_way_between_packages() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in graph().items()
+        for other in sorted(others)
+        if module != "cronlock"
+        and package_of(module) != package_of(other)
+        and LEVEL[package_of(module)] >= LEVEL[package_of(other)]
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Modules that import nothing, or that nothing imports, are taken away, again and again: the rest is a circle."""
+    left = graph()
+    assert len(left) > 100
+    while True:
+        targets = set[str]().union(*left.values())
+        free = [module for module, others in left.items() if not others & left.keys() or module not in targets]
+        if not free:
+            break
+        for module in free:
+            del left[module]
+        left = {module: others & left.keys() for module, others in left.items()}
+    assert left == {}
+
+
+def test_each_third_party_package_is_imported_in_one_place() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in PACKAGE.rglob("*.py")
+        for name in sorted({name.partition(".")[0] for name in imported(path)} & CAGES.keys())
+        if not any(path.is_relative_to(PACKAGE / folder) for folder in CAGES[name])
+    ]
+    assert wrong == []
 
 
 def everywhere() -> dict[Path, set[str]]:
     return {path: {name.partition(".")[0] for name in imported(path)} for path in PACKAGE.rglob("*.py")}
-
-
-def module_of(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-
-
-def unit_of(module: str) -> str:
-    return module if module in LAYERS else module.partition(".")[0]
-
-
-def imports_at_run_time() -> dict[str, set[str]]:
-    """The modules of cronlock that each module imports, also inside functions, but not those for types alone."""
-    modules = {module_of(path): path for path in PACKAGE.rglob("*.py")}
-    found: dict[str, set[str]] = {}
-    for module, path in modules.items():
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-                node.body = []
-        names = {
-            f"{node.module}.{alias.name}".removeprefix("cronlock.")
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "cronlock"
-            for alias in node.names
-        }
-        names = {name if name in modules else name.rpartition(".")[0] for name in names}
-        found[module] = {name for name in names if name in modules} - {module, "__init__"}
-    return found
-
-
-def test_a_package_imports_only_packages_below_it() -> None:
-    graph = imports_at_run_time()
-    assert len(graph) > 100
-    assert sum(map(len, graph.values())) > 400
-    upwards = {
-        (module, imported)
-        for module, names in graph.items()
-        for imported in names
-        if unit_of(module) != unit_of(imported) and LAYERS.index(unit_of(module)) < LAYERS.index(unit_of(imported))
-    }
-    assert not upwards
-
-
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = imports_at_run_time()
-    while leaves := {module for module, names in graph.items() if not names & set(graph)}:
-        graph = {module: names for module, names in graph.items() if module not in leaves}
-    assert not graph
-
-
-@pytest.mark.parametrize("library", PLACES)
-def test_a_library_is_imported_in_its_place_only(library: str) -> None:
-    users = {module_of(path) for path, names in everywhere().items() if library in names}
-    assert users
-    assert all(any(user.startswith(f"{place}.") for place in PLACES[library]) for user in users), users
 
 
 def test_nothing_is_imported_but_the_standard_library_and_what_is_named() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cronlock.config.redis_url import Address, parse
 from cronlock.errors import Refused
-from cronlock.servers.url import Address, parse
 
 Parts = dict[str, Any]
 

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Sequence
 
 from cronlock.commands.check.findings import RED, VOTERS, Finding
+from cronlock.config.redis_url import Address
 from cronlock.servers.server_identity import labels_by_server
-from cronlock.servers.url import Address
 from cronlock.survey.clients import Server, Servers
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cronlock.commands.check.findings import GREEN, PLACEMENT, VOTERS, YELLOW, Finding
 from cronlock.commands.check.servers import ServerFacts, describe_unreachable
-from cronlock.servers.url import Address
+from cronlock.config.redis_url import Address
 from cronlock.survey.clients import Server, Servers
 
 ENOUGH = 3  # sentinels: a majority starts a failover; of two, both must be reachable

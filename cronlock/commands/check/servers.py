@@ -15,12 +15,12 @@ from cronlock.commands.check import acl
 from cronlock.commands.check.acl import Rights
 from cronlock.commands.check.clocks import CLOCK_OFF
 from cronlock.commands.check.findings import GREEN, RED, VOTERS, YELLOW, Finding
+from cronlock.config.redis_url import VALUES
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused
 from cronlock.lock.local import distrust, state_directory
 from cronlock.servers.error_replies import cure
 from cronlock.servers.server_identity import labels_by_server
-from cronlock.servers.url import VALUES
 from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, error_text
 
 ASKED = 5  # requests, of which the median counts
