@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cronlock.lock.attempt import Attempt
-from cronlock.lock.ballot import Ballot
-from cronlock.lock.lease import COMMIT_RETRY, NOT_AFTER, Lease, same_server
+from cronlock.lock.ballot import COMMIT_RETRY, Ballot
+from cronlock.lock.lease import NOT_AFTER, Lease, same_server
 from cronlock.lock.protocol import ADOPTED, ANSWER_WAIT, EXPIRED, OK, Failure
 from cronlock.lock.quorum import Verdict, is_amnesic, judge_adoption
 from cronlock.lock.voter_set import ENDED, hindrance

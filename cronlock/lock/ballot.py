@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
-    from cronlock.lock.requests import Answer, Prepare, Reply
+    from cronlock.lock.requests import Answer, Finish, Prepare, Reply
     from cronlock.lock.voters import Call, Voters
 
     Outcome = TypeVar("Outcome")
 
+COMMIT_RETRY = 100  # ms until a commit that failed is repeated: nothing runs before it is known
+FINISH_MORE = 50  # ms for the other voters once a quorum has acknowledged the end
+FINISH_RETRY = 200  # ms until a finish that failed is repeated
 RELEASE_WAIT = 200  # ms for releases to be answered; a lease whose release is lost expires
 
 
@@ -242,3 +245,66 @@ class Ballot:
 
 def _may_pass(reply: "Reply | None") -> bool:
     return isinstance(reply, Failure) and not reply.final
+
+
+class Finishing:
+    """The voters' replies to finish."""
+
+    __slots__ = (
+        "_ballot",
+        "_enough",
+        "_enough_at",
+        "_in_flight",
+        "_request",
+        "acknowledged",
+        "answered",
+        "failures",
+        "refusals",
+    )
+
+    def __init__(self, ballot: "Ballot", request: "Finish", enough: int) -> None:
+        self._ballot = ballot
+        self._request = request
+        self._enough = enough
+        self._enough_at = 0  # when a quorum had acknowledged the end
+        self._in_flight: set[int] = set()
+        self.answered: set[int] = set()
+        self.failures: dict[int, str] = {}
+        self.acknowledged = 0
+        self.refusals: list[Answer] = []
+        for state in ballot.all:
+            state.due = 0
+
+    def send_if_due(self, state: "VoterState", now: int) -> bool:
+        """Send finish to a voter that has not answered, once no earlier request can be executed after it."""
+        voter = state.voter
+        if voter in self._in_flight or voter in self.answered or max(state.due, state.expires_at) > now:
+            return False
+        self._in_flight.add(voter)
+        self._ballot.send(state, "finish", self._request, self._on_finished)
+        return True
+
+    def _on_finished(self, state: "VoterState", reply: "Reply", request: "Request") -> None:
+        self._in_flight.discard(state.voter)
+        if isinstance(reply, Failure):
+            self.failures[state.voter] = reply.text
+            state.due = request.sent + FINISH_RETRY
+            self._ballot.voters.refresh()
+            return
+        self.answered.add(state.voter)
+        self.failures.pop(state.voter, None)
+        if reply["answer"] == protocol.OK:
+            self.acknowledged += 1
+        else:
+            self.refusals.append(reply)
+
+    def decide(self, now: int) -> bool | None:
+        """Return True once all have answered, or a quorum has and the others had their time."""
+        if len(self.answered) == len(self._ballot.all):
+            return True
+        if self.acknowledged < self._enough:
+            self._ballot.wake(now + COMMIT_RETRY)
+            return None
+        self._enough_at = self._enough_at or now
+        self._ballot.wake(self._enough_at + FINISH_MORE)
+        return now >= self._enough_at + FINISH_MORE or None
