@@ -253,7 +253,7 @@ def forget_local(start: str) -> None:
         with contextlib.suppress(FileNotFoundError):  # another test's, which has ended
             if file.name.startswith(start) or json.loads(file.read_text())["name"].startswith(start):
                 file.unlink()
-                for more in (".lock", ".run"):
+                for more in (".lock", ".run", ".new"):
                     file.with_name(file.name + more).unlink(missing_ok=True)
 
 
