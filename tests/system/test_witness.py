@@ -69,12 +69,12 @@ class Job:
     def record(self) -> dict[str, object]:
         return dict(json.loads(self.path.read_text())["record"])
 
-    def hold(self, *words: str, place: str = "", command: Sequence[str] = SLEEPER) -> "Holder":
+    def hold(self, *words: str, place: str = "", command: Sequence[str] = SLEEPER) -> "HeldLock":
         """A run that goes on, as soon as it does."""
         Path(home(), "ready").unlink(missing_ok=True)
         process = start_cronlock("run", *self.words, *(words or TICK), *command, before=inside(place))
         wait_until(Path(home(), "ready").exists, message="the command")
-        return Holder(process)
+        return HeldLock(process)
 
     def run(self, *words: str, place: str = "") -> "subprocess.CompletedProcess[str]":
         """What another run comes to, by its status and output."""
@@ -90,7 +90,7 @@ class Job:
         return all(self.held(place) for place in ("", *ELSEWHERE))
 
 
-class Holder:
+class HeldLock:
     """The processes of a run."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
@@ -211,7 +211,7 @@ def test_the_guard_keeps_the_witness_and_the_command_does_not(job: Job, taken: S
     before = ("sh", "-c", f'exec "$@"{redirect}', "sh")
     process = start_cronlock("run", *job.words, *TICK, *SLEEPER, before=before)
     wait_until(Path(home(), "ready").exists, message="the command")
-    holder = Holder(process)
+    holder = HeldLock(process)
     wait_until(lambda: stripped(holder.guard), message="the guard's files")
     files = [os.readlink(f"/proc/{holder.guard}/fd/{fd}") for fd in range(5)]
     assert files[:3] == ["/dev/null"] * 3

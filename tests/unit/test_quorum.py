@@ -425,26 +425,26 @@ rounds = st.lists(st.tuples(replies, st.booleans() | st.just(True)), min_size=1,
 
 @settings(max_examples=500)
 @given(rounds, st.sampled_from([0, TICK]))
-def test_who_won_has_a_quorum_of_fresh_oks(seats: list[tuple[Reply, bool]], tick: int) -> None:
+def test_a_winner_has_a_quorum_of_valid_oks(votes_cast: list[tuple[Reply, bool]], tick: int) -> None:
     """Two winners at once would need one voter that said ok to both."""
-    said_all, fresh = zip(*seats, strict=True)
+    said_all, fresh = zip(*votes_cast, strict=True)
     found = judge(said_all, fresh, tick)
     if found and found.kind == WON:
-        oks = [reply for reply, good in seats if isinstance(reply, dict) and good and reply["answer"] == "ok"]
-        assert len(oks) >= quorum(len(seats))
-        if tick and len(oks) < len(seats):
-            assert sum(not is_amnesic(ok) for ok in oks) >= quorum(len(seats))
+        oks = [reply for reply, good in votes_cast if isinstance(reply, dict) and good and reply["answer"] == "ok"]
+        assert len(oks) >= quorum(len(votes_cast))
+        if tick and len(oks) < len(votes_cast):
+            assert sum(not is_amnesic(ok) for ok in oks) >= quorum(len(votes_cast))
 
 
 @settings(max_examples=500)
 @given(rounds, st.sampled_from([0, TICK]))
-def test_who_goes_home_was_sent_by_a_quorum(seats: list[tuple[Reply, bool]], tick: int) -> None:
+def test_a_verdict_that_ends_a_run_comes_from_a_quorum(votes_cast: list[tuple[Reply, bool]], tick: int) -> None:
     """Held, done, paused and late are said by more than half or not at all, but for the end of this very tick's run."""
-    said_all, fresh = zip(*seats, strict=True)
+    said_all, fresh = zip(*votes_cast, strict=True)
     found = judge(said_all, fresh, tick)
     if found and found.kind in ("held", "done", "paused", "late") and not heard_the_end(found.answer, tick):
         home = [reply for reply in said_all if isinstance(reply, dict) and reply["answer"] in {*QUIET, "late"}]
-        assert len(home) >= quorum(len(seats))
+        assert len(home) >= quorum(len(votes_cast))
         assert found.answer in home
 
 
@@ -470,13 +470,13 @@ def test_one_voter_that_heard_the_end_stops_a_takeover() -> None:
 @settings(max_examples=500, deadline=None)
 @given(rounds, st.sampled_from([0, TICK]), st.data())
 def test_a_verdict_stands_whatever_is_answered_after_it(
-    seats: list[tuple[Reply, bool]], tick: int, data: st.DataObject
+    votes_cast: list[tuple[Reply, bool]], tick: int, data: st.DataObject
 ) -> None:
     """The first answers that decide end the wait: later ones would not have changed a won into a way home.
 
     But for the word that the tick has ended well, for which whoever takes it over waits a little.
     """
-    said_all, fresh = zip(*seats, strict=True)
+    said_all, fresh = zip(*votes_cast, strict=True)
     found = judge(said_all, fresh, tick)
     later = [data.draw(replies) if reply is None else reply for reply in said_all]
     assume(not any(isinstance(reply, dict) and reply["answer"] == "voter_set" for reply in later))
@@ -490,9 +490,9 @@ def test_a_verdict_stands_whatever_is_answered_after_it(
 
 @settings(max_examples=500)
 @given(rounds, st.sampled_from([0, TICK]))
-def test_a_round_that_is_complete_has_a_verdict(seats: list[tuple[Reply, bool]], tick: int) -> None:
+def test_a_round_that_is_complete_has_a_verdict(votes_cast: list[tuple[Reply, bool]], tick: int) -> None:
     """Nobody waits for an answer that will not come."""
-    said_all, fresh = zip(*seats, strict=True)
+    said_all, fresh = zip(*votes_cast, strict=True)
     found = judge(said_all, fresh, tick)
     if None not in said_all:
         found = found or undecided(said_all)

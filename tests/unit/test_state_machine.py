@@ -382,7 +382,7 @@ def test_a_node_with_other_settings_is_refused_before_held(voter: Voter) -> None
     assert voter["missed"] == 0
 
 
-def test_a_contender_counts_its_tick_as_missed_once(voter: Voter) -> None:
+def test_a_node_that_asks_counts_its_tick_as_missed_once(voter: Voter) -> None:
     """For however many nodes ask, when the run of an older tick goes on; the same or an older tick is not missed."""
     voter.run("a")
     for holder, tick, missed in [("b", TICK, 0), ("b", EARLIER, 0), ("b", LATER, 1), ("c", LATER, 1), ("c", TICK, 1)]:
@@ -394,7 +394,7 @@ def test_a_contender_counts_its_tick_as_missed_once(voter: Voter) -> None:
 
 
 def test_a_missed_tick_that_runs_after_all_was_not_missed(voter: Voter) -> None:
-    """The contender waited for a dead node's lease and got it."""
+    """The node waited for a dead node's lease and got it."""
     voter.run("a")
     voter.prepare("b", LATER)
     voter.now += LEASE
