@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from cronlock.config.options import OPTIONS, spell
 from cronlock.config.settings import Settings
 from cronlock.lock.local import state_directory
-from cronlock.messages import escape_unencodable, instant, printable
+from cronlock.messages import instant, printable
+from cronlock.output.table import Printer
 from cronlock.run.plan import Plan
 from cronlock.servers import NOT_CONFIGURED
 from cronlock.servers.placement import copies
@@ -17,7 +18,6 @@ UPCOMING = 3
 
 def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
     """Print the plan on standard output, one line per fact; return 0."""
-    escape_unencodable()
     rows = [("key", plan.key), ("mode", settings.mode), ("node", plan.node), ("command", shlex.join(argv))]
     rows += _time_rows(plan)
     rows += _node_rows(plan)
@@ -26,13 +26,11 @@ def show(settings: Settings, plan: Plan, argv: Sequence[str]) -> int:
         ("outage wait", f"{spell(plan.outage_wait)}, then {settings.on_outage}"),
     ]
     rows += _voter_rows(settings, plan)
-    for name, value in rows:
-        print(f"{name:12} {printable(value)}")  # noqa: T201 - the command's output
-    print("\nsources of the values")  # noqa: T201
-    for option in OPTIONS:
-        source = settings.source(option.name)
-        if source != "default":
-            print(f"  {option.name:20} {printable(source)}")  # noqa: T201
+    lines = [f"{name:12} {printable(value)}" for name, value in rows]
+    lines += ["", "sources of the values"]
+    sources = ((option.name, settings.source(option.name)) for option in OPTIONS)
+    lines += [f"  {name:20} {printable(source)}" for name, source in sources if source != "default"]
+    Printer().write("".join(f"{line}\n" for line in lines))
     return 0
 
 
