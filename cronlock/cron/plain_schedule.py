@@ -28,8 +28,12 @@ class PlainFields:
     def nearest(self, at: int, *, later: bool) -> int | None:
         """Return the first instant after `at`, or the last one not after it; None when only cronsim knows."""
         year, month, today = localtime(at)[:3]
+        before = 0.0
         for count in range(DAYS):
-            day = localtime(mktime((year, month, today + (count if later else -count), 12, 0, 0, 0, 0, -1)))
+            noon = mktime((year, month, today + (count if later else -count), 12, 0, 0, 0, 0, -1))
+            if noon == before:  # a day that the zone left out, as Apia did on 30 December 2011
+                return None
+            before, day = noon, localtime(noon)
             if self._matches(day):
                 midnight = _midnight(day)
                 if midnight is None:

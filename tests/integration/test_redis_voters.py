@@ -162,7 +162,7 @@ def test_a_cluster_of_three_masters_without_replicas_does_without_one(fresh_clus
         wait_until(lambda node=node: any("fail" in seen.flags for seen in cluster.view(node)), message="the loss")
     assert cronlock(*where, "--key", "job", *NEXT, "--", "echo", "next").stdout == "next\n"
     new = cronlock(*where, "--key", "new", *TICK, "--", "true")
-    assert (new.returncode, "a new key's first run needs all of them" in new.stderr) == (122, True)
+    assert (new.returncode, "a key's first run needs every voter" in new.stderr) == (122, True)
 
 
 @pytest.mark.parametrize("halfway", [False, True])

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.cron.plain_schedule import BOUNDS, parse_plain_fields
@@ -77,6 +77,8 @@ def moments(draw: st.DrawFn) -> tuple[str, int]:
 
 
 @settings(max_examples=400, deadline=None)
+@example(expression="0 0 30 * 0", moment=("Pacific/Apia", 1_325_239_200), later=False)  # a day that was left out
+@example(expression="0 5 30,31 * *", moment=("Pacific/Apia", 1_325_150_000), later=True)
 @given(expression=EXPRESSIONS, moment=moments(), later=st.booleans())
 def test_it_says_what_cronsim_says(expression: str, moment: tuple[str, int], later: bool) -> None:
     """With TZ in its environment, Schedule asks cronsim and the zone data of Python; here libc is asked the same."""
