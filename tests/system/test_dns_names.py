@@ -53,7 +53,7 @@ def test_a_name_that_leads_to_different_servers_is_refused(servers: list[Server]
     assert (done.returncode, done.stderr) == (125, f"cronlock: job: refused: redis.example:{port}: {reason}\n")
     assert done.stdout == ""
     told = cronlock("check", *place, before=before)
-    leads = f"leads to different servers: {PLACES[0]}:{port}, {PLACES[1]}:{port}: name each one"
+    leads = f"leads to different servers: {PLACES[0]}:{port}, {PLACES[1]}:{port}: name each server"
     assert (told.returncode, leads in told.stdout) == (1, True)
 
 
