@@ -25,7 +25,7 @@ from cronlock.errors import EXIT_STATUSES
 from cronlock.lock.local import state_directory
 from cronlock.output.prometheus import FAMILIES
 from tests.support.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
-from tests.support.doc_blocks import MAN_PAGE, entries, flags_in, pieces, plain, section, text_of
+from tests.support.doc_blocks import MAN_PAGE, SETTINGS_PAGE, entries, flags_in, pieces, plain, section, text_of
 from tests.support.servers import Server
 
 README = (ROOT / "README.md").read_text()
@@ -311,16 +311,21 @@ def test_the_examples_of_the_man_page_can_be_typed(
         assert done.returncode == 0 or (line == "cronlock check" and done.returncode == 1), (line, done.stderr)
 
 
+BOTH_PAGES = pytest.mark.parametrize("page", [MAN_PAGE, SETTINGS_PAGE], ids=["cronlock.1", "cronlock.toml.5"])
+
+
 @pytest.mark.debian
-def test_the_man_page_passes_lint() -> None:
-    lint = subprocess.run(["mandoc", "-T", "lint", MAN_PAGE], capture_output=True, text=True, check=False)
+@BOTH_PAGES
+def test_a_man_page_passes_lint(page: Path) -> None:
+    lint = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True, check=False)
     assert (lint.returncode, lint.stdout) == (0, "")
 
 
 @pytest.mark.debian
-def test_the_man_page_fits_80_columns() -> None:
-    page = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=80", MAN_PAGE], capture_output=True, check=True).stdout
-    lines = re.sub(rb".\x08", b"", page).decode().splitlines()
+@BOTH_PAGES
+def test_a_man_page_fits_80_columns(page: Path) -> None:
+    shown = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=80", page], capture_output=True, check=True).stdout
+    lines = re.sub(rb".\x08", b"", shown).decode().splitlines()
     assert max(map(len, lines)) <= 80
 
 

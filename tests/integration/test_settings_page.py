@@ -1,7 +1,6 @@
 """man/cronlock.toml.5: each name has the text of --help, and the examples work as the page claims."""
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,15 @@ from cronlock.config.options import GROUPS, OPTIONS, Option
 from cronlock.config.settings import load
 from cronlock.errors import Refused
 from tests.support.commands import ROOT, cronlock, home
-from tests.support.doc_blocks import entries, plain, section, text_of
+from tests.support.doc_blocks import SETTINGS_PAGE, entries, plain, section, text_of
 
-PAGE = ROOT / "man" / "cronlock.toml.5"
 IN_A_FILE = [option for option in OPTIONS if option.name != "config"]
 REQUIRED = "required"
 
 
 def groups() -> dict[str, list[tuple[str, str]]]:
     """Return the names of the page by their group: the form of each, and its text."""
-    _, *found = re.split(r"^\.SS (.*)\n", section("NAMES", PAGE), flags=re.MULTILINE)
+    _, *found = re.split(r"^\.SS (.*)\n", section("NAMES", SETTINGS_PAGE), flags=re.MULTILINE)
     return {
         title: [(text_of(header), body) for header, body in entries(roff)]
         for title, roff in zip(found[::2], found[1::2], strict=True)
@@ -30,7 +28,9 @@ def groups() -> dict[str, list[tuple[str, str]]]:
 
 def examples(name: str) -> list[str]:
     """The blocks of a section that can be typed."""
-    return [plain(text) for text in re.findall(r"^\.EX\n(.*?)^\.EE", section(name, PAGE), re.MULTILINE | re.DOTALL)]
+    return [
+        plain(text) for text in re.findall(r"^\.EX\n(.*?)^\.EE", section(name, SETTINGS_PAGE), re.MULTILINE | re.DOTALL)
+    ]
 
 
 def files() -> list[str]:
@@ -71,7 +71,7 @@ def test_help_says_so_too() -> None:
 
 def test_config_is_no_name() -> None:
     """The page names it as a flag, as a variable and as refused."""
-    assert "name another one with config" in " ".join(text_of(line) for line in PAGE.read_text().splitlines())
+    assert "name another one with config" in " ".join(text_of(line) for line in SETTINGS_PAGE.read_text().splitlines())
 
 
 # Examples
@@ -115,7 +115,7 @@ def test_the_logins_and_the_socket_of_the_examples(tmp_path: Path) -> None:
     file.chmod(0o600)
     logins = {(address.username, address.password) for address in load({"config": str(file)}, {}).redis}
     assert logins == {("cronlock", "s@fe")}
-    assert "\n.BR s@fe :\n" in section("EXAMPLES", PAGE)
+    assert "\n.BR s@fe :\n" in section("EXAMPLES", SETTINGS_PAGE)
     file.write_text(files()[3])
     [address] = load({"config": str(file)}, {}).redis
     assert address.path == "/run/redis/redis.sock"
@@ -153,19 +153,6 @@ def test_the_refusal_that_the_page_shows(tmp_path: Path) -> None:
 
 
 # The page
-
-
-@pytest.mark.debian
-def test_the_page_passes_lint() -> None:
-    lint = subprocess.run(["mandoc", "-T", "lint", PAGE], capture_output=True, text=True, check=False)
-    assert (lint.returncode, lint.stdout) == (0, "")
-
-
-@pytest.mark.debian
-def test_the_page_fits_80_columns() -> None:
-    page = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=80", PAGE], capture_output=True, check=True).stdout
-    lines = re.sub(rb".\x08", b"", page).decode().splitlines()
-    assert max(map(len, lines)) <= 80
 
 
 def test_all_pages_are_installed_with_the_package() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.support.commands import ROOT
 
 MAN_PAGE = ROOT / "man" / "cronlock.1"
+SETTINGS_PAGE = ROOT / "man" / "cronlock.toml.5"
 ESCAPES = {r"\-": "-", r"\(aq": "'", r"\(dq": '"', r"\(ti": "~", r"\&": "", r"\e": "\\"}
 
 

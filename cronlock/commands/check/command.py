@@ -48,11 +48,11 @@ def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
         local_keys = keys.find_key_faults(keys.survey_keys(settings))
         return [servers.find_local_faults(), *local_keys], {cron_lines.LOCAL}
     if not settings.redis:
-        advice = HOW_TO_CONFIGURE
-        return [Finding(VOTERS, RED, "none", "no Redis server is configured", advice)], set()
+        return [Finding(VOTERS, RED, "none", "no Redis server is configured", HOW_TO_CONFIGURE)], set()
     found = find_servers(settings, twice=True)
     failures, all_facts = _interview_all(settings, found)
     clocks = {facts.label: facts.ahead for facts in all_facts if facts.ahead is not None}
+    off = len(servers_with_wrong_clock(clocks))
     twice = _find_servers_named_twice(settings)
     known = None
     if not twice:
@@ -64,14 +64,13 @@ def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
     findings += find_clock_faults(clocks)
     findings += twice + servers.find_same_server_twice(all_facts) + quorum_margin.find_amnesic_voters(margins)
     if found.cluster:
-        findings += _find_cluster_faults(found, failures, all_facts, known, margins)
+        findings += _find_cluster_faults(found, failures, all_facts, known, margins, off)
     else:
         findings += dns.find_ambiguous_names(settings.redis)
         services = [address for address in settings.redis if address.sentinels]
         for address in services:
             findings += sentinel.find_sentinel_faults(address, all_facts)
         if not (alone and services):  # the finding about its sentinels covers a single service
-            off = len(servers_with_wrong_clock(clocks))
             findings += placement.find_server_placement(len(settings.redis), len(failures), off, margins.at_risk)
     findings += margins.blocked
     scan_denied = any("scan" in facts.rights.commands for facts in all_facts)
@@ -85,14 +84,15 @@ def _find_cluster_faults(
     all_facts: list[ServerFacts],
     known: keys.KeySurvey | None,
     margins: quorum_margin.QuorumMargins,
+    off: int,
 ) -> list[Finding]:
-    clocks = {facts.label: facts.ahead for facts in all_facts if facts.ahead is not None}
+    """Return the findings about a cluster's masters; so many servers are `off`, with a wrong clock."""
     known_keys = known.keys if known and known.complete else None
     missing = sum(master.label in failures for master in found.all)
     return [
         *servers.find_coverage_faults(found, all_facts),
         *placement.find_cluster_placement(found.all, known_keys, margins.lost_with, margins.cure),
-        *placement.find_missing_masters(len(found.all), missing, len(servers_with_wrong_clock(clocks))),
+        *placement.find_missing_masters(len(found.all), missing, off),
     ]
 
 
