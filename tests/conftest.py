@@ -20,7 +20,7 @@ from tests.nemesis.report import Report
 from tests.nemesis.table import write as write_nemesis
 from tests.support.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.support.commands import end_all
-from tests.support.doc_sandbox import settings_in_readme
+from tests.support.doc_pages import settings_example
 from tests.support.namespace_host import NamespaceHost
 from tests.support.operator import Place, at
 from tests.support.servers import Cluster, Proxy, Server, start_servers
@@ -288,18 +288,18 @@ def terminal(open_terminal: Callable[..., Terminal]) -> Terminal:
 
 
 @pytest.fixture(scope="session")
-def readme_machine() -> Iterator[NamespaceHost]:
-    """The machine that README speaks of, with its settings file."""
-    with NamespaceHost(settings_in_readme()) as machine:
+def documented_machine() -> Iterator[NamespaceHost]:
+    """The machine that the pages speak of, with their settings file."""
+    with NamespaceHost(settings_example()) as machine:
         yield machine
 
 
 @pytest.fixture
-def namespace_host(readme_machine: NamespaceHost) -> NamespaceHost:
+def namespace_host(documented_machine: NamespaceHost) -> NamespaceHost:
     """The same as new, with a line in root's own crontab. Needs root."""
-    readme_machine.clear()
-    readme_machine.own_crontab("0 2 * * *  tidy\n")
-    return readme_machine
+    documented_machine.clear()
+    documented_machine.own_crontab("0 2 * * *  tidy\n")
+    return documented_machine
 
 
 @pytest.fixture

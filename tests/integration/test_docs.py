@@ -26,14 +26,15 @@ from cronlock.lock.local import state_directory
 from cronlock.output.prometheus import FAMILIES
 from tests.support.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
 from tests.support.doc_blocks import MAN_PAGE, SETTINGS_PAGE, entries, flags_in, pieces, plain, section, text_of
+from tests.support.doc_pages import anchors, blocks, commands, links, pages, table
 from tests.support.servers import Server
 
-README = (ROOT / "README.md").read_text()
 EXAMPLE = ROOT / "crontab.example"
 INSTALLED = Path("/etc/cron.d/cronlock-example")
 OTHERS = {"--help", "--version"}  # click's own
 FOREIGN = {"--compile-bytecode", "--init", "--no-cache-dir", "--ignore-signal"}  # of uv, docker, pip and env
 ALL = (*OPTIONS, *COMMAND_OPTIONS)
+ALL_PAGES = "\n".join(path.read_text() for path in pages())
 KNOWN = {flag for option in ALL for flag in option.flags} | OTHERS
 
 
@@ -70,38 +71,17 @@ def own_key() -> str:
     return f"{OWN_KEY}{next(numbers)}"
 
 
-# Reading them
+# Links
 
 
-def blocks(kind: str) -> list[str]:
-    """Return README's code blocks of one kind."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def commands() -> list[str]:
-    return [line for block in blocks("sh") for line in block.splitlines()]
-
-
-def table(first: str) -> list[tuple[str, ...]]:
-    """Return the rows of README's table whose first column has this title, without markup."""
-    found = re.search(rf"^\| {re.escape(first)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
-    assert found, f"README has no table {first}"
-    return [tuple(cell.strip().replace("`", "") for cell in row.split("|")[1:-1]) for row in found[1].splitlines()]
-
-
-# Contents
-
-
-def slug(heading: str) -> str:
-    """Return the anchor of a heading on the pages that show READMEs."""
-    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-
-
-def test_the_contents_name_each_section_and_no_other() -> None:
-    headings = [slug(heading) for heading in re.findall(r"^## (.*)$", README, re.MULTILINE)]
-    [contents] = re.findall(r"^On this page: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
-    assert sorted(re.findall(r"\]\(#(.*?)\)", contents)) == sorted(headings)
-    assert set(re.findall(r"\]\(#(.*?)\)", README)) <= set(headings)
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_a_link_leads_to_a_heading_of_a_page_or_to_a_file(path: Path) -> None:
+    """An anchor is that of a heading, as GitHub names it."""
+    text = path.read_text()
+    for target, anchor in links(text):
+        file = path.parent / target if target else path
+        assert file.exists(), f"{path}: {target}"
+        assert not anchor or anchor in anchors(file.read_text()), f"{path}: {target}#{anchor}"
 
 
 # Options
@@ -126,8 +106,9 @@ def test_the_man_page_names_only_existing_options() -> None:
     assert flags_in(plain(MAN_PAGE.read_text())) <= KNOWN | FOREIGN
 
 
-def test_the_readme_names_only_existing_options() -> None:
-    assert flags_in(README) <= KNOWN | FOREIGN
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_a_page_names_only_existing_options(path: Path) -> None:
+    assert flags_in(path.read_text()) <= KNOWN | FOREIGN
 
 
 # Statuses, messages, variables
@@ -222,7 +203,7 @@ def test_the_readme_has_the_two_commands_that_set_up_first() -> None:
 
 
 @pytest.mark.parametrize("text", blocks("toml"))
-def test_a_settings_file_of_the_readme_loads(text: str, tmp_path: Path) -> None:
+def test_a_settings_file_of_a_page_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "cronlock.toml"
     file.write_text(text)
     settings = load({"config": str(file), "key": "nightly"}, {})
@@ -361,18 +342,18 @@ def test_the_man_page_describes_each_metric() -> None:
 # Recipes
 
 
-def test_a_crontab_line_of_the_readme_is_understood() -> None:
+def test_a_crontab_line_of_a_page_is_understood() -> None:
     """Lines with `cronlock run` are found with key and schedule, as cron reads them."""
     runs = [line for block in blocks("crontab") for line in block.splitlines() if "cronlock run" in line]
     assert len(runs) > 5
     for line in runs:
         system = " root " in line
-        [found] = every_line(line + "\n", "README", system=system)
+        [found] = every_line(line + "\n", "shown", system=system)
         assert found.key
         assert Schedule([found.fields], "UTC").upcoming(0, 1)
 
 
-def test_what_wrap_prints_is_what_the_readme_shows() -> None:
+def test_what_wrap_prints_is_what_the_page_shows() -> None:
     """The key is the same on every machine, so it is the same here."""
     shown = [line for block in blocks("crontab") for line in block.splitlines() if "-ca2f" in line or "-6c5e" in line]
     front = re.compile(r"/usr/local/bin/cronlock run --once --key \S+ -- ")
@@ -384,12 +365,12 @@ def test_what_wrap_prints_is_what_the_readme_shows() -> None:
     assert (len(shown), notes) == (2, [])
 
 
-def test_the_metrics_of_the_readme_are_there() -> None:
-    assert set(re.findall(r"cronlock_[a-z_]+(?=\W)", README)) - {"cronlock_run"} <= {name for name, *_ in FAMILIES}
+def test_the_metrics_on_the_pages_are_there() -> None:
+    assert set(re.findall(r"cronlock_[a-z_]+(?=\W)", ALL_PAGES)) - {"cronlock_run"} <= {name for name, *_ in FAMILIES}
 
 
-def test_the_columns_of_the_readme_are_those_of_status() -> None:
-    shown = re.findall(r"^\$ cronlock status.*\n(KEY.*)$", README, re.MULTILINE)
+def test_the_columns_on_the_pages_are_those_of_status() -> None:
+    shown = re.findall(r"^\$ cronlock status.*\n(KEY.*)$", ALL_PAGES, re.MULTILINE)
     assert len(shown) > 2
     assert all(re.split(" {2,}", line) == TITLES for line in shown)
 

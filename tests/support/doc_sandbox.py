@@ -1,4 +1,4 @@
-"""Everything in README, the man pages and crontab.example that a reader might type or put into a crontab."""
+"""Everything in README, the guide, the man pages and crontab.example that a reader may type or put into a crontab."""
 
 import re
 from collections.abc import Iterator
@@ -7,20 +7,19 @@ from dataclasses import dataclass, replace
 from cronlock.cron.parser import DEBIAN, assignment, rows
 from tests.support.commands import ROOT
 from tests.support.doc_blocks import plain
+from tests.support.doc_pages import FENCE, pages
 
-README = "README.md"
 MAN_PAGES = ("man/cronlock.1", "man/cronlock.toml.5")
 EXAMPLE = "crontab.example"
 PROMPT = re.compile(r"^([a-z][\w-]*)?\$ (.*)$")
 TYPED = "typed"  # one after the other, in one shell session
 CRON = "cron"  # by cron, in a crontab with these variables
-RUNBOOK = "runbook"  # the same, in trouble that has to be made first
+RUNBOOK = "runbook"  # the same, in trouble that has to be made first: below a heading of this name
 SETTING = "setting"  # of Redis, name and value
 OTHER = "other"  # a file or a text of another program: somebody else's test reads it
 OF_REDIS = re.compile(r"(append|maxmemory|min-replicas|cluster-require|repl-)[a-z-]* \S+")
 OWN = re.compile(r"^cronlock |CRONLOCK_COMPLETE=")  # a line to be typed, where no line has a prompt
 CONSOLE = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,9 @@ class Block:
 
 
 def blocks() -> list[Block]:
-    """All of them, page by page."""
-    return [*_readme(), *_man_pages(), Block(EXAMPLE, CRON, (ROOT / EXAMPLE).read_text())]
+    """Return all of them, page by page; what several pages show comes once."""
+    found = [*_markdown(), *_man_pages(), Block(EXAMPLE, CRON, (ROOT / EXAMPLE).read_text())]
+    return list({(block.kind, block.text): block for block in reversed(found)}.values())[::-1]
 
 
 def prompted(text: str) -> Iterator[Command]:
@@ -73,35 +73,25 @@ def _fenced(kind: str, text: str, place: str) -> Block:
     return Block(place, TYPED if typed else OTHER, text, typed)
 
 
-def readme() -> str:
-    return (ROOT / README).read_text()
+def _markdown() -> Iterator[Block]:
+    for path in pages():
+        yield from _page(path.read_text(), str(path.relative_to(ROOT)))
 
 
-def settings_in_readme() -> str:
-    """README's settings file, the one with a table for a key."""
-    [text] = [text for kind, text in FENCE.findall(readme()) if kind == "toml" and "[keys." in text]
-    return text
-
-
-def section(title: str) -> str:
-    """README's text below a heading."""
-    [_, text] = re.split(rf"^## {re.escape(title)}\n", readme(), flags=re.MULTILINE)
-    return text.partition("\n## ")[0]
-
-
-def _readme() -> Iterator[Block]:
-    text = readme()
-    runbook = text.index("\n## Runbook\n")
+def _page(text: str, name: str) -> Iterator[Block]:
+    start = text.find("\n## Runbook\n")
+    end = text.find("\n## ", start + 1)
+    runbook = range(start, end if end > 0 else len(text)) if start > 0 else ()
     for found in FENCE.finditer(text):
-        block = _fenced(found[1], found[2], f"{README}:{text.count(chr(10), 0, found.start()) + 1}")
-        inside = runbook < found.start() < text.index("\n## ", runbook + 1)
-        yield replace(block, kind=RUNBOOK) if inside else block
+        if found[1] == "text":  # a diagram, or what a program prints
+            continue
+        block = _fenced(found[1], found[2], f"{name}:{text.count(chr(10), 0, found.start()) + 1}")
+        yield replace(block, kind=RUNBOOK) if found.start() in runbook else block
     spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))
-    whole = dict.fromkeys(" ".join(span.split()) for span in spans)
-    for span in whole:
+    for span in dict.fromkeys(" ".join(span.split()) for span in spans):
         if " " in span and not span.startswith(("-", "|")):
             kind = SETTING if OF_REDIS.fullmatch(span) else TYPED
-            yield Block(f"{README}: a span", kind, span, (Command(span),))
+            yield Block(f"{name}: a span", kind, span, (Command(span),))
 
 
 def _man_pages() -> Iterator[Block]:

@@ -97,7 +97,7 @@ class NamespaceHost(Closing):
             program.parent.mkdir(parents=True, exist_ok=True)
             program.write_text(text)
             program.chmod(0o755)
-        for page in (ROOT / "man").iterdir():
+        for page in (ROOT / "man").glob("*.[1-9]"):
             link = given / f"usr/local/share/man/man{page.suffix[1:]}" / page.name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(page)

@@ -10,14 +10,14 @@ from datetime import datetime
 
 import pytest
 
-from tests.integration.test_docs import blocks
 from tests.support.commands import ROOT, environment, heir, wait_until
+from tests.support.doc_pages import blocks
 
 pytestmark = pytest.mark.debian
 
 MINUTES = 3
 NODES = ("web-1", "web-2", "web-3")
-[README] = (text for text in blocks("crontab") if "CRONLOCK_REDIS=" in text)
+[README] = (text for text in blocks("crontab", "/README.md") if "CRONLOCK_REDIS=" in text)
 EACH, ONCE = "tidy", ("report", "backup")  # README's keys and commands
 QUIET = ("quiet", "percent")
 CRONTAB = """\

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import PATIENCE, ROOT, new_folder, remove_folder
+from tests.support.doc_blocks import MAN_PAGE, SETTINGS_PAGE
+from tests.support.doc_pages import pages
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.debian
@@ -124,8 +126,8 @@ def test_a_module_leaves_the_working_directory(
 
 
 def test_the_pages_recommend_no_module_that_is_not_isolated() -> None:
-    for page in ("README.md", "man/cronlock.1", "man/cronlock.toml.5", "crontab.example"):
-        text = (ROOT / page).read_text().replace("\\", "")
+    for page in (*pages(), MAN_PAGE, SETTINGS_PAGE, ROOT / "crontab.example"):
+        text = page.read_text().replace("\\", "")
         assert text.count("-m cronlock") == text.count("-I -m cronlock"), page
 
 

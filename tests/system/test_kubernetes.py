@@ -16,11 +16,11 @@ import yaml
 
 from cronlock.config.options import duration
 from cronlock.run.plan import ATTEMPTS
-from tests.integration.test_docs import blocks
 from tests.support.commands import PATIENCE, descendants, end, environment, heir, home, wait_until
+from tests.support.doc_pages import blocks
 from tests.support.servers import Server
 
-MANIFESTS = {manifest["metadata"]["name"]: manifest for manifest in map(yaml.safe_load, blocks("yaml"))}
+MANIFESTS = {manifest["metadata"]["name"]: manifest for manifest in map(yaml.safe_load, blocks("yaml", "/README.md"))}
 VERSIONS = ("1.33", kubernetes_validate.latest_version())  # README's first and the newest
 PID_1 = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 AT_ONCE = 5.0  # s: a busy machine's second; a lease of the manifest would have 20 left
@@ -188,7 +188,7 @@ def test_a_manifest_of_the_readme_is_valid(name: str, version: str) -> None:
 
 
 def test_the_validation_is_strict() -> None:
-    wrong = yaml.safe_load(blocks("yaml")[0].replace("restartPolicy", "restartPolice"))
+    wrong = yaml.safe_load(blocks("yaml", "/README.md")[0].replace("restartPolicy", "restartPolice"))
     with pytest.raises(kubernetes_validate.ValidationError, match="restartPolice"):
         kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
 

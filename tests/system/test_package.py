@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_docs import README, blocks, commands
 from tests.support.commands import PATIENCE, ROOT, home
+from tests.support.doc_pages import blocks, commands, page
 from tests.support.servers import Server
 from tests.unit.test_imports import NAMED, PROJECT
 
@@ -110,7 +110,7 @@ def for_all_users(wheel: Path) -> Callable[[Path], None]:
     def install(folder: Path) -> None:
         for made in ("opt", "usr/local/bin"):
             (folder / made).mkdir(parents=True)
-        lines = [line for line in commands() if "/opt/cronlock" in line or "/usr/local/share/man" in line]
+        lines = [line for line in commands("/README.md") if "/opt/cronlock" in line or "/usr/local/share/man" in line]
         assert "pip install . &&" in lines[0]
         assert len(lines) == 4
         with python_on_path(folder) as env:
@@ -194,12 +194,12 @@ def test_readmes_commands_make_it_known_to_shell_and_man(bin_of_wheel: Path) -> 
     prefix, venv = bin_of_wheel.parents[2], bin_of_wheel.parent
     assert run(prefix / "usr" / "local" / "bin" / "cronlock", "--version")
     pages = {"cronlock": "man1/cronlock.1", "cronlock.toml": "man5/cronlock.toml.5"}
-    for page, path in pages.items():
+    for name, path in pages.items():
         linked, own = f"{prefix}/usr/local/share/man/{path}", f"{venv}/share/man/{path}"
-        found = run("man", "-w", page, env={"MANPATH": f"{prefix}/usr/local/share/man"}).strip()
+        found = run("man", "-w", name, env={"MANPATH": f"{prefix}/usr/local/share/man"}).strip()
         assert (found in (linked, own), Path(linked).resolve()) == (True, Path(own))
-        assert run("man", "-w", page, env={"MANPATH": f"{venv}/share/man"}).strip() == own
-        assert run("man", "-w", page, env={"PATH": f"{bin_of_wheel}:/usr/bin:/bin"}).strip() == own
+        assert run("man", "-w", name, env={"MANPATH": f"{venv}/share/man"}).strip() == own
+        assert run("man", "-w", name, env={"PATH": f"{bin_of_wheel}:/usr/bin:/bin"}).strip() == own
     assert (venv / "share" / DATA[2]).read_bytes() == (ROOT / "crontab.example").read_bytes()
 
 
@@ -273,7 +273,7 @@ def name_of(requirement: str) -> str:
 @pytest.mark.parametrize("tool", ["pipx", "uv"])
 def test_a_tool_installs_it_for_one_user(once: Once, wheel: Path, tool: str, local_key: str) -> None:
     """By README's command, where that tool puts programs; pipx links the man pages, too."""
-    [line] = [line for line in commands() if line.startswith(f"{tool} ")]
+    [line] = [line for line in commands("/README.md") if line.startswith(f"{tool} ")]
     places = {
         "pipx": {"PIPX_HOME": "home", "PIPX_BIN_DIR": "bin", "PIPX_MAN_DIR": "man"},
         "uv": {"UV_TOOL_DIR": "home", "UV_TOOL_BIN_DIR": "bin"},
@@ -297,7 +297,7 @@ def test_a_tool_installs_it_for_one_user(once: Once, wheel: Path, tool: str, loc
 
 def test_a_single_file_runs_as_cron_starts_it(once: Once, wheel: Path, server: Server, local_key: str) -> None:
     """Made by README's command; it unpacks itself, scripts included, and the command's environment is its own."""
-    [line] = [line for line in commands() if line.startswith("shiv ")]
+    [line] = [line for line in commands("/README.md") if line.startswith("shiv ")]
 
     def make(folder: Path) -> None:
         with python_on_path(folder) as env:
@@ -317,7 +317,7 @@ def test_a_single_file_runs_as_cron_starts_it(once: Once, wheel: Path, server: S
 
 def recipe() -> list[tuple[str, str]]:
     """The instructions of README's recipe."""
-    [text] = blocks("dockerfile")
+    [text] = blocks("dockerfile", "/README.md")
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line and line[0] != "#"]
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
 
@@ -338,7 +338,7 @@ def image(once: Once, sdist: Path) -> Path:
         for made in ("opt", "var/lib", "usr/local/lib"):
             (folder / made).mkdir(parents=True)
         (folder / "usr" / "local" / "lib" / "module.py").touch()
-        [zones] = re.findall(r"`([^`\n]*pip install tzdata)`", README)
+        [zones] = re.findall(r"`([^`\n]*pip install tzdata)`", page("/README.md"))
         with python_on_path(folder) as env:
             for line in (*(rest for word, rest in recipe() if word == "RUN"), zones):
                 shell(moved(line, folder), env, folder)

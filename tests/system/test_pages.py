@@ -1,4 +1,4 @@
-"""Every command that README, the man pages and crontab.example show is run, as it stands, on a machine like theirs.
+"""Every command that README, the guide, the man pages and crontab.example show is run, on a machine like theirs.
 
 A command that is new on a page is run too: nobody has to remember it. What can't be run here has a row in WAYS that
 names the test or the script that does.
@@ -87,11 +87,11 @@ WAYS = (
     Way(r".*\bcronlock\b.*"),
 )
 OTHERS = {  # how texts for other programs begin, and who gives them to these
-    "apiVersion": 'tests/system/test_kubernetes.py: blocks("yaml")',
-    "# /etc/systemd": 'tests/system/test_systemd.py: blocks("ini")',
-    "FROM ": 'tests/system/test_package.py: blocks("dockerfile")',
-    "ACL SETUSER": 'tests/integration/test_docs.py: blocks("redis")',
-    "redis = ": 'tests/integration/test_docs.py: blocks("toml")',
+    "apiVersion": 'tests/system/test_kubernetes.py: blocks("yaml"',
+    "# /etc/systemd": 'tests/system/test_systemd.py: blocks("ini"',
+    "FROM ": 'tests/system/test_package.py: blocks("dockerfile"',
+    "ACL SETUSER": 'tests/integration/test_docs.py: blocks("redis"',
+    "redis = ": 'tests/integration/test_docs.py: blocks("toml"',
     "/etc/cronlock.toml: ": "tests/integration/test_settings_page.py: examples",
     "local = ": "tests/integration/test_settings_page.py: files",
 }

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.commands import faked_clock, kill_all, wait_until
-from tests.support.doc_sandbox import CONSOLE, Command, prompted, section
+from tests.support.doc_pages import page, section
+from tests.support.doc_sandbox import CONSOLE, Command, prompted
 from tests.support.namespace_host import NamespaceHost
 
 pytestmark = pytest.mark.debian
@@ -86,7 +87,7 @@ HAPPENINGS: dict[str, Happening] = {
 
 def entries() -> dict[str, list[Command]]:
     """The commands of each entry, by its words in bold."""
-    _, *parts = re.split(r"^\*\*(.*?)\*\*", section("Runbook"), flags=re.MULTILINE)
+    _, *parts = re.split(r"^\*\*(.*?)\*\*", section(page("/README.md"), "Runbook"), flags=re.MULTILINE)
     return {
         title: [command for block in CONSOLE.findall(text) for command in prompted(block)]
         for title, text in zip(parts[::2], parts[1::2], strict=True)

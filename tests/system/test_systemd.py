@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from cronlock.config.options import duration
-from tests.integration.test_docs import blocks
 from tests.support.commands import cronlock, cronlock_on_path
+from tests.support.doc_pages import blocks
 
 FOLDER = "/etc/systemd/system/"
-UNITS = {text.splitlines()[0].removeprefix("# " + FOLDER): text for text in blocks("ini")}
+UNITS = {text.splitlines()[0].removeprefix("# " + FOLDER): text for text in blocks("ini", "/README.md")}
 SERVICE, TIMER = "cronlock-nightly.service", "cronlock-nightly.timer"
 
 
