@@ -20,16 +20,16 @@ SIGNALLED = 128  # plus the number of the signal, as the shell
 
 EXIT_STATUSES = (  # README, the man page, `cronlock run --help` and the tests have this table
     ("the command's own", "the command ran; 128+n when signal n ended it"),
-    ("0, or N with -E N", "held, done, paused or late: the command was not started here"),
-    (f"{WAIT_EXPIRED}", "gave up waiting: the lock was held until --wait was over, and -E was not given"),
-    (f"{GAVE_UP}", "failed: with --failover, the last attempt at the tick failed too; no node starts it again"),
-    (f"{UNREACHABLE}", "unreachable: no quorum answered in time; the command was not started"),
+    ("0, or N with -E N", "held, done, paused or late: nothing was started here"),
+    (f"{WAIT_EXPIRED}", "gave up waiting: --wait expired, and -E is not given"),
+    (f"{GAVE_UP}", "failed: the last attempt of --failover failed too"),
+    (f"{UNREACHABLE}", "unreachable: no quorum answered; nothing was started"),
     (f"{LOST}", "lost: the lease was lost and the command was stopped"),
-    (f"{TIMED_OUT}", "timed out: the command ran for longer than --max-runtime and was stopped"),
-    (f"{REFUSED}", "refused: wrong usage or configuration, other voters, or a wrong clock"),
+    (f"{TIMED_OUT}", "timed out: --max-runtime expired; the command was stopped"),
+    (f"{REFUSED}", "refused: wrong usage, configuration, voters or clock"),
     (f"{CANNOT_EXECUTE}", "the command can't be executed"),
     (f"{NOT_FOUND}", "the command was not found"),
-    (f"{SIGNALLED}+n", "signal n came before the command was started"),
+    (f"{SIGNALLED}+n", "signal n arrived before the command was started"),
 )
 
 

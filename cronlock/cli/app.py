@@ -19,9 +19,21 @@ if TYPE_CHECKING:
 
 
 SIGINT = 2
-WIDTH = {"max_content_width": 100}  # columns of a help page, if the terminal has as many
+HELP_PAGE = {
+    "max_content_width": 80,  # columns: a crontab's own terminal is rarely wider, and short lines read better
+    "help_option_names": ["-h", "--help"],
+}
+RUN_HELP = """Run COMMAND if this node acquires the lock of the tick, and exit with its status; otherwise exit silently.
+
+\b
+In a crontab that several nodes share, on one node per tick:
+  0 2 * * *  root  cronlock run --once --key nightly -- nightly --full
+In a shell, never twice at the same time on this machine:
+  cronlock run --local --key deploy -- make deploy
+"""
 EPILOG = """Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option can also be set by a variable (CRONLOCK_START_WITHIN)
 and in /etc/cronlock.toml and ~/.config/cronlock.toml (start-within). See man cronlock."""
+USUAL = ("run", "status", "history", "check", "wrap")  # the commands of a job's life; the others are for operators
 
 
 def _run(command: "Sequence[str]", **values: "Any") -> int:
@@ -76,13 +88,34 @@ def _command(name: str, help: str, argument: click.Argument | None = None, short
             params=[*click_options(name), *([argument] if argument else [])],
             help=help,
             short_help=short or None,
-            context_settings=WIDTH,
+            context_settings=HELP_PAGE,
         )
     )
 
 
 class Group(click.Group):
     """The commands of cronlock. A program in place of a command, as in the bash tool of this name, gets a hint."""
+
+    def list_commands(self, ctx: click.Context) -> "list[str]":
+        return list(self.commands)  # in the order of use; click's own order is the alphabet's
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = [command for command in self.commands.values() if not command.hidden]
+        for title, usual in (("Commands", True), ("Commands on keys", False)):
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(str(c.name), c.get_short_help_str(80)) for c in shown if (c.name in USUAL) == usual]
+                )
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        with formatter.section("Help"):
+            formatter.write_dl(
+                [
+                    ("help [COMMAND], -h, --help", "Show this page, or the options of a command."),
+                    ("version, -V, --version", "Show the version."),
+                ]
+            )
 
     def resolve_command(self, ctx: click.Context, args: "list[str]") -> "Any":
         try:
@@ -94,8 +127,8 @@ class Group(click.Group):
             raise click.UsageError(f"{error.format_message()} {hint}", error.ctx) from None
 
 
-@click.group(cls=Group, context_settings=WIDTH)
-@click.version_option(__version__, prog_name="cronlock")
+@click.group(cls=Group, context_settings=HELP_PAGE)
+@click.version_option(__version__, "-V", "--version", prog_name="cronlock")
 def group() -> None:
     """Run a scheduled job on one machine only, when several machines share a crontab.
 
@@ -111,11 +144,11 @@ run_command = TableCommand(
         *click_options("run"),
         click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_complete_program),
     ],
-    short_help="Run COMMAND if this node acquires the lock, and exit with its status.",
-    help="Run COMMAND if this node acquires the lock of the tick, and exit with its status; otherwise exit silently.",
+    short_help="Run COMMAND if this node acquires the lock of the tick.",
+    help=RUN_HELP,
     epilog=EPILOG,
     options_metavar="[OPTIONS] [--]",
-    context_settings={"allow_interspersed_args": False, **WIDTH},
+    context_settings={"allow_interspersed_args": False, **HELP_PAGE},
 )
 group.add_command(run_command)
 _command(
@@ -138,8 +171,8 @@ _command(
     click.Argument(["arguments"], metavar="[FILE]", nargs=-1, type=click.Path()),
     "Print a crontab with `cronlock run` before its commands.",
 )
-_command("pause", "Pause keys: no new runs start. An active run continues.", key_arguments("KEY..."))
-_command("resume", "Resume paused keys.", key_arguments("KEY..."), module="pause")
+_command("pause", "Pause keys: no new runs start. An active run continues.", key_arguments("KEY... | --all"))
+_command("resume", "Resume paused keys.", key_arguments("KEY... | --all"), module="pause")
 _command(
     "unlock",
     "End the lease of a run whose node is dead, after showing until when its command may still run. The attempt stays "
@@ -157,9 +190,32 @@ _command(
     "adopt",
     "Make the present answers of the voters the authoritative state of a key: after a change of the voters, after "
     "voters lost their data, or for a new key when a voter is missing. A key with a live lease is refused.",
-    key_arguments("KEY..."),
+    key_arguments("KEY... | --all"),
     "Make the present answers of the voters authoritative.",
 )
+
+
+@group.command("help", hidden=True, context_settings=HELP_PAGE)
+@click.argument("command", required=False)
+@click.pass_context
+def show_help(ctx: click.Context, command: str | None) -> None:
+    """Show the help page of COMMAND, or the list of all commands."""
+    parent = ctx.find_root()
+    if not command:
+        click.echo(parent.get_help())
+        return
+    found = group.get_command(parent, command)
+    if not found:
+        raise click.UsageError(f"no such command {command!r}: cronlock help lists the commands")
+    click.echo(found.make_context(command, ["--help"], parent, resilient_parsing=True).get_help())
+
+
+@group.command("version", hidden=True, context_settings=HELP_PAGE)
+def show_version() -> None:
+    """Show the version."""
+    click.echo(f"cronlock, version {__version__}")
+
+
 register_shells()
 
 

@@ -3,8 +3,8 @@
 import click
 from click.shell_completion import CompletionItem
 
-from cronlock.config.command_options import COMMAND_OPTIONS
-from cronlock.config.options import BY_NAME, GROUPS, OPTIONS, Choice, Option
+from cronlock.config.command_options import COMMAND_GROUPS, help_of, options_of
+from cronlock.config.options import BY_NAME, GROUPS, Choice, Option
 from cronlock.errors import EXIT_STATUSES
 
 TYPE_CHECKING = False  # read as true by mypy
@@ -54,45 +54,41 @@ class TableCommand(click.Command):
     """A command whose options come from the table, with a help page that groups them by question."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for group in GROUPS:
-            rows = [_help_row(option, self.name) for option in options_of(self.name) if option.group == group]
+        for group in GROUPS if self.name == "run" else COMMAND_GROUPS:
+            rows = [_help_row(option, self.name) for option in _options_under(group, self.name)]
             if rows:
                 with formatter.section(group):
                     formatter.write_dl(rows)
         with formatter.section("Help"):
-            formatter.write_dl([("--help", "Show this page.")])
+            formatter.write_dl([("-h, --help", "Show this page.")])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.name == "run":
             with formatter.section("Exit status"):
                 formatter.write_dl(EXIT_STATUSES)
-        if self.epilog:
-            formatter.write_paragraph()
-            formatter.write_text(self.epilog)
+        super().format_epilog(ctx, formatter)
 
 
-def options_of(command: str | None) -> list[Option]:
-    """Return the options of a command, in the order of the table."""
-    return [option for option in (*OPTIONS, *COMMAND_OPTIONS) if command in option.commands]
+def _options_under(group: str, command: str | None) -> list[Option]:
+    return [option for option in options_of(command) if help_of(option, command).group == group]
 
 
 def _help_row(option: Option, command: str | None) -> tuple[str, str]:
-    flags = ", ".join(option.flags)
-    mandatory = command == "wrap" and option.name == "once"  # wrap has no default mode
-    default = f" [{option.default}]" if option.default and not mandatory else ""
-    return f"{flags} {option.metavar}".rstrip(), option.help + default
+    shown = help_of(option, command)
+    default = f" [{shown.default}]" if shown.default else ""
+    return f"{', '.join(option.flags)} {option.metavar}".rstrip(), shown.text + default
 
 
 def click_options(command: str) -> list[click.Parameter]:
     """Return the options of a command as click takes them."""
-    return [_click_option(option) for option in options_of(command)]
+    return [_click_option(option, help_of(option, command).text) for option in options_of(command)]
 
 
-def _click_option(option: Option) -> click.Option:
+def _click_option(option: Option, text: str) -> click.Option:
     names = [*option.flags, option.name.replace("-", "_")]
     if not option.parse:
-        return click.Option(names, is_flag=True, default=None, help=option.help)
-    return click.Option(names, type=Value(option), multiple=option.many, default=None, help=option.help)
+        return click.Option(names, is_flag=True, default=None, help=text)
+    return click.Option(names, type=Value(option), multiple=option.many, default=None, help=text)
 
 
 def key_arguments(metavar: str) -> click.Argument:

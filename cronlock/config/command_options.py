@@ -1,15 +1,22 @@
-"""The options of single commands: they have no variable and no name in the settings file."""
+"""The options of single commands, which no variable and no file can set; and the help of each command.
+
+Only cli/ imports this module: the path that cron starts pays for none of these texts.
+"""
 
 from cronlock.config.options import (
-    FAILS,
+    OPTIONS,
     OUTPUT,
-    WHEN,
-    WHO,
+    REDIS,
     Choice,
     Option,
     nonempty_text,
     positive_duration,
 )
+
+RECORDS, PAUSE, MISSING = "Which records", "The pause", "If voters are missing"
+NEW_LINES, CRONTAB, CONFIRMATION = "The new lines", "The crontab", "Confirmation"
+KEYS = "Which keys"
+COMMAND_GROUPS = (KEYS, RECORDS, PAUSE, MISSING, NEW_LINES, CRONTAB, REDIS, OUTPUT, CONFIRMATION)
 
 
 def positive_integer(text: str) -> int:
@@ -20,23 +27,22 @@ def positive_integer(text: str) -> int:
 
 
 COMMAND_OPTIONS = (
-    Option("--all", WHO, "All keys that the voters know.", commands="adopt pause resume"),
-    Option("--for", WHEN, "Pause for D.", positive_duration, "D", "until resumed", commands="pause"),
+    Option("--all", KEYS, "All keys that the voters know.", commands="pause resume"),
+    Option("--all", RECORDS, "All records of all keys, those of single nodes too.", commands="adopt"),
+    Option("--for", PAUSE, "Pause for D.", positive_duration, "D", "until resumed", commands="pause"),
     Option(
         "--until",
-        WHEN,
+        PAUSE,
         "Pause until TIME: ISO 8601, or epoch seconds.",
         nonempty_text,
         "TIME",
         "until resumed",
         commands="pause",
     ),
-    Option(
-        "--reason", OUTPUT, "Reason of the pause, for messages and status.", nonempty_text, "TEXT", commands="pause"
-    ),
+    Option("--reason", PAUSE, "Reason of the pause, for messages and status.", nonempty_text, "TEXT", commands="pause"),
     Option(
         "--crontab",
-        OUTPUT,
+        CRONTAB,
         "Format of the crontab: user, as crontab(1) takes it, or system, with a user column, as in /etc.",
         Choice("user", "system"),
         "user|system",
@@ -64,9 +70,41 @@ COMMAND_OPTIONS = (
     ),
     Option(
         "--leave-out",
-        FAILS,
+        MISSING,
         "Adopt without voters that do not answer, and without earlier voters; what only they know is lost.",
         commands="adopt",
     ),
-    Option("--yes", OUTPUT, "Do not ask for confirmation.", commands="adopt unlock forget"),
+    Option("--yes", CONFIRMATION, "Do not ask for confirmation.", commands="adopt unlock forget"),
 )
+
+
+class Help:
+    """The help of an option as one command shows it: the title that it is under, its text and its default."""
+
+    def __init__(self, group: str, text: str, default: str) -> None:
+        self.group, self.text, self.default = group, text, default
+
+
+OWN_RECORD = Help(RECORDS, "Work on the record that a node has of its own when its runs are started with --each.", "")
+OWNER = Help(RECORDS, "With --each, the node whose record is meant.", "the host name")
+HELP = {  # by command and option, where an option of `run` does something else in another command
+    ("wrap", "once"): Help(NEW_LINES, "Run each command on one node per tick.", ""),
+    ("wrap", "each"): Help(NEW_LINES, "Run each command on every node, once per tick.", ""),
+    ("pause", "node"): Help(REDIS, "Name of this node, shown as the node that paused the key.", "the host name"),
+    ("resume", "node"): Help(REDIS, "Name of this node.", "the host name"),
+    **{(command, "each"): OWN_RECORD for command in ("unlock", "forget", "adopt")},
+    **{(command, "node"): OWNER for command in ("unlock", "forget", "adopt")},
+}
+LOCAL = Help(REDIS, "Use the lock files of this machine instead of Redis.", "")
+
+
+def options_of(command: str | None) -> list[Option]:
+    """Return the options of a command, in the order of the tables."""
+    return [option for option in (*OPTIONS, *COMMAND_OPTIONS) if command in option.commands]
+
+
+def help_of(option: Option, command: str | None) -> Help:
+    """Return the help of an option as a command shows it."""
+    if command != "run" and option.name == "local":
+        return LOCAL
+    return HELP.get((command or "", option.name)) or Help(option.group, option.help, option.default)

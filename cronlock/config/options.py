@@ -14,6 +14,7 @@ FOREVER = 10**15  # ms, longer than any run: `forever` needs no case of its own
 NAME_MAX = 200  # characters of a key, node or prefix: they become part of Redis key names
 
 RUN, ALL = "run", "run status history check adopt pause resume unlock forget"  # the commands that have an option
+NAMED = "run adopt pause resume unlock forget"  # the commands that record the node's name, or need it
 ONE_RECORD = "run adopt unlock forget"  # the commands that work on a node's own record with --each
 
 WHO, WHEN, FAILS, REDIS, OUTPUT = ("Who runs", "When", "If it fails", "Where is Redis", "Output")
@@ -245,7 +246,7 @@ OPTIONS = (
     Option(
         "--prefix", REDIS, "First part of all key names in Redis.", name, "NAME", "cronlock", commands=ALL, where=True
     ),
-    Option("--node", REDIS, "Name of this node.", node, "NAME", "the host name", commands=ALL, where=True),
+    Option("--node", REDIS, "Name of this node.", node, "NAME", "the host name", commands=NAMED, where=True),
     Option(
         "--config",
         REDIS,
