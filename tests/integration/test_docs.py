@@ -164,7 +164,7 @@ def test_the_variables_that_a_command_gets_are_those_of_the_docs(server: Server)
     done = cronlock("run", *where, "--", "env")
     assert done.returncode == 0, done.stderr
     given = re.findall(r"^(CRONLOCK_RUN_\w+)=", done.stdout, re.MULTILINE)
-    assert sorted(given) == sorted(name for name, _ in table("variable"))
+    assert sorted(given) == sorted(name for name, _ in table("variable", "running.md"))
     assert sorted(given) == sorted(re.findall(r"^\.B (CRONLOCK_RUN_\w+)$", section("ENVIRONMENT"), re.MULTILINE))
 
 
