@@ -1,4 +1,4 @@
-"""README's runbook: what happened is made to happen, each command is typed, and prints what the page says."""
+"""The guide's runbook: what happened is made to happen, each command is typed, and prints what the page says."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.debian
 
 RUN = "cronlock run --once --key nightly -- /usr/local/bin/nightly --full"
 CRONTAB = f"PATH=/usr/local/bin:/usr/bin:/bin\n0 2 * * *  root  {RUN}\n"
-LATE = {"CRONLOCK_START_WITHIN": "1d"}  # README's settings file lets nightly start for two hours, and the hour is any
+LATE = {"CRONLOCK_START_WITHIN": "1d"}  # the settings file lets nightly start for two hours, and the hour is any
 
 Happening = Callable[[NamespaceHost], Iterator[dict[str, str]]]  # yields additions to the commands' environment
 
@@ -73,21 +73,21 @@ def nothing(namespace_host: NamespaceHost) -> Iterator[dict[str, str]]:
 
 
 HAPPENINGS: dict[str, Happening] = {
-    "A voter died.": died,
-    "A voter is replaced": replaced,
-    "All servers are updated.": updated,
-    "A clock drifts.": drifts,
-    "A key is stuck.": stuck,
-    "A tick has to be rerun.": ran,
-    "A key is of no use any more": ran,
-    "A schedule changes.": changes,
-    "The night the clocks change.": nothing,
+    "A server is down": died,
+    "A server was replaced by an empty one": replaced,
+    "Update or restart all servers": updated,
+    "A node's clock is wrong": drifts,
+    "A key stays locked by a dead node": stuck,
+    "Run a tick again": ran,
+    "Remove a key that is no longer used": ran,
+    "Change a schedule": changes,
+    "What runs when the clocks change": nothing,
 }
 
 
 def entries() -> dict[str, list[Command]]:
-    """The commands of each entry, by its words in bold."""
-    _, *parts = re.split(r"^\*\*(.*?)\*\*", section(page("/README.md"), "Runbook"), flags=re.MULTILINE)
+    """The commands of each entry, by its heading."""
+    _, *parts = re.split(r"^### (.*)$", section(page("operations.md"), "Runbook"), flags=re.MULTILINE)
     return {
         title: [command for block in CONSOLE.findall(text) for command in prompted(block)]
         for title, text in zip(parts[::2], parts[1::2], strict=True)
