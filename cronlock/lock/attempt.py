@@ -3,7 +3,7 @@
 from cronlock.lock import protocol
 from cronlock.lock.ballot import Ballot
 from cronlock.lock.protocol import ANSWER_WAIT, Failure
-from cronlock.lock.quorum import REFUSED, RETRY, WON, Verdict, judge, quorum, takes_over
+from cronlock.lock.quorum import REFUSED, RETRY, WON, Verdict, judge, named_twice, quorum, takes_over
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -114,19 +114,16 @@ class Attempt:
         return Failure(f"{self._voters.label(voter)}: no answer")
 
     def _same_server_twice(self, ballot: Ballot) -> Verdict | None:
-        """Return a refusal when two names lead to the same server, which shows by its run_id.
-
-        Its vote would count twice, so that one other voter would make a quorum that does not meet the next one.
-        """
-        ids = [answer["run_id"] for answer in ballot.answers if answer["run_id"]]
-        if not self._voters.distinct or len(set(ids)) == len(ids):
+        """Return a refusal when two names lead to the same server, which shows by its run_id."""
+        if not self._voters.distinct:
             return None
-        labels = [
-            self._voters.label(state.voter)
-            for state in ballot.all
-            if isinstance(state.reply, dict) and ids.count(state.reply["run_id"]) > 1
-        ]
-        return Verdict(REFUSED, text=f"the same server twice: {' and '.join(labels)}: name each server once")
+        replies = enumerate(ballot.replies)
+        twice = named_twice((voter, reply["run_id"]) for voter, reply in replies if isinstance(reply, dict))
+        if not twice:
+            return None
+        from cronlock.lock.refusals import same_server_twice
+
+        return Verdict(REFUSED, text=same_server_twice([self._voters.label(voter) for voter in twice[0]]))
 
 
 def _is_split(replies: "Sequence[Reply | None]") -> bool:

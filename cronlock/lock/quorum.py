@@ -11,13 +11,14 @@ from cronlock.lock.protocol import Failure
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import TypeAlias
+    from collections.abc import Iterable, Sequence
+    from typing import TypeAlias, TypeVar
 
     from cronlock.lock import requests
     from cronlock.lock.requests import Answer, Claim
 
     Reply: TypeAlias = requests.Reply | None
+    Name = TypeVar("Name")
 
 WON, RETRY, REFUSED, UNKNOWN = "won", "again", "refused", "unknown"
 QUIET = (protocol.HELD, protocol.DONE, protocol.PAUSED)  # verdicts that end an attempt without a message
@@ -49,6 +50,26 @@ class Verdict:
 def quorum(voters: int) -> int:
     """Return the least number that is more than half of the voters."""
     return voters // 2 + 1
+
+
+def names_by_server(identities: "Iterable[tuple[Name, str]]") -> "list[list[Name]]":
+    """Return the names of each server together; `identities` are pairs of a name and what identifies its server.
+
+    A server without a known identity (an empty text) is left out.
+    """
+    servers: dict[str, list[Name]] = {}
+    for name, identity in identities:
+        if identity:
+            servers.setdefault(identity, []).append(name)
+    return list(servers.values())
+
+
+def named_twice(identities: "Iterable[tuple[Name, str]]") -> "list[list[Name]]":
+    """Return the names of each server that has several: its vote would count twice.
+
+    One other voter would then make a quorum that does not meet the next one.
+    """
+    return [names for names in names_by_server(identities) if len(names) > 1]
 
 
 def drift(lease: int) -> int:

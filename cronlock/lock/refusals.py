@@ -6,7 +6,11 @@ from cronlock.lock.protocol import Failure
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cronlock.lock.quorum import Verdict
+
+SAME_SERVER, NAME_ONCE = "the same server twice", "name each server once"
 
 
 def refusal(verdict: "Verdict", voter_set: str, key: str, *, each: bool = False, alone: bool = False) -> str:
@@ -25,6 +29,11 @@ def refusal(verdict: "Verdict", voter_set: str, key: str, *, each: bool = False,
 
         return other_voters(answer, voter_set, key, each=each)
     return verdict.text
+
+
+def same_server_twice(labels: "Sequence[str]") -> str:
+    """Return the message about one server that these labels name: URLs, or voters by their answers."""
+    return f"{SAME_SERVER}: {' and '.join(dict.fromkeys(labels))}: {NAME_ONCE}"
 
 
 def clock_off(label: str, seconds: int) -> str:

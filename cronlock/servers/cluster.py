@@ -5,6 +5,7 @@ import hiredis
 from cronlock.config.redis_url import HOST_MAX, PORT_MAX
 from cronlock.errors import Refused
 from cronlock.lock.protocol import COPIES, Failure
+from cronlock.lock.quorum import named_twice
 from cronlock.servers.connection import Connection, failure_of_reply
 from cronlock.servers.placement import copies
 
@@ -15,24 +16,51 @@ if TYPE_CHECKING:
 
     from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
-    from cronlock.servers.connection import Callback, Located, Search
+    from cronlock.servers.connection import Callback, Locate
     from cronlock.servers.placement import Names
 
 CLUSTER_SLOTS = [b"CLUSTER", b"SLOTS"]
 NOT_A_CLUSTER = "cluster support disabled"  # in the error reply of a plain server
+NO_SLOTS = "its cluster has no slots yet"
+MALFORMED = (TypeError, LookupError, ValueError, AttributeError)  # raised for a reply that is not a list of slots
 
 
-def same_server_twice(labels: "Sequence[str]") -> str:
-    """Return the message for a server that is listed twice; empty if every label is listed once."""
-    twice = next((label for label in labels if labels.count(label) > 1), "")
-    return twice and f"the same server twice: {twice}: name each server once"
+class Master:
+    """A master of a cluster, with its slots and its replicas' labels."""
+
+    __slots__ = ("address", "replicas", "slots")
+
+    def __init__(self, address: "Address") -> None:
+        self.address = address
+        self.slots: list[range] = []
+        self.replicas: list[str] = []
 
 
-def locate(loop: "Loop", address: "Address", on_located: "Located") -> "Search":
-    """Return a search for the socket addresses of a host name or a Sentinel service."""
-    from cronlock.servers.locator import Locator
+def masters(reply: "Any", asked: "Address") -> list[Master]:
+    """Return all masters in a reply to CLUSTER SLOTS from the server `asked`. Raises one of MALFORMED."""
+    found: dict[str, Master] = {}
+    for first, last, primary, *others in reply:
+        address = node_address(primary, asked)
+        if address is None:
+            continue
+        master = found.setdefault(address.label, Master(address))
+        master.slots.append(range(first, last + 1))
+        replicas = [(node_address(node, asked) or asked.beside("?", node[1])).label for node in others]
+        master.replicas += [label for label in replicas if label not in master.replicas]
+    return list(found.values())
 
-    return Locator(loop, address, on_located)
+
+def master_of_slot(slot: int, reply: "Any", asked: "Address") -> "Address | None":
+    """Return the address of the master that has this slot; None without one. Raises one of MALFORMED."""
+    for first, last, master, *_ in reply:
+        if first <= slot <= last:
+            return node_address(master, asked)
+    return None
+
+
+def node_ids(reply: "Any") -> "frozenset[bytes]":
+    """Return the ids of all nodes in a reply to CLUSTER SLOTS. Raises TypeError or LookupError for other replies."""
+    return frozenset(node[2] for slots in reply for node in slots[2:] if len(node) > 2)
 
 
 def node_host(node: "Sequence[Any]") -> "bytes | None":
@@ -51,6 +79,15 @@ def node_address(node: "Sequence[Any]", asked: "Address") -> "Address | None":
     """Return the address of a node of CLUSTER SLOTS, as reported by the server `asked`; None if unknown."""
     host = node_host(node)
     return None if host is None else asked.beside(host.decode("utf-8", "surrogateescape") or asked.host, node[1])
+
+
+def refuse_repeated(addresses: "Sequence[Address]") -> None:
+    """Raise Refused when two URLs name the same server."""
+    repeated = named_twice([(address.label, address.label) for address in addresses])
+    if repeated:
+        from cronlock.lock.refusals import same_server_twice
+
+        raise Refused(same_server_twice(repeated[0]))
 
 
 class Discovery:
@@ -84,15 +121,16 @@ class Discovery:
 class ServerMap:
     """Maps each voter to the connection to its server: a plain server, or the master that has the slot of its copy."""
 
-    def __init__(self, loop: "Loop", addresses: "Sequence[Address]", prefix: str, key: str, node: str) -> None:
-        twice = same_server_twice([address.label for address in addresses])
-        if twice:
-            raise Refused(twice)
+    def __init__(
+        self, loop: "Loop", locate: "Locate", addresses: "Sequence[Address]", prefix: str, key: str, node: str
+    ) -> None:
+        refuse_repeated(addresses)
         self.conflict = ""  # why these servers can't be used together
         self.is_cluster = False
         self.names: list[Names] = []  # of each voter's keys
         self.connections: list[Connection | None] = []  # of each voter; None if its slot has no master
         self._loop = loop
+        self._locate = locate
         self._key = prefix, key, node
         self._seeds = [Connection(loop, address, locate, buffered=True) for address in addresses]
         self.pool = {seed.address.label: seed for seed in self._seeds}
@@ -191,7 +229,7 @@ class ServerMap:
             elif self._use_slots(connection, reply):
                 discovery.decided = True
             else:
-                discovery.failures.append(Failure(f"{label}: its cluster has no slots yet"))
+                discovery.failures.append(Failure(f"{label}: {NO_SLOTS}"))
 
         return answered
 
@@ -207,11 +245,11 @@ class ServerMap:
     def _use_slots(self, connection: Connection, reply: "Any") -> bool:
         try:
             return self._use_cluster(connection, reply)
-        except (TypeError, LookupError, ValueError, AttributeError):  # not a list of slots
+        except MALFORMED:
             return False
 
     def _use_cluster(self, connection: Connection, reply: "Any") -> bool:
-        members = {node[2] for slots in reply for node in slots[2:] if len(node) > 2}
+        members = node_ids(reply)
         if not members:
             return False
         if self.connections and not self.is_cluster:
@@ -225,20 +263,14 @@ class ServerMap:
         self._members |= members
         self._nodes |= {(node[0], node[1]) for slots in reply for node in slots[2:]}
         self.names = self.names or copies(*self._key, COPIES)
-        self.connections = [self._master_of(names.slot, reply, connection) for names in self.names]
+        found = [master_of_slot(names.slot, reply, connection.address) for names in self.names]
+        self.connections = [None if address is None else self._connection(address) for address in found]
         return True
-
-    def _master_of(self, slot: int, reply: "Any", asked: Connection) -> "Connection | None":
-        for first, last, master, *_ in reply:
-            if first <= slot <= last:
-                address = node_address(master, asked.address)
-                return None if address is None else self._connection(address)
-        return None
 
     def _connection(self, address: "Address") -> Connection:
         if not isinstance(address.port, int) or not 0 < address.port <= PORT_MAX or len(address.host) > HOST_MAX:
             raise ValueError
         label = address.label
         if label not in self.pool:
-            self.pool[label] = Connection(self._loop, address, locate, buffered=True)
+            self.pool[label] = Connection(self._loop, address, self._locate, buffered=True)
         return self.pool[label]

@@ -246,3 +246,13 @@ class Connection:
             return self._reader.gets()
         except (MemoryError, TypeError) as error:  # a list of billions, a map with a list as a key
             raise hiredis.ProtocolError from error
+
+
+def step(loop: "Loop", connections: "Sequence[Connection]", timeout: int) -> None:
+    """Wait up to `timeout` ms for something to happen; fail the connections, and those of searches, that time out."""
+    asking = [part for connection in connections for part in connection.with_search]
+    busy = [connection for connection in asking if not connection.idle]
+    loop.step(min([timeout, *(connection.time_left for connection in busy)]))
+    for connection in busy:
+        if not connection.idle and connection.time_left <= 0:
+            connection.fail(connection.timeout_text)

@@ -1,17 +1,18 @@
 """Locates a server: resolves a host name or a Sentinel service to socket addresses."""
 
+from cronlock.config.redis_url import Address
 from cronlock.lock.protocol import Failure
 from cronlock.servers.dns import Resolution
 from cronlock.servers.server_identity import ServerIdentity
+from cronlock.servers.transport import literal
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronlock.config.redis_url import Address
     from cronlock.process.event_loop import Loop
     from cronlock.servers.connection import Connection, Located
-    from cronlock.servers.sentinel import MasterSearch
+    from cronlock.servers.sentinel import Master, MasterQuery
     from cronlock.servers.transport import SocketAddress
 
 
@@ -21,12 +22,12 @@ class Locator:
     Raises OSError without a free process or file descriptor.
     """
 
-    def __init__(self, loop: "Loop", address: "Address", on_located: "Located") -> None:
+    def __init__(self, loop: "Loop", address: Address, on_located: "Located") -> None:
         self._loop = loop
         self._address = address
         self._on_located = on_located
         self._host = address.host
-        self._stage: Resolution | ServerIdentity | MasterSearch | None = None
+        self._stage: Resolution | ServerIdentity | MasterQuery | None = None
 
     @property
     def connections(self) -> "Sequence[Connection]":
@@ -36,10 +37,10 @@ class Locator:
     def start(self) -> None:
         """Begin; the search may end at once."""
         if self._address.sentinels:
-            from cronlock.servers.sentinel import MasterSearch
+            from cronlock.servers.sentinel import MasterQuery
 
-            self._stage = search = MasterSearch(self._loop, self._address, self._found)
-            search.start()
+            self._stage = query = MasterQuery(self._loop, self._address, self._on_master)
+            query.start()
         else:
             self._stage = Resolution(self._loop, self._address, self._found)
 
@@ -48,8 +49,22 @@ class Locator:
         if self._stage:
             self._stage.cancel()
 
-    def _found(self, found: "list[SocketAddress] | Failure", host: str = "") -> None:
-        self._host = host or self._host
+    def _on_master(self, master: "Master | Failure") -> None:
+        if isinstance(master, Failure):
+            self._end(master)
+            return
+        self._host, port = master
+        address = Address(self._host, port)
+        addresses = literal(address)
+        if addresses:
+            self._end(addresses)
+            return
+        try:
+            self._stage = Resolution(self._loop, address, self._found)
+        except OSError as error:
+            self._end(Failure((error.strerror or str(error)).lower()))
+
+    def _found(self, found: "list[SocketAddress] | Failure") -> None:
         if isinstance(found, Failure) or len(found) == 1:
             self._end(found)
             return

@@ -8,8 +8,8 @@ from cronlock.errors import Refused
 from cronlock.lock import protocol
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import boottime, sha1
-from cronlock.servers.cluster import ServerMap, locate
-from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
+from cronlock.servers.cluster import ServerMap
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply, step
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cronlock.config.redis_url import Address
     from cronlock.lock.requests import Answer, OnReply
     from cronlock.process.event_loop import Loop
+    from cronlock.servers.connection import Located, Search
     from cronlock.servers.subscriptions import Subscriptions
 
 PROTOCOL = "2"  # nodes with another version must not share a key
@@ -28,6 +29,13 @@ TEXTS = {name.encode(): (name, length) for name, length in protocol.TEXTS.items(
 SCRIPT_FILE = "scripts/record.lua"
 DIGEST = b"66a62a5ec5ec57ae7c1936fe575263adb6c10d8a"  # the SHA-1 of this file, as a test confirms
 NOT_THE_SCRIPT = "its replies are not those of cronlock's script"
+
+
+def locate(loop: "Loop", address: "Address", on_located: "Located") -> "Search":
+    """Return a search for the socket addresses of a host name or a Sentinel service."""
+    from cronlock.servers.locator import Locator
+
+    return Locator(loop, address, on_located)
 
 
 def voter_set_of(labels: "Sequence[str]", cluster: bool) -> str:
@@ -81,7 +89,7 @@ class RedisVoters:
     def __init__(self, loop: "Loop", addresses: "Sequence[Address]", prefix: str, key: str, node: str = "") -> None:
         self.key, self.node = key, node
         self._loop = loop
-        self._servers = ServerMap(loop, addresses, prefix, key, node)
+        self._servers = ServerMap(loop, locate, addresses, prefix, key, node)
         self._subscriptions: Subscriptions | None = None
         self._script = _read_script()
 
@@ -230,13 +238,7 @@ class RedisVoters:
         """Wait up to `timeout` ms for something to happen; fail the connections that have timed out."""
         self.flush()
         subscribed = self._subscriptions.connections if self._subscriptions else ()
-        roots = [*self._servers.pool.values(), *subscribed]
-        connections = [part for connection in roots for part in connection.with_search]
-        busy = [connection for connection in connections if not connection.idle]
-        self._loop.step(min([timeout, *(connection.time_left for connection in busy)]))
-        for connection in busy:
-            if not connection.idle and connection.time_left <= 0:
-                connection.fail(connection.timeout_text)
+        step(self._loop, [*self._servers.pool.values(), *subscribed], timeout)
 
 
 def _read_script() -> bytes:

@@ -4,10 +4,11 @@ Follows https://redis.io/docs/latest/develop/reference/sentinel-clients/ except 
 answer does not decide, because a Sentinel that is cut off may not know of a failover.
 """
 
-from cronlock.config.redis_url import HOST_MAX, PORT_MAX, Address
+from cronlock.config.redis_url import HOST_MAX, PORT_MAX
 from cronlock.lock.protocol import Failure
 from cronlock.lock.quorum import quorum
-from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
+from cronlock.process.event_loop import Loop, boottime
+from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply, step
 from cronlock.servers.dns import Resolution
 from cronlock.servers.transport import literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from cronlock.process.event_loop import Loop
+    from cronlock.config.redis_url import Address
     from cronlock.servers.transport import SocketAddress
 
     Master = tuple[str, int]  # host and port
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 NO_MASTER = "no Sentinel reported the master"
 
 
-class MasterSearch:
-    """Asks the Sentinels of an address. `on_found` gets the socket addresses of the master and its host, or a Failure.
+class MasterQuery:
+    """Asks the Sentinels of an address. `on_found` gets the master's host and port, or a Failure.
 
     A host name with several addresses counts as that many Sentinels.
     """
 
-    def __init__(self, loop: "Loop", address: Address, on_found: "Callable[..., None]") -> None:
+    def __init__(self, loop: Loop, address: "Address", on_found: "Callable[[Master | Failure], None]") -> None:
         self._loop = loop
         self._service = address.service
         self._sentinels = address.sentinels
@@ -62,10 +63,10 @@ class MasterSearch:
         for look_up in look_ups:
             look_up.cancel()
 
-    def _on_resolved(self, sentinel: Address) -> "Callable[[list[SocketAddress] | Failure], None]":
+    def _on_resolved(self, sentinel: "Address") -> "Callable[[list[SocketAddress] | Failure], None]":
         return lambda found: self._resolved(sentinel, found)
 
-    def _resolved(self, sentinel: Address, found: "list[SocketAddress] | Failure") -> None:
+    def _resolved(self, sentinel: "Address", found: "list[SocketAddress] | Failure") -> None:
         if not self._unresolved:  # the search has ended
             return
         self._unresolved -= 1
@@ -103,24 +104,36 @@ class MasterSearch:
         master = majority(self._votes)
         all_answered = not self._unresolved and len(self._votes) + len(self._failures) == self._asked
         if master and (all_answered or self._votes.count(master) >= quorum(self._asked + self._unresolved)):
-            self._end(*master)
+            self.cancel()
+            self._on_found(master)
         elif all_answered:
             self.cancel()
             final = all(failure.final for failure in self._failures)
             first = next(failure for failure in self._failures if failure.final == final)
             self._on_found(Failure(f"{NO_MASTER}: {first.text}", final))
 
-    def _end(self, host: str, port: int) -> None:
-        self.cancel()
-        master = Address(host, port)
-        addresses = literal(master)
-        if addresses:
-            self._on_found(addresses, host)
-            return
-        try:
-            self._look_ups = [Resolution(self._loop, master, lambda found: self._on_found(found, host))]
-        except OSError as error:
-            self._on_found(Failure((error.strerror or str(error)).lower()))
+
+def find_masters(services: "Sequence[Address]", timeout: int) -> "list[Master | Failure]":
+    """Return the master of each service; for operators' commands, which may wait up to `timeout` ms."""
+    loop, until = Loop(), boottime() + timeout
+    found: dict[Address, Master | Failure] = {}
+
+    def store(address: "Address") -> "Callable[[Master | Failure], None]":
+        return lambda master: found.__setitem__(address, master)
+
+    queries = [MasterQuery(loop, address, store(address)) for address in services]
+    try:
+        for query in queries:
+            query.start()
+        while len(found) < len(services) and (left := until - boottime()) > 0:
+            step(loop, [connection for query in queries for connection in query.connections], left)
+    except OSError as error:  # no process for a look-up, or no file descriptor
+        failure = Failure((error.strerror or str(error)).lower())
+        return [found.get(address, failure) for address in services]
+    finally:
+        for query in queries:
+            query.cancel()
+    return [found.get(address, Failure(f"{NO_MASTER}: no answer")) for address in services]
 
 
 def parse_master(reply: "Any", service: str) -> "Master":

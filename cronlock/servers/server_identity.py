@@ -5,12 +5,13 @@ Nodes that reach different servers by the same name would hold different locks.
 
 from cronlock.lock.protocol import Failure
 from cronlock.messages import shortened
+from cronlock.servers.cluster import CLUSTER_SLOTS, node_ids
 from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply
 from cronlock.servers.error_replies import TEXT_MAX
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from cronlock.config.redis_url import Address
@@ -50,7 +51,7 @@ class ServerIdentity:
         """Ask; an answer may come at once."""
         for connection in list(self.connections):
             replies: list[Any] = []
-            connection.send([b"CLUSTER", b"SLOTS"], replies.append)
+            connection.send(CLUSTER_SLOTS, replies.append)
             connection.send([b"INFO", b"server"], self._on_info(connection, replies))
 
     def cancel(self) -> None:
@@ -109,7 +110,7 @@ class ServerIdentity:
 def identity(slots: "Any", info: "Any") -> "tuple[bool, Ids] | None":
     """Return whether a server is in a cluster, and its id or those of all the cluster's nodes; None if unknown."""
     try:
-        members = frozenset(node[2] for part in slots for node in part[2:] if len(node) > 2)
+        members = node_ids(slots)
     except (TypeError, LookupError):  # not in a cluster
         members = frozenset()
     if members:
@@ -117,11 +118,3 @@ def identity(slots: "Any", info: "Any") -> "tuple[bool, Ids] | None":
     lines = info.splitlines() if isinstance(info, bytes) else ()
     own = next((line for line in lines if line.startswith(b"run_id:")), None)
     return None if own is None else (False, frozenset([own]))
-
-
-def labels_by_server(run_ids: "Mapping[str, str]") -> "list[list[str]]":
-    """Return the labels of each server together: servers with the same run_id are one server."""
-    by_id: dict[str, list[str]] = {}
-    for label, run_id in run_ids.items():
-        by_id.setdefault(run_id, []).append(label)
-    return list(by_id.values())

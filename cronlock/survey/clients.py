@@ -1,6 +1,6 @@
 """redis-py clients of the servers that the settings name, for commands that read in bulk.
 
-servers/ decides which servers these are: how to read CLUSTER SLOTS and the answers of Sentinels.
+servers/ decides which servers these are: it reads the replies to CLUSTER SLOTS, and asks the Sentinels of a service.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -18,10 +18,14 @@ from redis.retry import Retry
 from cronlock.config.redis_url import Address
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused, TlsError
+from cronlock.lock.protocol import Failure
 from cronlock.servers import NOT_CONFIGURED
-from cronlock.servers.cluster import NOT_A_CLUSTER, node_address, same_server_twice
-from cronlock.servers.sentinel import NO_MASTER, majority, parse_master
+from cronlock.servers.cluster import CLUSTER_SLOTS, MALFORMED, NO_SLOTS, NOT_A_CLUSTER, masters, refuse_repeated
+from cronlock.servers.sentinel import find_masters
 from cronlock.servers.tls import CERTIFICATE_REQUIRED, GIVE_CERTIFICATE, context_of, tls_error
+
+if TYPE_CHECKING:
+    from cronlock.servers.cluster import Master
 
 TIMEOUT = 3.0  # s for one answer: an operator waits
 NOT_REDIS = "its replies are not those of Redis"
@@ -45,19 +49,23 @@ class Insecure(redis.ConnectionError):
 
 @dataclass
 class Server:
-    """A server; in a cluster a master, with its slots and its replicas' labels."""
+    """A server; in a cluster a master, with its slots and its replicas' labels.
+
+    `master`: where the Sentinels of a service report its master, or the reason why they do not.
+    """
 
     address: Address
     slots: list[range] = field(default_factory=list)
     replicas: list[str] = field(default_factory=list)
+    master: tuple[str, int] | Failure | None = None
 
     def __post_init__(self) -> None:
         self._client: redis.Redis | None = None
 
     @property
     def client(self) -> redis.Redis:
-        """The client, which connects with its first command; for a service its master is looked up first."""
-        self._client = self._client or _new_client(self.address)
+        """The client, which connects with its first command. Raises redis.ConnectionError without a known master."""
+        self._client = self._client or _new_client(self.address, self.master)
         return self._client
 
     @property
@@ -95,17 +103,24 @@ def find_servers(settings: Settings, twice: bool = False) -> Servers:
     """
     if not settings.redis:
         raise Refused(NOT_CONFIGURED)
-    repeated = same_server_twice([address.label for address in settings.redis])
-    if repeated and not twice:
-        raise Refused(repeated)
-    named = Servers(False, [Server(address) for address in settings.redis], {})
-    answers = named.ask(_slots)
+    if not twice:
+        refuse_repeated(settings.redis)
+    named = Servers(False, named_servers(settings.redis), {})
+    answers = named.ask(_masters_known_to)
     failures = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
     for server in named.all:
         answer = answers[server.label]
         if isinstance(answer, list):
-            return Servers(True, _masters(server.address, answer), failures)
+            members = [Server(master.address, master.slots, master.replicas) for master in answer]
+            return Servers(True, members, failures)
     return Servers(False, [server for server in named.all if server.label not in failures], failures)
+
+
+def named_servers(addresses: Sequence[Address]) -> list[Server]:
+    """Return the servers at these addresses; the Sentinels of services are asked for their masters."""
+    services = [address for address in addresses if address.sentinels]
+    found = dict(zip(services, find_masters(services, int(TIMEOUT * 1000)), strict=True)) if services else {}
+    return [Server(address, master=found.get(address)) for address in addresses]
 
 
 def error_text(error: Exception) -> str:
@@ -135,7 +150,7 @@ def _about_tls(error: BaseException, address: Address) -> Insecure | None:
     return Insecure(TlsError("the server closed the connection", f"if {CERTIFICATE_REQUIRED}, {GIVE_CERTIFICATE}"))
 
 
-def _new_client(address: Address) -> redis.Redis:
+def _new_client(address: Address, master: tuple[str, int] | Failure | None) -> redis.Redis:
     options: dict[str, Any] = {
         "db": address.db,
         "username": address.username or None,
@@ -149,9 +164,9 @@ def _new_client(address: Address) -> redis.Redis:
         return redis.Redis(unix_socket_path=address.path, **options)
     if address.tls is not None:
         options |= _tls_options(address)
-    if address.sentinels:
-        return _master_client(address, options)
-    return redis.Redis(address.host, address.port, **options)
+    if isinstance(master, Failure):
+        raise redis.ConnectionError(master.text)
+    return redis.Redis(*(master or (address.host, address.port)), **options)
 
 
 def _tls_options(address: Address) -> dict[str, Any]:
@@ -164,53 +179,18 @@ def _tls_options(address: Address) -> dict[str, Any]:
     return tls | {"ssl_check_hostname": verified and tls["ssl_check_hostname"] == "true"}
 
 
-def _master_client(address: Address, options: dict[str, Any]) -> redis.Redis:
-    """Return the client of a service's master, as the majority of its Sentinels reports it.
-
-    redis-py's own search refuses a master that has just been promoted, because it reads SENTINEL MASTERS.
-    """
-
-    def asked(server: Server) -> tuple[str, int] | str:
-        reply: Any = server.client.sentinel_get_master_addr_by_name(address.service)
-        try:
-            return parse_master(reply, address.service)
-        except ValueError as error:
-            return str(error)
-
-    answers = Servers(False, [Server(sentinel) for sentinel in address.sentinels], {}).ask(asked)
-    master = majority([answer for answer in answers.values() if isinstance(answer, tuple)])
-    if master:
-        return redis.Redis(*master, **options)
-    label, answer = next(iter(answers.items()))
-    raise redis.ConnectionError(
-        f"{NO_MASTER}: {label}: {error_text(answer) if isinstance(answer, Exception) else answer}"
-    )
-
-
-def _slots(server: Server) -> list[Any] | None:
-    """Return the server's reply to CLUSTER SLOTS; None from a server outside a cluster."""
+def _masters_known_to(server: Server) -> list[Master] | None:
+    """Return the masters of the cluster that the server belongs to; None from a server outside a cluster."""
     try:
-        found = server.client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
+        reply = server.client.execute_command(*CLUSTER_SLOTS)  # type: ignore[no-untyped-call]
     except redis.ResponseError as error:
         if NOT_A_CLUSTER in str(error):
             return None
         raise
     try:
-        if not _masters(server.address, found):
-            raise redis.ConnectionError("its cluster has no slots yet")
-    except (TypeError, IndexError, ValueError, AttributeError) as error:  # not a list of slots
+        found = masters(reply, server.address)
+    except MALFORMED as error:
         raise redis.InvalidResponse(NOT_REDIS) from error
-    return list(found)
-
-
-def _masters(beside: Address, slots: list[Any]) -> list[Server]:
-    masters: dict[str, Server] = {}
-    for first, last, primary, *others in slots:
-        address = node_address(primary, beside)
-        if address is None:
-            continue
-        master = masters.setdefault(address.label, Server(address))
-        master.slots.append(range(first, last + 1))
-        replicas = [(node_address(node, beside) or beside.beside("?", node[1])).label for node in others]
-        master.replicas += [label for label in replicas if label not in master.replicas]
-    return list(masters.values())
+    if not found:
+        raise redis.ConnectionError(NO_SLOTS)
+    return found

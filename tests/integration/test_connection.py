@@ -13,10 +13,9 @@ import pytest
 from cronlock.config.redis_url import Address
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import Loop
-from cronlock.servers.cluster import locate
 from cronlock.servers.connection import Connection, failure_of_reply, pack
 from cronlock.servers.dns import Resolution
-from cronlock.servers.redis_voters import RedisVoters
+from cronlock.servers.redis_voters import RedisVoters, locate
 from tests.support.commands import cronlock, descendants, environment
 
 PIECE = 7  # bytes: smaller than any reply
@@ -178,7 +177,7 @@ def test_without_a_file_descriptor_a_look_up_fails_as_a_request():
     script = """
 import resource, os
 from cronlock.config.redis_url import Address
-from cronlock.servers.cluster import locate
+from cronlock.servers.redis_voters import locate
 from cronlock.servers.connection import Connection
 from cronlock.process.event_loop import Loop
 connection, got = Connection(Loop(), Address("localhost", 1), locate), []

@@ -13,9 +13,11 @@ from cronlock.commands.check.servers import ServerFacts
 from cronlock.commands.invocation import Invocation
 from cronlock.config.settings import Settings, has_password, load
 from cronlock.cron.crontab import Sources
+from cronlock.lock.quorum import named_twice
+from cronlock.lock.refusals import NAME_ONCE, SAME_SERVER
 from cronlock.messages import MOVE_OUT_OF_ARGV, VISIBLE_IN_PS
 from cronlock.servers import HOW_TO_CONFIGURE
-from cronlock.survey.clients import Server, Servers, find_servers
+from cronlock.survey.clients import Servers, find_servers, named_servers
 
 SOMETHING_IS_RED = 1  # the exit status
 
@@ -102,7 +104,7 @@ def _interview_all(settings: Settings, found: Servers) -> tuple[dict[str, Except
     asked = [server for server in found.all if server.label not in failures]
     if not found.cluster:  # a server that refuses to say what it is may answer the other questions
         denied = [a for a in settings.redis if isinstance(failures.get(a.label), redis.exceptions.NoPermissionError)]
-        asked += [Server(address) for address in denied]
+        asked += named_servers(denied)
     answers = Servers(found.cluster, asked, {}).ask(lambda server: servers.interview(server, settings.prefix))
     all_facts = [answer for answer in answers.values() if isinstance(answer, ServerFacts)]
     errors = {label: answer for label, answer in answers.items() if isinstance(answer, Exception)}
@@ -119,9 +121,7 @@ def _describe_unreachable(label: str, error: Exception, found: Servers) -> Findi
 
 
 def _find_servers_named_twice(settings: Settings) -> list[Finding]:
-    labels = [address.label for address in settings.redis]
     return [
-        Finding(VOTERS, RED, label, "the same server twice", "name each server once")
-        for label in dict.fromkeys(labels)
-        if labels.count(label) > 1
+        Finding(VOTERS, RED, names[0], SAME_SERVER, NAME_ONCE)
+        for names in named_twice((address.label, address.label) for address in settings.redis)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cronlock.commands.check.findings import RED, VOTERS, Finding
 from cronlock.config.redis_url import Address
-from cronlock.servers.server_identity import labels_by_server
+from cronlock.lock.quorum import names_by_server
 from cronlock.survey.clients import Server, Servers
 
 
@@ -31,7 +31,7 @@ def _find_servers_behind(address: Address) -> list[Finding]:
         return []
     asked = Servers(False, [Server(address.beside(host, address.port)) for host in hosts], {})
     answers = asked.ask(lambda server: str(server.client.info("server")["run_id"]))
-    servers = labels_by_server({label: run_id for label, run_id in answers.items() if isinstance(run_id, str)})
+    servers = names_by_server((label, run_id) for label, run_id in answers.items() if isinstance(run_id, str))
     if len(servers) < 2:
         return []
     text = f"this name leads to different servers: {', '.join(labels[0] for labels in servers)}"

@@ -19,8 +19,9 @@ from cronlock.config.redis_url import VALUES
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused
 from cronlock.lock.local import distrust, state_directory
+from cronlock.lock.quorum import named_twice
+from cronlock.lock.refusals import NAME_ONCE
 from cronlock.servers.error_replies import cure
-from cronlock.servers.server_identity import labels_by_server
 from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, error_text
 
 ASKED = 5  # requests, of which the median counts
@@ -213,11 +214,9 @@ def _version(info: Mapping[str, Any]) -> tuple[str, tuple[int, ...]]:
 
 def find_same_server_twice(all_facts: Sequence[ServerFacts]) -> list[Finding]:
     """Return a finding for each server that several URLs lead to."""
-    run_ids = {facts.label: str(facts.info["run_id"]) for facts in all_facts if facts.info.get("run_id")}
     return [
-        Finding(VOTERS, RED, labels[0], f"it is the same server as {', '.join(labels[1:])}", "name each server once")
-        for labels in labels_by_server(run_ids)
-        if len(labels) > 1
+        Finding(VOTERS, RED, labels[0], f"it is the same server as {', '.join(labels[1:])}", NAME_ONCE)
+        for labels in named_twice((facts.label, str(facts.info.get("run_id", ""))) for facts in all_facts)
     ]
 
 
