@@ -87,7 +87,7 @@ def _require_free_key(adoption: Adoption, settings: Settings, voters: Voters) ->
     if verdict.kind == WON:
         return
     if verdict.kind == REFUSED:
-        raise Refused(refusal(verdict, "", settings.key or "", alone=voters.count == 1))
+        raise Refused(refusal(verdict, voters))
     if verdict.kind == BUSY:
         raise Refused("another node is acquiring the lock: nothing was adopted: run the command again")
     if verdict.answer:

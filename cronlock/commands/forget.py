@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cronlock.commands.invocation import DECLINED, Invocation, print_line
 from cronlock.config.settings import Settings
+from cronlock.config.suggested_command import suggested_command
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.protocol import HELD, OK, RETENTION
 from cronlock.messages import instant, printable
@@ -22,13 +23,13 @@ def forget(invocation: Invocation) -> int:
 
     def forget_key(settings: Settings, voters: Voters) -> int:
         present = Broadcast(voters, "read", {})
-        _refuse_if_held(present)
+        _refuse_if_held(present, voters)
         for voter, answer in present.answers.items():
             print_line(settings.key, f"{voters.label(voter)}: {_record_text(answer)}")
         if not invocation.confirm(f"Erase the record of {printable(settings.key or '')}, its counts and its history?"):
             return DECLINED
         broadcast = Broadcast(voters, "forget", {"node": settings.node, "retention": RETENTION})
-        _refuse_if_held(broadcast)
+        _refuse_if_held(broadcast, voters)
         if any(answer["answer"] != OK for answer in broadcast.answers.values()):
             raise Refused("another node is acquiring the lock: run the command again")
         print_line(settings.key, f"forgotten{broadcast.reach}")
@@ -37,11 +38,10 @@ def forget(invocation: Invocation) -> int:
     return invocation.for_each(forget_key)
 
 
-def _refuse_if_held(broadcast: Broadcast) -> None:
+def _refuse_if_held(broadcast: Broadcast, voters: Voters) -> None:
     for run in broadcast.live_runs:
-        raise Refused(
-            f"{outcome(HELD, run, 0)}: nothing was forgotten: if that node is dead, run cronlock unlock first"
-        )
+        unlock = suggested_command("unlock", voters.location_flags(), voters.key, voters.node)
+        raise Refused(f"{outcome(HELD, run, 0)}: nothing was forgotten: if that node is dead, run {unlock} first")
 
 
 def _record_text(answer: Answer) -> str:

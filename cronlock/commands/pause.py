@@ -32,7 +32,7 @@ def pause(invocation: Invocation) -> int:
     def pause_key(settings: Settings, voters: Voters) -> int:
         broadcast = _send(settings, voters, until, reason)
         print_line(settings.key, f"paused {how}{broadcast.reach}{_no_run_yet(broadcast)}")
-        _require_same_voter_set(broadcast, voters, settings)
+        _require_same_voter_set(broadcast, voters)
         if broadcast.live_runs:
             print_line(settings.key, f"{outcome('held', broadcast.live_runs[0], 0)}: that run continues")
         return Unreachable.status if broadcast.failures else 0
@@ -46,7 +46,7 @@ def resume(invocation: Invocation) -> int:
     def resume_key(settings: Settings, voters: Voters) -> int:
         broadcast = _send(settings, voters, NOT_PAUSED, "")
         print_line(settings.key, f"resumed{broadcast.reach}{_no_run_yet(broadcast)}")
-        _require_same_voter_set(broadcast, voters, settings)
+        _require_same_voter_set(broadcast, voters)
         return Unreachable.status if broadcast.failures else 0
 
     return invocation.for_each(resume_key)
@@ -61,11 +61,11 @@ def _no_run_yet(broadcast: Broadcast) -> str:
     return "" if any(answer["token"] for answer in broadcast.answers.values()) else "; no voter has a run of this key"
 
 
-def _require_same_voter_set(broadcast: Broadcast, voters: Voters, settings: Settings) -> None:
+def _require_same_voter_set(broadcast: Broadcast, voters: Voters) -> None:
     """Raise Refused when nodes use other voters: these nodes do not see the pause."""
     for answer in broadcast.answers.values():
         if answer["voter_set"] not in ("", voters.voter_set):
-            reason = other_voters(answer, voters.voter_set, settings.key or "")
+            reason = other_voters(answer, voters)
             raise Refused(f"recorded by this node's voters only, but other nodes use other voters: {reason}")
 
 

@@ -108,7 +108,8 @@ class Attempt:
     def _undecided(self, replies: "Sequence[Reply | None]") -> Verdict:
         from cronlock.lock.undecided import undecided  # most nodes win, or yield to a run
 
-        return undecided([reply or self._silent(voter) for voter, reply in enumerate(replies)])
+        complete = [reply or self._silent(voter) for voter, reply in enumerate(replies)]
+        return undecided(complete, self._voters.location_flags)
 
     def _silent(self, voter: int) -> Failure:
         return Failure(f"{self._voters.label(voter)}: no answer")

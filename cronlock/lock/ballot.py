@@ -211,8 +211,7 @@ class Ballot:
         """Return a Failure for an answer with an impossible token; final once no other voter can bear it out."""
         from cronlock.lock.refusals import impossible_token
 
-        voters = self.voters
-        return impossible_token(voters.label(state.voter), answer["token"], voters.key, voters.node, complete)
+        return impossible_token(self.voters, state.voter, answer["token"], final=complete)
 
     def leave_out_impossible(self) -> None:
         """Send no commit to a voter whose answer was impossible: its short lease expires.

@@ -65,6 +65,7 @@ class LocalVoters:
 
     def __init__(self, loop: "Loop", directory: str, prefix: str, key: str, node: str = "") -> None:
         self.key, self.node = key, node
+        self.location_flags: Callable[[], str] = str
         self._loop = loop
         self._directory = directory
         main = f"{prefix}:{MAIN}:{key}"

@@ -9,25 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronlock.lock.quorum import Verdict
+    from cronlock.lock.voters import Voters
 
 SAME_SERVER, NAME_ONCE = "the same server twice", "name each server once"
 
 
-def refusal(verdict: "Verdict", voter_set: str, key: str, *, each: bool = False, alone: bool = False) -> str:
-    """Return the message for a refused attempt. `voter_set` is this node's; `each`: the record belongs to one node.
-
-    `alone`: the only voter refused, and its clock may be the wrong one.
-    """
+def refusal(verdict: "Verdict", voters: "Voters") -> str:
+    """Return the message for a refused attempt; the clock of a single voter may be the wrong one."""
     answer = verdict.answer
     if verdict.text == "clock":
         ahead = round(time.time() - answer["time"] / 1000)
         where = "ahead of" if ahead > 0 else "behind"
-        what = "server's: set the one that is wrong" if alone else "voters': set it"
+        what = "server's: set the one that is wrong" if voters.count == 1 else "voters': set it"
         return f"this node's clock is {abs(ahead)} s {where} the {what}; at most 60 s are tolerated"
     if verdict.text == "voter_set":
         from cronlock.lock.voter_set import other_voters
 
-        return other_voters(answer, voter_set, key, each=each)
+        return other_voters(answer, voters)
     return verdict.text
 
 
@@ -43,14 +41,9 @@ def clock_off(label: str, seconds: int) -> str:
     return f"{label}: {off}: set it; a voter that is more than 60 s off does not count"
 
 
-def impossible_token(label: str, token: int, key: str, node: str, final: bool) -> Failure:
-    """Return the Failure for an impossible fencing token; `node` is empty where all nodes share the record."""
-    adopt = f"cronlock adopt {adopt_arguments(key, node)}"
-    return Failure(f"{label}: its fencing token {token} is far beyond every clock: run {adopt}", final)
+def impossible_token(voters: "Voters", voter: int, token: int, *, final: bool) -> Failure:
+    """Return the Failure for an impossible fencing token."""
+    from cronlock.config.suggested_command import suggested_command
 
-
-def adopt_arguments(key: str, node: str) -> str:
-    """Return the arguments of `cronlock adopt` for one record; `node` is empty where all nodes share the record."""
-    from shlex import quote
-
-    return f"--each --node {quote(node)} {quote(key)}" if node else quote(key)
+    adopt = suggested_command("adopt", voters.location_flags(), voters.key, voters.node)
+    return Failure(f"{voters.label(voter)}: its fencing token {token} is far beyond every clock: run {adopt}", final)

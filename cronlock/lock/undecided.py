@@ -6,12 +6,12 @@ from cronlock.lock.quorum import REFUSED, RETRY, SHOWN, Verdict, is_amnesic, quo
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cronlock.lock.requests import Answer, Reply
 
 
-def undecided(replies: "Sequence[Reply | None]") -> Verdict:
+def undecided(replies: "Sequence[Reply | None]", location_flags: "Callable[[], str]" = str) -> Verdict:
     """Return the verdict when no more answers will come: retry, after the wait that a voter asked for."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
@@ -23,7 +23,7 @@ def undecided(replies: "Sequence[Reply | None]") -> Verdict:
     oks = [answer for answer in answers if answer["answer"] == protocol.OK]
     split = any(answer["answer"] in (protocol.BUSY, protocol.YIELD) for answer in answers)
     if any(map(is_amnesic, oks)) and not split and len(oks) >= enough:
-        few = _too_few_count(oks, len(replies))
+        few = _too_few_count(oks, len(replies), location_flags)
         final = [failure for failure in failures if failure.final]
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} ({few})")
@@ -35,7 +35,7 @@ def undecided(replies: "Sequence[Reply | None]") -> Verdict:
     return Verdict(RETRY, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
 
 
-def _too_few_count(oks: "Sequence[Answer]", voters: int) -> str:
+def _too_few_count(oks: "Sequence[Answer]", voters: int, location_flags: "Callable[[], str]") -> str:
     """Return why the oks of a quorum are not enough: the key is new, or copies are amnesic."""
     forgot = sum(not answer["token"] for answer in oks)
     if forgot == len(oks):
@@ -45,4 +45,5 @@ def _too_few_count(oks: "Sequence[Answer]", voters: int) -> str:
     text = f"{good} of {voters} voters count{'s' * (good == 1)} for this key"
     text += f", {restarted} {'was' if restarted == 1 else 'were'} restarted or promoted" if restarted else ""
     text += f", {forgot} {'has' if forgot == 1 else 'have'} no record of it" if forgot else ""
-    return f"{text}; all count again after a run that every voter answers: run cronlock check"
+    check = f"cronlock check {location_flags()}".rstrip()
+    return f"{text}; all count again after a run that every voter answers: run {check}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cronlock.config.suggested_command import suggested_command
 from cronlock.lock.protocol import ADOPTED, COPIES
 from cronlock.lock.quorum import is_amnesic, quorum
 
 if TYPE_CHECKING:
     from cronlock.lock.requests import Answer
+    from cronlock.lock.voters import Voters
 
+LOCAL = "local"  # the voter set of --local
 ENDED = " ended"  # appended to a voter set that an adoption has ended
 
 
@@ -31,6 +33,7 @@ class VoterSet:
         _, _, rest = text.partition(" ")
         count, _, labels = rest.partition(" ")
         known = COPIES if count == "cluster" else int(count) if count.isascii() and count.isdigit() else 0
+        known = 1 if count == LOCAL else known
         return cls(text, known, tuple(labels.split(",")) if labels else ())
 
     @property
@@ -55,7 +58,8 @@ def spelled(voter_set: str) -> str:
     if former.labels:
         return ", ".join(former.labels)
     if former.count:
-        return "a Redis Cluster" if former.text.endswith("cluster") else "a single server"
+        kinds = {"cluster": "a Redis Cluster", LOCAL: "a local file"}
+        return kinds.get(former.text.rpartition(" ")[2], "a single server")
     return f"{former.text!r}"
 
 
@@ -79,13 +83,14 @@ def hindrance(answers: Sequence[tuple[str, Answer]], mine: str, voters: int) -> 
     return ""
 
 
-def other_voters(answer: Answer, mine: str, key: str, *, each: bool = False) -> str:
+def other_voters(answer: Answer, voters: Voters) -> str:
     """Return the message for a node whose voter set differs from the record's.
 
-    `each`: the record belongs to this node alone, so no other node needs the same list for it.
+    With --each the record belongs to this node alone, so no other node needs the same list for it.
     """
+    mine, each = voters.voter_set, bool(voters.node)
     there, by = answer["voter_set"], answer["voter_set_by"]
-    adopt = f"cronlock adopt {'--each ' if each else ''}{shlex.quote(key)}"
+    adopt = suggested_command("adopt", voters.location_flags(), voters.key, voters.node)
     theirs, here = there.partition(" ")[0], mine.partition(" ")[0]
     if theirs != here:
         versions = f"protocol {theirs}; here {here}"

@@ -22,6 +22,7 @@ class Voters(Protocol):
     warning: str  # what the operator must know about the record, whatever the outcome
     key: str
     node: str  # empty where all nodes share the record
+    location_flags: Callable[[], str]  # that name these voters on another command line, for messages
 
     @property
     def conflict(self) -> str:

@@ -191,8 +191,7 @@ class Acquirer:
         if verdict.kind == REFUSED:
             from cronlock.lock.refusals import refusal  # rare: no other run needs it
 
-            each, alone = bool(self._plan.each_node), self._voters.count == 1
-            raise Refused(refusal(verdict, self._voters.voter_set, self._plan.key, each=each, alone=alone))
+            raise Refused(refusal(verdict, self._voters))
         if verdict.kind != WON or not attempt.ballot:
             return verdict
         lease = Lease(

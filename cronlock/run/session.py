@@ -150,12 +150,12 @@ class Session:
 
         Without it, a single run with a wrong clock would make every node skip its ticks silently until that tick.
         """
-        from shlex import quote
-
+        from cronlock.config.suggested_command import suggested_command
         from cronlock.lock.future_ticks import distance
 
+        forget = suggested_command("forget", self.voters.location_flags(), self.plan.key, self.plan.each_node)
         why = f"a recorded run of {distance(tick, time)} of the voters' clock, blocks every earlier tick"
-        return f"{why}: set the clock that is wrong, then run cronlock forget {quote(self.plan.key)}"
+        return f"{why}: set the clock that is wrong, then run {forget}"
 
     # -- with the lock -----------------------------------------------------------------------------------------------
 

@@ -19,10 +19,13 @@ NOT_CONFIGURED = f"no Redis server is configured: {HOW_TO_CONFIGURE}"
 
 def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> "Voters":
     """Return the voters of a key, or of its each-record if a node is given. Raises Refused if none is configured."""
+    voters: Voters
     if settings.local:
         from cronlock.lock.local import LocalVoters, state_directory
 
-        return LocalVoters(loop, state_directory(), settings.prefix, key, each_node)
+        voters = LocalVoters(loop, state_directory(), settings.prefix, key, each_node)
+        voters.location_flags = lambda: _location_flags(settings)
+        return voters
     if not settings.redis:
         raise Refused(NOT_CONFIGURED)
     try:
@@ -30,4 +33,14 @@ def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> 
     except OSError as error:  # no free file descriptor
         raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
 
-    return RedisVoters(loop, settings.redis, settings.prefix, key, each_node)
+    voters = RedisVoters(loop, settings.redis, settings.prefix, key, each_node)
+    voters.location_flags = lambda: _location_flags(settings)
+    return voters
+
+
+def _location_flags(settings: "Settings") -> str:
+    try:
+        from cronlock.config.suggested_command import location_flags  # rare: for messages that suggest a command
+    except Exception:  # an upgrade during the run took the module away
+        return ""
+    return location_flags(settings)

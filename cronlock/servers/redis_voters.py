@@ -88,6 +88,7 @@ class RedisVoters:
 
     def __init__(self, loop: "Loop", addresses: "Sequence[Address]", prefix: str, key: str, node: str = "") -> None:
         self.key, self.node = key, node
+        self.location_flags: Callable[[], str] = str
         self._loop = loop
         self._servers = ServerMap(loop, locate, addresses, prefix, key, node)
         self._subscriptions: Subscriptions | None = None

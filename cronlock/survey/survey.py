@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from cronlock.config.settings import Settings
+from cronlock.config.suggested_command import location_flags
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock.local import file_name, state_directory
 from cronlock.lock.local_copy import load
@@ -50,6 +51,7 @@ class Survey:
         self.missing: dict[str, str] = {}
         self.clock_offsets: dict[str, float] = {}
         self.voters = 1
+        self.location_flags = location_flags(settings)  # that name these voters on another command line
         self.voter_set = ""  # of a node with these settings; empty for local files, which no other node shares
         self._prefix, self._heads = settings.prefix, heads and not keys
         self._servers: clients.Servers | None = None  # all servers that the settings name or the cluster has

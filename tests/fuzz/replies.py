@@ -168,7 +168,7 @@ def check_voters(talk: Talk) -> None:
         if verdict.answer and verdict.kind in ("held", "done", "paused", "late"):
             said = outcome(verdict.kind, verdict.answer, ask["tick"])
         else:
-            said = refusal(verdict, voters.voter_set, "job")
+            said = refusal(verdict, voters)
         Messages("job", quiet=True).notice(said)
         assert isinstance(said, str)
     finally:

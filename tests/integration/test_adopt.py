@@ -25,7 +25,7 @@ def test_from_one_server_to_three_without_running_a_tick_twice(servers):
     assert run(servers[:1], *TICK, "--", "echo", "ran").stdout == "ran\n"
     refused = run(servers, *NEXT, "--", "echo", "ran")
     assert refused.returncode == 125
-    assert "cronlock adopt job" in refused.stderr
+    assert f"cronlock adopt {' '.join(where(servers))} job" in refused.stderr
     adopted = cronlock("adopt", *where(servers), "--yes", "job")
     assert (adopted.returncode, adopted.stderr) == (0, "")
     assert adopted.stdout.splitlines()[-1] == "job: adopted"

@@ -55,7 +55,7 @@ def test_a_key_that_cannot_start_is_red_with_the_cure(
     text = (
         f"no run of it can start: 1 of 3 voters counts: {label(servers[2])}: connection refused; "
         f"{label(servers[1])} was restarted or promoted: bring {label(servers[2])} back, and a run that all answer "
-        f"makes all count; or run without them: cronlock adopt --leave-out {adopt}"
+        f"makes all count; or run without them: cronlock adopt --leave-out {' '.join(place)} {adopt}"
     )
     assert findings(place, "keys", RED) == [(name, text)]
     assert wrong(place) == wrong(place, "job") == [f"{name}: {text}"]
@@ -76,7 +76,7 @@ def test_the_cure_is_one(fresh_servers: Callable[..., list[Server]]) -> None:
     [(_, text)] = findings(place, "keys", RED)
     assert f"{label(servers[1])} has no record of it" in text
     words = text.rpartition("cronlock ")[2].split()
-    assert operate(place, *words, "--yes").returncode == 0
+    assert cronlock(*words, "--yes").returncode == 0
     assert findings(place, "keys", RED) == []
     assert run(place, *NEXT, "--", "true").returncode == 0
 
@@ -91,7 +91,7 @@ def test_many_keys_that_cannot_start_are_one_line(fresh_servers: Callable[..., l
     [(about, text)] = findings(at(*servers), "keys", RED)
     assert about == "5 keys"
     assert text.startswith("no run of them can start (job-0, job-1, job-2 and 2 more): 1 of 3 voters counts: ")
-    assert text.endswith("; or run without them: cronlock adopt --leave-out --all")
+    assert text.endswith(f"; or run without them: cronlock adopt --leave-out {' '.join(at(*servers))} --all")
 
 
 def test_a_key_that_never_ran_cannot_start_while_a_voter_is_missing(servers: list[Server]) -> None:

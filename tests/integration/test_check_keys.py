@@ -38,7 +38,7 @@ def test_a_paused_key_is_reported(server: Server) -> None:
     cronlock("pause", *place, "--node", "admin", "--reason", "new disks", "job")
     found = [finding for finding in keys(place) if finding["level"] == YELLOW]
     assert [finding["text"] for finding in found] == ["paused by admin, until resumed: new disks"]
-    assert found[0]["todo"] == "cronlock resume job"
+    assert found[0]["todo"] == f"cronlock resume --redis {server.url} job"
 
 
 def test_keys_are_not_judged_while_a_voter_is_missing(servers: list[Server]) -> None:

@@ -137,7 +137,7 @@ def test_one_voter_with_an_impossible_token_does_not_count_until_it_is_adopted(
     assert checked.returncode == 1
     assert line.split()[:2] == ["red", "job"]
     assert f"127.0.0.1:{servers[0].port}" in line
-    assert line.endswith(": cronlock adopt job")
+    assert line.endswith(f": cronlock adopt {' '.join(at(*servers))} job")
     assert f"{token} at 127.0.0.1:{servers[0].port}" in cronlock("status", *at(*servers)).stdout
 
     adopted = cronlock("adopt", *at(*servers), "--yes", "job")
@@ -157,10 +157,8 @@ def test_a_voter_with_an_impossible_token_counts_as_missing(servers: list[Server
     done = run(at(*servers), *NEXT, "--", "echo", "run")
     servers[1].continue_process()
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (122, "", 1)
-    assert (
-        f"127.0.0.1:{servers[0].port}: its fencing token {LARGEST} is far beyond every clock: run cronlock adopt job"
-        in done.stderr
-    )
+    adopt = f"run cronlock adopt {' '.join(at(*servers))} job"
+    assert f"127.0.0.1:{servers[0].port}: its fencing token {LARGEST} is far beyond every clock: {adopt}" in done.stderr
 
 
 def test_check_counts_a_voter_with_an_impossible_token_as_missing(servers: list[Server]) -> None:
@@ -204,7 +202,8 @@ def test_a_single_servers_impossible_token_is_refused_and_adopt_repairs_it(serve
     server.redis.hset(record_of(server), "token", token)
     done = run(at(server), *NEXT, "--", "echo", "run")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (125, "", 1)
-    assert f"its fencing token {token} is far beyond every clock: run cronlock adopt job" in done.stderr
+    adopt = f"run cronlock adopt --redis {server.url} job"
+    assert f"its fencing token {token} is far beyond every clock: {adopt}" in done.stderr
     assert cronlock("adopt", *at(server), "--yes", "job").returncode == 0
     assert run(at(server), *TICK, "--", "echo", "again").stdout == "", "its ticks are remembered"
     assert run(at(server), *NEXT, "--", "echo", "run").stdout == "run\n"

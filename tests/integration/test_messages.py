@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -247,7 +248,8 @@ def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_server
     servers[2].kill()
     assert why_not(at(*servers), *NEXT) == (
         "no quorum of 3 voters (1 of 3 voters counts for this key, 1 was restarted or promoted; all count again after "
-        f"a run that every voter answers: run cronlock check: {label(servers[2])}: connection refused)"
+        f"a run that every voter answers: run cronlock check {' '.join(at(*servers))}: "
+        f"{label(servers[2])}: connection refused)"
     )
 
 
@@ -305,14 +307,18 @@ def test_clocks_that_differ_are_named_and_this_nodes_is_not_blamed() -> None:
     assert (one.kind, one.text) == (REFUSED, off(300)["clock_off"])
 
 
+def voters(count: int) -> Any:
+    return SimpleNamespace(count=count)
+
+
 def test_a_clock_against_a_single_servers_may_be_either() -> None:
     """No third clock shows which one is wrong."""
     verdict = judge([said("clock", time=int((time.time() - 300) * 1000))], [True], 0)
     assert verdict is not None
-    assert refusal(verdict, "1 1", "job", alone=True) == (
+    assert refusal(verdict, voters(1)) == (
         "this node's clock is 300 s ahead of the server's: set the one that is wrong; at most 60 s are tolerated"
     )
-    assert "300 s ahead of the voters': set it;" in refusal(verdict, "1 3 a,b,c", "job")
+    assert "300 s ahead of the voters': set it;" in refusal(verdict, voters(3))
 
 
 def test_the_list_of_voters_of_each_is_this_nodes_own(server: Server, servers: list[Server]) -> None:
@@ -321,7 +327,8 @@ def test_the_list_of_voters_of_each_is_this_nodes_own(server: Server, servers: l
     run(at(server), *each, "--", "true")
     refused = run(at(*servers), *each, "--", "true").stderr
     assert "web-1 ran this key with other voters: a single server; here " in refused
-    assert refused.endswith("correct --redis here; if this list is the new one, run cronlock adopt --each job\n")
+    adopt = f"cronlock adopt {' '.join(at(*servers))} --each --node web-1 job"
+    assert refused.endswith(f"correct --redis here; if this list is the new one, run {adopt}\n")
 
 
 def test_a_restart_during_a_run_is_one_voters_of_several() -> None:

@@ -1,19 +1,23 @@
 """Changing the voters of a key node by node: whoever has the old list and whoever has the new one never both run."""
 
+import json
 import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from cronlock.lock.local import state_directory
 from tests.support.commands import cronlock, home
 from tests.support.operator import at, running
 from tests.support.servers import Cluster, Server
 
 TICK, NEXT = ("--tick", "2026-11-20T02:00Z"), ("--tick", "2026-11-20T03:00Z")
 WRITES = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_TOKEN $CRONLOCK_RUN_NODE" >>log; sleep 0.1; echo end >>log'
+OTHER_VERSION = "web-1 ran this key with another version of cronlock (protocol 1; here 2): "
 Servers = Callable[..., list[Server]]
 
 
@@ -151,7 +155,7 @@ def test_the_lines_of_refused_nodes_name_both_lists_and_both_ways_out(servers: l
     early = cronlock("run", *at(*servers), *words).stderr
     assert f"web-1 ran this key with other voters: a single server; here {labels}: " in early
     assert "correct --redis here" in early
-    assert early.endswith(", run cronlock adopt 'a job'\n")
+    assert early.endswith(f", run cronlock adopt {' '.join(at(*servers))} 'a job'\n")
     cronlock("adopt", *at(*servers), "--node", "web-2", "--yes", "a job")
     late = cronlock("run", *at(*servers[:1]), *words).stderr
     assert f"web-2 adopted other voters for this key: {labels}; here a single server: give this node that list" in late
@@ -166,10 +170,27 @@ def test_a_record_of_protocol_1_is_refused_until_it_is_adopted(server: Server) -
     server.redis.hset(name, mapping={"settings": voter_set.replace("2", "1", 1), "settings_by": by})
     done = run([server], *NEXT, "--", "true")
     assert done.returncode == 125
-    said = "web-1 ran this key with another version of cronlock (protocol 1; here 2): "
-    assert f"{said}install the same version on all nodes, then run cronlock adopt job" in done.stderr
-    adopt([server])
+    command = f"cronlock adopt --redis {server.url} job"
+    assert done.stderr.endswith(f"{OTHER_VERSION}install the same version on all nodes, then run {command}\n")
+    assert cronlock(*command.split()[1:], "--yes").returncode == 0
     assert run([server], *NEXT, "--", "true").returncode == 0
+
+
+def test_a_local_record_of_protocol_1_is_refused_until_it_is_adopted(local_key: str) -> None:
+    """The suggested command names the local file too."""
+    place = ("--local", "--key", local_key)
+    cronlock("run", *place, "--node", "web-1", *TICK, "--", "true")
+    [path] = Path(state_directory()).glob(f"{local_key}-*.json")
+    stored = json.loads(path.read_text())
+    for old, new in (("voter_set", "settings"), ("voter_set_by", "settings_by")):
+        stored["record"][new] = stored["record"].pop(old).replace("2 ", "1 ")
+    path.write_text(json.dumps(stored))
+    done = cronlock("run", *place, *NEXT, "--", "true")
+    assert done.returncode == 125
+    command = f"cronlock adopt --local {local_key}"
+    assert done.stderr.endswith(f"{OTHER_VERSION}install the same version on all nodes, then run {command}\n")
+    assert cronlock(*command.split()[1:], "--yes").returncode == 0
+    assert cronlock("run", *place, *NEXT, "--", "echo", "ran").stdout == "ran\n"
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
@@ -194,7 +215,7 @@ def test_check_and_status_show_a_key_that_nodes_have_with_other_voters(servers: 
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if said in line]
     assert line.split()[:2] == ["red", "job"]
-    assert line.endswith("cronlock adopt --all")
+    assert line.endswith(f"cronlock adopt {' '.join(at(*servers))} --all")
     adopt(servers)
     assert said not in cronlock("status", *at(*servers)).stdout
 
@@ -204,7 +225,7 @@ def test_with_all_the_records_of_single_nodes_are_adopted_too(servers: list[Serv
     for node in ("web-1", "web-2"):
         run(servers[:1], "--each", "--node", node, *TICK, "--", "true")
     refused = run(servers, "--each", "--node", "web-1", *NEXT, "--", "true")
-    assert refused.stderr.endswith("cronlock adopt --each job\n")
+    assert refused.stderr.endswith(f"cronlock adopt {' '.join(at(*servers))} --each --node web-1 job\n")
     done = adopt(servers, "--all")
     assert [line for line in done.stdout.splitlines() if "adopted" in line] == [
         "job on web-1: adopted",

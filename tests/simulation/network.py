@@ -149,6 +149,7 @@ class SimulatedVoters:
     distinct = True
     key, node = "job", ""
     warning = ""
+    location_flags = staticmethod(str)
 
     def __init__(
         self, machine: Machine, task: Task, node: str, actor: str, servers: list[Server], network: Network

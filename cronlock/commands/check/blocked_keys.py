@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cronlock.commands.check.placement import first_names
+from cronlock.config.suggested_command import suggested_command
 from cronlock.lock.quorum import quorum
-from cronlock.lock.refusals import adopt_arguments
 from cronlock.lock.state_machine import CLOCK_LIMIT
 from cronlock.servers.placement import slot_of
 from cronlock.survey.copies import copies_with_impossible_token, newest_copy
@@ -53,6 +53,7 @@ class KeyVotes:
     cure: str
     adoptable: bool
     never_ran: bool
+    location_flags: str
 
     @classmethod
     def of(cls, record: Record, copies: Sequence[Snapshot], survey: Survey, non_voting: Mapping[str, str]) -> KeyVotes:
@@ -86,6 +87,7 @@ class KeyVotes:
             _cure([label for label in not_voting if label in survey.missing], wrong_clocks),
             answering >= quorum(survey.voters) and not wrong_clocks,
             not any(seen.newness[0] for seen in copies),
+            survey.location_flags,
         )
 
     @property
@@ -103,13 +105,14 @@ class KeyVotes:
         count = self.valid.total()
         return f"{count} of {self.voters} voters count{'s' * (count == 1)}: {why}"
 
-    def todo(self, keys: str = "") -> str:
-        """Return what to do; `keys` are the arguments of adopt, by default this key."""
+    def todo(self, *, all_keys: bool = False) -> str:
+        """Return what to do, for this key or for all keys."""
         if not self.adoptable:
             return self.cure
-        keys = keys or adopt_arguments(*self.record)
+        flags = f"--leave-out {self.location_flags}"
+        adopt = f"cronlock adopt {flags}--all" if all_keys else suggested_command("adopt", flags, *self.record)
         more = "" if self.never_ran else ", and a run that all answer makes all count"
-        return f"{self.cure}{more}; or run without them: cronlock adopt --leave-out {keys}"
+        return f"{self.cure}{more}; or run without them: {adopt}"
 
 
 def _remembers(seen: Snapshot) -> bool:

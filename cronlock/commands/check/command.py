@@ -12,6 +12,7 @@ from cronlock.commands.check.findings import RED, VOTERS, YELLOW, Finding, print
 from cronlock.commands.check.servers import ServerFacts
 from cronlock.commands.invocation import Invocation
 from cronlock.config.settings import Settings, has_password, load
+from cronlock.config.suggested_command import location_flags
 from cronlock.cron.crontab import Sources
 from cronlock.lock.quorum import named_twice
 from cronlock.lock.refusals import NAME_ONCE, SAME_SERVER
@@ -47,7 +48,7 @@ def find_all_faults(settings: Settings, sources: Sources) -> list[Finding]:
 def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
     """Return the findings about voters, placement and keys, and the labels of the servers that were checked."""
     if settings.local:
-        local_keys = keys.find_key_faults(keys.survey_keys(settings))
+        local_keys = keys.find_key_faults(keys.survey_keys(settings), location_flags(settings))
         return [servers.find_local_faults(), *local_keys], {cron_lines.LOCAL}
     if not settings.redis:
         return [Finding(VOTERS, RED, "none", "no Redis server is configured", HOW_TO_CONFIGURE)], set()
@@ -73,10 +74,12 @@ def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
         for address in services:
             findings += sentinel.find_sentinel_faults(address, all_facts)
         if not (alone and services):  # the finding about its sentinels covers a single service
-            findings += placement.find_server_placement(len(settings.redis), len(failures), off, margins.at_risk)
+            findings += placement.find_server_placement(
+                len(settings.redis), len(failures), off, margins.at_risk, margins.next_runs
+            )
     findings += margins.blocked
     scan_denied = any("scan" in facts.rights.commands for facts in all_facts)
-    findings += keys.find_key_faults(known, scan_denied=scan_denied)
+    findings += keys.find_key_faults(known, location_flags(settings), scan_denied=scan_denied)
     return findings, servers.checked_labels(settings, found)
 
 

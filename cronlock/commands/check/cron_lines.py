@@ -7,12 +7,14 @@ import pwd
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, TypeVar
 
 from cronlock.commands.check import cron_path
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
 from cronlock.config.options import BY_NAME, OPTIONS, spell
 from cronlock.config.settings import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
+from cronlock.config.suggested_command import public_url
 from cronlock.cron.crontab import refuse_differing
 from cronlock.cron.parser import Line, belongs
 from cronlock.cron.schedule import Schedule
@@ -187,8 +189,7 @@ def _find_unchecked_servers(use: LineUse, checked: set[str]) -> list[Finding]:
         labels, flags = [LOCAL], "--local"
     elif settings.redis:
         labels = [address.label for address in settings.redis]
-        urls = [f"unix://{address.path}" if address.path else f"redis://{address.label}" for address in settings.redis]
-        flags = " ".join(f"--redis {url}" for url in urls)
+        flags = " ".join(f"--redis {quote(public_url(address))}" for address in settings.redis)
     else:
         text = "no Redis server is configured: every run is refused"
         todo = "set CRONLOCK_REDIS in the crontab, or redis in /etc/cronlock.toml"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 from cronlock.commands.check.findings import GREEN, KEYS, RED, YELLOW, Finding
 from cronlock.config.settings import Settings
+from cronlock.config.suggested_command import suggested_command
 from cronlock.errors import CronlockError
 from cronlock.lock.future_ticks import distance
 from cronlock.lock.protocol import is_future_tick
-from cronlock.lock.refusals import adopt_arguments
 from cronlock.survey.clients import Servers
 from cronlock.survey.copies import newest_copy
 from cronlock.survey.key_status import KeyStatus
@@ -18,7 +17,7 @@ from cronlock.survey.report import all_statuses
 from cronlock.survey.survey import Survey
 
 SAME_LINE = "give all nodes the same line"
-OTHER_VOTERS = "correct --redis; if this list is the new one and all nodes have it: cronlock adopt --all"
+OTHER_VOTERS = "correct --redis; if this list is the new one and all nodes have it:"  # then the command
 
 
 @dataclass
@@ -48,37 +47,40 @@ def survey_keys(settings: Settings, servers: Servers | None = None) -> KeySurvey
     return KeySurvey(survey, all_statuses(survey))
 
 
-def find_key_faults(surveyed: KeySurvey | None, *, scan_denied: bool = False) -> list[Finding]:
-    """Return the findings about these keys. `scan_denied`: the user may not list the keys."""
+def find_key_faults(surveyed: KeySurvey | None, flags: str, *, scan_denied: bool = False) -> list[Finding]:
+    """Return the findings about these keys.
+
+    `flags` name the servers on a command line. `scan_denied`: the user may not list the keys.
+    """
     if surveyed is None or not surveyed.complete:
         while_ = "this user lacks +scan" if scan_denied else "a voter is missing"
-        text = f"the keys can't be listed while {while_}"
-        todo = "run the ACL SETUSER command above" if scan_denied else "run cronlock status for what the others have"
-        return [Finding(KEYS, YELLOW, "keys", text, todo)]
+        todo = "run the ACL SETUSER command above"
+        if not scan_denied:
+            todo = f"run cronlock status {flags}for what the others have"
+        return [Finding(KEYS, YELLOW, "keys", f"the keys can't be listed while {while_}", todo)]
     findings = []
     for one in surveyed.found:
-        findings += _find_future_tick(surveyed.survey, one)
-        findings += [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differences]
-        if one.foreign_voters:
-            findings.append(Finding(KEYS, RED, one.name, one.foreign_voters, OTHER_VOTERS))
-        if one.paused and not one.each:
-            text = f"paused by {one.pause_by}, {one.pause_text}"
-            findings.append(Finding(KEYS, YELLOW, one.name, text, f"cronlock resume {one.key}"))
-        if one.impossible_token:
-            findings.append(
-                Finding(
-                    KEYS, RED, one.name, one.impossible_token, f"cronlock adopt {adopt_arguments(one.key, one.each)}"
-                )
-            )
-        others = [
-            text for text in one.problems if text not in (*one.differences, one.foreign_voters, one.impossible_token)
-        ]
-        findings += [Finding(KEYS, YELLOW, one.name, text, f"cronlock status {one.key}") for text in others]
+        findings += [*_find_future_tick(surveyed.survey, one), *_describe_problems(one, flags)]
     if not any(finding.level == RED for finding in findings):
         count = len(surveyed.keys)
         text = f"{count} known: their nodes agree on schedules and commands" if count else "no key yet"
         findings.append(Finding(KEYS, GREEN, "keys", text))
     return findings
+
+
+def _describe_problems(one: KeyStatus, flags: str) -> list[Finding]:
+    findings = [Finding(KEYS, RED, one.name, text, SAME_LINE) for text in one.differences]
+    if one.foreign_voters:
+        findings.append(Finding(KEYS, RED, one.name, one.foreign_voters, f"{OTHER_VOTERS} cronlock adopt {flags}--all"))
+    if one.paused and not one.each:
+        text = f"paused by {one.pause_by}, {one.pause_text}"
+        findings.append(Finding(KEYS, YELLOW, one.name, text, suggested_command("resume", flags, one.key)))
+    if one.impossible_token:
+        adopt = suggested_command("adopt", flags, one.key, one.each)
+        findings.append(Finding(KEYS, RED, one.name, one.impossible_token, adopt))
+    described = (*one.differences, one.foreign_voters, one.impossible_token)
+    status = suggested_command("status", flags, one.key)
+    return findings + [Finding(KEYS, YELLOW, one.name, text, status) for text in one.problems if text not in described]
 
 
 def _find_future_tick(survey: Survey, one: KeyStatus) -> list[Finding]:
@@ -87,6 +89,5 @@ def _find_future_tick(survey: Survey, one: KeyStatus) -> list[Finding]:
     if not is_future_tick(seen.get("tick"), seen.time):
         return []
     text = f"its newest tick is {distance(seen.get('tick'), seen.time)} of the voter's clock: a clock is or was wrong"
-    return [
-        Finding(KEYS, RED, one.name, text, f"set the clock that is wrong, then cronlock forget {shlex.quote(one.key)}")
-    ]
+    forget = suggested_command("forget", survey.location_flags, one.key, one.each)
+    return [Finding(KEYS, RED, one.name, text, f"set the clock that is wrong, then {forget}")]

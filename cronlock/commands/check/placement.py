@@ -12,8 +12,15 @@ from cronlock.lock.quorum import quorum
 from cronlock.servers.placement import OFFSETS, SLOTS, slot_of
 from cronlock.survey.clients import Server
 
-NEXT_RUNS = "wait for their next runs, or cronlock adopt --all"
 NAMED = 3  # keys that a line names before it says how many more there are
+
+
+def wait_for_next_runs(flags: str) -> str:
+    """Return what makes amnesic copies count; `flags` name the servers on a command line."""
+    return f"wait for their next runs, or cronlock adopt {flags}--all"
+
+
+NEXT_RUNS = wait_for_next_runs("")
 
 
 @dataclass
@@ -118,12 +125,12 @@ def _describe_fewer_servers(count: int, missing: int, off: int, keys_at_risk: Se
 
 
 def find_server_placement(
-    count: int, missing: int = 0, off: int = 0, keys_at_risk: Sequence[str] = ()
+    count: int, missing: int = 0, off: int = 0, keys_at_risk: Sequence[str] = (), todo: str = NEXT_RUNS
 ) -> list[Finding]:
     """Return one finding for `count` independent servers.
 
     `missing` ones do not answer, `off` ones do not vote because of their clocks;
-    `keys_at_risk` stop with one more loss.
+    `keys_at_risk` stop with one more loss, unless `todo` makes all copies count.
     """
     spare = count - quorum(count)
     if missing + off and count > 1:
@@ -136,5 +143,5 @@ def find_server_placement(
         return [Finding(PLACEMENT, YELLOW, "servers", text, "run three servers")]
     if keys_at_risk:
         text = f"one does not count for every key: the loss of another one stops {first_names(keys_at_risk)}"
-        return [Finding(PLACEMENT, YELLOW, "servers", text, NEXT_RUNS)]
+        return [Finding(PLACEMENT, YELLOW, "servers", text, todo)]
     return [Finding(PLACEMENT, GREEN, "servers", f"any {spare} of {count} may be lost")]

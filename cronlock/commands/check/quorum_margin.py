@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cronlock.commands.check.blocked_keys import KeyVotes, name_keys, votes_of_all_keys
 from cronlock.commands.check.findings import KEYS, RED, VOTERS, YELLOW, Finding
-from cronlock.commands.check.placement import NEXT_RUNS
+from cronlock.commands.check.placement import NEXT_RUNS, wait_for_next_runs
 from cronlock.lock.quorum import quorum
 from cronlock.survey.survey import Survey
 
@@ -23,6 +23,7 @@ class QuorumMargins:
     lost_with: dict[str, list[str]] = field(default_factory=dict)
     blocked: list[Finding] = field(default_factory=list)
     cure: str = NEXT_RUNS
+    next_runs: str = NEXT_RUNS
 
     @property
     def at_risk(self) -> list[str]:
@@ -32,7 +33,8 @@ class QuorumMargins:
 
 def measure_margins(survey: Survey) -> QuorumMargins:
     """Return the margins of all keys with this voter set; keys that never ran can only be blocked."""
-    margins = QuorumMargins()
+    next_runs = wait_for_next_runs(survey.location_flags)
+    margins = QuorumMargins(cure=next_runs, next_runs=next_runs)
     blocked = []
     for votes in votes_of_all_keys(survey):
         if votes.blocked:
@@ -66,7 +68,7 @@ def _describe_blocked(found: Iterable[KeyVotes]) -> Iterable[Finding]:
             yield Finding(KEYS, RED, names, f"no run of it can start: {reason}", some[0].todo())
         else:
             text = f"no run of them can start ({names}): {reason}"
-            yield Finding(KEYS, RED, f"{len(some)} keys", text, some[0].todo("--all"))
+            yield Finding(KEYS, RED, f"{len(some)} keys", text, some[0].todo(all_keys=True))
 
 
 def find_amnesic_voters(margins: QuorumMargins) -> list[Finding]:
@@ -76,5 +78,5 @@ def find_amnesic_voters(margins: QuorumMargins) -> list[Finding]:
         number = len(set(keys))
         why = "it was restarted or promoted, or has no record of them"
         text = f"it does not count for {number} key{'s' * (number > 1)}: {why}"
-        findings.append(Finding(VOTERS, YELLOW, label, text, NEXT_RUNS))
+        findings.append(Finding(VOTERS, YELLOW, label, text, margins.next_runs))
     return findings
