@@ -71,7 +71,7 @@ def interview(server: Server, prefix: str) -> ServerFacts:
 def _ask_time(server: Server) -> tuple[float, float]:
     """Return the round trip, and how far the server's clock is ahead of this machine's in the middle of it, in s.
 
-    TIME and not PING, because README's user has the right to TIME only.
+    TIME and not PING, because the guide's user has the right to TIME only.
     """
     wall, begun = time.time(), time.monotonic()
     seconds, microseconds = server.client.time()
@@ -86,7 +86,7 @@ def describe_unreachable(label: str, error: Exception) -> Finding:
     if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthenticationWrongNumberOfArgsError):
         return Finding(VOTERS, RED, label, str(error).rstrip("."), cure("WRONGPASS")[1])
     if isinstance(error, redis.exceptions.NoPermissionError):
-        return Finding(VOTERS, RED, label, str(error), "give it the rights that the README lists")
+        return Finding(VOTERS, RED, label, str(error), "give it the rights that the guide lists (redis.md)")
     if isinstance(error, redis.exceptions.BusyLoadingError):
         return Finding(VOTERS, RED, label, "it is loading its data", cure("LOADING")[1])
     if isinstance(error, redis.ResponseError):
