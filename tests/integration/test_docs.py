@@ -26,7 +26,8 @@ from cronlock.lock.local import state_directory
 from cronlock.output.prometheus import FAMILIES
 from tests.support.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
 from tests.support.doc_blocks import MAN_PAGE, SETTINGS_PAGE, entries, flags_in, pieces, plain, section, text_of
-from tests.support.doc_pages import anchors, blocks, commands, links, pages, table
+from tests.support.doc_pages import anchors, blocks, commands, links, page, pages, table
+from tests.support.doc_pages import section as page_section
 from tests.support.servers import Server
 
 EXAMPLE = ROOT / "crontab.example"
@@ -318,20 +319,31 @@ def json_section(name: str) -> str:
     return re.split(r"^\.SS ", section("JSON").partition(f".SS {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def test_the_man_page_describes_each_field_of_the_json(server: Server) -> None:
+def fields_in_guide(title: str) -> set[str]:
+    """Return the names in the first column of a table in the guide; a row may have several."""
+    rows = re.findall(r"^\| (`.*?) \|", page_section(page("monitoring.md"), title), re.MULTILINE)
+    return {name for cell in rows for name in re.findall(r"`(\w+)`", cell)}
+
+
+def test_the_pages_describe_each_field_of_the_json(server: Server) -> None:
     where = ("--redis", server.url)
     cronlock("run", *where, "--key", "k", "--schedule", "none", "true")
     [key] = json.loads(cronlock("status", *where, "k", "--format", "json").stdout)["keys"]
-    assert set(key) == documented(json_section("Of status"))
-    assert set(key["nodes"][0]) == documented(json_section("Of a node"))
+    assert set(key) == documented(json_section("Of status")) == fields_in_guide("JSON of status")
+    assert set(key["nodes"][0]) == documented(json_section("Of a node")) == fields_in_guide("JSON of a node")
     [runs] = json.loads(cronlock("history", *where, "k", "--format", "json").stdout)["keys"]
-    assert set(runs["runs"][0]) == documented(json_section("Of history"))
+    assert set(runs["runs"][0]) == documented(json_section("Of history")) == fields_in_guide("JSON of history")
     [*findings] = json.loads(cronlock("check", *where, "--format", "json").stdout)["findings"]
-    assert {name for finding in findings for name in finding} == documented(json_section("Of check"))
+    assert (
+        {name for finding in findings for name in finding}
+        == documented(json_section("Of check"))
+        == fields_in_guide("JSON of check")
+    )
 
 
-def test_the_man_page_describes_each_metric() -> None:
+def test_the_pages_describe_each_metric() -> None:
     documented_metrics = {text_of(header): body for header, body in entries(section("METRICS"))}
+    assert documented_metrics == dict(table("metric", "monitoring.md"))
     assert documented_metrics == {name: f"{what} A {kind}." for name, kind, what, _ in FAMILIES}
 
 

@@ -70,7 +70,7 @@ WAYS = (
     Way(r"systemctl stop", by="tests/system/test_systemd.py: KillMode"),
     Way(r"flock -n|etcdctl lock", by="tests/bench/peers.py: flock -n"),
     Way(r"time\(\) - max by \(key\) .*", by="tests/integration/test_status.py: last_success_timestamp_seconds"),
-    Way(r"cat /var/log/jobs", by="tests/system/test_cron.py: log/jobs"),
+    Way(r"(cat|grep report) /var/log/jobs", by="tests/system/test_cron.py: log/jobs"),
     # whole commands with something of their own
     Way(r".*_CRONLOCK_COMPLETE=bash_source.*", prompt="bash"),
     Way(r".*_CRONLOCK_COMPLETE=zsh_source.*", prompt="zsh", first="autoload -U compinit; compinit -D"),
