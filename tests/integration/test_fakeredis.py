@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from tests.integration.test_scripts import KEYS, OnServer
 from tests.support.commands import cronlock
 from tests.support.fake_servers import FakeServer
+from tests.support.script_voter import KEYS, OnServer, Stored
 from tests.support.servers import Server
 from tests.support.side_by_side import TOUR, Fields
 
@@ -24,7 +24,7 @@ class Recorded(OnServer):
     """Keeps all answers, and what the copy was after each."""
 
     def __init__(self, server: Any) -> None:
-        super().__init__(server)
+        super().__init__(Stored(server))
         self.told: list[Any] = []
 
     def ask(self, operation: str, holder: str, fields: Fields) -> Fields:

@@ -113,7 +113,7 @@ class Stored(Voter):
         return self.ask(operation, **ask)
 
     def look(self) -> State:
-        self.seen = self.stored
+        self.seen, self.looked_at = self.stored, self.clocks()
         if self.clock != this_clock() and self.seen["record"].get("holder"):  # kept for those who have that clock
             self.seen["record"] |= {"holder": "", "kind": "", "lease_end": 0}
         return self.seen["record"], self.seen["nodes"], self.seen["history"]

@@ -10,41 +10,22 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import example, given
+from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from cronlock.lock import node_stats, protocol, state_machine
-from cronlock.lock.node_stats import HISTORY_LENGTH, TEXTS
-from cronlock.lock.protocol import NUMBERS, RETENTION, YIELD_MAX
+from cronlock.lock.node_stats import HISTORY_LENGTH
+from cronlock.lock.protocol import RETENTION, YIELD_MAX
 from cronlock.lock.state_machine import BLANK_RETENTION
-from cronlock.servers.placement import copies
 from cronlock.servers.redis_voters import DIGEST
-from tests.support.commands import ROOT
+from tests.conftest import Pool
+from tests.support.binaries import binaries, further_binaries
+from tests.support.script_voter import EACH_KEYS, KEYS, LINE, MAIN, SCRIPT, OnServer, Stored, encoded, typed
 from tests.support.servers import Server
-from tests.support.side_by_side import (
-    HISTORY,
-    NODES,
-    PLAIN,
-    RECORD,
-    SLACK,
-    TICKS,
-    TOUR,
-    Pair,
-    State,
-    missing,
-    side_by_side,
-    walks,
-)
-
-SCRIPT = (ROOT / "cronlock" / "servers" / "scripts" / "record.lua").read_text(encoding="utf-8")
-KEYS = copies("cronlock", "a job", count=1)[0].keys
-EACH_KEYS = copies("cronlock", "a job", "web-1", count=1)[0].keys
-LINE, MAIN = 3, 4
-MISSING, FOR_GOOD = -2, -1  # a key's time to live
+from tests.support.side_by_side import NODES, PLAIN, RECORD, SLACK, TICKS, TOUR, Fields, missing, side_by_side, walks
 
 LOGIN = {"username": "cron", "password": "secret"}
 
-Fields = dict[str, Any]
 Servers = Callable[..., list[Server]]
 
 
@@ -54,151 +35,52 @@ def binary(every_binary: Path) -> Path:
     return every_binary
 
 
-def encoded(value: object) -> bytes:
-    return str(value).encode("utf-8", "surrogateescape")
-
-
-def typed(fields: dict[str, str]) -> Fields:
-    return {name: int(value) if name in NUMBERS else value for name, value in fields.items()}
-
-
-class Stored:
-    """The copy on a server: asked by the script's own text, looked at behind its back."""
-
-    lag = SLACK
-
-    def __init__(self, server: Server, keys: tuple[bytes, ...] = KEYS, **login: Any) -> None:
-        self.keys = keys
-        self.redis = server.client(encoding="utf-8", encoding_errors="surrogateescape", **login)
-        self.plain = server.client(encoding="utf-8", encoding_errors="surrogateescape")
-        self.run_id = server.stamp
-
-    def call(self, operation: str, ask: Fields) -> Fields:
-        words = [encoded(word) for pair in ask.items() for word in pair]
-        flat = self.redis.eval(SCRIPT, len(self.keys), *self.keys, operation, *words)
-        assert all(isinstance(item, str) for item in flat)  # a number would lose digits
-        return typed(dict(zip(flat[::2], flat[1::2], strict=True)))
-
-    def now(self) -> int:
-        return self.clocks()[0]
-
-    def clocks(self) -> tuple[int, int]:
-        seconds, micros = self.plain.time()
-        now = int(seconds) * 1000 + int(micros) // 1000
-        return now, now
-
-    @property
-    def record(self) -> Fields:
-        return self.look()[RECORD]
-
-    @property
-    def nodes(self) -> dict[str, int]:
-        return self.look()[NODES]
-
-    @property
-    def history(self) -> list[str]:
-        return self.look()[HISTORY]
-
-    def look(self) -> State:
-        pipe = self.plain.pipeline(transaction=False)
-        state_machine, nodes, history = self.keys[:3]
-        pipe.hgetall(state_machine).hgetall(nodes).lrange(history, 0, -1)
-        for key in (state_machine, nodes, history):
-            pipe.pttl(key)
-        fields, nodes, history, *self.left = pipe.execute()
-        return (
-            typed(fields),
-            {name: value if name.startswith(TEXTS) else int(value) for name, value in nodes.items()},
-            history,
-        )
-
-    def expires(self) -> int:
-        left = self.left[RECORD]
-        return self.now() + left if left >= 0 else 0
-
-    def put(self, part: int, values: Fields) -> None:
-        self.plain.hset(self.keys[part], mapping={encoded(name): encoded(value) for name, value in values.items()})
-        if part == NODES:
-            for name, value in values.items():
-                kind, _, node = name.partition(":")
-                if kind in ("seen", "last"):  # what the script does with the line when it writes these
-                    self.plain.zadd(self.keys[LINE], {encoded(node): value if kind == "last" else 0}, nx=kind == "seen")
-
-    def forget(self, parts: set[int]) -> None:
-        self.plain.delete(*[self.keys[part] for part in parts | ({LINE} if NODES in parts else set())])
-
-
 # -- the same steps on both --------------------------------------------------------------------------------------------
 
-
-class OnServer(Pair):
-    """The server keeps three keys where the pure copy has one time. `each`: a node's own record."""
-
-    def __init__(self, server: Server, met: "Counter[tuple[str, str]] | None" = None, each: bool = False) -> None:
-        self.stored = Stored(server, EACH_KEYS if each else KEYS)
-        self.stored.plain.flushall()
-        super().__init__(self.stored, met, {} if each else None)
-
-    def pause_all(self, distance: int, reason: str) -> None:
-        """The key's main record, which says until when it is paused."""
-        assert self.pure.main is not None
-        self.pure.main.update(paused_until=self.stored.now() + distance if distance else 0, pause_reason=reason)
-        self.put(MAIN, self.pure.main)
-
-    def put(self, part: int, values: Fields) -> None:
-        if part == MAIN:
-            self.stored.put(part, values)
-        else:
-            super().put(part, values)
-
-    def ask(self, operation: str, holder: str, fields: Fields) -> Fields:
-        again = operation == "finish" and not self.pure.is_current_holder({"token": 0, **fields, "holder": holder})
-        answer = super().ask(operation, holder, fields)
-        left = [left for left in self.stored.left if left != MISSING]
-        if answer["answer"] == state_machine.OK and operation in ("commit", "extend", "finish", "pause") and not again:
-            assert max(left) - min(left) < SLACK, "its keys go together"
-        elif operation == "prepare" and not self.pure.get("paused_until"):
-            assert self.stored.left[NODES] != FOR_GOOD
-        return answer
+ALL = [pytest.param(binaries, id="of this machine")]
+if further_binaries():
+    ALL.append(pytest.param(further_binaries, id="of other suites", marks=pytest.mark.debian))
 
 
 @pytest.mark.timeout(600)  # for the search for a short counter-example
-def test_the_script_and_the_pure_record_go_the_same_way(server: Server) -> None:
+@pytest.mark.parametrize("named", ALL)
+def test_the_script_and_the_pure_record_go_the_same_way(named: Callable[[], dict[str, Path]], pool: Pool) -> None:
     """Every answer, every field, every line of history, and how long they stay; `--hypothesis-profile=long` goes on
-    for longer."""
-    met: Counter[tuple[str, str]] = Counter()
+    for longer.
 
-    @side_by_side
-    @example(TOUR)
-    @given(walks())
-    def walk(steps: list[Any]) -> None:
-        OnServer(server, met).go(steps)
-
-    walk()
-    assert not missing(met), met
-
-
-def test_a_nodes_own_record_goes_the_same_way_and_is_paused_with_its_key(server: Server) -> None:
-    """With --each; the main record is read, and only a pause of its own leaves it alone."""
-    met: Counter[tuple[str, str]] = Counter()
+    Each server takes the same steps twice: with a key's record, and with a node's own. With --each the main record is
+    read, and only a pause of its own leaves it alone.
+    """
+    voters = {
+        (name, keys): Stored(pool.servers(binary, 1)[0], keys)
+        for name, binary in named().items()
+        for keys in (KEYS, EACH_KEYS)
+    }
+    met: dict[Any, Counter[tuple[str, str]]] = {voter: Counter() for voter in voters}
     pauses = st.tuples(st.sampled_from((0, 0, -SLACK, SLACK)), st.sampled_from(("", "a reason")))
 
     @side_by_side
+    @example(TOUR)
     @example([("play", ("h1", {})), ("pause_all", (SLACK, "x")), ("play", ("h1", {"tick": TICKS + 60}))])
     @example([("play", ("h1", {"node": "a"})), ("play", ("h2", {"node": "b"})), ("go_on", ("h1", ["forget"], {}))])
     @given(walks(pause_all=(2, pauses)))
     def walk(steps: list[Any]) -> None:
-        both = OnServer(server, met, each=True)
-        both.go(steps)
-        assert typed(both.stored.plain.hgetall(EACH_KEYS[MAIN])) == both.pure.main
+        for voter, stored in voters.items():
+            note(f"on {voter}")
+            both = OnServer(stored, met[voter])
+            both.go(steps)
+            if both.pure.main is not None:
+                assert typed(stored.plain.hgetall(EACH_KEYS[MAIN])) == both.pure.main
 
     walk()
-    assert ("prepare", "paused") in met, met
+    for (_, keys), answers in met.items():
+        lacks = missing(answers)
+        assert lacks == (set() if keys == KEYS else {("prepare", "yield")}), answers  # a node's own has no turns
 
 
 def test_a_dead_node_leaves_the_line_on_both_sides(server: Server) -> None:
     """After the same tick, to the tick."""
-    both = OnServer(server)
+    both = OnServer(Stored(server))
     both.play("h2", {"node": "dead"}, ["release"])
     waited = []
     for tick in range(TICKS, TICKS + 300, 60):
@@ -210,7 +92,7 @@ def test_a_dead_node_leaves_the_line_on_both_sides(server: Server) -> None:
 
 def test_a_tick_that_is_missed_and_runs_after_all_counts_the_same_on_both_sides(server: Server) -> None:
     """Up by one, once, and down again."""
-    both = OnServer(server)
+    both = OnServer(Stored(server))
     both.play("h1", {}, ["commit"])
     both.play("h2", {"tick": TICKS + 60})
     both.play("h3", {"tick": TICKS + 60})
@@ -222,7 +104,7 @@ def test_a_tick_that_is_missed_and_runs_after_all_counts_the_same_on_both_sides(
 
 def test_a_node_that_is_gone_is_forgotten_on_both_sides(server: Server) -> None:
     """With its counts, by the finish of another one; a colon ends the count's name, not the node's."""
-    both = OnServer(server)
+    both = OnServer(Stored(server))
     both.put(NODES, {"held:gone:1": 5, "last:gone:1": 5, "held:web-1": 5, "last:web-1": TICKS})
     both.be_gone("seen", "gone:1", 10)
     both.play("h1", {})
@@ -232,7 +114,7 @@ def test_a_node_that_is_gone_is_forgotten_on_both_sides(server: Server) -> None:
 
 def test_a_long_history_is_cut_on_both_sides(server: Server) -> None:
     """At the same length."""
-    both = OnServer(server)
+    both = OnServer(Stored(server))
     for number in range(HISTORY_LENGTH + 3):
         both.play("h1", {"tick": TICKS + number}, ["extend", "finish"])
     assert len(both.pure.history) == HISTORY_LENGTH

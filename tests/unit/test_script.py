@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import example, given, settings
 
-from tests.integration.test_scripts import OnServer
 from tests.support.fake_servers import FakeServer
+from tests.support.script_voter import EACH_KEYS, OnServer, Stored
 from tests.support.side_by_side import TOUR, missing, side_by_side, walks
 
 WALKS = 8  # each takes a second or so in Python
@@ -18,12 +18,13 @@ WALKS = 8  # each takes a second or so in Python
 def test_the_script_and_the_pure_record_go_the_same_way(fakes: list[FakeServer]) -> None:
     """Every answer, every field, every line of history, and how long they stay."""
     met: Counter[tuple[str, str]] = Counter()
+    stored = Stored(fakes[0])
 
     @settings(side_by_side, max_examples=WALKS)
     @example(TOUR)
     @given(walks())
     def walk(steps: list[Any]) -> None:
-        OnServer(fakes[0], met).go(steps)  # type: ignore[arg-type]
+        OnServer(stored, met).go(steps)
 
     walk()
     assert not missing(met), met
@@ -31,4 +32,4 @@ def test_the_script_and_the_pure_record_go_the_same_way(fakes: list[FakeServer])
 
 def test_a_nodes_own_record_goes_the_same_way(fakes: list[FakeServer]) -> None:
     """With --each."""
-    OnServer(fakes[0], each=True).go(TOUR)  # type: ignore[arg-type]
+    OnServer(Stored(fakes[0], EACH_KEYS)).go(TOUR)
