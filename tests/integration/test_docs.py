@@ -33,7 +33,8 @@ from tests.support.servers import Server
 EXAMPLE = ROOT / "crontab.example"
 INSTALLED = Path("/etc/cron.d/cronlock-example")
 OTHERS = {"-h", "--help", "-V", "--version"}  # click's own
-FOREIGN = {"--compile-bytecode", "--init", "--no-cache-dir", "--ignore-signal"}  # of uv, docker, pip and env
+FOREIGN = {"--compile-bytecode", "--force", "--init", "--no-cache-dir", "--ignore-signal"}  # of uv, docker, pip, env
+FOREIGN |= {"--scan", "--pattern"}  # of redis-cli
 ALL = (*OPTIONS, *COMMAND_OPTIONS)
 ALL_PAGES = "\n".join(path.read_text() for path in pages())
 KNOWN = {flag for option in ALL for flag in option.flags} | OTHERS

@@ -1,4 +1,4 @@
-"""README's CronJobs: valid as written, and their pods, given what Kubernetes would give them, do what it says."""
+"""The guide's CronJobs: valid as written, and their pods, given what Kubernetes would give them, do what it says."""
 
 import os
 import re
@@ -20,8 +20,10 @@ from tests.support.commands import PATIENCE, descendants, end, environment, heir
 from tests.support.doc_pages import blocks
 from tests.support.servers import Server
 
-MANIFESTS = {manifest["metadata"]["name"]: manifest for manifest in map(yaml.safe_load, blocks("yaml", "/README.md"))}
-VERSIONS = ("1.33", kubernetes_validate.latest_version())  # README's first and the newest
+MANIFESTS = {
+    manifest["metadata"]["name"]: manifest for manifest in map(yaml.safe_load, blocks("yaml", "kubernetes.md"))
+}
+VERSIONS = ("1.33", kubernetes_validate.latest_version())  # the first that the page names, and the newest
 PID_1 = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 AT_ONCE = 5.0  # s: a busy machine's second; a lease of the manifest would have 20 left
 BEGUN = 'echo "$CRONLOCK_RUN_NODE $CRONLOCK_RUN_ATTEMPT" >> begun\n'
@@ -182,13 +184,13 @@ def test_there_is_one_for_clusters_and_one_for_nodes() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_a_manifest_of_the_readme_is_valid(name: str, version: str) -> None:
+def test_a_manifest_of_the_page_is_valid(name: str, version: str) -> None:
     """Strictly: a name that Kubernetes does not know is an error too."""
     kubernetes_validate.validate(MANIFESTS[name], version, strict=True)
 
 
 def test_the_validation_is_strict() -> None:
-    wrong = yaml.safe_load(blocks("yaml", "/README.md")[0].replace("restartPolicy", "restartPolice"))
+    wrong = yaml.safe_load(blocks("yaml", "kubernetes.md")[0].replace("restartPolicy", "restartPolice"))
     with pytest.raises(kubernetes_validate.ValidationError, match="restartPolice"):
         kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
 
@@ -286,7 +288,7 @@ def test_a_killed_pods_successor_waits_runs_and_never_exits_0_without_the_work(
     assert waited > 7 * 0.9 - 7 / 3, "the lease was extended when a third of it had gone"
 
 
-def test_a_job_made_by_hand_is_refused_and_runs_as_the_readme_says(
+def test_a_job_made_by_hand_is_refused_and_runs_as_the_page_says(
     start: Start, image: Callable[[str, str], None]
 ) -> None:
     """The line names --again, which runs beside no other and leaves the tick alone."""
@@ -308,7 +310,7 @@ def test_a_job_made_by_hand_is_refused_and_runs_as_the_readme_says(
 
 @pytest.mark.parametrize(("tick", "status"), [("2026-10-25T00:30Z", 0), ("2026-10-25T01:30Z", 125)])
 def test_the_second_half_past_two_of_an_autumn_night_is_no_tick_for_cron(start: Start, tick: str, status: int) -> None:
-    """Kubernetes makes a Job for each: so README has no --schedule in zones with daylight saving time."""
+    """Kubernetes makes a Job for each: so the page has no --schedule in zones with daylight saving time."""
     schedule = ("--schedule", "30 2 * * *", "--tz", "Europe/Berlin", "--dry-run")
     ended = start("nightly", *schedule, edited=lambda words: [tick if re.search("-[0-9]{8}$", w) else w for w in words])
     assert ended.ended()[0] == status

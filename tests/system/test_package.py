@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import PATIENCE, ROOT, home
-from tests.support.doc_pages import blocks, commands, page
+from tests.support.commands import PATIENCE, ROOT, home, start_words, wait_until
+from tests.support.doc_pages import FENCE, blocks, page, section
 from tests.support.servers import Server
 from tests.unit.test_imports import NAMED, PROJECT
 
@@ -83,14 +83,14 @@ def sdist(built: Path) -> Path:
 
 def moved(text: str, prefix: Path) -> str:
     """A shell's words with the machine's paths below a folder of the test."""
-    return re.sub(r"(?<![\w./])/(?=(?:opt|usr|src|var)\b)", f"{prefix}/", text)
+    return re.sub(r"(?<![\w./])/(?=(?:etc|opt|usr|src|var)\b)", f"{prefix}/", text)
 
 
 @contextlib.contextmanager
 def python_on_path(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of somebody whose python is the one below this test's virtual environment."""
     programs = folder / "programs"
-    programs.mkdir()
+    programs.mkdir(exist_ok=True)
     for name in ("python", "python3"):
         (programs / name).write_text(f'#!/bin/sh\nexec {getattr(sys, "_base_executable", sys.executable)} "$@"\n')
         (programs / name).chmod(0o755)
@@ -104,20 +104,28 @@ def shell(line: str, env: dict[str, str], cwd: Path) -> None:
     assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
 
 
+def typed(title: str = "") -> list[str]:
+    """Return the lines that install.md shows below a heading, or before the first one."""
+    text = page("install.md")
+    below = section(text, title) if title else text.partition("\n## ")[0]
+    return [line for kind, block in FENCE.findall(below) if kind == "sh" for line in block.splitlines()]
+
+
 def for_all_users(wheel: Path) -> Callable[[Path], None]:
-    """README's commands for root, with a wheel in place of the folder."""
+    """The guide's commands for root, with a wheel in place of the folder."""
 
     def install(folder: Path) -> None:
         for made in ("opt", "usr/local/bin"):
             (folder / made).mkdir(parents=True)
-        lines = [line for line in commands("/README.md") if "/opt/cronlock" in line or "/usr/local/share/man" in line]
-        assert "pip install . &&" in lines[0]
-        assert len(lines) == 4
         with python_on_path(folder) as env:
-            for line in lines:
-                shell(moved(line.replace(" . ", f" {wheel} "), folder), env, folder)
+            for line in (*typed(), *typed("Man pages")):
+                shell(moved(of_wheel(line, wheel), folder), env, folder)
 
     return install
+
+
+def of_wheel(line: str, wheel: Path) -> str:
+    return re.sub(r" \.$", f" {wheel}", line)
 
 
 def from_source(sdist: Path) -> Callable[[Path], None]:
@@ -189,8 +197,8 @@ def version(program: Path) -> str:
     return found.name.removeprefix("cronlock-").removesuffix(".dist-info")
 
 
-def test_readmes_commands_make_it_known_to_shell_and_man(bin_of_wheel: Path) -> None:
-    """Linked as README says; and in the virtual environment itself, which man finds from PATH, or from MANPATH."""
+def test_the_guides_commands_make_it_known_to_shell_and_man(bin_of_wheel: Path) -> None:
+    """Linked as the guide says; and in the virtual environment itself, which man finds from PATH, or from MANPATH."""
     prefix, venv = bin_of_wheel.parents[2], bin_of_wheel.parent
     assert run(prefix / "usr" / "local" / "bin" / "cronlock", "--version")
     pages = {"cronlock": "man1/cronlock.1", "cronlock.toml": "man5/cronlock.toml.5"}
@@ -267,37 +275,84 @@ def name_of(requirement: str) -> str:
     return found[0].lower().replace("_", "-")
 
 
+# Upgraded and uninstalled
+
+
+@pytest.mark.timeout(600)  # s: two installations
+def test_an_upgrade_loses_no_start_and_no_run_and_uninstalling_leaves_nothing(
+    wheel: Path, server: Server, tmp_path: Path
+) -> None:
+    """By the guide's commands: one run is active all the time, and others start one after the other."""
+    for_all_users(wheel)(tmp_path)
+    program = tmp_path / "usr" / "local" / "bin" / "cronlock"
+    where = ("run", "--redis", server.url, "--schedule", "none")
+    script = "touch began; while [ ! -e enough ]; do sleep 0.02; done; exit 3"
+    active = start_words([str(program), *where, "--key", "active", "sh", "-c", script])
+    wait_until(Path(home(), "began").exists, message="the command")
+    loop = f"until [ -e upgraded ]; do {program} {' '.join(where)} --key again echo ran || echo $?; done"
+    starts = start_words(["sh", "-c", loop])
+    with python_on_path(tmp_path) as env:
+        *lines, remove = typed("Upgrade")
+        for line in lines:
+            shell(moved(of_wheel(line, wheel), tmp_path), env, tmp_path)
+        Path(home(), "upgraded").touch()
+        out, err = starts.communicate(timeout=PATIENCE)
+        assert (set(out.split()), err) == ({"ran"}, "")
+        shell(moved(remove, tmp_path), env, tmp_path)
+        assert run(program, "--version")
+        assert program.resolve().is_relative_to(tmp_path / "opt" / "cronlock-2")
+        Path(home(), "enough").touch()
+        assert (active.wait(PATIENCE), active.communicate()[1]) == (3, "")
+
+        for path in ("var/lib/cronlock", "etc"):
+            (tmp_path / path).mkdir(parents=True)
+        (tmp_path / "etc" / "cronlock.toml").touch()
+        run(program, "forget", "--redis", server.url, "--yes", "active", "again")
+        for line in typed("Uninstall"):
+            if line.startswith("redis-cli "):
+                shell(line.replace("-h redis-1", f"-p {server.port}"), env, tmp_path)
+            elif not line.startswith("cronlock "):
+                shell(moved(line, tmp_path), env, tmp_path)
+    assert server.ask("DBSIZE") == 0
+    left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert left == {"programs"}
+
+
 # For one user
 
 
 @pytest.mark.parametrize("tool", ["pipx", "uv"])
-def test_a_tool_installs_it_for_one_user(once: Once, wheel: Path, tool: str, local_key: str) -> None:
-    """By README's command, where that tool puts programs; pipx links the man pages, too."""
-    [line] = [line for line in commands("/README.md") if line.startswith(f"{tool} ")]
+def test_a_tool_installs_it_for_one_user_and_removes_it(wheel: Path, tool: str, local_key: str, tmp_path: Path) -> None:
+    """By the guide's commands, where that tool puts programs, twice; pipx links the man pages, too."""
+    [line] = [line for line in typed("For one user") if line.startswith(f"{tool} ")]
+    [remove] = re.findall(rf"`({tool} [^`]*uninstall cronlock)`", " ".join(page("install.md").split()))
     places = {
         "pipx": {"PIPX_HOME": "home", "PIPX_BIN_DIR": "bin", "PIPX_MAN_DIR": "man"},
         "uv": {"UV_TOOL_DIR": "home", "UV_TOOL_BIN_DIR": "bin"},
     }[tool]
-
-    def make(folder: Path) -> None:
-        with python_on_path(folder) as env:
-            where = {name: str(folder / place) for name, place in places.items()}
-            python = {"PIPX_DEFAULT_PYTHON": f"{folder}/programs/python3", "UV_PYTHON": sys.executable}
-            where |= dict.fromkeys(("UV_SYSTEM_CERTS", "UV_NATIVE_TLS"), "true")  # as pip; the name is a new one
-            shell(f"{Path(sys.executable).parent}/{line.replace(' .', f' {wheel}')}", env | where | python, folder)
-
-    folder = once(f"by-{tool}", make)
-    program = folder / "bin" / "cronlock"
-    assert run(program, "run", "--local", "--key", local_key, "--schedule", "none", "echo", "works") == "works\n"
-    assert (folder / "man" / "man1" / "cronlock.1").exists() == (tool == "pipx")
+    assert "with `--force`" in page("install.md")
+    with python_on_path(tmp_path) as given:
+        env = given | {name: str(tmp_path / place) for name, place in places.items()}
+        env |= {"PIPX_DEFAULT_PYTHON": f"{tmp_path}/programs/python3", "UV_PYTHON": sys.executable}
+        env |= dict.fromkeys(("UV_SYSTEM_CERTS", "UV_NATIVE_TLS"), "true")  # as pip; the name is a new one
+        tools = Path(sys.executable).parent
+        for words in (line, line.replace(" install", " install --force")):
+            shell(f"{tools}/{words.replace(' .', f' {wheel}')}", env, tmp_path)
+            program = tmp_path / "bin" / "cronlock"
+            assert (
+                run(program, "run", "--local", "--key", local_key, "--schedule", "none", "echo", "works") == "works\n"
+            )
+            assert (tmp_path / "man" / "man1" / "cronlock.1").exists() == (tool == "pipx")
+        shell(f"{tools}/{remove}", env, tmp_path)
+    assert not list(tmp_path.rglob("cronlock*"))
 
 
 # One file
 
 
 def test_a_single_file_runs_as_cron_starts_it(once: Once, wheel: Path, server: Server, local_key: str) -> None:
-    """Made by README's command; it unpacks itself, scripts included, and the command's environment is its own."""
-    [line] = [line for line in commands("/README.md") if line.startswith("shiv ")]
+    """Made by the guide's command; it unpacks itself, scripts included, and the command's environment is its own."""
+    [line] = typed("As a single file")
 
     def make(folder: Path) -> None:
         with python_on_path(folder) as env:
@@ -316,8 +371,8 @@ def test_a_single_file_runs_as_cron_starts_it(once: Once, wheel: Path, server: S
 
 
 def recipe() -> list[tuple[str, str]]:
-    """The instructions of README's recipe."""
-    [text] = blocks("dockerfile", "/README.md")
+    """The instructions of the guide's recipe."""
+    [text] = blocks("dockerfile", "containers.md")
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line and line[0] != "#"]
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
 
@@ -338,7 +393,7 @@ def image(once: Once, sdist: Path) -> Path:
         for made in ("opt", "var/lib", "usr/local/lib"):
             (folder / made).mkdir(parents=True)
         (folder / "usr" / "local" / "lib" / "module.py").touch()
-        [zones] = re.findall(r"`([^`\n]*pip install tzdata)`", page("/README.md"))
+        [zones] = re.findall(r"`([^`\n]*pip install tzdata)`", page("containers.md"))
         with python_on_path(folder) as env:
             for line in (*(rest for word, rest in recipe() if word == "RUN"), zones):
                 shell(moved(line, folder), env, folder)

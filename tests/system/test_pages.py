@@ -51,8 +51,9 @@ WAYS = (
     # setting up: others do it in full
     Way(r"python3 -m venv \.venv && .*", by=".ci/run: python3 -m venv .venv"),
     Way(r"\.venv/bin/pip install '\.\[test\]' && .*", by=".ci/run: .venv/bin/pip install"),
-    Way(r"python3 -m venv /opt/cronlock && .*", by="tests/system/test_package.py: for_all_users"),
-    Way(r"(mkdir|ln -s) .*/usr/local/share/man/.*", by="tests/system/test_package.py: for_all_users"),
+    Way(r"python3 -m venv /opt/cronlock\S* && .*", by="tests/system/test_package.py: for_all_users"),
+    Way(r"(mkdir|ln -sf?) .*/usr/local/(bin|share/man)/.*", by="tests/system/test_package.py: for_all_users"),
+    Way(r"rm -\w+ (/opt/cronlock|/usr/local|/var/lib).*", by='tests/system/test_package.py: typed("Uninstall")'),
     Way(r"pipx .*|uv tool .*", by="tests/system/test_package.py: for_one_user"),
     Way(r"shiv .*", by="tests/system/test_package.py: single_file"),
     Way(r"run --once --key nightly -- nightly", by="tests/system/test_package.py: ENTRYPOINT"),
@@ -72,6 +73,7 @@ WAYS = (
     Way(r"time\(\) - max by \(key\) .*", by="tests/integration/test_status.py: last_success_timestamp_seconds"),
     Way(r"(cat|grep report) /var/log/jobs", by="tests/system/test_cron.py: log/jobs"),
     # whole commands with something of their own
+    Way(r"cronlock run .* \./deploy", first="ln -sf /bin/true deploy"),
     Way(r".*_CRONLOCK_COMPLETE=bash_source.*", prompt="bash"),
     Way(r".*_CRONLOCK_COMPLETE=zsh_source.*", prompt="zsh", first="autoload -U compinit; compinit -D"),
     Way(r".*_CRONLOCK_COMPLETE=fish_source.*", prompt="fish"),
@@ -88,6 +90,7 @@ WAYS = (
 )
 OTHERS = {  # how texts for other programs begin, and who gives them to these
     "apiVersion": 'tests/system/test_kubernetes.py: blocks("yaml"',
+    "# .git": 'tests/integration/test_ci_page.py: blocks("yaml"',
     "# /etc/systemd": 'tests/system/test_systemd.py: blocks("ini"',
     "FROM ": 'tests/system/test_package.py: blocks("dockerfile"',
     "ACL SETUSER": 'tests/integration/test_docs.py: blocks("redis"',

@@ -1,4 +1,4 @@
-"""README's pair of systemd units: systemd takes it, and its timer elapses at the ticks of its service."""
+"""The guide's pair of systemd units: systemd takes it, and its timer elapses at the ticks of its service."""
 
 import configparser
 import re
@@ -13,7 +13,7 @@ from tests.support.commands import cronlock, cronlock_on_path
 from tests.support.doc_pages import blocks
 
 FOLDER = "/etc/systemd/system/"
-UNITS = {text.splitlines()[0].removeprefix("# " + FOLDER): text for text in blocks("ini", "/README.md")}
+UNITS = {text.splitlines()[0].removeprefix("# " + FOLDER): text for text in blocks("ini", "systemd.md")}
 SERVICE, TIMER = "cronlock-nightly.service", "cronlock-nightly.timer"
 
 
