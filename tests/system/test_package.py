@@ -25,7 +25,12 @@ pytestmark = [pytest.mark.debian, pytest.mark.timeout(300)]
 
 SLOW = 240  # s for what asks a package index
 SCRIPT = "data/scripts/cronlock"
-DATA = ("man/man1/cronlock.1", "man/man5/cronlock.toml.5", "doc/cronlock/crontab.example")
+DATA = (
+    "man/man1/cronlock.1",
+    "man/man5/cronlock.toml.5",
+    "doc/cronlock/crontab.example",
+    *(f"doc/cronlock/guide/{path.name}" for path in (ROOT / "man" / "guide").glob("*.md")),
+)
 PID_1 = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 Once = Callable[[str, Callable[[Path], None]], Path]
 
