@@ -7,7 +7,6 @@ from cronlock.config.options import spell
 from cronlock.errors import Refused, Unreachable
 from cronlock.lock import protocol
 from cronlock.lock.attempt import Attempt, sleep
-from cronlock.lock.lease import Lease
 from cronlock.lock.quorum import REFUSED, RETRY, UNKNOWN, WON, Verdict
 from cronlock.process.event_loop import random_between
 
@@ -15,6 +14,7 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cronlock.lock.lease import Lease
     from cronlock.lock.requests import Answer
     from cronlock.lock.voters import Voters
     from cronlock.messages import Messages
@@ -118,7 +118,7 @@ class Acquirer:
                 if attempt.ballot:
                     attempt.ballot.release(self._clock() + LAST_TRY)
                 raise
-            if isinstance(got, Lease):
+            if not isinstance(got, Verdict):
                 return got
             self.answers = attempt.answers
             if got.kind == protocol.HELD:
@@ -194,6 +194,10 @@ class Acquirer:
             raise Refused(refusal(verdict, self._voters))
         if verdict.kind != WON or not attempt.ballot:
             return verdict
+        try:
+            from cronlock.lock.lease import Lease  # most nodes end without one
+        except Exception as error:
+            raise cannot_import(error) from None
         lease = Lease(
             attempt.ballot,
             self._plan.run_fields(os.getpid(), self._command),
@@ -210,3 +214,8 @@ class Acquirer:
         others = "other runs of this node" if self._plan.each_node else "other runs"
         why = verdict.text or f"{others} kept trying at the same time"
         return f"{voters} in {round(waited / 1000)} s ({why})"
+
+
+def cannot_import(error: Exception) -> Refused:
+    """Return the refusal where a late import fails: an upgrade at this moment, or too many open files."""
+    return Refused(f"can't import cronlock's own code: {error}")

@@ -13,7 +13,7 @@ from cronlock.lock.quorum import Verdict, quorum
 from cronlock.messages import MOVE_OUT_OF_ARGV, VISIBLE_IN_PS, Messages, instant, since
 from cronlock.process.event_loop import Loop, close_inherited_files, redirect_to_null
 from cronlock.process.signals import Signals, discard_signal, end_by_keyboard_signal
-from cronlock.run.acquire import Acquirer
+from cronlock.run.acquire import Acquirer, cannot_import
 from cronlock.run.plan import make_plan
 from cronlock.servers import voters_for
 
@@ -239,6 +239,6 @@ def _import_supervisor() -> "type[Supervisor]":
         from cronlock.run.supervisor import Supervisor
 
         controlling_terminal()  # which imports more where there is a terminal
-    except Exception as error:  # an upgrade at this moment, or too many open files
-        raise Refused(f"can't import cronlock's own code: {error}") from None
+    except Exception as error:
+        raise cannot_import(error) from None
     return Supervisor

@@ -239,12 +239,22 @@ def test_a_voter_that_hangs_delays_the_start_by_milliseconds(fresh_servers):
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
-@pytest.mark.parametrize("more", [(), ("--on-outage", "run", "--outage-wait", "0")], ids=["won", "run without a lock"])
-def test_a_cronlock_that_is_replaced_during_an_attempt_releases_its_votes(damage, more, servers, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "begins", "more"),
+    [
+        ("lock/lease.py", "class Lease:", ()),
+        ("run/supervisor.py", "class Supervisor:", ()),
+        ("run/supervisor.py", "class Supervisor:", ("--on-outage", "run", "--outage-wait", "0")),
+    ],
+    ids=["won", "committing", "run without a lock"],
+)
+def test_a_cronlock_that_is_replaced_during_an_attempt_releases_its_votes(
+    damage, name, begins, more, servers, tmp_path
+):
     """Modules for the command are imported late: if that fails, another node gets the tick, and a line says so."""
-    env = changed_cronlock(tmp_path, "run/supervisor.py", "class Supervisor:", "class Later:")
+    env = changed_cronlock(tmp_path, name, begins, "class Later:")
     if damage == "gone":
-        (tmp_path / "cronlock" / "run" / "supervisor.py").unlink()
+        (tmp_path / "cronlock" / name).unlink()
     words = ("run", *where(servers), "--key", "job", *TICK)
     nowhere = ("--redis", "redis://127.0.0.1:1") if more else ()
     done = cronlock(*(("run", *nowhere, "--key", "job", *TICK) if more else words), *more, "touch", "ran", env=env)

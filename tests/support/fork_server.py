@@ -25,7 +25,7 @@ CODE = """
 import gc, importlib, json, os, pkgutil, socket, sys, traceback
 from cronlock.__main__ import main
 if sys.argv[2] == "run":
-    import cronlock.run.session, cronlock.run.supervisor, cronlock.servers.redis_voters
+    import cronlock.lock.lease, cronlock.run.session, cronlock.run.supervisor, cronlock.servers.redis_voters
 else:
     import cronlock.cli.app, redis, rich.console, rich.table
     for module in pkgutil.walk_packages(cronlock.__path__, "cronlock."):
