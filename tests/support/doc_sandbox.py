@@ -41,6 +41,9 @@ class Block:
     commands: tuple[Command, ...] = ()
 
 
+MESSAGES = "troubleshooting.md"
+
+
 def blocks() -> list[Block]:
     """Return all of them, page by page; what several pages show comes once."""
     found = [*_markdown(), *_man_pages(), Block(EXAMPLE, CRON, (ROOT / EXAMPLE).read_text())]
@@ -87,7 +90,10 @@ def _page(text: str, name: str) -> Iterator[Block]:
             continue
         block = _fenced(found[1], found[2], f"{name}:{text.count(chr(10), 0, found.start()) + 1}")
         yield replace(block, kind=RUNBOOK) if found.start() in runbook else block
-    spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))
+    prose = FENCE.sub("", text)
+    if name.endswith(MESSAGES):  # its tables begin with what cronlock prints
+        prose = re.sub(r"^\| `.*?` \|", "|", prose, flags=re.MULTILINE)
+    spans = re.findall(r"`([^`]+)`", prose)
     for span in dict.fromkeys(" ".join(span.split()) for span in spans):
         if " " in span and not span.startswith(("-", "|")):
             kind = SETTING if OF_REDIS.fullmatch(span) else TYPED
