@@ -66,6 +66,8 @@ def prompted(text: str) -> Iterator[Command]:
 
 def _fenced(kind: str, text: str, place: str) -> Block:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    if kind == "sh" and "<<" in text:  # a script as a whole
+        return Block(place, OTHER, text)
     if kind == "sh":
         return Block(place, TYPED, text, tuple(map(Command, lines)))
     if kind == "crontab":
