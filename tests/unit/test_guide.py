@@ -61,7 +61,7 @@ FACTS = {  # a text that nobody writes about anything else: the only page that h
     r"at most a third of the lease": "running.md",
     r"1\.2 s": "turns.md",
     r"^pipx install|^uv tool install": "install.md",
-    r"ssl_check_hostname": "redis.md",
+    r"^\| `ssl_check_hostname": "redis.md",
     r"cluster-require-full-coverage no": "servers.md",
     r"^\| variable \| meaning \|": "running.md",
     r"^OnCalendar=": "systemd.md",
