@@ -3,6 +3,7 @@
 One for `run`, which has only what a run imports: the less there is, the faster it forks. One for all else.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -16,18 +17,19 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
 
-from tests.support.commands import environment, heir, home, new_folder, wait_until
+from tests.support.commands import descendants, environment, heir, home, new_folder, wait_until
 
 AT_ONCE = 16  # most of them wait for servers that don't answer
 PATIENCE = 100.0  # s for one of them
 OUTPUT = 10_000_000  # bytes: more than any of them prints
 CODE = """
-import gc, importlib, json, os, pkgutil, socket, sys, traceback
+import contextlib, gc, importlib, json, os, pkgutil, select, socket, sys, traceback
 from cronlock.__main__ import main
 if sys.argv[2] == "run":
-    import cronlock.lock.lease, cronlock.run.session, cronlock.run.supervisor, cronlock.servers.redis_voters
+    import cronlock.cron.crontab, cronlock.cron.schedule, cronlock.lock.lease
+    import cronlock.run.session, cronlock.run.supervisor, cronlock.servers.redis_voters
 else:
-    import cronlock.cli.app, redis, rich.console, rich.table
+    import click._textwrap, cronlock.cli.app, email.parser, encodings.idna, redis, rich.console, rich.table, secrets
     for module in pkgutil.walk_packages(cronlock.__path__, "cronlock."):
         importlib.import_module(module.name)
 
@@ -35,7 +37,7 @@ def be_cronlock(words, env, folder, fds):
     os.chdir(folder)
     for own, fd in enumerate(fds):
         os.dup2(fd, own)
-    os.closerange(3, 64)
+    os.closerange(3, 256)
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["cronlock", *words]
@@ -46,35 +48,47 @@ def be_cronlock(words, env, folder, fds):
     sys.stderr.flush()
     os._exit(99)
 
-def attend(connection):
-    os.setpgid(0, 0)
+def answer(connection, number):
+    with contextlib.suppress(OSError):  # nobody waits for it any more
+        connection.sendall(b"%d\\n" % number)
+
+def serve(connection):
     text, fds, _, _ = socket.recv_fds(connection, 1 << 16, 4)
     while not text.endswith(b"\\n"):
         text += connection.recv(1 << 16)
     request = json.loads(text)
     pid = os.fork()
     if not pid:
+        os.setpgid(0, 0)
         be_cronlock(*request, fds)
-    connection.sendall(b"%d\\n" % os.getpid())
-    connection.sendall(b"%d\\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    for fd in fds:
+        os.close(fd)
+    answer(connection, pid)
+    pidfd = os.pidfd_open(pid)
+    running[pidfd] = pid, connection
+    events.register(pidfd, select.POLLIN)
+
+def report(pidfd):
+    events.unregister(pidfd)
+    os.close(pidfd)
+    pid, connection = running.pop(pidfd)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    answer(connection, status)
+    connection.close()
 
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
 listener.listen(64)
+events, running = select.poll(), {}
+events.register(listener, select.POLLIN)
 gc.collect()
 gc.freeze()  # what is never looked at stays shared
 while True:
-    connection, _ = listener.accept()
-    if not os.fork():
-        listener.close()
-        attend(connection)
-        os._exit(0)
-    connection.close()
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
+    for fd, _ in events.poll():
+        if fd in running:
+            report(fd)
+        else:
+            serve(listener.accept()[0])
 """
 
 
@@ -124,11 +138,13 @@ def run_forked(
         socket.send_fds(connection, [b" "], fds)
         connection.sendall(json.dumps((list(map(str, words)), dict(env), str(folder))).encode() + b"\n")
         with connection.makefile() as answers:
-            group = int(answers.readline())
+            pid = int(answers.readline())
             try:
                 status = int(answers.readline())
             except TimeoutError:
-                os.killpg(group, signal.SIGKILL)
+                for one in (pid, *descendants(pid)):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(one, signal.SIGKILL)
                 raise subprocess.TimeoutExpired(list(words), timeout) from None
     out, err = (os.pread(fd, OUTPUT, 0).decode("utf-8", "replace") for fd in fds[1:])
     for fd in fds:
