@@ -68,6 +68,19 @@ def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.debian
+def test_the_timer_is_enabled_by_the_command_of_the_page(tmp_path: Path) -> None:
+    """Tried without a running systemd, on files below a folder."""
+    [line] = [line for block in blocks("text", "systemd.md") for line in block.splitlines() if " enable " in line]
+    folder = tmp_path / FOLDER.lstrip("/")
+    folder.mkdir(parents=True)
+    for name, text in UNITS.items():
+        (folder / name).write_text(text)
+    program, *words = line.split()
+    subprocess.run([program, f"--root={tmp_path}", *words], check=True, capture_output=True, timeout=60)
+    assert (folder / "timers.target.wants" / TIMER).is_symlink()
+
+
+@pytest.mark.debian
 def test_systemd_would_have_found_a_wrong_word(tmp_path: Path) -> None:
     (tmp_path / SERVICE).write_text(UNITS[SERVICE].replace("KillMode", "KilMode"))
     words = ["systemd-analyze", "verify", tmp_path / SERVICE]
