@@ -6,18 +6,19 @@ has ended. Nodes wait at random before they retry, so such a way is taken eventu
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable
 
 from cronlock.lock import quorum, state_machine
 from cronlock.lock.protocol import Failure
 from tests.model.model import Model
-from tests.model.states import State
+from tests.model.states import Memo, State
 from tests.model.voter import CopyValue, Voter
 from tests.model.world import ASKING, COMMITTING, IDLE, RUNNING
 
 BUSY = (ASKING, COMMITTING, RUNNING)
 # words that mark the steps that a way out must do without
-FAULTS = "lost FORGETS BACK LATE gives dies operator's".split()
+FAULTS = frozenset("lost FORGETS BACK LATE gives dies operator's".split())
 NO_END = "NO WAY OUT: a node can only contend for ever or give up"
 
 
@@ -25,12 +26,13 @@ class WaysOut:
     """The fault-free steps, backwards. The state None is one in which every attempt has ended."""
 
     def __init__(self) -> None:
-        self._before: dict[State | None, set[State]] = {None: set()}
+        self._before: dict[State | None, set[State]] = defaultdict(set)
+        self._faulty = Memo(lambda text: bool(FAULTS & set(text.split())))
 
     def add(self, text: str, state: State, after: State | None) -> None:
         """Record that this step leads from one state to the other."""
-        if not set(text.split()) & set(FAULTS):
-            self._before.setdefault(after, set()).add(state)
+        if not self._faulty[text]:
+            self._before[after].add(state)
 
     def without_end(self, states: Iterable[State]) -> Iterable[State]:
         """Return the given states from which no way leads out, in their order."""
@@ -50,12 +52,13 @@ def stuck(model: Model, state: State, voter: Voter) -> str:
     hold a claim on this tick without a run behind it, left by a node that died inside its commit. A copy that knows a
     newer tick counts as one of these: a tick is never lowered, even if the newer one was released.
     """
-    clients = [model.client(state, c) for c in range(len(model.world.nodes))]
+    context = model.context(state)
+    clients = context.nodes
     idle = [c for c, client in enumerate(clients) if client.phase == IDLE]
     if len(idle) != 1 or any(client.phase in BUSY for client in clients):
         return ""
-    copies = [model.columns.values[column].copy for column in state[: model.voters]]
-    tick, past = model.world.nodes[idle[0]].tick, model.past(state)
+    copies = [model.columns.values[column].copy for column in state[:-1]]
+    tick, past = model.world.nodes[idle[0]].tick, context.past
     if any(copy.live or copy.paused for copy in copies) or any(ran >= tick for ran, _again in past.ran):
         return ""
     left = sum(copy.tick > tick or (copy.tick == tick and copy.attempt > 0) for copy in copies)

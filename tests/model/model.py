@@ -1,14 +1,12 @@
 """The successors of a state: steps of nodes, ends of leases, and losses of voters."""
 
-from collections.abc import Callable, Hashable
-from typing import Any
-
 from cronlock.lock import quorum
+from tests.model.contexts import Context, Contexts
 from tests.model.months import Months
 from tests.model.node_steps import NodeSteps
 from tests.model.promises import check_copy, check_start
 from tests.model.request_steps import ANSWERED, BEGIN, FINISHED, JOINED, RequestStep, RequestSteps, said_ok, saw
-from tests.model.states import Numbers, State, Step
+from tests.model.states import Memo, Numbers, State
 from tests.model.voter import Unanswered, Voter
 from tests.model.voter_faults import VoterFaults
 from tests.model.world import (
@@ -28,24 +26,33 @@ from tests.model.world import (
     World,
 )
 
-Numbered = tuple[str, int, int, str, str]  # a step: text, column, client, check to make afterwards, broken promise
+# a step: text, column, context (or client), check to make afterwards, broken promise
+Numbered = tuple[str, int, int, str, str]
 
 
 class Model:
-    """The steps from state to state in one world. The steps of one node at one voter are computed once and reused."""
+    """The steps from state to state in one world. What depends on one voter and the context is computed once."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.voters = world.voters
         self.enough = quorum.quorum(world.voters)
-        self.columns, self.clients, self.pasts = Numbers(), Numbers(), Numbers()
+        self.columns = Numbers()
+        self.contexts = Contexts(self._begin)
         self._voter = Voter(world.rules)
         self._request_steps = RequestSteps(world, self._voter)
-        self._known: dict[tuple[int, int, int], list[Numbered]] = {}  # steps at one voter
-        self._memo: dict[Hashable, Any] = {}
+        self._moves = Memo(self._requests)  # by column, node and its client
+        self._late_moves = Memo(self._late_requests)
+        self._ever_leaves = not world.watch_exits and not world.retries
+        nodes = range(len(world.nodes))
+        # by node: column -> a column, or a fact about the node's view
+        self._keeps = [{keeps: self._keeping(c, keeps) for keeps in ("", TO_COMMIT, ACKED)} for c in nodes]
+        self._discounts = [Memo(lambda number, c=c: self._discount_ack(number, c)) for c in nodes]
+        self._acked = [Memo(lambda number, c=c: self._view(number, c) == ACKED) for c in nodes]
+        self._may_say_ok = [Memo(lambda number, c=c: _is_open(self._view(number, c))) for c in nodes]
+        self._voter_faults = VoterFaults(world, self._voter, self.columns, self.contexts)
         self._node_steps = NodeSteps(self, self._request_steps)
         self._months = Months(self, self._voter)
-        self._voter_faults = VoterFaults(world, self._voter, self.columns, self.clients, self.pasts)
 
     @property
     def start(self) -> State:
@@ -60,78 +67,80 @@ class Model:
             recommits=world.recommits,
             months=world.months,
         )
-        return (*columns, *(self.clients(Client()),) * count, self.pasts(past))
+        clients = (self.contexts.clients(Client()),) * count
+        return (*columns, self.contexts(clients, self.contexts.pasts(past)))
 
-    def steps(self, state: State) -> list[Step]:
+    def steps(self, state: State) -> list[tuple[str, int | None, State, str]]:
         """Return every possible next step; of identical voters only the first is considered."""
-        columns, clients = state[: self.voters], state[self.voters : -1]
-        different = [i for i, column in enumerate(columns) if column not in columns[:i]]
-        late, serial = self.past(state).late, self.world.serial
-        found: list[Step] = []
-        for c, client in enumerate(clients):
-            if serial and self._may_not_begin(c, clients):
+        columns, context = state[:-1], self.context(state)
+        different = [
+            (voter, column, columns[:voter], columns[voter + 1 :])
+            for voter, column in enumerate(columns)
+            if column not in columns[:voter]
+        ]
+        late, found = context.past.late, []
+        for c, moves in enumerate(context.moves):
+            if moves is None:
                 continue
-            for voter in different:
-                key = (columns[voter], c, client)
-                moves = self._known.get(key)
-                if moves is None:
-                    moves = self._known[key] = self._at_voter(*key)
-                for text, column, after, then, broken in moves:
-                    following = self._with(state, voter, column, c, after)
+            for voter, number, before, after in different:
+                for text, column, place, then, broken in moves[number]:
+                    following = (*before, column, *after, place)
                     if then:
                         following, worse = self._then(then, following, c)
                         broken = broken or worse  # noqa: PLW2901
-                    found.append(Step(text, voter, following, broken))
+                    found.append((text, voter, following, broken))
                 if late:
-                    found += self._late_steps(state, voter, c, client)
-            found += self._node_steps.steps(state, c)
-        for voter in different:
-            found += self._voter_faults.steps(state, voter)
-        if self.past(state).months:
+                    found += [
+                        (text, voter, (*before, column, *after, place), broken)
+                        for text, column, place, _then, broken in context.late_moves[c][number]
+                    ]
+            self._node_steps.add(found, state, context, c)
+        for voter, number, before, after in different:
+            found += [
+                (text, voter, (*before, column, *after, place), "") for text, column, place in context.faults[number]
+            ]
+            if self.world.pause:
+                found += self._voter_faults.pause(state, voter)
+        if context.past.months:
             found += self._months.steps(state)
         return found
 
     # -- help with states ------------------------------------------------------------------------------------------
 
-    def _once(self, work: Callable[..., Any], *about: int | str) -> Any:
-        """Return the result of this function, computed once for each argument."""
-        key = (work.__name__, *about)
-        if key not in self._memo:
-            self._memo[key] = work(*about)
-        return self._memo[key]
-
-    def _with(self, state: State, voter: int, column: int, c: int, client: int) -> State:
-        at = self.voters + c
-        return (*state[:voter], column, *state[voter + 1 : at], client, *state[at + 1 :])
-
-    def client(self, state: State, c: int) -> Client:
-        """Return node c in this state."""
-        found: Client = self.clients.values[state[self.voters + c]]
-        return found
+    def context(self, state: State) -> Context:
+        """Return all of this state but its voters."""
+        return self.contexts.values[state[-1]]
 
     def views(self, state: State, c: int) -> tuple[View, ...]:
         """Return node c's view of each voter."""
-        return tuple(self.columns.values[column].views[c] for column in state[: self.voters])
+        return tuple(self._view(column, c) for column in state[:-1])
 
-    def past(self, state: State) -> Past:
-        found: Past = self.pasts.values[state[-1]]
-        return found
+    def keeping(self, c: int, keeps: str) -> Memo:
+        """Return column -> the column in which node c keeps only this kind of view; an ok is a vote to commit."""
+        return self._keeps[c][keeps]
 
     def becomes(self, state: State, c: int, client: Client, keeps: str, past: Past | None = None) -> State:
         """Move node c to another phase and drop the views that it does not need there."""
-        columns = [self._once(self.keep_views, column, c, keeps) for column in state[: self.voters]]
-        number = self.pasts(past) if past else state[-1]
-        clients = list(state[self.voters : -1])
-        clients[c] = self.clients(client)
-        return (*columns, *clients, number)
+        kept = self._keeps[c][keeps]
+        return (*[kept[column] for column in state[:-1]], self.contexts.replaced(self.context(state), c, client, past))
 
-    def changed(self, state: State, c: int, client: Client) -> State:
-        """Replace node c and leave everything else as it is."""
-        at = self.voters + c
-        return (*state[:at], self.clients(client), *state[at + 1 :])
+    def _begin(self, context: Context) -> None:
+        """Prepare what is to be known of a context."""
+        for c in range(len(context.clients)):
+            waits = self.world.serial and self._may_not_begin(c, context)
+            context.moves.append(None if waits else Memo(lambda number, c=c: self._at_voter(number, c, context)))
+            context.late_moves.append(Memo(lambda number, c=c: self._late_at_voter(number, c, context)))
+            context.own_steps.append(None)
+        context.faults = Memo(lambda number: self._voter_faults.of(number, context))
 
-    def keep_views(self, number: int, c: int, keeps: str) -> int:
-        """Return the column in which node c keeps only this kind of view; an ok is a vote to commit."""
+    def _view(self, number: int, c: int) -> View:
+        view: View = self.columns.values[number].views[c]
+        return view
+
+    def _keeping(self, c: int, keeps: str) -> Memo:
+        return Memo(lambda number: self._keep_views(number, c, keeps))
+
+    def _keep_views(self, number: int, c: int, keeps: str) -> int:
         column = self.columns.values[number]
         view = column.views[c]
         if keeps == TO_COMMIT and said_ok(view):
@@ -139,89 +148,116 @@ class Model:
         on_its_way = keeps == TO_COMMIT and isinstance(view, Unanswered) and said_ok(view.answer)
         return self.columns(saw(column, c, view if view == keeps or on_its_way else UNASKED))
 
-    def discount_ack(self, number: int, c: int) -> int:
+    def _discount_ack(self, number: int, c: int) -> int:
         """Return the column in which node c no longer counts the acknowledgement of this voter."""
         column = self.columns.values[number]
         return self.columns(saw(column, c, TO_COMMIT)) if column.views[c] == ACKED else number
 
     # -- steps of a node -------------------------------------------------------------------------------------------
 
-    def _may_not_begin(self, c: int, clients: tuple[int, ...]) -> bool:
+    def _may_not_begin(self, c: int, context: Context) -> bool:
         """Return whether a serial world makes this node wait for the nodes before it."""
-        if self.clients.values[clients[c]].phase != IDLE:
+        if context.nodes[c].phase != IDLE:
             return False
         nodes = self.world.nodes
-        for k, number in enumerate(clients):
-            phase = self.clients.values[number].phase
+        for k, client in enumerate(context.nodes):
+            phase = client.phase
             alike = all(node == nodes[c] for node in nodes[min(k, c) : max(k, c) + 1])
             if phase in (ASKING, COMMITTING) or (phase == IDLE and k < c and not alike):
                 return k < c or alike
         return False
 
-    def _at_voter(self, number: int, c: int, client: int) -> list[Numbered]:
-        column = self.columns.values[number]
-        return [self._numbered(move, column) for move in self._request_steps.of(column, c, self.clients.values[client])]
-
-    def _late_at_voter(self, number: int, c: int, client: int) -> list[Numbered]:
-        column = self.columns.values[number]
+    def _at_voter(self, number: int, c: int, context: Context) -> list[Numbered]:
+        known = self._moves[number, c, context.clients[c]]
         return [
-            self._numbered(move, column) for move in self._request_steps.late(column, c, self.clients.values[client])
+            (text, column, self.contexts.with_client(context, c, client), then, broken)
+            for text, column, client, then, broken in known
         ]
+
+    def _late_at_voter(self, number: int, c: int, context: Context) -> list[Numbered]:
+        known = self._late_moves[number, c, context.clients[c]]
+        past = self.contexts.pasts(context.past._replace(late=context.past.late - 1))
+        place = self.contexts(context.clients, past)
+        return [(text, column, place, "", broken) for text, column, _client, _then, broken in known]
+
+    def _requests(self, key: tuple[int, int, int]) -> list[Numbered]:
+        number, c, client = key
+        column = self.columns.values[number]
+        moves = self._request_steps.of(column, c, self.contexts.clients.values[client])
+        return [self._numbered(move, column) for move in moves]
+
+    def _late_requests(self, key: tuple[int, int, int]) -> list[Numbered]:
+        number, c, client = key
+        column = self.columns.values[number]
+        moves = self._request_steps.late(column, c, self.contexts.clients.values[client])
+        return [self._numbered(move, column) for move in moves]
 
     def _numbered(self, move: RequestStep, before: Column) -> Numbered:
         broken = check_copy(before.copy, move.column.copy) if self.world.watch_tokens else ""
-        return move.text, self.columns(move.column), self.clients(move.client), move.then, broken
-
-    def _late_steps(self, state: State, voter: int, c: int, client: int) -> list[Step]:
-        after = self._once(self._one_late_less, state[-1])
-        late = self._once(self._late_at_voter, state[voter], c, client)
-        return [
-            Step(text, voter, (*self._with(state, voter, column, c, client)[:-1], after), broken)
-            for text, column, _client, _then, broken in late
-        ]
-
-    def _one_late_less(self, number: int) -> int:
-        past: Past = self.pasts.values[number]
-        return self.pasts(past._replace(late=past.late - 1))
+        then = "" if move.then == ANSWERED and not self._ever_leaves else move.then
+        return move.text, self.columns(move.column), self.contexts.clients(move.client), then, broken
 
     def _then(self, then: str, state: State, c: int) -> tuple[State, str]:
         """Make the check over all voters that follows a step at one voter."""
-        client, past = self.client(state, c), self.past(state)
         if then == FINISHED:
             return self._finished(state, c), ""
         if then == JOINED:
-            columns = [self._once(self.discount_ack, column, c) for column in state[: self.voters]]
-            return (*columns, *state[self.voters :]), ""
+            discounts = self._discounts[c]
+            return (*[discounts[column] for column in state[:-1]], state[-1]), ""
         if then == ANSWERED:
-            hopeless = sum(view == UNASKED or said_ok(view) for view in self.views(state, c)) < self.enough
-            leaves = hopeless and not self.world.watch_exits and not self.world.retries
-            return (self.becomes(state, c, client._replace(phase=LEAVING), "") if leaves else state), ""
+            may_say_ok = self._may_say_ok[c]
+            if sum([may_say_ok[column] for column in state[:-1]]) >= self.enough:
+                return state, ""
+            return self.becomes(state, c, self.context(state).nodes[c]._replace(phase=LEAVING), ""), ""
         if then == BEGIN and self.world.watch_exits:
-            past = self._with_committed(state, c, client.token, past)
-            state = (*state[:-1], self.pasts(past))
-        enough = self.views(state, c).count(ACKED) >= self.enough
+            state = self._with_committed(state, c)
+        acked = self._acked[c]
+        enough = sum([acked[column] for column in state[:-1]]) >= self.enough
         if then == BEGIN and enough:
-            others = [self.client(state, d) for d in range(len(self.world.nodes)) if d != c]
-            node = self.world.nodes[c]
-            broken = check_start(node, client, others, past)
-            after = past._replace(
-                newest=max(past.newest, client.token), ran=tuple(sorted((*past.ran, (node.tick, node.again))))
-            )
-            return self.becomes(state, c, client._replace(phase=RUNNING, fresh=False), ACKED, after), broken
+            context = self.context(state)
+            started = context.starts.get(c)
+            if started is None:
+                started = context.starts[c] = self._started(context, c)
+            kept = self._keeps[c][ACKED]
+            return (*[kept[column] for column in state[:-1]], started[0]), started[1]
         if then != BEGIN and not enough:
             lost = "failed" if self.world.fails and not self.world.lost_is_done else "done"
+            client = self.context(state).nodes[c]
             return self.becomes(state, c, client._replace(phase=ENDED, state=lost), ""), ""
         return state, ""
 
+    def _started(self, context: Context, c: int) -> tuple[int, str]:
+        """Return the context after this node's run began, and the promise that the run breaks."""
+        client, past, node = context.nodes[c], context.past, self.world.nodes[c]
+        others = [other for d, other in enumerate(context.nodes) if d != c]
+        broken = check_start(node, client, others, past)
+        after = past._replace(
+            newest=max(past.newest, client.token), ran=tuple(sorted((*past.ran, (node.tick, node.again))))
+        )
+        return self.contexts.replaced(context, c, client._replace(phase=RUNNING, fresh=False), after), broken
+
     def _finished(self, state: State, c: int) -> State:
-        node, past, token = self.world.nodes[c], self.past(state), self.client(state, c).token
-        copies = [self.columns.values[column].copy for column in state[: self.voters]]
+        context, node = self.context(state), self.world.nodes[c]
+        past, token = context.past, context.nodes[c].token
+        copies = [self.columns.values[column].copy for column in state[:-1]]
         done = sum((copy.tick, copy.state, copy.token) == (node.tick, "done", token) for copy in copies)
         if done < self.enough or node.again or node.tick in past.finished:
             return state
-        return (*state[:-1], self.pasts(past._replace(finished=tuple(sorted((*past.finished, node.tick))))))
+        return self._with_past(state, past._replace(finished=tuple(sorted((*past.finished, node.tick)))))
 
-    def _with_committed(self, state: State, c: int, token: int, past: Past) -> Past:
-        same = sum(self.columns.values[column].copy.token == token for column in state[: self.voters])
-        tick = self.world.nodes[c].tick
-        return past if same < self.enough else past._replace(committed=tuple(sorted({*past.committed, tick})))
+    def _with_committed(self, state: State, c: int) -> State:
+        context, tick = self.context(state), self.world.nodes[c].tick
+        token, past = context.nodes[c].token, context.past
+        same = sum(self.columns.values[column].copy.token == token for column in state[:-1])
+        if same < self.enough:
+            return state
+        return self._with_past(state, past._replace(committed=tuple(sorted({*past.committed, tick}))))
+
+    def _with_past(self, state: State, past: Past) -> State:
+        clients = self.context(state).clients
+        return (*state[:-1], self.contexts(clients, self.contexts.pasts(past)))
+
+
+def _is_open(view: View) -> bool:
+    """Return whether a node may still count an ok here."""
+    return view == UNASKED or said_ok(view)

@@ -27,25 +27,18 @@ class Months:
     def steps(self, state: State) -> list[Step]:
         """Return the step in which a month passes, if one may pass now."""
         model = self._model
-        clients = [model.clients.values[number] for number in state[model.voters : -1]]
+        context = model.context(state)
+        clients = context.nodes
         runs = [c for c, client in enumerate(clients) if client.phase == RUNNING]
         if not runs or any(client.phase in (ASKING, COMMITTING) for client in clients):
             return []
-        columns = [self._after(model.columns.values[number], runs, clients) for number in state[: model.voters]]
+        columns = [self._after(model.columns.values[number], runs, clients) for number in state[:-1]]
         if any(sum(column.views[c] == ACKED for column in columns) < model.enough for c in runs):
             return []
-        past = model.past(state)
-        return [
-            Step(
-                "a month passes",
-                None,
-                (
-                    *(model.columns(column) for column in columns),
-                    *(model.clients(client._replace(unsure=False)) for client in clients),
-                    model.pasts(past._replace(months=past.months - 1)),
-                ),
-            )
-        ]
+        numbers, past = model.contexts, context.past
+        after = tuple(numbers.clients(client._replace(unsure=False)) for client in clients)
+        place = numbers(after, numbers.pasts(past._replace(months=past.months - 1)))
+        return [Step("a month passes", None, (*(model.columns(column) for column in columns), place))]
 
     def _after(self, column: Column, runs: list[int], clients: list[Client]) -> Column:
         """Return the voter after a month: a record that was not renewed is gone."""

@@ -10,10 +10,10 @@
 """
 
 import itertools
-from typing import NamedTuple
 
+from tests.model.contexts import Context
 from tests.model.model import Model
-from tests.model.states import State
+from tests.model.states import Memo, State
 from tests.model.voter import ABANDONED, NO_HOLDER, Answer, CopyValue, Unanswered
 from tests.model.world import (
     ACKED,
@@ -27,7 +27,6 @@ from tests.model.world import (
     TO_COMMIT,
     Client,
     Column,
-    Past,
 )
 
 MAY_COMMIT = (ASKING, COMMITTING, LEAVING)  # leaving: its commit may be late
@@ -35,78 +34,75 @@ MAY_COMMIT = (ASKING, COMMITTING, LEAVING)  # leaving: its commit may be late
 Permutation = tuple[int, ...]
 
 
-class Shape(NamedTuple):
-    """The facts that follow from the nodes' phases alone."""
+class Shape:
+    """The facts that follow from a context alone. It is needed at every step, so results are kept."""
 
-    clients: tuple[int, ...]  # in order
-    orders: list[Permutation]  # permutations that bring the nodes into order; empty: as they are
-    ticks: tuple[int, ...]  # ticks that may still be run
-    ended: list[int]
+    __slots__ = ("after", "ended", "final", "freed", "holding", "orders", "ticks")
+
+    def __init__(self, ticks: tuple[int, ...]) -> None:
+        self.ticks = ticks  # that may still be run
+        self.orders: list[Memo | None] = []  # ways to bring the nodes into order; None, or no way: as they are
+        self.final = 0  # the context in order, without what does not matter
+        self.ended: list[int] = []  # nodes that may be gone
+        self.freed: Memo  # column -> the column without a holder that matters no more
+        self.holding: Memo  # column -> the remaining holder, as a bit
+        self.after: Memo  # the holders -> the nodes that are gone, and the shape without them
 
 
 class Reduction:
-    """Choice of the one state that represents all equivalent ones. It is needed at every step, so results are kept."""
+    """Choice of the one state that represents all equivalent ones."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._voters = model.voters
-        self._rest: dict[tuple[int, int, bool], int] = {}
-        self._gone = model.clients(Client(phase=GONE))
-        self._shapes: dict[tuple[int, ...], Shape] = {}
-        self._without_stale_holders: dict[tuple[int, int], tuple[int, int]] = {}
-        self._holders: dict[int, int] = {}
-        self._trims: dict[tuple[int, tuple[int, ...]], int] = {}
-        self._others: dict[tuple[int, Permutation], int] = {}
+        self._contexts = model.contexts
+        self._gone = model.contexts.clients(Client(phase=GONE))
+        self._freed: dict[tuple[int, int], tuple[int, int]] = {}
+        self._others: dict[Permutation, Memo] = {}
 
     def __call__(self, state: State) -> State | None:
         """Return the representative of this state, or None if no promise can be broken any more."""
-        clients, past = state[self._voters : -1], state[-1]
-        shape = self._shapes.get(clients) or self._shape(clients)
+        context = self._contexts.values[state[-1]]
+        shape = context.shape or self._shape(context)
         if not shape.ticks:
             return None
-        columns, holders = [], []
-        for number in state[: self._voters]:
-            holder = self._holders.get(number)
-            if holder is None:
-                holder = self._holder(number)
-            pair = (number, clients[holder] if holder >= 0 else NO_HOLDER)
-            column, holder = self._without_stale_holders.get(pair) or self._without_stale_holder(*pair)
-            columns.append(column)
-            holders.append(holder)
-        for c in shape.ended:
-            client = self._rest.get((clients[c], past, c in holders)) or self._rest_of_client(
-                clients[c], past, c in holders
-            )
-            if client != clients[c]:
-                clients = (*clients[:c], client, *clients[c + 1 :])
-                shape = self._shapes.get(clients) or self._shape(clients)
-                columns = [self._model.keep_views(column, c, "") for column in columns]
+        freed = shape.freed
+        columns = [freed[number] for number in state[:-1]]
+        if shape.ended:
+            holding, holders = shape.holding, 0
+            for number in state[:-1]:
+                holders |= holding[number]
+            gone, shape = shape.after[holders]
+            for c in gone:
+                keeps = self._model.keeping(c, "")
+                columns = [keeps[column] for column in columns]
         columns.sort()
-        ways = [
-            sorted([self._others.get((n, order)) or self._reordered(n, order) for n in columns]) if order else columns
-            for order in shape.orders
-        ]
-        best = min(ways) if len(ways) > 1 else ways[0]
-        trim = (past, shape.ticks)
-        known = self._trims.get(trim)
-        return (*best, *shape.clients, self._trimmed(*trim) if known is None else known)
+        if shape.orders:
+            ways = [columns if other is None else sorted([other[n] for n in columns]) for other in shape.orders]
+            columns = min(ways) if len(ways) > 1 else ways[0]
+        return (*columns, shape.final)
 
     # -- nodes -----------------------------------------------------------------------------------------------------
 
-    def _shape(self, clients: tuple[int, ...]) -> Shape:
-        nodes = self._model.world.nodes
-        groups = [list(group) for _node, group in itertools.groupby(range(len(nodes)), key=lambda c: nodes[c])]
+    def _shape(self, context: Context) -> Shape:
+        world, clients = self._model.world, context.clients
+        values = zip(world.nodes, context.nodes, strict=True)
+        shape = context.shape = Shape(tuple(sorted({node.tick for node, client in values if self._open(client)})))
+        shape.freed = Memo(lambda number: self._without_holder(number, clients)[0])
+        shape.holding = Memo(
+            lambda number: 1 << holder if (holder := self._without_holder(number, clients)[1]) >= 0 else 0
+        )
+        shape.ended = [c for c, client in enumerate(context.nodes) if client.phase in (ENDED, LEAVING)]
+        shape.after = Memo(lambda holders: self._without_gone(context, holders))
+        groups = [list(group) for _, group in itertools.groupby(range(len(clients)), key=lambda c: world.nodes[c])]
         ways = itertools.product(*(itertools.permutations(group) for group in groups))
         orders = [tuple(itertools.chain(*way)) for way in ways]
         best = min(tuple(clients[c] for c in order) for order in orders)
         fitting = [order for order in orders if tuple(clients[c] for c in order) == best]
-        same = tuple(range(len(nodes)))
-        values = [self._model.clients.values[client] for client in clients]
-        ticks = {node.tick for node, client in zip(nodes, values, strict=True) if self._open(client)}
-        ended = [c for c, client in enumerate(values) if client.phase in (ENDED, LEAVING)]
-        found = Shape(best, [() if order == same else order for order in fitting], tuple(sorted(ticks)), ended)
-        self._shapes[clients] = found
-        return found
+        same = tuple(range(len(clients)))
+        if fitting != [same]:
+            shape.orders = [None if order == same else self._reordering(order) for order in fitting]
+        shape.final = self._contexts(best, self._trimmed(context, shape.ticks))
+        return shape
 
     def _open(self, client: Client) -> bool:
         """Return whether this node may still break a promise."""
@@ -114,36 +110,45 @@ class Reduction:
         begins_after_pause = client.begun_in_pause or client.phase == IDLE or world.retries
         return client.phase in CONTENDING and (begins_after_pause or not world.pause)
 
-    def _rest_of_client(self, number: int, past: int, stands: bool) -> int:
+    def _without_gone(self, context: Context, holders: int) -> tuple[list[int], Shape]:
+        """Return the ended nodes of which less remains while these nodes hold copies, and the shape afterwards."""
+        clients, less = context.clients, []
+        for c in context.shape.ended:
+            rest = self._rest(context, c, bool(holders >> c & 1))
+            if rest != clients[c]:
+                clients = (*clients[:c], rest, *clients[c + 1 :])
+                less.append(c)
+        after = self._contexts.values[self._contexts(clients, context.past_number)]
+        return less, after.shape or self._shape(after)
+
+    def _rest(self, context: Context, c: int, stands: bool) -> int:
         """Return the rest of an ended node: nothing if no copy names it, since a late commit needs a prepare."""
-        client: Client = self._model.clients.values[number]
-        late = self._model.pasts.values[past].late if self._model.world.late_commits else 0
-        found = number
+        client = context.nodes[c]
+        late = context.past.late if self._model.world.late_commits else 0
         if not stands and late < 2 and not client.unsure and not self._model.world.middle:
-            found = self._gone
-        elif client.phase == LEAVING and not late:
-            found = self._model.clients(client._replace(claim=()))
-        self._rest[number, past, stands] = found
-        return found
+            return self._gone
+        if client.phase == LEAVING and not late:
+            return self._contexts.clients(client._replace(claim=()))
+        return context.clients[c]
 
     # -- copies ----------------------------------------------------------------------------------------------------
 
-    def _holder(self, column: int) -> int:
-        holder: int = self._model.columns.values[column].copy.holder
-        self._holders[column] = holder
-        return holder
-
-    def _without_stale_holder(self, number: int, holder: int) -> tuple[int, int]:
+    def _without_holder(self, number: int, clients: tuple[int, ...]) -> tuple[int, int]:
         """Return the column without a holder that matters no more, and the remaining holder."""
         column = self._model.columns.values[number]
+        holder: int = column.copy.holder
+        key = (number, clients[holder] if holder >= 0 else NO_HOLDER)
+        if key not in self._freed:
+            self._freed[key] = self._free(number, column, key[1])
+        return self._freed[key]
+
+    def _free(self, number: int, column: Column, holder: int) -> tuple[int, int]:
         copy = column.copy
-        found = number, copy.holder
         over = copy.kind == "prepare" and not copy.live
-        if over and (copy.holder == ABANDONED or not self._counts(column, self._model.clients.values[holder])):
+        if over and (copy.holder == ABANDONED or not self._counts(column, self._contexts.clients.values[holder])):
             freed = column._replace(copy=copy._replace(holder=NO_HOLDER, kind=""))
-            found = self._model.columns(freed), NO_HOLDER
-        self._without_stale_holders[number, holder] = found
-        return found
+            return self._model.columns(freed), NO_HOLDER
+        return number, copy.holder
 
     def _counts(self, column: Column, holder: Client) -> bool:
         """Return whether the holder of a prepared copy still depends on being its holder."""
@@ -152,25 +157,26 @@ class Reduction:
 
     # -- the past, and order ---------------------------------------------------------------------------------------
 
-    def _trimmed(self, number: int, ticks: tuple[int, ...]) -> int:
-        past: Past = self._model.pasts.values[number]
-        found = number
-        world = self._model.world
-        if not (world.watch_exits or world.releases_runs or any(node.adopt for node in world.nodes)):
-            ran = tuple(run for run in past.ran if run[0] in ticks)
-            finished = tuple(tick for tick in past.finished if tick in ticks)
-            found = self._model.pasts(past._replace(ran=ran, finished=finished))
-        self._trims[number, ticks] = found
-        return found
+    def _trimmed(self, context: Context, ticks: tuple[int, ...]) -> int:
+        world, past = self._model.world, context.past
+        if world.watch_exits or world.releases_runs or any(node.adopt for node in world.nodes):
+            return context.past_number
+        ran = tuple(run for run in past.ran if run[0] in ticks)
+        finished = tuple(tick for tick in past.finished if tick in ticks)
+        return self._contexts.pasts(past._replace(ran=ran, finished=finished))
+
+    def _reordering(self, order: Permutation) -> Memo:
+        """Return column -> the column with its nodes in this order."""
+        if order not in self._others:
+            self._others[order] = Memo(lambda number: self._reordered(number, order))
+        return self._others[order]
 
     def _reordered(self, number: int, order: Permutation) -> int:
         column: Column = self._model.columns.values[number]
         saved = column.saved and _renamed(column.saved, order)
         views = tuple(column.views[c] for c in order)
         earlier = tuple(sorted(order.index(c) for c in column.earlier))
-        found = self._model.columns(Column(_renamed(column.copy, order), views, saved, earlier))
-        self._others[number, order] = found
-        return found
+        return self._model.columns(Column(_renamed(column.copy, order), views, saved, earlier))
 
 
 def _renamed(copy: CopyValue, order: Permutation) -> CopyValue:

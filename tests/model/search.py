@@ -64,7 +64,7 @@ def replay(world: World, lines: list[str]) -> str:
     model = Model(world)
     states, broken = [model.start], ""
     for line in lines:
-        steps = [step for state in states for step in model.steps(state) if _line(step) == line]
+        steps = [step for state in states for step in map(Step._make, model.steps(state)) if _line(step) == line]
         states, broken = [step.state for step in steps], max((step.broken for step in steps), default="")
     return broken
 
@@ -82,11 +82,11 @@ def _trace(model: Model, reduced: Reduction, path: list[State], broken: str = ""
     """Return the steps from the start to this state, unreduced, so that voters and nodes keep their names."""
     state, lines = model.start, []
     for goal in path[1:]:
-        step = next(step for step in model.steps(state) if reduced(step.state) == goal)
+        step = next(step for step in map(Step._make, model.steps(state)) if reduced(step.state) == goal)
         state = step.state
         lines.append(_line(step))
     if broken:
-        lines.append(_line(next(step for step in model.steps(state) if step.broken == broken)))
+        lines.append(_line(next(step for step in map(Step._make, model.steps(state)) if step.broken == broken)))
     return lines
 
 

@@ -1,9 +1,9 @@
 """States as tuples of small numbers."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-State = tuple[int, ...]  # numbers of the voters' columns, of the nodes' clients, and of the past
+State = tuple[int, ...]  # numbers of the voters' columns, and of the context: all nodes and the past
 
 
 class Step(NamedTuple):
@@ -28,3 +28,14 @@ class Numbers:
             number = self._numbers[value] = len(self.values)
             self.values.append(value)
         return number
+
+
+class Memo(dict[Any, Any]):
+    """The results of a function of one argument, each computed once."""
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self._work = work
+
+    def __missing__(self, argument: Any) -> Any:
+        result = self[argument] = self._work(argument)
+        return result

@@ -1,5 +1,6 @@
 """Faults of voters, independent of any node: leases end, copies are lost, an operator pauses the key."""
 
+from tests.model.contexts import Context, Contexts
 from tests.model.states import Numbers, State, Step
 from tests.model.voter import ABANDONED, BLANK, NO_HOLDER, Answer, CopyValue, Voter
 from tests.model.world import (
@@ -18,40 +19,41 @@ from tests.model.world import (
 
 
 class VoterFaults:
-    """The steps of one voter. Those that depend on its copy, the holder and the past are computed once."""
+    """The steps of one voter."""
 
-    def __init__(self, world: World, voter: Voter, columns: Numbers, clients: Numbers, pasts: Numbers) -> None:
+    def __init__(self, world: World, voter: Voter, columns: Numbers, contexts: Contexts) -> None:
         self._world = world
         self._voter = voter
-        self._columns, self._clients, self._pasts = columns, clients, pasts
-        self._known: dict[tuple[int, int, int], list[tuple[str, int, int]]] = {}
+        self._columns, self._contexts = columns, contexts
+        self._known: dict[tuple[int, int, int], list[tuple[str, int, Past]]] = {}
 
-    def steps(self, state: State, voter: int) -> list[Step]:
-        """Return everything that may happen to this voter now."""
-        number, past = state[voter], state[-1]
+    def of(self, number: int, context: Context) -> list[tuple[str, int, int]]:
+        """Return everything that may happen to a voter with this column, each as text, column and context."""
         copy = self._columns.values[number].copy
-        holder = state[self._world.voters + copy.holder] if copy.holder >= 0 else NO_HOLDER
-        key = (number, holder, past)
+        holder = context.clients[copy.holder] if copy.holder >= 0 else NO_HOLDER
+        key = (number, holder, context.past_number)
         if key not in self._known:
-            saved = self._saved(number, past) if self._world.middle else []
-            self._known[key] = self._happens(*key) + saved
-        found = [
-            Step(text, voter, (*state[:voter], after, *state[voter + 1 : -1], then))
-            for text, after, then in self._known[key]
-        ]
-        if self._world.pause and not self._pasts.values[past].paused and not copy.paused:
-            found.append(self._paused(state, voter))
-        return found
+            saved = self._saved(number, context.past) if self._world.middle else []
+            self._known[key] = self._happens(number, holder, context.past) + saved
+        pasts = self._contexts.pasts
+        return [(text, after, self._contexts(context.clients, pasts(then))) for text, after, then in self._known[key]]
 
-    def _happens(self, number: int, holder: int, past_number: int) -> list[tuple[str, int, int]]:
+    def pause(self, state: State, voter: int) -> list[Step]:
+        """Return the step in which an operator's pause reaches this voter, if it has not."""
+        past = self._contexts.values[state[-1]].past
+        return [] if past.paused or self._columns.values[state[voter]].copy.paused else [self._paused(state, voter)]
+
+    def _happens(self, number: int, holder: int, past: Past) -> list[tuple[str, int, Past]]:
         """Return the events that may happen to a copy, each as text, column and past."""
-        column, past, world = self._columns.values[number], self._pasts.values[past_number], self._world
+        column, world = self._columns.values[number], self._world
         copy, found = column.copy, []
 
         def becomes(text: str, after: CopyValue, then: Past) -> None:
-            found.append((text, self._columns(column._replace(copy=after)), self._pasts(then)))
+            found.append((text, self._columns(column._replace(copy=after)), then))
 
-        if copy.live and not (holder != NO_HOLDER and self._lease_is_relied_on(column, self._clients.values[holder])):
+        if copy.live and not (
+            holder != NO_HOLDER and self._lease_is_relied_on(column, self._contexts.clients.values[holder])
+        ):
             whose = f"c{copy.holder}" if holder != NO_HOLDER else "an abandoned id"
             becomes(f"the lease of {whose} ends at %s", self._voter.end_lease(copy), past)
         if past.forgets and copy != BLANK:
@@ -70,16 +72,16 @@ class VoterFaults:
             becomes("an operator's forget reaches %s", erased, wanted)
         return found
 
-    def _saved(self, number: int, past_number: int) -> list[tuple[str, int, int]]:
+    def _saved(self, number: int, past: Past) -> list[tuple[str, int, Past]]:
         """Return the steps that take a snapshot or go back to it; a lease of that time may have ended since."""
-        column, past = self._columns.values[number], self._pasts.values[past_number]
+        column = self._columns.values[number]
         if past.snapshots:
             saved = self._columns(column._replace(saved=column.copy))
-            return [("%s's snapshot is taken", saved, self._pasts(past._replace(snapshots=0)))]
+            return [("%s's snapshot is taken", saved, past._replace(snapshots=0))]
         if not past.backs or column.saved is None:
             return []
         older = column.saved._replace(stale=self._world.shows_going_back and column.saved.token > 0)
-        then = self._pasts(past._replace(backs=past.backs - 1))
+        then = past._replace(backs=past.backs - 1)
         known = self._world.same_server and self._world.shows_going_back
         asked = tuple(c for c, view in enumerate(column.views) if view != UNASKED) if known else ()
         return [
@@ -104,17 +106,18 @@ class VoterFaults:
 
     def _paused(self, state: State, voter: int) -> Step:
         """Let pause reach a voter; once enough voters have it, pause is reported as done."""
-        column, past = self._columns.values[state[voter]], self._pasts.values[state[-1]]
+        column, context = self._columns.values[state[voter]], self._contexts.values[state[-1]]
         _answer, copy = self._voter.do("pause", column.copy, -1)
-        columns = [*state[: self._world.voters]]
+        columns = [*state[:-1]]
         columns[voter] = self._columns(column._replace(copy=copy))
-        clients = state[self._world.voters : -1]
+        place = state[-1]
         if sum(self._columns.values[number].copy.paused for number in columns) >= self._world.pause:
-            past = past._replace(paused=True)
-            clients = tuple(self._begun_in_pause(number) for number in clients)
-        return Step("pause reaches %s", voter, (*columns, *clients, self._pasts(past)))
+            clients = tuple(self._begun_in_pause(number) for number in context.clients)
+            place = self._contexts(clients, self._contexts.pasts(context.past._replace(paused=True)))
+        return Step("pause reaches %s", voter, (*columns, place))
 
     def _begun_in_pause(self, number: int) -> int:
         """Mark a node that has not begun when pause is reported as done: it must not run."""
-        client: Client = self._clients.values[number]
-        return self._clients(client._replace(begun_in_pause=True)) if client.phase == IDLE else number
+        clients = self._contexts.clients
+        client: Client = clients.values[number]
+        return clients(client._replace(begun_in_pause=True)) if client.phase == IDLE else number
