@@ -1,5 +1,6 @@
 """A breadth-first search through everything that can happen, until a promise is broken or no new state is left."""
 
+import gc
 import time
 from typing import NamedTuple
 
@@ -26,6 +27,16 @@ class Result(NamedTuple):
 
 def search(world: World, cap: int = CAP) -> Result:
     """Try every order of events in this world."""
+    collects = gc.isenabled()
+    gc.disable()  # states are many, and none of them is part of a cycle
+    try:
+        return _search(world, cap)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _search(world: World, cap: int) -> Result:
     model, voter = Model(world), Voter(world.rules)
     reduced = Reduction(model)
     begun = time.process_time()
@@ -34,23 +45,26 @@ def search(world: World, cap: int = CAP) -> Result:
     before: dict[State, State | None] = {first: None}
     ways = WaysOut()
     found = [first]
+    watch_ends, watch_ticks, steps = world.watch_ends, world.watch_ticks, model.steps
     while found and len(before) < cap:
         level, found, tried = found, [], set()
         for state in level:
-            for text, _voter, following, broken in model.steps(state):
+            for text, _voter, following, broken in steps(state):
                 if broken:
                     trace = _trace(model, reduced, _path(before, state), broken)
                     return Result(len(before), time.process_time() - begun, broken, trace, False)
-                if following in tried and not world.watch_ends:  # two steps in either order
-                    continue
-                tried.add(following)
-                key = reduced(following)
-                if world.watch_ends:
+                if watch_ends:
+                    key = reduced(following)
                     ways.add(text, state, key)
+                elif following in tried:  # two steps in either order
+                    continue
+                else:
+                    tried.add(following)
+                    key = reduced(following)
                 if key is not None and key not in before:
                     before[key] = state
                     found.append(key)
-                    if world.watch_ticks and (lost := stuck(model, key, voter)):
+                    if watch_ticks and (lost := stuck(model, key, voter)):
                         trace = _trace(model, reduced, _path(before, key))
                         return Result(len(before), time.process_time() - begun, lost, trace, False)
     for state in ways.without_end(before) if world.watch_ends and not found else ():
