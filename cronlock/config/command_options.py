@@ -86,12 +86,13 @@ class Help:
 
 
 OWN_RECORD = Help(RECORDS, "Work on the record that a node has of its own when its runs are started with --each.", "")
+PAUSER = Help(REDIS, "Name of this node, recorded with the pause.", "the host name")
 OWNER = Help(RECORDS, "With --each, the node whose record is meant.", "the host name")
 HELP = {  # by command and option, where an option of `run` does something else in another command
     ("wrap", "once"): Help(NEW_LINES, "Run each command on one node per tick.", ""),
     ("wrap", "each"): Help(NEW_LINES, "Run each command on every node, once per tick.", ""),
-    ("pause", "node"): Help(REDIS, "Name of this node, shown as the node that paused the key.", "the host name"),
-    ("resume", "node"): Help(REDIS, "Name of this node.", "the host name"),
+    ("pause", "node"): PAUSER,
+    ("resume", "node"): PAUSER,
     **{(command, "each"): OWN_RECORD for command in ("unlock", "forget", "adopt")},
     **{(command, "node"): OWNER for command in ("unlock", "forget", "adopt")},
 }

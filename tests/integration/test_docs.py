@@ -16,7 +16,7 @@ import pytest
 from cronlock.commands.crontab_wrapper import Wrapper, wrap_crontab
 from cronlock.commands.status import TITLES
 from cronlock.config.command_options import COMMAND_OPTIONS
-from cronlock.config.options import GROUPS, OPTIONS, Option
+from cronlock.config.options import OPTIONS
 from cronlock.config.settings import load
 from cronlock.cron.crontab import Sources, own_lines
 from cronlock.cron.parser import DEBIAN, every_line
@@ -25,7 +25,7 @@ from cronlock.errors import EXIT_STATUSES
 from cronlock.lock.local import state_directory
 from cronlock.output.prometheus import FAMILIES
 from tests.support.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
-from tests.support.doc_blocks import MAN_PAGE, SETTINGS_PAGE, entries, flags_in, plain, section, text_of
+from tests.support.doc_blocks import MAN_PAGE, entries, flags_in, plain, section, text_of
 from tests.support.doc_pages import anchors, blocks, commands, links, page, pages, table
 from tests.support.doc_pages import section as page_section
 from tests.support.message_sources import explained, pattern
@@ -88,17 +88,6 @@ def test_a_link_leads_to_a_heading_of_a_page_or_to_a_file(path: Path) -> None:
 
 
 # Options
-
-
-@pytest.mark.parametrize("option", ALL, ids=lambda option: option.name)
-def test_every_option_is_in_the_man_page_in_its_group(option: Option) -> None:
-    """The header has the short name and the value, as in --help."""
-    headers = [text_of(header) for header, _ in entries(section("OPTIONS"))]
-    assert f"{', '.join(option.flags)} {option.metavar}".rstrip() in headers
-
-
-def test_the_man_page_has_the_groups_of_help_in_its_order() -> None:
-    assert re.findall(r"^\.SS (.*)", section("OPTIONS"), re.MULTILINE) == [*GROUPS, "Help"]
 
 
 def test_the_man_page_names_only_existing_options() -> None:
@@ -205,19 +194,6 @@ def test_a_settings_file_of_a_page_loads(text: str, tmp_path: Path) -> None:
         assert settings.source("start-within") == f"{file} [keys.nightly]"
 
 
-def test_the_settings_file_of_the_man_page_loads(tmp_path: Path) -> None:
-    file = tmp_path / "cronlock.toml"
-    text = next(
-        text
-        for text in re.findall(r"^\.EX\n(.*?)^\.EE", section("EXAMPLES"), re.MULTILINE | re.DOTALL)
-        if "[keys" in text
-    )
-    file.write_text(plain(text))
-    settings = load({"config": str(file), "key": "nightly"}, {})
-    assert len(settings.redis) == 3
-    assert settings.start_within == 2 * 3_600_000
-
-
 def rights() -> list[str]:
     """What README's ACL SETUSER gives, but for the name and the password."""
     words = blocks("redis")[0].split()
@@ -283,34 +259,7 @@ def test_the_examples_of_the_man_page_can_be_typed(
         assert done.returncode == 0 or (line == "cronlock check" and done.returncode == 1), (line, done.stderr)
 
 
-BOTH_PAGES = pytest.mark.parametrize("page", [MAN_PAGE, SETTINGS_PAGE], ids=["cronlock.1", "cronlock.toml.5"])
-
-
-@pytest.mark.debian
-@BOTH_PAGES
-def test_a_man_page_passes_lint(page: Path) -> None:
-    lint = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True, check=False)
-    assert (lint.returncode, lint.stdout) == (0, "")
-
-
-@pytest.mark.debian
-@BOTH_PAGES
-def test_a_man_page_fits_80_columns(page: Path) -> None:
-    shown = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=80", page], capture_output=True, check=True).stdout
-    lines = re.sub(rb".\x08", b"", shown).decode().splitlines()
-    assert max(map(len, lines)) <= 80
-
-
 # What programs read
-
-
-def documented(roff: str) -> set[str]:
-    """Return the names in the headers of a list."""
-    return {name for header, _ in entries(roff) for name in re.split(", | and | or ", text_of(header))}
-
-
-def json_section(name: str) -> str:
-    return re.split(r"^\.SS ", section("JSON").partition(f".SS {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def fields_in_guide(title: str) -> set[str]:
@@ -323,22 +272,16 @@ def test_the_pages_describe_each_field_of_the_json(server: Server) -> None:
     where = ("--redis", server.url)
     cronlock("run", *where, "--key", "k", "--schedule", "none", "true")
     [key] = json.loads(cronlock("status", *where, "k", "--format", "json").stdout)["keys"]
-    assert set(key) == documented(json_section("Of status")) == fields_in_guide("JSON of status")
-    assert set(key["nodes"][0]) == documented(json_section("Of a node")) == fields_in_guide("JSON of a node")
+    assert set(key) == fields_in_guide("JSON of status")
+    assert set(key["nodes"][0]) == fields_in_guide("JSON of a node")
     [runs] = json.loads(cronlock("history", *where, "k", "--format", "json").stdout)["keys"]
-    assert set(runs["runs"][0]) == documented(json_section("Of history")) == fields_in_guide("JSON of history")
+    assert set(runs["runs"][0]) == fields_in_guide("JSON of history")
     [*findings] = json.loads(cronlock("check", *where, "--format", "json").stdout)["findings"]
-    assert (
-        {name for finding in findings for name in finding}
-        == documented(json_section("Of check"))
-        == fields_in_guide("JSON of check")
-    )
+    assert {name for finding in findings for name in finding} == fields_in_guide("JSON of check")
 
 
 def test_the_pages_describe_each_metric() -> None:
-    documented_metrics = {text_of(header): body for header, body in entries(section("METRICS"))}
-    assert documented_metrics == dict(table("metric", "monitoring.md"))
-    assert documented_metrics == {name: f"{what} A {kind}." for name, kind, what, _ in FAMILIES}
+    assert dict(table("metric", "monitoring.md")) == {name: f"{what} A {kind}." for name, kind, what, _ in FAMILIES}
 
 
 # Recipes

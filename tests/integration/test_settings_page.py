@@ -156,8 +156,11 @@ def test_the_refusal_that_the_page_shows(tmp_path: Path) -> None:
 
 
 def test_all_pages_are_installed_with_the_package() -> None:
-    """Where man looks for them: by the section that their names end with."""
+    """Man pages are where man looks for them, by the section that their names end with; the guide is beside."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    pages = [page.name for page in (ROOT / "man").iterdir()]
     installed = {file: place for file, place in data["shared-data"].items() if file.startswith("man/")}
-    assert installed == {f"man/{page}": f"share/man/man{page[-1]}/{page}" for page in pages}
+    pages = [page.name for page in (ROOT / "man").iterdir() if page.is_file()]
+    assert installed == {
+        **{f"man/{page}": f"share/man/man{page[-1]}/{page}" for page in pages},
+        "man/guide": "share/doc/cronlock/guide",
+    }
