@@ -82,13 +82,14 @@ THREE = ["redis-1", "redis-2", "redis-3"]
 @pytest.mark.parametrize(
     ("number", "key", "given"),
     [
-        (0, "any", {"redis": [(host, 6379) for host in THREE], "local": False}),
-        (1, "any", {"redis": [("node-1", 7000), ("node-2", 7000)], "prefix": "jobs"}),
-        (2, "any", {"redis": [], "local": True}),
-        (3, "any", {"max_runtime": 3_600_000, "verbose": True}),
-        (4, "nightly", {"start_within": 7_200_000, "outage_wait": 600_000, "failover": False, "schedule": None}),
-        (4, "db:dump", {"start_within": None, "failover": True, "schedule": "30 4 * * *", "tz": "Europe/Berlin"}),
-        (4, "any", {"redis": [(host, 6379) for host in THREE], "failover": False, "outage_wait": None}),
+        (0, "any", {"redis": [(host, 6379) for host in THREE], "outage_wait": 300_000, "syslog": True}),
+        (0, "nightly", {"start_within": 7_200_000, "max_runtime": 10_800_000, "kill_after": 20_000}),
+        (0, "db:dump", {"start_within": None, "failover": True, "schedule": "30 4 * * *", "tz": "Europe/Berlin"}),
+        (0, "deploy", {"schedule": "none", "wait": 600_000, "failover": False}),
+        (1, "any", {"redis": [(host, 6379) for host in THREE], "local": False}),
+        (2, "any", {"redis": [("node-1", 7000), ("node-2", 7000)], "prefix": "jobs"}),
+        (3, "any", {"redis": [], "local": True}),
+        (4, "any", {"max_runtime": 3_600_000, "verbose": True}),
         (5, "any", {"redis": [], "local": True, "failover": False}),
     ],
 )
@@ -111,12 +112,12 @@ def test_no_file_of_the_examples_is_left_out() -> None:
 def test_the_logins_and_the_socket_of_the_examples(tmp_path: Path) -> None:
     """The password is the one that the page names, and not seen in the URL as it is."""
     file = tmp_path / "cronlock.toml"
-    file.write_text(files()[1])
+    file.write_text(files()[2])
     file.chmod(0o600)
     logins = {(address.username, address.password) for address in load({"config": str(file)}, {}).redis}
     assert logins == {("cronlock", "s@fe")}
     assert "\n.BR s@fe :\n" in section("EXAMPLES", SETTINGS_PAGE)
-    file.write_text(files()[3])
+    file.write_text(files()[4])
     [address] = load({"config": str(file)}, {}).redis
     assert address.path == "/run/redis/redis.sock"
 
@@ -124,17 +125,17 @@ def test_the_logins_and_the_socket_of_the_examples(tmp_path: Path) -> None:
 def test_the_last_file_beats_what_the_machines_file_says(tmp_path: Path) -> None:
     user, machine = tmp_path / "user.toml", tmp_path / "machine.toml"
     user.write_text(files()[5])
-    machine.write_text(files()[0] + "failover = true\n")
+    machine.write_text(files()[1] + "failover = true\n")
     settings = load({"key": "k"}, {}, [str(user), str(machine)])
     assert (settings.redis, settings.local, settings.failover) == ([], True, False)
 
 
 def test_the_command_of_the_examples_shows_what_is_in_force() -> None:
-    """With the example that has tables as the user's file."""
+    """With the complete example as the user's file."""
     [command] = [text for text in examples("EXAMPLES") if text.startswith("cronlock ")]
     file = home() / ".config" / "cronlock.toml"
     file.parent.mkdir()
-    file.write_text(files()[4])
+    file.write_text(files()[0])
     done = cronlock(*command.split()[1:])
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{file} [keys.nightly]" in done.stdout
