@@ -26,7 +26,7 @@ from cronlock.lock.local import state_directory
 from cronlock.output.prometheus import FAMILIES
 from tests.support.commands import PATIENCE, ROOT, cronlock, cronlock_on_path, environment, home
 from tests.support.doc_blocks import MAN_PAGE, entries, flags_in, plain, section, text_of
-from tests.support.doc_pages import anchors, blocks, commands, links, page, pages, table
+from tests.support.doc_pages import anchors, blocks, commands, linked_pages, links, page, pages, table
 from tests.support.doc_pages import section as page_section
 from tests.support.message_sources import explained, pattern
 from tests.support.servers import Server
@@ -77,7 +77,7 @@ def own_key() -> str:
 # Links
 
 
-@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", linked_pages(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_link_leads_to_a_heading_of_a_page_or_to_a_file(path: Path) -> None:
     """An anchor is that of a heading, as GitHub names it."""
     text = path.read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import home
+from tests.support.commands import cronlock, home
 from tests.support.fork_server import Call, call_all
 from tests.support.stall_detector import StallDetector
 
@@ -37,6 +37,14 @@ def assert_each_tick_once(ticks):
     tokens = [int(token) for _, token, _ in lines]
     assert tokens == sorted(set(tokens)), "tokens must grow with every run"
     return Counter(node for _, _, node in lines)
+
+
+def test_a_tick_that_ran_starts_nothing_on_a_second_node(server):
+    """The second node exits with 0 and prints nothing."""
+    words = ("run", "--redis", server.url, "--key", "job", "--tick", "2026-11-20T02:00Z", "echo", "ran")
+    assert cronlock(*words, env={"CRONLOCK_NODE": "web-1"}).stdout == "ran\n"
+    second = cronlock(*words, env={"CRONLOCK_NODE": "web-2"})
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
 
 
 @pytest.mark.timeout(300)

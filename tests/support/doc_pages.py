@@ -15,6 +15,12 @@ def pages() -> list[Path]:
     return [README, *sorted(GUIDE.glob("*.md"))]
 
 
+def linked_pages() -> list[Path]:
+    """Return the pages whose links are checked: also those for people who change cronlock."""
+    tests = [ROOT / "tests" / "README.md", *sorted((ROOT / "tests").rglob("*/README.md"))]
+    return list(dict.fromkeys([*pages(), ROOT / "CHANGELOG.md", *sorted((ROOT / ".github").glob("*.md")), *tests]))
+
+
 def page(name: str) -> str:
     """Return the text of the guide's page `name`, such as "turns.md", or of README for "/README.md"."""
     return README.read_text() if name == "/README.md" else (GUIDE / name).read_text()
