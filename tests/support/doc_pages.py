@@ -17,8 +17,8 @@ def pages() -> list[Path]:
 
 def linked_pages() -> list[Path]:
     """Return the pages whose links are checked: also those for people who change cronlock."""
-    tests = [ROOT / "tests" / "README.md", *sorted((ROOT / "tests").rglob("*/README.md"))]
-    return list(dict.fromkeys([*pages(), ROOT / "CHANGELOG.md", *sorted((ROOT / ".github").glob("*.md")), *tests]))
+    tests = sorted((ROOT / "tests").rglob("*.md"))
+    return [*pages(), ROOT / "CHANGELOG.md", *sorted((ROOT / ".github").glob("*.md")), *tests]
 
 
 def page(name: str) -> str:
