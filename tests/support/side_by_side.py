@@ -145,7 +145,8 @@ forged = st.fixed_dictionaries(  # what no node would claim here: another voter 
         "attempt": st.integers(0, 2),
     }
 )
-owns_tick_state = one_of(False, False, False, True).flatmap(lambda is_forged: forged if is_forged else st.just({}))
+genuine: "st.SearchStrategy[Fields]" = st.just({})
+owns_tick_state = one_of(False, False, False, True).flatmap(lambda is_forged: forged if is_forged else genuine)
 runs = st.tuples(st.fixed_dictionaries(near), numbers, owns_tick_state).map(
     lambda it: {**it[0], **it[1], "owns_tick_state": it[2]}
 )
@@ -198,7 +199,8 @@ def walks(**more: "tuple[int, st.SearchStrategy[Any]]") -> "st.SearchStrategy[li
     """Steps, with those of a voter's own."""
     known = STEPS | more
     names = one_of(*[name for name, (weight, _) in known.items() for _ in range(weight)])  # one_of() has no weights
-    return st.lists(names.flatmap(lambda name: st.tuples(st.just(name), known[name][1])), min_size=8, max_size=30)
+    steps = {name: st.tuples(st.just(name), words) for name, (_, words) in known.items()}
+    return st.lists(names.flatmap(steps.__getitem__), min_size=8, max_size=30)
 
 
 side_by_side = settings(  # --hypothesis-profile=long has more examples
