@@ -49,6 +49,15 @@ def read_at_most(fd: int, limit: int, size: int = CHUNK) -> bytes:
     return data
 
 
+def cure_of_unreadable(error: Exception) -> str:
+    """Return what to do about a settings file that can't be read."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "create it, or correct --config"
+    if isinstance(error, PermissionError):
+        return "let this user read it, or pass --config with another file"
+    return "pass --config with a settings file"
+
+
 def too_long(limit: int) -> str:
     """Return the reason why a file that is longer than `limit` bytes is not read."""
     return f"it is longer than {limit} bytes"

@@ -87,5 +87,5 @@ def _future_time(text: str) -> int:
     except (ValueError, OverflowError):
         raise Refused(f"--until {text!r} is not a time: give ISO 8601, as 2026-11-20T06:00, or epoch seconds") from None
     if not time.time() < seconds < TICK_MAX:
-        raise Refused(f"--until {text!r} is not in the future")
+        raise Refused(f"--until {text!r} is not in the future: give a later time")
     return int(seconds * 1000)

@@ -206,7 +206,10 @@ def _read(path: str, owners: tuple[int, ...], named: bool, own: bool) -> "tuple[
     except (OSError, ValueError) as error:
         if not named and isinstance(error, FileNotFoundError | NotADirectoryError):
             return {}, {}
-        raise Refused(f"can't read {path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
+        from cronlock.files import cure_of_unreadable
+
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise Refused(f"can't read {path}: {reason}: {cure_of_unreadable(error)}") from None
     if not named and status.st_uid not in owners:  # ssh and cron do not trust such a file either
         raise Refused(
             f"{path} is owned by uid {status.st_uid}, who could redirect the lock: chown it, or pass --config"

@@ -3,7 +3,7 @@
 from cronlock.lock import protocol
 from cronlock.lock.ballot import Ballot
 from cronlock.lock.protocol import ANSWER_WAIT, Failure
-from cronlock.lock.quorum import REFUSED, RETRY, WON, Verdict, judge, named_twice, quorum, takes_over
+from cronlock.lock.quorum import REFUSED, RETRY, WON, Verdict, judge, named_twice, quorum, reports_earlier_run
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class Attempt:
         if len(replies) - missing != self._heard:
             self._heard, self._heard_at = len(replies) - missing, now
         verdict = self._same_server_twice(ballot) or self._judge(replies, ballot.fresh(now), self._tick)
-        takes_over_tick = missing and verdict and verdict.kind == WON and takes_over(replies, self._tick)
-        if verdict and verdict.kind in (WON, REFUSED) and not takes_over_tick:
+        earlier_run = missing and verdict and verdict.kind == WON and reports_earlier_run(replies, self._tick)
+        if verdict and verdict.kind in (WON, REFUSED) and not earlier_run:
             return verdict
         if not missing:
             return verdict or self._undecided(replies)
-        if takes_over_tick:
+        if earlier_run:
             until = self._heard_at + TAKEOVER_WAIT
         elif verdict:
             until = self._heard_at + QUIET_WAIT

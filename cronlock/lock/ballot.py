@@ -80,7 +80,7 @@ class VoterState:
 
 
 class Ballot:
-    """All voters of one attempt, under holder ids that no other attempt has.
+    """All voters of one attempt, under holder ids that no other attempt has; without `prepare`, of a plain request.
 
     `wall_ahead`: by how many ms this node's wall clock was ahead of clock() when the attempt began.
     """
@@ -88,7 +88,7 @@ class Ballot:
     def __init__(self, voters: "Voters", prepare: "Prepare | None" = None, wall_ahead: int = 0) -> None:
         self.voters = voters
         self.clock = voters.clock
-        holder = random_id()
+        holder = random_id() if prepare else ""  # only an attempt at the key needs one
         self.all = [VoterState(voter, holder) for voter in range(voters.count)]
         self.ending = False  # release or finish is on its way: no new lease is taken
         self.wake_at = 0  # when `repeat` looks again although nothing has happened; its callbacks bring it forward
@@ -129,7 +129,8 @@ class Ballot:
                 state.now, state.now_at = reply["now"], self.clock()
             on_reply(state, reply, request)
 
-        request.call = self.voters.send(state.voter, operation, {"holder": state.holder, **fields}, answered)
+        complete = {"holder": state.holder, **fields} if state.holder else dict(fields)
+        request.call = self.voters.send(state.voter, operation, complete, answered)
 
     def repeat(
         self,

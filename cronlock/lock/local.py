@@ -98,7 +98,8 @@ class LocalVoters:
             reason = distrust(self._directory)
         except OSError as error:
             raise Refused(
-                f"can't create {self._directory}: {error.strerror}: --local keeps its records there"
+                f"can't create {self._directory}, where --local keeps its records: {(error.strerror or '').lower()}: "
+                "let this user write there, or set XDG_STATE_HOME"
             ) from error
         if reason:
             raise Refused(f"{reason}: --local keeps its records there")

@@ -200,8 +200,8 @@ def _records_success(answer: "Answer", tick: int) -> bool:
     return bool(answer["answer"] == protocol.DONE and answer["tick"] == tick != 0 and answer["state"] == "done")
 
 
-def takes_over(replies: "Sequence[Reply]", tick: int) -> bool:
-    """Return whether an ok was given for a tick that another run had begun: a voter yet to answer may know its end."""
+def reports_earlier_run(replies: "Sequence[Reply]", tick: int) -> bool:
+    """Return whether an ok reports an earlier run of the tick: a voter that has not answered yet may know its end."""
     answers = [reply for reply in replies if isinstance(reply, dict)]
     return any(
         answer["answer"] == protocol.OK and answer["tick"] == tick != 0 and answer["attempt"] for answer in answers

@@ -215,11 +215,14 @@ def _find_tick(settings: "Settings", schedule: "Schedule | None", now: float) ->
     with NamingSources(settings, "tick", "tz"):
         tick = parse_tick(settings.tick, settings.tz or "")
     if tick > now + TICK_AHEAD_MAX:
-        raise Refused(f"the tick {settings.tick!r} is in the future and would block every tick until then")
+        raise Refused(
+            f"the tick {settings.tick!r} would block every tick until then: pass a tick that is not in the future"
+        )
     if not schedule:
         return tick, 0
     if not schedule.has(tick):
-        raise Refused(f"the tick {settings.tick!r} is not an instant of the schedule {schedule.text!r}")
+        what = f"the tick {settings.tick!r} is not an instant of the schedule {schedule.text!r}"
+        raise Refused(f"{what}: correct --tick or --schedule")
     return tick, schedule.after(tick)
 
 

@@ -109,7 +109,7 @@ class Supervisor:
     def _launch(self, argv: "Sequence[str]", signals: "Signals") -> Command:
         lease = self._lease
         env = self._environment()  # before the fork: memory that is written to after a fork is needed twice
-        too_late = Unreachable("the lease expired before the command could start")
+        too_late = Unreachable("the lease expired before the command could start: pass a longer --ttl")
         try:
             self.guard.set_deadlines(*guard_deadlines(lease))
             signals.deliver()  # signals until now came before the command
@@ -123,7 +123,8 @@ class Supervisor:
                 raise too_late from None
             raise
         except OSError as error:
-            raise Refused(f"can't start a process: {(error.strerror or str(error)).lower()}") from None
+            reason = (error.strerror or str(error)).lower()
+            raise Refused(f"can't start a process: {reason}: check this user's limits, and memory") from None
 
     def _environment(self) -> dict[bytes, bytes]:
         plan, lease = self._plan, self._lease

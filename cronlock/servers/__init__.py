@@ -3,7 +3,7 @@
 The entry of this package is voters_for(), which chooses between Redis servers and the local file.
 """
 
-from cronlock.errors import Refused
+from cronlock.errors import Refused, unreadable_code
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> 
     try:
         from cronlock.servers.redis_voters import RedisVoters
     except OSError as error:  # no free file descriptor
-        raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
+        raise Refused(unreadable_code(error)) from None
 
     voters = RedisVoters(loop, settings.redis, settings.prefix, key, each_node)
     voters.location_flags = lambda: _location_flags(settings)

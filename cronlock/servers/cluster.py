@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 CLUSTER_SLOTS = [b"CLUSTER", b"SLOTS"]
 NOT_A_CLUSTER = "cluster support disabled"  # in the error reply of a plain server
-NO_SLOTS = "its cluster has no slots yet"
+CHECK_CLUSTER = "run redis-cli --cluster check"
+NO_SLOTS = f"its cluster has no slots yet: {CHECK_CLUSTER}"
+ONE_CLUSTER = "name nodes of one cluster only, or plain servers only"
 MALFORMED = (TypeError, LookupError, ValueError, AttributeError)  # raised for a reply that is not a list of slots
 
 
@@ -237,7 +239,7 @@ class ServerMap:
         if connection not in self._seeds:  # a former node of the cluster, whose address another server has now
             self.pool.pop(connection.address.label, None)
         elif self.is_cluster:
-            self.conflict = f"{connection.address.label} is not part of the cluster of the other URLs"
+            self.conflict = f"{connection.address.label} is not part of the cluster of the other URLs: {ONE_CLUSTER}"
         elif not self.connections:
             self.names = copies(*self._key, 1) * len(self._seeds)
             self.connections = list(self._seeds)
@@ -253,11 +255,13 @@ class ServerMap:
         if not members:
             return False
         if self.connections and not self.is_cluster:
-            self.conflict = f"{connection.address.label} is part of a cluster, and another URL names a plain server"
+            what = f"{connection.address.label} is part of a cluster, and another URL names a plain server"
+            self.conflict = f"{what}: {ONE_CLUSTER}"
             return False
         if self._members and not self._members & members:
             if connection in self._seeds:
-                self.conflict = f"{connection.address.label} is part of another cluster than the other URLs"
+                what = f"{connection.address.label} is part of another cluster than the other URLs"
+                self.conflict = f"{what}: {ONE_CLUSTER}"
             return False
         self.is_cluster = True
         self._members |= members

@@ -214,7 +214,7 @@ class Connection:
     def _received(self, data: bytes) -> None:
         self._unread += len(data)
         if self._unread > REPLY_MAX or (data and not self._pending and not self._on_message):
-            self.fail("the server sent more than a reply")
+            self.fail("the server sent more than a reply: check host and port")
             return
         self._reader.feed(data)
         try:

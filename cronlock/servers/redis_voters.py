@@ -4,11 +4,11 @@ import os
 
 import hiredis
 
-from cronlock.errors import Refused
+from cronlock.errors import Refused, unreadable_code
 from cronlock.lock import protocol
 from cronlock.lock.protocol import Failure
 from cronlock.process.event_loop import boottime, sha1
-from cronlock.servers.cluster import ServerMap
+from cronlock.servers.cluster import CHECK_CLUSTER, ServerMap
 from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply, step
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
@@ -28,7 +28,7 @@ NUMBERS = {name.encode(): (name, bounds) for name, bounds in protocol.RANGES.ite
 TEXTS = {name.encode(): (name, length) for name, length in protocol.TEXTS.items()}
 SCRIPT_FILE = "scripts/record.lua"
 DIGEST = b"66a62a5ec5ec57ae7c1936fe575263adb6c10d8a"  # the SHA-1 of this file, as a test confirms
-NOT_THE_SCRIPT = "its replies are not those of cronlock's script"
+NOT_THE_SCRIPT = "its replies are not those of cronlock's script: check host and port"
 
 
 def locate(loop: "Loop", address: "Address", on_located: "Located") -> "Search":
@@ -142,7 +142,7 @@ class RedisVoters:
         call = Call(voter, words, answered)
         connection = self._servers.connections[voter]
         if connection is None:
-            answered(Failure(f"{self.label(voter)}: no master serves its slot"))
+            answered(Failure(f"{self.label(voter)}: no master serves its slot: {CHECK_CLUSTER}"))
         else:
             self._send(connection, call, DIGEST)
         return call
@@ -247,7 +247,7 @@ def _read_script() -> bytes:
     try:
         fd = os.open(os.path.join(os.path.dirname(__file__), SCRIPT_FILE), os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise Refused(f"cronlock itself can't be read: {(error.strerror or str(error)).lower()}") from None
+        raise Refused(unreadable_code(error)) from None
     try:
         return os.read(fd, os.fstat(fd).st_size)
     finally:

@@ -139,14 +139,14 @@ def find_masters(services: "Sequence[Address]", timeout: int) -> "list[Master | 
 def parse_master(reply: "Any", service: str) -> "Master":
     """Return host and port from a reply to SENTINEL GET-MASTER-ADDR-BY-NAME; raises ValueError with the reason."""
     if reply is None:
-        raise ValueError(f"unknown service {service}")
+        raise ValueError(f"unknown service {service}: correct its name in the URL")
     try:
         host, port = reply
         if 0 < int(port) <= PORT_MAX and len(host) <= HOST_MAX:
             return (host.decode("utf-8", "surrogateescape") if isinstance(host, bytes) else str(host)), int(port)
     except (TypeError, ValueError, AttributeError):  # the reply of another program
         pass
-    raise ValueError("its replies are not those of a Sentinel")
+    raise ValueError("its replies are not those of a Sentinel: check host and port")
 
 
 def majority(votes: "Sequence[Master]") -> "Master | None":

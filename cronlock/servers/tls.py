@@ -30,7 +30,7 @@ class TlsStream:
         try:
             self._object = context.wrap_bio(self._in, self._out, server_hostname=host.partition("%")[0])
         except ValueError:
-            raise TlsError("no certificate can contain this host name") from None
+            raise TlsError("no certificate can contain this host name", "correct its URL") from None
 
     def encrypt(self, plain: bytearray) -> bytearray:
         """Return the bytes to send now, and take over `plain` once the handshake is complete. Raises TlsError."""

@@ -120,7 +120,9 @@ def test_a_service_that_no_sentinel_knows_is_refused(server: Server, sentinels: 
     done = run(("--redis", unknown.url), *PLAIN, "--", "true")
     front = f"cronlock: job: refused: {SERVICE}@{min(unknown.hosts)}: no Sentinel reported the master"
     assert done.returncode == 125
-    assert done.stderr in [f"{front}: {host}: unknown service {SERVICE}\n" for host in unknown.hosts]
+    assert done.stderr in [
+        f"{front}: {host}: unknown service {SERVICE}: correct its name in the URL\n" for host in unknown.hosts
+    ]
     wrong = run(("--redis", f"redis+sentinel://127.0.0.1:{server.port}/{SERVICE}"), *PLAIN, "--", "true")
     assert (wrong.returncode, "this server is not a Sentinel" in wrong.stderr) == (125, True)
     away = run(("--redis", f"redis+sentinel://127.0.0.1:1/{SERVICE}"), *PLAIN, "--", "true")

@@ -159,7 +159,7 @@ class Call:
         """Start guard and command as Session does, after a last check of the lease."""
         self._guard.set_deadlines(*guard_deadlines(holder))
         if holder.stop_at <= self.voters.clock() or self._guard.begun:
-            raise Unreachable("the lease expired before the command could start")
+            raise Unreachable("the lease expired before the command could start: pass a longer --ttl")
         self.token = holder.token
         job = self.job
         command = self._guard.command = Command(self.machine, self._task, job.length, job.sigterm_delay, job.status)

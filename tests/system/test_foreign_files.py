@@ -16,6 +16,7 @@ from cronlock.servers.tls import context_of
 from tests.integration.test_check_cron_lines import CHECKED, REDIS, Machine, cron_process
 from tests.support.commands import ROOT, cronlock, environment, home, new_folder, remove_folder
 
+NAME_ANOTHER = "pass --config with a settings file"
 DEADLINE = 20  # s: a check of these crontabs takes less than one
 MEMORY = 768 << 20  # bytes of address space: a file without end fails the test, not the machine
 OTHER = "nobody"  # the owner of the crontab
@@ -197,7 +198,7 @@ def test_an_own_settings_file_may_be_a_pipe_but_has_an_end() -> None:
     done = cronlock(*words, "/dev/zero", "--", "true")
     assert (done.returncode, done.stderr) == (
         125,
-        f"cronlock: job: refused: can't read /dev/zero: it is longer than {FILE_MAX} bytes\n",
+        f"cronlock: job: refused: can't read /dev/zero: it is longer than {FILE_MAX} bytes: {NAME_ANOTHER}\n",
     )
     assert cronlock(*words, "/dev/null", "--dry-run", "--", "true").returncode == 0
 
@@ -217,7 +218,7 @@ def test_an_own_usual_file_is_a_regular_one() -> None:
     done = cronlock("run", "--key", "job", "--redis", "redis://127.0.0.1:1", "--", "true", timeout=DEADLINE)
     assert (done.returncode, done.stderr) == (
         125,
-        f"cronlock: job: refused: can't read {path}: it is not a regular file\n",
+        f"cronlock: job: refused: can't read {path}: it is not a regular file: {NAME_ANOTHER}\n",
     )
 
 

@@ -22,7 +22,7 @@ from cronlock.lock.quorum import (
     may_join_commit,
     median_time,
     quorum,
-    takes_over,
+    reports_earlier_run,
     token,
     unfinished_run,
     votes,
@@ -463,8 +463,8 @@ def test_one_voter_that_heard_the_end_stops_a_takeover() -> None:
     assert kind(taken, taken, other) == WON
     assert kind(taken, taken, said("done", tick=TICK + 60)) == WON
     assert kind(taken, taken, None) == WON
-    assert takes_over([taken, taken, None], TICK)
-    assert not takes_over([said("ok", tick=TICK, state="back", attempt=0), OK, DONE], TICK)
+    assert reports_earlier_run([taken, taken, None], TICK)
+    assert not reports_earlier_run([said("ok", tick=TICK, state="back", attempt=0), OK, DONE], TICK)
 
 
 @settings(max_examples=500, deadline=None)

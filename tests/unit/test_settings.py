@@ -383,12 +383,16 @@ def test_a_damaged_file_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     """The usual ones need not; one that is there must be readable."""
     missing = str(tmp_path / "missing")
-    with pytest.raises(Refused, match=f"can't read {missing}: no such file or directory"):
+    with pytest.raises(
+        Refused, match=f"can't read {missing}: no such file or directory: create it, or correct --config"
+    ):
         load({"config": missing}, REDIS)
     with pytest.raises(Refused, match="can't read"):
         load({}, REDIS | {"CRONLOCK_CONFIG": missing})
     assert told({}, {}, missing, f"{write(tmp_path / 'file', '')}/below").prefix == "cronlock"
-    assert refused({}, {}, str(tmp_path)) == f"can't read {tmp_path}: is a directory"
+    assert (
+        refused({}, {}, str(tmp_path)) == f"can't read {tmp_path}: is a directory: pass --config with a settings file"
+    )
 
 
 def test_a_host_name_that_is_no_nodes_name_asks_for_one() -> None:
