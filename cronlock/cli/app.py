@@ -93,7 +93,7 @@ def _command(name: str, help: str, argument: click.Argument | None = None, short
     )
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """The commands of cronlock. A program in place of a command, as in the bash tool of this name, gets a hint."""
 
     def list_commands(self, ctx: click.Context) -> "list[str]":
@@ -127,7 +127,7 @@ class Group(click.Group):
             raise click.UsageError(f"{error.format_message()} {hint}", error.ctx) from None
 
 
-@click.group(cls=Group, context_settings=HELP_PAGE)
+@click.group(cls=CommandGroup, context_settings=HELP_PAGE)
 @click.version_option(__version__, "-V", "--version", prog_name="cronlock")
 def group() -> None:
     """Run a scheduled job on one machine only, when several machines share a crontab.

@@ -66,7 +66,7 @@ def decoded(reply: "Any") -> "Answer":
     return fields  # type: ignore[no-any-return]
 
 
-class Call:
+class ScriptCall:
     """A script call on its way. `void`: a later one was sent to its voter, so this one must not be sent again."""
 
     __slots__ = ("answered", "redirects", "void", "voter", "words")
@@ -134,12 +134,12 @@ class RedisVoters:
         servers.confirm()
         return None
 
-    def send(self, voter: int, operation: str, fields: "dict[str, Any]", answered: "OnReply") -> Call:
-        """Call the script for one voter's copy; `answered` gets the answer's fields, or a Failure."""
+    def send(self, voter: int, operation: str, fields: "dict[str, Any]", answered: "OnReply") -> ScriptCall:
+        """ScriptCall the script for one voter's copy; `answered` gets the answer's fields, or a Failure."""
         words = [encoded(operation)]
         for name, value in fields.items():
             words += (encoded(name), encoded(value))
-        call = Call(voter, words, answered)
+        call = ScriptCall(voter, words, answered)
         connection = self._servers.connections[voter]
         if connection is None:
             answered(Failure(f"{self.label(voter)}: no master serves its slot: {CHECK_CLUSTER}"))
@@ -147,7 +147,7 @@ class RedisVoters:
             self._send(connection, call, DIGEST)
         return call
 
-    def _send(self, connection: Connection, call: Call, script: bytes) -> None:
+    def _send(self, connection: Connection, call: ScriptCall, script: bytes) -> None:
         how = b"EVALSHA" if script is DIGEST else b"EVAL"
         keys = self._servers.names[call.voter].keys
         connection.send(
@@ -155,7 +155,7 @@ class RedisVoters:
             lambda reply: self._replied(connection, call, reply),
         )
 
-    def _replied(self, connection: Connection, call: Call, reply: "Any") -> None:
+    def _replied(self, connection: Connection, call: ScriptCall, reply: "Any") -> None:
         if isinstance(reply, Failure):
             call.answered(reply)
         elif not isinstance(reply, hiredis.ReplyError):
@@ -173,7 +173,7 @@ class RedisVoters:
             if connection.address.sentinels and "READONLY" in str(reply):
                 connection.fail("the master is a replica now")  # the next request asks the Sentinels again
 
-    def _resend(self, connection: Connection, call: Call, text: str) -> bool:
+    def _resend(self, connection: Connection, call: ScriptCall, text: str) -> bool:
         """Send a call again whose script was not loaded yet or whose slot has moved; return whether it was sent."""
         call.redirects += 1
         if call.redirects > REDIRECTS_MAX or call.void:

@@ -13,11 +13,11 @@ OF_ONE_VOTER = frozenset("lease_end lease run_id holder".split())  # fields that
 
 def newest_copy(copies: Iterable[Snapshot]) -> Snapshot:
     """Return the newest of the copies that a run would believe."""
-    candidates = list(copies)
-    impossible = copies_with_impossible_token(candidates)
-    if len(impossible) < len(candidates):
-        candidates = [snapshot for snapshot in candidates if snapshot not in impossible]
-    return max(candidates, key=_newness)
+    counted = list(copies)
+    impossible = copies_with_impossible_token(counted)
+    if len(impossible) < len(counted):
+        counted = [snapshot for snapshot in counted if snapshot not in impossible]
+    return max(counted, key=_newness)
 
 
 def _newness(snapshot: Snapshot) -> tuple[int, bool]:

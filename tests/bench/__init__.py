@@ -11,6 +11,6 @@
     --lines N         lines of the storm
     --no-write        leave README.md alone
 
-Each part runs its candidates in turn, in another order each round, so that ratios hold on a busy machine; milliseconds
+Each part runs its cases in turn, in another order each round, so that ratios hold on a busy machine; milliseconds
 are those of this machine. Only root gets the rows with a crontab.
 """

@@ -1,4 +1,4 @@
-"""The environment of the candidates: an installed cronlock, three servers, and cron's environment."""
+"""The environment of the cases: an installed cronlock, three servers, and cron's environment."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ class InstallFixture(Closing):
     def _build(self, venv: Path | None) -> None:
         self.folder = new_folder()
         self._stack.callback(remove_folder, self.folder)
-        self._stack.callback(self._end_candidates)
+        self._stack.callback(self._end_cases)
         for name in ("home", "filed", "cron.d", "crontabs"):
             (self.folder / name).mkdir()
         self.bin = (venv or installed(self.folder)) / "bin"
@@ -145,7 +145,7 @@ class InstallFixture(Closing):
             process.wait()
         heir().tell(f"-pid {process.pid}")
 
-    def _end_candidates(self) -> None:
+    def _end_cases(self) -> None:
         """End every process with this HOME, guards and commands included."""
         for name in ("home", "filed"):
             for pid in bearing(f"HOME={self.folder / name}"):

@@ -44,7 +44,7 @@ def _entries(peers: Peers) -> list[Entry]:
 
 
 def _round(install: InstallFixture, peers: Peers, copies: int) -> Found:
-    """Start all candidates in random order, and return their Pss in MB while all commands run."""
+    """Start all cases in random order, and return their Pss in MB while all commands run."""
     started: list[tuple[str, Process]] = []
     for name, number in shuffled([(name, number) for name in _names(peers) for number in range(copies)], 1):
         words, env = _words(install, peers, name, f"memory-{number}")

@@ -17,7 +17,7 @@ WON, CLUSTER = "cronlock run --schedule none, won", "the same on a cluster of th
 SCALE = Scale("start", "ms", PYTHON, PLAIN, TRUE)
 WRAPPED = (PYTHON, TRUE)  # the least that a wrapper in Python can take
 SHOWN = {PYTHON: "bare Python", PLAIN: "plain script", WON: "three servers"}
-CONFLICT_STATUS = 9  # cronlock's status if the command did not start, to prove that a candidate does what it says
+CONFLICT_STATUS = 9  # cronlock's status if the command did not start, to prove that a case does what it says
 
 CRONTAB = """\
 CRONLOCK_REDIS={urls}
@@ -29,7 +29,7 @@ CRONLOCK_REDIS={urls}
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Case:
     """A row and its command line. `proof` is the status with CONFLICT_STATUS in the environment, `status` without."""
 
     entry: Entry
@@ -43,7 +43,7 @@ class Candidate:
 def measure(install: InstallFixture, peers: Peers, rounds: int) -> list[str]:
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster())
-        candidates = [
+        cases = [
             *_bare(install),
             *_cronlock(install, cluster),
             *_crontab(install),
@@ -51,35 +51,35 @@ def measure(install: InstallFixture, peers: Peers, rounds: int) -> list[str]:
             *_peers(peers),
         ]
         _hold(install, peers)
-        for candidate in candidates:
-            _prove(install, candidate)
-        taken: dict[str, list[Taken]] = {candidate.entry.name: [] for candidate in candidates}
-        for candidate in shuffled(candidates, rounds):
-            one = install.starter.run(candidate.words, candidate.env)
-            if one.status != candidate.status:
-                raise RuntimeError(f"{candidate.entry.name}: status {one.status}: {install.starter.output.read_text()}")
-            taken[candidate.entry.name].append(one)
+        for case in cases:
+            _prove(install, case)
+        taken: dict[str, list[Taken]] = {case.entry.name: [] for case in cases}
+        for case in shuffled(cases, rounds):
+            one = install.starter.run(case.words, case.env)
+            if one.status != case.status:
+                raise RuntimeError(f"{case.entry.name}: status {one.status}: {install.starter.output.read_text()}")
+            taken[case.entry.name].append(one)
     figures = {name: medians(those) for name, those in taken.items()}
-    return rows(SCALE, figures, [candidate.entry for candidate in candidates])
+    return rows(SCALE, figures, [case.entry for case in cases])
 
 
-def _prove(install: InstallFixture, candidate: Candidate) -> None:
-    """Check that a candidate wins or exits as its row says; its first run may differ, since it still runs the tick."""
+def _prove(install: InstallFixture, case: Case) -> None:
+    """Check that a case wins or exits as its row says; its first run may differ, since it still runs the tick."""
     for _ in range(3):
-        got = install.starter.run(candidate.words, {**candidate.env, **candidate.extra}).status
-        if got == candidate.proof:
+        got = install.starter.run(case.words, {**case.env, **case.extra}).status
+        if got == case.proof:
             return
-    raise RuntimeError(f"{candidate.entry.name}: status {got}: {install.starter.output.read_text()}")
+    raise RuntimeError(f"{case.entry.name}: status {got}: {install.starter.output.read_text()}")
 
 
-def _bare(install: InstallFixture) -> list[Candidate]:
+def _bare(install: InstallFixture) -> list[Case]:
     return [
-        Candidate(Entry(TRUE), (found("true"),), install.env),
-        Candidate(Entry(PYTHON), install.python(), install.env),
+        Case(Entry(TRUE), (found("true"),), install.env),
+        Case(Entry(PYTHON), install.python(), install.env),
     ]
 
 
-def _cronlock(install: InstallFixture, cluster: Cluster) -> list[Candidate]:
+def _cronlock(install: InstallFixture, cluster: Cluster) -> list[Case]:
     env = install.cronlock_env()
     filed = install.folder / "filed"
     (filed / ".config").mkdir()
@@ -88,18 +88,18 @@ def _cronlock(install: InstallFixture, cluster: Cluster) -> list[Candidate]:
     none = ("--schedule", "none")
     won = install.cronlock("won", *none)
     return [
-        Candidate(Entry(WON, WRAPPED, {PYTHON: 2.0, PLAIN: 0.16}, SHOWN), (*won, "true"), env),
-        Candidate(held, (*install.cronlock("held", *none), "true"), env, proof=CONFLICT_STATUS),
-        Candidate(
+        Case(Entry(WON, WRAPPED, {PYTHON: 2.0, PLAIN: 0.16}, SHOWN), (*won, "true"), env),
+        Case(held, (*install.cronlock("held", *none), "true"), env, proof=CONFLICT_STATUS),
+        Case(
             Entry("the same as won, servers in ~/.config/cronlock.toml", WRAPPED),
             (*won, "true"),
             install.env | {"HOME": str(filed)},
         ),
-        Candidate(Entry(CLUSTER, WRAPPED, {WON: 1.2}, SHOWN), (*won, "true"), install.cronlock_env(*cluster.urls[:1])),
+        Case(Entry(CLUSTER, WRAPPED, {WON: 1.2}, SHOWN), (*won, "true"), install.cronlock_env(*cluster.urls[:1])),
     ]
 
 
-def _crontab(install: InstallFixture) -> list[Candidate]:
+def _crontab(install: InstallFixture) -> list[Case]:
     """Return the rows with a crontab; with --again a run acquires the lock as often as needed."""
     if install.no_crontabs:
         return []
@@ -110,32 +110,31 @@ def _crontab(install: InstallFixture) -> list[Candidate]:
     zoned = install.cronlock("zone", *again, "--tz", "Europe/Berlin")
     done = Entry("the same line, the tick is done", (PYTHON,))
     return [
-        Candidate(won, (*install.cronlock("cron", *again), "true"), env),
-        Candidate(Entry("the same line, --tz Europe/Berlin, won", WRAPPED), (*zoned, "true"), env),
-        Candidate(
+        Case(won, (*install.cronlock("cron", *again), "true"), env),
+        Case(Entry("the same line, --tz Europe/Berlin, won", WRAPPED), (*zoned, "true"), env),
+        Case(
             Entry("the same, 0 2 L * *, won", WRAPPED),
             (*install.cronlock("last", *again), "true"),
             env,
         ),
-        Candidate(done, (*install.cronlock("done", "--once"), "true"), env, proof=CONFLICT_STATUS),
+        Case(done, (*install.cronlock("done", "--once"), "true"), env, proof=CONFLICT_STATUS),
     ]
 
 
-def _plain(install: InstallFixture) -> list[Candidate]:
+def _plain(install: InstallFixture) -> list[Case]:
     return [
-        Candidate(Entry(PLAIN, WRAPPED), (*install.plain("plain"), "true"), install.env),
-        Candidate(Entry("plain script, held", (PYTHON,)), (*install.plain("held-by-hand"), "true"), install.env),
+        Case(Entry(PLAIN, WRAPPED), (*install.plain("plain"), "true"), install.env),
+        Case(Entry("plain script, held", (PYTHON,)), (*install.plain("held-by-hand"), "true"), install.env),
     ]
 
 
-def _peers(peers: Peers) -> list[Candidate]:
+def _peers(peers: Peers) -> list[Case]:
     those = [
-        Candidate(Entry(f"{name}, won", (TRUE,)), (*peers.before(name, "won"), "true"), peers.env)
-        for name in peers.names
+        Case(Entry(f"{name}, won", (TRUE,)), (*peers.before(name, "won"), "true"), peers.env) for name in peers.names
     ]
     if peers.flock:
         words = (*peers.before(FLOCK, "held"), "true")
-        those.append(Candidate(Entry(f"{FLOCK}, held", (TRUE,)), words, peers.env, status=1, proof=1))
+        those.append(Case(Entry(f"{FLOCK}, held", (TRUE,)), words, peers.env, status=1, proof=1))
     return those
 
 

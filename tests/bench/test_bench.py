@@ -104,7 +104,7 @@ def number(cell: str) -> float:
 
 
 def test_each_row_is_measured(bench: Start, folder: Path) -> None:
-    """The figures are plausible; two rounds can't show which of two candidates is faster."""
+    """The figures are plausible; two rounds can't show which of two cases is faster."""
     before = README.read_text()
     process = bench("--rounds", "2", "--lines", "3")
     out, err = process.communicate(timeout=100)
@@ -137,13 +137,13 @@ def test_each_row_is_measured(bench: Start, folder: Path) -> None:
 
 @pytest.mark.parametrize("part", ["start", "memory"])
 def test_ctrl_c_leaves_nothing_behind(bench: Start, folder: Path, part: str) -> None:
-    """It comes while a candidate is timed or runs for a while."""
+    """It comes while a case is timed or runs for a while."""
     process = bench("--rounds", "100000", part)
 
     def under_way() -> bool:
         return any("--key" in words for words in about(folder))
 
-    wait_until(under_way, 60, "the first candidate")
+    wait_until(under_way, 60, "the first case")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")

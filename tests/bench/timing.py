@@ -1,4 +1,4 @@
-"""The timing of whole processes, in rounds: each candidate once a round, in random order."""
+"""The timing of whole processes, in rounds: each case once a round, in random order."""
 
 import os
 import random
@@ -59,14 +59,14 @@ def medians(taken: Sequence[Taken]) -> Figures:
     )
 
 
-def shuffled(candidates: Sequence[T], rounds: int) -> Iterator[T]:
-    """Yield each candidate once a round, in a new order each round, so that a slow moment can hit any candidate."""
+def shuffled(cases: Sequence[T], rounds: int) -> Iterator[T]:
+    """Yield each case once a round, in a new order each round, so that a slow moment can hit any case."""
     for _ in range(rounds):
-        yield from random.sample(candidates, len(candidates))
+        yield from random.sample(cases, len(cases))
 
 
 class Starter(Closing):
-    """The process that starts the candidates; `words` precede its command line. Their output goes to `output`."""
+    """The process that starts the cases; `words` precede its command line. Their output goes to `output`."""
 
     def __init__(self, folder: Path, words: Sequence[str] = ()) -> None:
         self.output = folder / "output"
@@ -93,7 +93,7 @@ class Starter(Closing):
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the process that starts the candidates has ended, with {self.process.wait()}")
+            raise RuntimeError(f"the process that starts the cases has ended, with {self.process.wait()}")
         return [Taken.from_text(text) for text in answer.split(FIELD)]
 
     def close(self) -> None:

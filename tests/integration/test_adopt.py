@@ -1,4 +1,4 @@
-"""`cronlock adopt`: a person decides that what the voters answer now is the truth."""
+"""`cronlock adopt`: an operator decides that what the voters answer now is the truth."""
 
 import json
 import re

@@ -483,7 +483,7 @@ def test_no_crontab_is_an_accident(text: str) -> None:
 
 # The whole command, on a machine's own crontabs
 
-HOUSE = """\
+MOUNTS = """\
 set -e
 mount --make-rprivate /
 mount --bind "$1/cron.d" /etc/cron.d
@@ -504,7 +504,7 @@ def on_crontab(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         (tmp_path / "crontab").write_text("")
         (tmp_path / "cron.d" / "job").write_text(text)
         (tmp_path / "cron.d" / "job").chmod(0o644)
-        unshare = ["unshare", "--mount", "sh", "-c", HOUSE, "sh", str(tmp_path), sys.executable, "-m", "cronlock"]
+        unshare = ["unshare", "--mount", "sh", "-c", MOUNTS, "sh", str(tmp_path), sys.executable, "-m", "cronlock"]
         return subprocess.run(
             [*unshare, "check", *words],
             env=environment({"PATH": f"{tmp_path}:{os.environ['PATH']}"}),

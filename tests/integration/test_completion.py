@@ -307,7 +307,7 @@ def test_tab_completes_a_key_that_has_to_be_quoted(prompt: Prompt, local_key: st
         assert read_by(prompt.shell, line.removeprefix("cronlock status ")) == [key]
 
 
-def test_tab_without_a_candidate_leaves_the_line_unchanged(prompt: Prompt) -> None:
+def test_tab_without_a_completion_leaves_the_line_unchanged(prompt: Prompt) -> None:
     for line in ("cronlock status --redis redis://127.0.0.1:1 x", "cronlock nonsense x", "cronlock run --ttl 5"):
         assert prompt.tab(line) == line
 

@@ -25,11 +25,11 @@ class Recorded(OnServer):
 
     def __init__(self, server: Any) -> None:
         super().__init__(Stored(server))
-        self.told: list[Any] = []
+        self.answers: list[Any] = []
 
     def ask(self, operation: str, holder: str, fields: Fields) -> Fields:
         answer = super().ask(operation, holder, fields)
-        self.told.append((operation, answer, self.stored.look(), [left > 0 for left in self.stored.left]))
+        self.answers.append((operation, answer, self.stored.state(), [left > 0 for left in self.stored.left]))
         return answer
 
 
@@ -45,7 +45,7 @@ def test_every_answer_of_the_script_is_that_of_a_real_server(server: Server, fak
     real, fake = Recorded(server), Recorded(fakes[0])
     for both in (real, fake):
         both.go(TOUR)
-    for one, other in zip(real.told, fake.told, strict=True):
+    for one, other in zip(real.answers, fake.answers, strict=True):
         assert without_times(one, server.stamp) == without_times(other, fakes[0].stamp)
     for key in KEYS[:4]:
         types = [both.stored.plain.type(key) for both in (real, fake)]

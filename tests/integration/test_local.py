@@ -64,7 +64,7 @@ class Voter:
         return reply
 
     def prepare(self, holder: str = "h1", **more: Any) -> Fields:
-        return self.ask("prepare", **candidate(holder, **more))
+        return self.ask("prepare", **prepare_fields(holder, **more))
 
     def run(self, holder: str = "h1") -> Fields:
         self.prepare(holder)
@@ -112,7 +112,7 @@ class Stored(Voter):
     def call(self, operation: str, ask: Fields) -> Fields:
         return self.ask(operation, **ask)
 
-    def look(self) -> State:
+    def state(self) -> State:
         self.seen, self.looked_at = self.stored, self.clocks()
         if self.clock != this_clock() and self.seen["record"].get("holder"):  # kept for those who have that clock
             self.seen["record"] |= {"holder": "", "kind": "", "lease_end": 0}
@@ -142,7 +142,7 @@ def wall() -> int:
     return time.time_ns() // 1_000_000
 
 
-def candidate(holder: str = "h1", **more: Any) -> Fields:
+def prepare_fields(holder: str = "h1", **more: Any) -> Fields:
     plain = {
         "holder": holder,
         "node": "web-1",
@@ -354,9 +354,7 @@ def test_what_can_not_be_proven_over_is_not(voter: Voter, clock: tuple[str, str]
 
 
 @clocks(OTHERS | HIDDEN)
-def test_a_candidates_lease_by_another_clock_blocks_for_its_length_at_most(
-    voter: Voter, clock: tuple[str, str]
-) -> None:
+def test_a_prepare_lease_by_another_clock_blocks_for_its_length_at_most(voter: Voter, clock: tuple[str, str]) -> None:
     """Its own process finds it, whatever is hidden from it, and its commit is strict."""
     other = voter.from_elsewhere(clock)
     other.prepare("h1")
@@ -618,16 +616,16 @@ def test_the_state_directory_is_roots_or_the_users_own() -> None:
     """XDG's rule: a relative path in the variable is as none."""
     code = "import os; os.geteuid = lambda: {}; from cronlock.lock.local import state_directory as d; print(d())"
 
-    def told(uid: int, **env: str) -> str:
+    def directory(uid: int, **env: str) -> str:
         environ = environment({"HOME": "/home/me", **env})
         words = [sys.executable, "-c", code.format(uid)]
         return subprocess.run(words, env=environ, capture_output=True, text=True, check=True).stdout.strip()
 
-    assert told(0, XDG_STATE_HOME="/x") == "/var/lib/cronlock"
-    assert told(1000) == "/home/me/.local/state/cronlock"
-    assert told(1000, XDG_STATE_HOME="") == "/home/me/.local/state/cronlock"
-    assert told(1000, XDG_STATE_HOME="/x") == "/x/cronlock"
-    assert told(1000, XDG_STATE_HOME="x") == "/home/me/.local/state/cronlock"
+    assert directory(0, XDG_STATE_HOME="/x") == "/var/lib/cronlock"
+    assert directory(1000) == "/home/me/.local/state/cronlock"
+    assert directory(1000, XDG_STATE_HOME="") == "/home/me/.local/state/cronlock"
+    assert directory(1000, XDG_STATE_HOME="/x") == "/x/cronlock"
+    assert directory(1000, XDG_STATE_HOME="x") == "/home/me/.local/state/cronlock"
     assert state_directory().endswith("/cronlock")
 
 
@@ -657,7 +655,7 @@ def test_a_directory_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_a_final_failure_that_names_it(voter: Voter, content: str) -> None:
     """Waiting mends nothing, and beginning anew by itself could run a tick twice; the file stays as it is."""
     voter.path.write_text(content)
-    failure = voter.fail("prepare", **candidate())
+    failure = voter.fail("prepare", **prepare_fields())
     assert failure.final
     assert failure.text == f"{voter.path}: the record is damaged: remove the file to start a new one"
     assert voter.path.read_text() == content
@@ -674,7 +672,7 @@ def test_no_damage_causes_a_traceback(tmp_path: Path, at: int, byte: int, cut: b
     data = (tmp_path / "whole").read_bytes()
     at %= len(data)
     voter.path.write_bytes(data[:at] if cut else data[:at] + bytes((byte,)) + data[at + 1 :])
-    reply = voter.reply("prepare", **candidate("h2", tick=TICK + 60, fair=1))
+    reply = voter.reply("prepare", **prepare_fields("h2", tick=TICK + 60, fair=1))
     assert isinstance(reply, dict) or (reply.final and str(voter.path) in reply.text)
 
 
@@ -820,5 +818,5 @@ def test_a_file_that_another_process_keeps_locked_is_a_failure_that_passes(tmp_p
     with children(1, tmp_path, loop) as (process,):
         tell([process], "lock 1")
         assert heard([process]) == ["locked"]
-        assert not voter.fail("prepare", **candidate()).final
+        assert not voter.fail("prepare", **prepare_fields()).final
     assert voter.prepare()["answer"] == "ok"

@@ -31,7 +31,7 @@ from tests.support.fork_server import Call, call_all
 from tests.support.servers import Server
 from tests.support.terminals import Terminal
 from tests.support.terminals import process as on_it
-from tests.system.test_syslog import HOUSE, LOG_HOST
+from tests.system.test_syslog import LOG_HOST, MOUNTS
 
 LEFT, RIGHT = "GeheimX", "TresorZ"  # the ends of every password
 PLAIN = f"{LEFT}7{RIGHT}"
@@ -316,7 +316,7 @@ def test_the_system_log_gets_none(fresh_servers: Callable[..., list[Server]]) ->
     [server] = fresh_servers(1, requirepass="another")
     url = f"redis://:{PLAIN}@{server.url.removeprefix('redis://')}"
     run = [sys.executable, "-m", "cronlock", *RUN, "--syslog", "-v", "--redis", url, "true"]
-    words = ["unshare", "--mount", "sh", "-c", HOUSE, "sh", sys.executable, "-c", LOG_HOST, *run]
+    words = ["unshare", "--mount", "sh", "-c", MOUNTS, "sh", sys.executable, "-c", LOG_HOST, *run]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60, check=False)
     assert "cronlock[" in done.stdout
     clean(done.stdout + done.stderr)

@@ -136,7 +136,7 @@ def asking(stored: Stored) -> Fields:
     return plain | {"again": 0, "fair": 0, "counts": 1, "job": "", "lease": 2_000, "voter_set": "1 3"}
 
 
-def candidate(stored: Stored, **more: Any) -> Fields:
+def prepare(stored: Stored, **more: Any) -> Fields:
     return stored.call("prepare", asking(stored) | more)
 
 
@@ -152,7 +152,7 @@ FINISH = PLAIN | {"holder": "h1", "token": 2**31 + 3, "state": "done"}
 def test_numbers_beyond_32_bits_and_milliseconds_keep_their_digits(server: Server) -> None:
     """Lua writes 14 digits by itself: 1.8e+12 would be a lease."""
     stored = Stored(server)
-    assert candidate(stored)["answer"] == "ok"
+    assert prepare(stored)["answer"] == "ok"
     for operation in ("commit", "extend"):
         answer = stored.call(operation, run_of(stored))
         assert (answer["answer"], answer["token"], answer["tick"]) == ("ok", 2**31 + 3, 2**31 + 1)
@@ -165,16 +165,16 @@ def test_numbers_beyond_32_bits_and_milliseconds_keep_their_digits(server: Serve
 def test_each_copy_shares_one_hash_tag_and_names_all_its_keys(server: Server) -> None:
     """A script that touches a key that it does not name breaks on a cluster."""
     stored = Stored(server)
-    candidate(stored)
+    prepare(stored)
     stored.call("commit", run_of(stored))
     stored.call("finish", FINISH)
     assert set(stored.plain.keys()) == {key.decode() for key in KEYS}
 
 
 def test_a_blank_copy_is_forgotten_within_a_minute_and_a_run_is_not(server: Server) -> None:
-    """Candidates that never ran must leave nothing; a tick must not vanish with its lease."""
+    """Nodes that only prepared must leave nothing; a tick must not vanish with its lease."""
     stored = Stored(server)
-    candidate(stored)
+    prepare(stored)
     assert 0 < stored.plain.pttl(KEYS[0]) <= BLANK_RETENTION
     stored.call("commit", run_of(stored, next=2**31 + 61))
     stored.call("finish", FINISH)
@@ -184,14 +184,14 @@ def test_a_blank_copy_is_forgotten_within_a_minute_and_a_run_is_not(server: Serv
 def test_a_held_answer_does_not_shorten_what_a_rare_schedule_keeps(server: Server) -> None:
     """Nodes and shares of a yearly job stay as long as its record; a pause keeps them for good."""
     stored = Stored(server)
-    candidate(stored)
+    prepare(stored)
     years = 3 * 366 * 86_400_000
     stored.call("commit", run_of(stored, retention=years))
-    assert candidate(stored, holder="h2")["answer"] == "held"
+    assert prepare(stored, holder="h2")["answer"] == "held"
     assert stored.plain.pttl(KEYS[1]) > years - SLACK
     stored.call("pause", {"node": "a", "until": -1, "reason": "", "retention": years})
     stored.call("finish", FINISH)
-    assert candidate(stored, holder="h2")["answer"] == "paused"
+    assert prepare(stored, holder="h2")["answer"] == "paused"
     assert [stored.plain.pttl(key) for key in KEYS] == [-1, -1, -1, -1]
 
 
@@ -199,7 +199,7 @@ def test_without_the_right_to_info_there_is_no_stamp(server: Server) -> None:
     """INFO is in the category @dangerous: the lock works all the same, and no copy counts as restarted."""
     server.ask("ACL", "SETUSER", "cron", "on", ">secret", "~*", "&*", "+@all", "-info")
     stored = Stored(server, **LOGIN)
-    answer = candidate(stored)
+    answer = prepare(stored)
     assert (answer["answer"], answer["run_id"], answer["restarted"]) == ("ok", "", 0)
     assert stored.call("commit", run_of(stored))["answer"] == "ok"
     assert stored.record["run_id"] == ""
@@ -211,11 +211,11 @@ def test_a_run_that_goes_on_keeps_all_that_is_known_of_its_key(server: Server) -
     """Each extension renews what the commit set, of all keys of the copy."""
     stored = Stored(server)
     of_a_minute = {"next": 2**31 + 61}
-    candidate(stored)
+    prepare(stored)
     stored.call("commit", run_of(stored, **of_a_minute))
     stored.call("finish", FINISH)
     later = of_a_minute | {"holder": "h2", "token": 2**31 + 4}
-    candidate(stored, holder="h2", again=1)
+    prepare(stored, holder="h2", again=1)
     assert stored.call("commit", run_of(stored, **later))["answer"] == "ok"
     for key in KEYS:
         assert stored.plain.pexpire(key, SLACK)
@@ -227,21 +227,21 @@ def test_data_of_before_a_promotion_are_not_the_servers_of_now(servers: list[Ser
     """A server that was a replica for a while and is a master again has the same run_id, and may have older data."""
     server, other = servers[:2]
     stored = Stored(server)
-    assert (candidate(stored)["answer"], stored.call("commit", run_of(stored))["restarted"]) == ("ok", 0)
-    assert candidate(stored, holder="h2")["restarted"] == 0
+    assert (prepare(stored)["answer"], stored.call("commit", run_of(stored))["restarted"]) == ("ok", 0)
+    assert prepare(stored, holder="h2")["restarted"] == 0
     run_id, before = server.run_id, server.stamp
     server.ask("REPLICAOF", other.place.address, str(other.port))
     server.ask("REPLICAOF", "NO", "ONE")
     assert server.run_id == run_id
     assert server.stamp != before
-    assert candidate(stored, holder="h2")["restarted"] == 1
+    assert prepare(stored, holder="h2")["restarted"] == 1
     assert stored.call("extend", run_of(stored))["restarted"] == 0, "the run has written since"
 
 
 def test_with_the_right_to_info_the_stamp_is_the_servers_run_id(server: Server) -> None:
     """Another one after each restart."""
     stored = Stored(server)
-    assert candidate(stored)["run_id"] == server.stamp
+    assert prepare(stored)["run_id"] == server.stamp
     stored.call("commit", run_of(stored))
     assert stored.record["run_id"] == server.stamp
 
@@ -250,13 +250,13 @@ def test_a_copy_that_came_back_from_a_dump_is_reborn(fresh_servers: Servers, eve
     """Until a run is written, or extended: then it has what its holder has."""
     (server,) = fresh_servers(binary=every_binary, appendonly="yes", appendfsync="always")
     stored = Stored(server)
-    candidate(stored)
+    prepare(stored)
     assert stored.call("commit", run_of(stored))["restarted"] == 0
     server.restart()
-    assert candidate(Stored(server))["restarted"] == 1
+    assert prepare(Stored(server))["restarted"] == 1
     assert Stored(server).call("extend", run_of(Stored(server)))["restarted"] == 0
     server.restart()
-    assert candidate(Stored(server))["restarted"] == 1
+    assert prepare(Stored(server))["restarted"] == 1
     assert Stored(server).call("commit", run_of(Stored(server)))["restarted"] == 0
 
 
@@ -265,7 +265,7 @@ def test_without_the_right_to_publish_a_run_still_finishes(server: Server, right
     """Those who wait poll."""
     server.ask("ACL", "SETUSER", "cron", "reset", "on", ">secret", "~*", "&*", "+@all", right)
     stored = Stored(server, **LOGIN)
-    candidate(stored)
+    prepare(stored)
     stored.call("commit", run_of(stored))
     assert stored.call("finish", FINISH)["answer"] == "ok"
     assert (stored.record["state"], stored.record["outcome"], len(stored.history)) == ("done", "ran", 1)
@@ -274,7 +274,7 @@ def test_without_the_right_to_publish_a_run_still_finishes(server: Server, right
 def test_a_finish_wakes_those_who_wait(server: Server) -> None:
     """One message on the record's own name, with the token."""
     stored = Stored(server)
-    candidate(stored)
+    prepare(stored)
     stored.call("commit", run_of(stored))
     with stored.plain.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(KEYS[0])
@@ -298,7 +298,7 @@ def test_two_requests_on_one_connection_are_carried_out_in_order(server: Server)
 def test_an_unknown_operation_is_an_error_and_changes_nothing(server: Server) -> None:
     """Nodes of different versions on one server."""
     stored = Stored(server)
-    candidate(stored)
+    prepare(stored)
     before = stored.record
     with pytest.raises(redis.ResponseError):
         stored.call("explode", {"holder": "h1"})
@@ -328,7 +328,7 @@ def test_a_long_list_of_nodes_is_swept_a_part_at_a_time(server: Server) -> None:
     stored.put(NODES, {f"{kind}:n{number}": long_ago for kind in ("seen", "last", "ran") for number in range(nodes)})
     before, lengths = server.redis.info("commandstats"), [3 * nodes]
     for number in range(3):
-        candidate(stored, tick=2**31 + 1 + number)
+        prepare(stored, tick=2**31 + 1 + number)
         stored.call("commit", run_of(stored, run_tick=2**31 + 1 + number, tick=2**31 + 1 + number))
         stored.call("finish", FINISH)
         lengths.append(stored.plain.hlen(KEYS[NODES]))
@@ -348,7 +348,7 @@ def test_who_asks_looks_at_the_head_of_the_line_only(server: Server) -> None:
     stored.put(NODES, {f"seen:gone{number}": 5 for number in range(1_000)})
     for _ in range(2):
         before = server.redis.info("commandstats").get("cmdstat_hget", {"calls": 0})["calls"]
-        answer = candidate(stored, fair=1, tick=2**31 + 1)
+        answer = prepare(stored, fair=1, tick=2**31 + 1)
         assert (answer["answer"], answer["wait"]) == ("yield", YIELD_MAX)
         asked = server.redis.info("commandstats")["cmdstat_hget"]["calls"] - before
     assert asked < 15
@@ -359,7 +359,7 @@ def test_a_nodes_own_record_leaves_the_line_of_all_nodes_alone(server: Server) -
     """A key may be run with --once and with --each: what one keeps for a day the other may keep for years."""
     stored = Stored(server, EACH_KEYS)
     stored.plain.zadd(EACH_KEYS[LINE], {"web-2": 5})
-    candidate(stored)
+    prepare(stored)
     stored.call("commit", run_of(stored))
     stored.call("finish", FINISH)
     assert stored.plain.zrange(EACH_KEYS[LINE], 0, -1) == ["web-2"]

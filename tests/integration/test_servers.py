@@ -294,7 +294,7 @@ def test_a_cut_proxy_resets_and_refuses_until_it_passes_again(server: Server, pr
 
 
 def test_nothing_outlives_tests_that_were_killed() -> None:
-    story = """
+    script = """
 import os, signal
 from tests.support.servers import Server
 server = Server()
@@ -302,7 +302,7 @@ server.stop_process()
 print(server.pid, server.folder, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    told = subprocess.run([sys.executable, "-c", story], cwd=ROOT, capture_output=True, text=True, check=False)
+    told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == -signal.SIGKILL, told.stderr
     pid, folder = told.stdout.split()
     wait_until(lambda: gone(int(pid)), message="the server to be ended")

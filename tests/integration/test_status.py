@@ -243,10 +243,10 @@ def test_the_next_voter_is_read_when_one_fails_meanwhile(fresh_servers: Callable
 
 def test_fewer_copies_than_a_quorum_are_not_judged_while_voters_are_missing() -> None:
     """The voters that know the end of the run may be among the missing."""
-    story = Story()
-    story.run(5, TICK_0)
-    seen = Snapshot.of_file("a", story.copy)
-    seen.now = seen.time = story.now + 61_000
+    recorded = RecordedRuns()
+    recorded.run(5, TICK_0)
+    seen = Snapshot.of_file("a", recorded.copy)
+    seen.now = seen.time = recorded.now + 61_000
     assert key_status(("job", ""), [seen], 7).state == DIED
     unsure = key_status(("job", ""), [seen], 7, sure=False)
     assert (unsure.state, unsure.problems) == (UNCERTAIN, [])
@@ -377,7 +377,7 @@ def test_a_servers_clock_is_read_after_its_copies(server: Server) -> None:
 # The state of a key, in simulated time
 
 
-class Story:
+class RecordedRuns:
     """One voter's record, built from operations; `now` is the voter's clock in ms."""
 
     def __init__(self, now: int = 1_800_000_000_000) -> None:
@@ -403,58 +403,58 @@ TICK_0 = 1_800_000_000 // 3600 * 3600
 
 
 def test_a_run_whose_lease_expired_without_an_end_never_ended() -> None:
-    story = Story()
-    story.run(5, TICK_0)
-    assert (story.status().state, story.status().problems) == (RUNNING, [])
-    died = story.status(later=61_000)
+    recorded = RecordedRuns()
+    recorded.run(5, TICK_0)
+    assert (recorded.status().state, recorded.status().problems) == (RUNNING, [])
+    died = recorded.status(later=61_000)
     assert died.state == DIED
     assert [text.partition(":")[0] for text in died.problems] == ["the run on web-1 never ended"]
-    assert (story.status(later=61_000).duration_ms, story.status(later=5_000).duration_ms) == (None, 5_000)
+    assert (recorded.status(later=61_000).duration_ms, recorded.status(later=5_000).duration_ms) == (None, 5_000)
 
 
 @pytest.mark.parametrize(("hours", "wrong"), [(0, False), (1, False), (2, False), (3, True), (100, True)])
 def test_three_ticks_without_a_run_are_a_problem(hours: int, wrong: bool) -> None:
     """Fewer ticks may be an outage; a schedule with long gaps has fewer ticks."""
-    story = Story(TICK_0 * 1000)
-    story.run(5, TICK_0, end=TICK_0 * 1000)
-    found = story.status(hours * HOUR + 1000)
+    recorded = RecordedRuns(TICK_0 * 1000)
+    recorded.run(5, TICK_0, end=TICK_0 * 1000)
+    found = recorded.status(hours * HOUR + 1000)
     assert (found.state, bool(found.problems)) == (IDLE, wrong)
     assert found.next == TICK_0 + (hours + 1) * 3600
-    rare = Story(TICK_0 * 1000)
+    rare = RecordedRuns(TICK_0 * 1000)
     rare.run(5, TICK_0, "0 0 1 1 *", end=TICK_0 * 1000)
     assert not rare.status(hours * HOUR).problems
 
 
 def test_a_run_of_three_ticks_is_a_problem_but_not_while_paused() -> None:
-    story = Story(TICK_0 * 1000)
-    story.run(5, TICK_0)
-    story.copy.record["lease_end"] = story.now + 3 * HOUR + 20_000
-    [text] = story.status(3 * HOUR + 10_000).problems
+    recorded = RecordedRuns(TICK_0 * 1000)
+    recorded.run(5, TICK_0)
+    recorded.copy.record["lease_end"] = recorded.now + 3 * HOUR + 20_000
+    [text] = recorded.status(3 * HOUR + 10_000).problems
     assert text.startswith("still runs after 3 more ticks")
-    story.copy.record["paused_until"] = -1
-    assert story.status(3 * HOUR + 10_000).problems == []
+    recorded.copy.record["paused_until"] = -1
+    assert recorded.status(3 * HOUR + 10_000).problems == []
 
 
 def test_a_schedule_that_this_machine_does_not_understand_is_not_a_problem() -> None:
-    story = Story(TICK_0 * 1000)
-    story.run(5, TICK_0, "0 * * * * of another cron", end=TICK_0 * 1000)
-    found = story.status(100 * HOUR)
+    recorded = RecordedRuns(TICK_0 * 1000)
+    recorded.run(5, TICK_0, "0 * * * * of another cron", end=TICK_0 * 1000)
+    found = recorded.status(100 * HOUR)
     assert (found.next, found.problems) == (0, [])
 
 
-def test_a_copy_that_only_candidates_wrote_to_is_new() -> None:
-    story = Story()
-    story.copy.record.update(holder="h", kind="prepare", lease_end=story.now + 2_000)
-    assert story.status().state == NEW
+def test_a_copy_that_was_only_prepared_is_new() -> None:
+    recorded = RecordedRuns()
+    recorded.copy.record.update(holder="h", kind="prepare", lease_end=recorded.now + 2_000)
+    assert recorded.status().state == NEW
 
 
 def test_an_end_that_one_voter_has_recorded_counts() -> None:
-    story, other = Story(), Story()
-    story.run(5, TICK_0)
+    recorded, other = RecordedRuns(), RecordedRuns()
+    recorded.run(5, TICK_0)
     other.run(5, TICK_0, end=other.now + 5, status=2)
-    seen = [Snapshot.of_file("a", story.copy), Snapshot.of_file("b", other.copy)]
+    seen = [Snapshot.of_file("a", recorded.copy), Snapshot.of_file("b", other.copy)]
     for copy in seen:
-        copy.now = copy.time = story.now
+        copy.now = copy.time = recorded.now
     found = key_status(("job", ""), seen, 2)
     assert (found.state, found.status, found.duration_ms) == (IDLE, 2, 5)
 

@@ -93,7 +93,7 @@ def plain(*words, **kw):
     return subprocess.run(words, check=False, **options)
 
 
-def told(done):
+def result(done):
     """Return status and both streams of an ended command."""
     return done.returncode, done.stdout, done.stderr
 
@@ -280,7 +280,7 @@ def test_a_message_without_a_stderr_goes_nowhere(server, fds):
     server.client().hset(record, "lease_end", 1)
     words += ("2026-11-20T03:00Z", "--", "sh", "-c", "sleep 0.2; echo > ran; exit 7")
     before = complaints(server)
-    assert told(cronlock(*words, preexec_fn=closing(*fds))) == (7, "", "")
+    assert result(cronlock(*words, preexec_fn=closing(*fds))) == (7, "", "")
     assert complaints(server) - before == usual
     assert (home() / "ran").exists()
     state = server.client().hgetall(record)
@@ -377,7 +377,7 @@ def test_a_script_without_interpreter_line_gets_its_arguments_byte_by_byte(local
     env = {"PATH": f"{home()}/bin:{os.environ['PATH']}"}
     usual = plain("env", *words, env=environment(env))
     assert usual.stdout.count(b"\0") == 12
-    assert told(cronlock(*local, *words, env=env, text=False)) == told(usual)
+    assert result(cronlock(*local, *words, env=env, text=False)) == result(usual)
 
 
 # -- what goes through -------------------------------------------------------------------------------------------------
@@ -540,7 +540,7 @@ def test_a_loop_over_lines_keeps_its_lines(local):
     """Input that the command does not read remains for the next command."""
     words = " ".join((sys.executable, "-m", "cronlock", *local))
     loop = f"while read -r line; do {words} echo $line; done; echo end"
-    assert told(plain("sh", "-c", loop, input=b"1\n2\n3\n")) == (0, b"1\n2\n3\nend\n", b"")
+    assert result(plain("sh", "-c", loop, input=b"1\n2\n3\n")) == (0, b"1\n2\n3\nend\n", b"")
 
 
 # -- anything at all ---------------------------------------------------------------------------------------------------
@@ -562,7 +562,7 @@ locales = st.sampled_from([{}, {"LANG": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0",
 @given(data=st.binary(max_size=100_000))
 def test_any_input_becomes_any_output(local, data):
     """The meaning of the bytes does not matter."""
-    assert told(cronlock(*local, "cat", input=data, text=False)) == (0, data, b"")
+    assert result(cronlock(*local, "cat", input=data, text=False)) == (0, data, b"")
 
 
 @EXAMPLES
@@ -575,7 +575,7 @@ def test_any_arguments_arrive(server, argv, env):
         "run", "--redis", server.url, "--key", "job", "--schedule", "none", "printf", "%s\\0",
         *map(os.fsdecode, argv), env=env, text=False,
     )  # fmt: skip
-    assert told(done) == (0, b"".join(word + b"\0" for word in argv), b"")
+    assert result(done) == (0, b"".join(word + b"\0" for word in argv), b"")
 
 
 @EXAMPLES

@@ -42,7 +42,7 @@ def link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-class House:
+class Install:
     """A Python of its own with cronlock in its site-packages, which is there until the upgrade."""
 
     def __init__(self) -> None:
@@ -65,18 +65,20 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    made = House()
+def install() -> Iterator[Install]:
+    made = Install()
     yield made
     remove_folder(made.root)
 
 
 @contextlib.contextmanager
-def upgraded(house: House, *words: object, status: int = STATUS, said: str = "") -> Iterator["subprocess.Popen[str]"]:
+def upgraded(
+    install: Install, *words: object, status: int = STATUS, said: str = ""
+) -> Iterator["subprocess.Popen[str]"]:
     """A run whose Python is removed inside the block; at the end of the block the command ends, and then the run."""
-    process = start_words(house.words(*words))
+    process = start_words(install.words(*words))
     wait_until(Path(home(), "began").exists, message="the command")
-    house.upgrade()
+    install.upgrade()
     yield process
     Path(home(), "enough").touch()
     out, err = process.communicate(timeout=30)
@@ -110,10 +112,10 @@ PLAIN = ("--schedule", "none", *KEY)
     ],
     ids=["told", "syslog", "too long, to syslog", "too long", "extended"],
 )
-def test_a_run_ends_as_ever(house: House, servers: list[Server], words: list[str], status: int, word: str) -> None:
+def test_a_run_ends_as_ever(install: Install, servers: list[Server], words: list[str], status: int, word: str) -> None:
     said = "" if "--syslog" in words else "ran: status 3" if "-v" in words else ""
     said = "timed out: " if status == 124 and "--syslog" not in words else said
-    with upgraded(house, *at(servers), *PLAIN, *words, status=status, said=said) as process:
+    with upgraded(install, *at(servers), *PLAIN, *words, status=status, said=said) as process:
         if status == 124:
             process.wait(20)
         if "--ttl" in words:
@@ -121,29 +123,29 @@ def test_a_run_ends_as_ever(house: House, servers: list[Server], words: list[str
     assert heard(*at(servers)) == [word]
 
 
-def test_a_run_is_given_back(house: House, servers: list[Server]) -> None:
-    with upgraded(house, *at(servers), *PLAIN, status=128 + signal.SIGTERM) as process:
+def test_a_run_is_given_back(install: Install, servers: list[Server]) -> None:
+    with upgraded(install, *at(servers), *PLAIN, status=128 + signal.SIGTERM) as process:
         process.terminate()
     assert heard(*at(servers)) == ["given back"]
 
 
-def test_a_voter_that_died_is_named(house: House, fresh_servers: Callable[..., list[Server]]) -> None:
+def test_a_voter_that_died_is_named(install: Install, fresh_servers: Callable[..., list[Server]]) -> None:
     servers = fresh_servers(3)
-    with upgraded(house, *at(servers), "-v", *PLAIN, said="voter unreachable: "):
+    with upgraded(install, *at(servers), "-v", *PLAIN, said="voter unreachable: "):
         servers[2].kill()
     assert heard(*at(servers[:2])) == ["ran"]
 
 
-def test_of_a_local_run(house: House, local_key: str) -> None:
+def test_of_a_local_run(install: Install, local_key: str) -> None:
     words = ("--local", "--schedule", "none", "--key", local_key)
-    with upgraded(house, *words):
+    with upgraded(install, *words):
         pass
     assert heard("--local", key=local_key) == ["ran"]
 
 
-def test_with_failover_the_next_attempt_is_told(house: House, servers: list[Server]) -> None:
+def test_with_failover_the_next_attempt_is_told(install: Install, servers: list[Server]) -> None:
     words = ("--tick", f"{time.strftime('%Y-%m-%d', time.gmtime(time.time() - 86_400))}T02:00Z", *KEY)
-    with upgraded(house, *at(servers), *words, "--failover", "--retry-failed"):
+    with upgraded(install, *at(servers), *words, "--failover", "--retry-failed"):
         pass
     last = (
         "run",
@@ -160,15 +162,15 @@ def test_with_failover_the_next_attempt_is_told(house: House, servers: list[Serv
     assert cronlock(*last).stdout == "2\n"
 
 
-def test_a_schedule_and_its_zone_are_in_memory(house: House, servers: list[Server]) -> None:
+def test_a_schedule_and_its_zone_are_in_memory(install: Install, servers: list[Server]) -> None:
     """The next lease ends by the schedule: cronsim, datetime and the zone's data are asked again."""
     words = ("--schedule", "* * L * *", "--tz", "Europe/Berlin", "--ttl", "7s", "--kill-after", "1s", *KEY)
-    with upgraded(house, *at(servers), *words):
+    with upgraded(install, *at(servers), *words):
         time.sleep(3)
     assert heard(*at(servers)) == ["ran"]
 
 
-def test_over_tls_with_other_certificates(house: House) -> None:
+def test_over_tls_with_other_certificates(install: Install) -> None:
     """The certificates are renewed during the run, and the connection breaks: the next connection reads them."""
     ours = Authority(new_folder())
     with ShieldedServer() as server:
@@ -177,7 +179,7 @@ def test_over_tls_with_other_certificates(house: House) -> None:
             name = Path(path.replace("%2F", "/"))
             shutil.copy2(name, ours.root.parent / name.name)
             url = url.replace(path, str(ours.root.parent / name.name))
-        with upgraded(house, "--redis", url, *PLAIN, "--ttl", "7s", "--kill-after", "1s"):
+        with upgraded(install, "--redis", url, *PLAIN, "--ttl", "7s", "--kill-after", "1s"):
             for name in ("ca.pem", "client.pem", "client.key"):
                 renewed = ours.root.parent / f"{name}.new"
                 shutil.copy(ours.root.parent / name, renewed)
@@ -189,27 +191,27 @@ def test_over_tls_with_other_certificates(house: House) -> None:
     remove_folder(ours.root.parent)
 
 
-def test_a_failover_of_a_service_is_followed(house: House) -> None:
+def test_a_failover_of_a_service_is_followed(install: Install) -> None:
     """cronlock asks the sentinels again."""
     with Service() as service:
         where = ("--redis", service.urls[0])
-        with upgraded(house, *where, *PLAIN, "--ttl", "20s", "--kill-after", "1s"):
+        with upgraded(install, *where, *PLAIN, "--ttl", "20s", "--kill-after", "1s"):
             service.failover()
             time.sleep(1)
         assert heard(*where) == ["ran"]
 
 
-def test_on_a_cluster(house: House, cluster: Cluster) -> None:
-    with upgraded(house, "--redis", cluster.urls[0], *PLAIN, "--ttl", "7s", "--kill-after", "1s"):
+def test_on_a_cluster(install: Install, cluster: Cluster) -> None:
+    with upgraded(install, "--redis", cluster.urls[0], *PLAIN, "--ttl", "7s", "--kill-after", "1s"):
         time.sleep(3)
     assert heard("--redis", cluster.urls[0]) == ["ran"]
 
 
-def test_a_name_is_looked_up_again(house: House, fresh_servers: Callable[..., list[Server]]) -> None:
+def test_a_name_is_looked_up_again(install: Install, fresh_servers: Callable[..., list[Server]]) -> None:
     """By a server that was restarted, and has lost the script as well."""
     servers = fresh_servers(3, appendonly="yes", appendfsync="always")
     named = [word.replace("127.0.0.1", "localhost") for word in at(servers)]
-    with upgraded(house, *named, *PLAIN, "--ttl", "12s", "--kill-after", "1s"):
+    with upgraded(install, *named, *PLAIN, "--ttl", "12s", "--kill-after", "1s"):
         for server in servers[:2]:
             server.restart()
             server.redis.script_flush()
@@ -217,22 +219,22 @@ def test_a_name_is_looked_up_again(house: House, fresh_servers: Callable[..., li
     assert heard(*named) == ["ran"]
 
 
-def test_a_script_that_is_lost_is_brought_again(house: House, server: Server) -> None:
-    with upgraded(house, "--redis", server.url, *PLAIN):
+def test_a_script_that_is_lost_is_brought_again(install: Install, server: Server) -> None:
+    with upgraded(install, "--redis", server.url, *PLAIN):
         server.redis.script_flush()
     assert heard("--redis", server.url) == ["ran"]
 
 
 @pytest.mark.parametrize("key", ["ctrl-c", "ctrl-z"])
-def test_at_a_terminal(house: House, server: Server, open_terminal: Callable[..., Terminal], key: str) -> None:
+def test_at_a_terminal(install: Install, server: Server, open_terminal: Callable[..., Terminal], key: str) -> None:
     """cronlock reads from /proc which signal ended the command, and restores the modes."""
     terminal = open_terminal("bash", "--norc", "--noprofile", "-i")
     terminal.prompt()
     script = "stty -echo; exec cat"
-    words = [*house.words("--redis", server.url, *PLAIN)[:-1], script]
+    words = [*install.words("--redis", server.url, *PLAIN)[:-1], script]
     terminal.type(f"env -u PYTHONPATH {shlex.join(words)}\n")
     wait_until(lambda: "cat" in [process.name for process in terminal.processes()], message="the command")
-    house.upgrade()
+    install.upgrade()
     group = terminal.foreground()
     if key == "ctrl-z":
         terminal.type("\x1a")

@@ -517,7 +517,7 @@ def test_a_key_is_the_same_in_every_process() -> None:
     assert len(texts) == 1
 
 
-def twins(form: str) -> tuple[str, str]:
+def two_commands(form: str) -> tuple[str, str]:
     """Return two commands of this form with the same digits."""
     seen: dict[str, str] = {}
     for number in itertools.count():
@@ -530,7 +530,7 @@ def twins(form: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("form", ["job {}", "job%{}"], ids=["words", "standard input"])
 def test_two_commands_that_would_share_a_key_are_refused(form: str) -> None:
-    first, second = twins(form)
+    first, second = two_commands(form)
     with pytest.raises(Refused, match=r"line 2 and line 3 would share the key job-\w{4}: give one of them a key by ha"):
         wrap_crontab(f"# x\n@daily {first}\n@daily {second}\n", WRAPPER)
 

@@ -34,7 +34,7 @@ MAJORITY = "A majority that forgets is a new lock; only a resource that checks t
 
 
 @dataclass(frozen=True)
-class Pace:
+class Timing:
     """The pace of a round, in seconds: lease, time between ticks, number of ticks and nodes."""
 
     ttl: float = 3.0
@@ -59,7 +59,7 @@ class Fault:
     how: str
     injectors: Sequence[FaultInjector]
     topologies: Sequence[str] = ("three", "five", "cluster")
-    pace: Pace = Pace()
+    pace: Timing = Timing()
     conceded: dict[str, str] = field(default_factory=dict)
     loud: frozenset[int] = frozenset({122, 123})
     may_miss: bool = False
@@ -82,7 +82,7 @@ class Fault:
         return self.promises or (SAFE if self.may_miss else ALL)
 
 
-TAKEN_OVER = Pace(ttl=3, period=5, ticks=3, length=0.4)  # time for a lease to end, and for another run
+TAKEN_OVER = Timing(ttl=3, period=5, ticks=3, length=0.4)  # time for a lease to end, and for another run
 _TABLE = (
     Fault("calm", "only the nodes' clocks differ", [calm]),
     Fault("restarted empty", "a voter is killed and restarted without its data", [restarted_empty]),
@@ -120,7 +120,7 @@ _TABLE = (
         "a replica that missed an acknowledged commit takes over",
         [write_lost_in_failover],
         ["cluster"],
-        Pace(9, 6, 3, outage_wait=12),
+        Timing(9, 6, 3, outage_wait=12),
     ),
     Fault(
         "slots moved",
@@ -132,14 +132,14 @@ _TABLE = (
         "failed back",
         "voters are failed over from and back to, with data from before a run that others missed; nodes cut off",
         [failed_back],
-        pace=Pace(9, 6, 3, outage_wait=6),
+        pace=Timing(9, 6, 3, outage_wait=6),
         may_miss=True,
     ),
     Fault(
         "beyond the retention",
         "nodes wait, and records are kept for 3 s; runs take longer and renew them in time",
         [month_passes],
-        pace=Pace(ttl=6, period=3, ticks=2, nodes=3, length=1.3),
+        pace=Timing(ttl=6, period=3, ticks=2, nodes=3, length=1.3),
         loud=frozenset({122, 123, 75}),
         rest=0.1,
         wait=60,
@@ -162,11 +162,11 @@ _TABLE = (
         "wrappers are killed and stopped",
         [wrapper_killed, wrapper_stopped],
         ["local"],
-        Pace(length=1.6),
+        Timing(length=1.6),
         promises=f"{ALL}, but by other clocks a stopped wrapper holds the key until it continues",
         stopped_holds=True,
     ),
-    Fault("50 nodes", "50 nodes start within one second", [crowd], pace=Pace(ticks=1, period=4, nodes=50)),
+    Fault("50 nodes", "50 nodes start within one second", [crowd], pace=Timing(ticks=1, period=4, nodes=50)),
     Fault(
         "password changed",
         "requirepass changes voter by voter, and then node by node",
@@ -200,7 +200,7 @@ _TABLE = (
         "waiting",
         "without ticks, nodes wait for the lock; voters are restarted empty, nodes cut off, wrappers killed",
         [restarted_empty, cut(True, True), stopped(0.5), wrapper_killed],
-        pace=Pace(length=0.25),
+        pace=Timing(length=0.25),
         loud=frozenset({122, 123, 75}),
         wait=15,
         promises="G1, G4, G8; each waiting node runs or reports why not",

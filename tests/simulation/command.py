@@ -60,9 +60,9 @@ class Guard:
         self.begin_at = begin_at
         if not self.begun and not self._gone:
             self._kill_at = kill_at
-            self._time.at(begin_at, self._look)
+            self._time.at(begin_at, self._begin_if_due)
 
-    def _look(self) -> None:
+    def _begin_if_due(self) -> None:
         if self._time.now >= self.begin_at and not self._gone:
             self.begin()
 

@@ -56,7 +56,7 @@ def report_on(world: World) -> Report:
     return Report(violations_of(world), world.trace(), sum(bool(call.command) for call in world.calls))
 
 
-def late_ok() -> Report:
+def ok_after_the_verdict() -> Report:
     """A late ok does not join acknowledgements from before the prepare leases expired.
 
     n1 has A's commit and can't reach C, and B misses the rest of n1's requests. A forgets. When n1's prepare lease at B
@@ -211,7 +211,7 @@ def paused_host_unseen() -> Report:
 SCHEDULES = {
     one.__name__: one
     for one in (
-        late_ok,
+        ok_after_the_verdict,
         asked_again,
         two_dead_commits,
         restarted_and_forgotten,

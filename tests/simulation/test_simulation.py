@@ -142,7 +142,7 @@ def test_random_seeds_notice_a_missing_rule(run_changed: RunChanged, change: Cha
 @pytest.mark.parametrize(
     ("change", "schedule", "kind"),
     [
-        (LATE_OKS_JOIN, "late_ok", "overlap"),
+        (LATE_OKS_JOIN, "ok_after_the_verdict", "overlap"),
         (SAME_HOLDER_AGAIN, "asked_again", "overlap"),
         (DEAD_COMMITS_COUNT, "two_dead_commits", "silent"),
         (ANOTHER_SERVERS_ACK, "went_back_inside_commit", "overlap"),

@@ -22,7 +22,7 @@ PROGRAMS = (  # the user's
 )
 WRITABLE = ("/etc", "/usr/local", "/var", "/srv")
 # The keeper holds the namespace; whoever has its mounts sees it.
-HOUSE = """\
+MOUNTS = """\
 set -e
 folder=$1
 shift
@@ -70,8 +70,8 @@ class NamespaceHost(Closing):
             raise
 
     def _three(self) -> list[Server]:
-        house = f"127.{random.randint(64, 250)}.{random.randint(1, 250)}"  # nobody else's, so Redis's own port is free
-        places = [Place(address=f"{house}.{number}") for number, _ in enumerate(NAMES, 1)]
+        network = f"127.{random.randint(64, 250)}.{random.randint(1, 250)}"  # its port 6379 is free
+        places = [Place(address=f"{network}.{number}") for number, _ in enumerate(NAMES, 1)]
         servers = start_servers(len(NAMES), places=places, port=REDIS_PORT, appendonly="yes", appendfsync="no")
         for server in servers:
             self._stack.callback(server.close)
@@ -103,7 +103,7 @@ class NamespaceHost(Closing):
             link.symlink_to(page)
 
     def _open(self) -> "subprocess.Popen[str]":
-        words = ["unshare", "--mount", "sh", "-c", HOUSE, "sh", str(self.folder), *WRITABLE]
+        words = ["unshare", "--mount", "sh", "-c", MOUNTS, "sh", str(self.folder), *WRITABLE]
         keeper = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         heir().tell(f"+pid {keeper.pid}")
         self._stack.callback(self._end, keeper)

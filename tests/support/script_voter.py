@@ -61,19 +61,19 @@ class Stored:
     @property
     def record(self) -> Fields:
         """The fields of the record."""
-        return self.look()[RECORD]
+        return self.state()[RECORD]
 
     @property
     def nodes(self) -> dict[str, int]:
         """The fields of the nodes."""
-        return self.look()[NODES]
+        return self.state()[NODES]
 
     @property
     def history(self) -> list[str]:
         """The lines of the history."""
-        return self.look()[HISTORY]
+        return self.state()[HISTORY]
 
-    def look(self) -> State:
+    def state(self) -> State:
         """Return the three parts; keep how long they stay from now on."""
         pipe = self.plain.pipeline(transaction=False)
         record, nodes, history = self.keys[:3]

@@ -162,7 +162,7 @@ then = one_of(
     ("extend", "finish"),  # the commit was lost
     ("finish",),
     ("commit", "extend", "finish", "extend"),  # the last one came late
-    ("commit", "unlock"),  # it is dead by the word of a person
+    ("commit", "unlock"),  # it is dead by the word of an operator
     ("commit", "unlock", "extend", "finish"),  # it is not
     ("commit", "forget", "finish", "forget"),
 )
@@ -260,7 +260,7 @@ class Voter(Protocol):
 
     looked_at: tuple[int, int]  # its clocks at the last look
 
-    def look(self) -> State:
+    def state(self) -> State:
         """Record, nodes and history."""
 
     def expires(self) -> int: ...
@@ -307,7 +307,7 @@ class Pair:
             if isinstance(value, FromNow):
                 ask[name] = value + (now if name == "not_after" else wall)
         answer = self.voter.call(operation, ask)
-        seen = self.voter.look()
+        seen = self.voter.state()
         for before, told, after in zip((now, wall), (answer["now"], answer["time"]), self.voter.looked_at, strict=True):
             assert before <= told <= after
         assert answer["run_id"] == self.voter.run_id

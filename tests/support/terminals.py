@@ -1,4 +1,4 @@
-"""A real terminal with a shell on it: keys go in, what a person would see comes out."""
+"""A real terminal with a shell on it: keys go in, what an operator would see comes out."""
 
 import contextlib
 import os

@@ -42,7 +42,7 @@ COMMAND = """\
 echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_KEY $CRONLOCK_RUN_NODE $CRONLOCK_RUN_TOKEN" >> {tmp}/runs
 """
 AFTERWARDS = {"backup": "sleep 2\n", "percent": "cat >> {tmp}/percent\n"}
-HOUSE = """\
+MOUNTS = """\
 set -e
 hostname $1
 mount --make-rprivate /
@@ -71,7 +71,7 @@ class Machine:
         file = folder / "cron.d" / "cronlock-test"
         file.write_text(crontab)
         file.chmod(0o644)
-        self.process = subprocess.Popen(["unshare", "--mount", "--uts", "sh", "-c", HOUSE, "sh", name], cwd=folder)
+        self.process = subprocess.Popen(["unshare", "--mount", "--uts", "sh", "-c", MOUNTS, "sh", name], cwd=folder)
         heir().tell(f"+pid {self.process.pid}")
 
     def end(self):
@@ -122,7 +122,7 @@ class Minutes:
         """Return the ticks at which this node's cron has started all its jobs; one job runs on each node."""
         return [tick for tick, key, where, _ in self.runs if (key, where) == (EACH, node)]
 
-    def whole(self):
+    def complete(self):
         """Return the ticks at which all nodes have logged all jobs that the guide shows."""
         return [
             tick
@@ -163,7 +163,7 @@ def test_three_nodes_three_jobs_under_a_real_cron(machines, tmp_path):
         assert [machine.process.poll() for machine in machines] == [None] * len(NODES)
         return Minutes(machines, tmp_path / "runs")
 
-    wait_until(lambda: len(minutes().whole()) >= MINUTES, 60 * MINUTES + 80, f"{MINUTES} minutes", interval=0.5)
+    wait_until(lambda: len(minutes().complete()) >= MINUTES, 60 * MINUTES + 80, f"{MINUTES} minutes", interval=0.5)
     time.sleep(10)  # a second run of a tick would start now
     seen = minutes()
     assert_each_node_ran_each_minute(seen)
@@ -184,7 +184,7 @@ def assert_each_node_ran_each_minute(seen):
         ticks = [datetime.fromisoformat(tick) for tick in seen.minutes_of(node)]
         assert [tick.second for tick in ticks] == [0] * len(ticks)
         assert [(after - tick).seconds for tick, after in itertools.pairwise(ticks)] == [60] * (len(ticks) - 1)
-        assert {seen.said[tick, EACH, node] for tick in seen.whole()} == {"ran: status 0"}
+        assert {seen.said[tick, EACH, node] for tick in seen.complete()} == {"ran: status 0"}
 
 
 def assert_each_tick_ran_once(seen):
@@ -192,20 +192,20 @@ def assert_each_tick_ran_once(seen):
         runs = [(tick, int(token)) for tick, of, _, token in seen.runs if of == key]
         ticks = [tick for tick, _ in runs]
         assert len(set(ticks)) == len(ticks)
-        assert set(ticks) >= set(seen.whole())
+        assert set(ticks) >= set(seen.complete())
         assert all(token < after for (_, token), (_, after) in itertools.pairwise(runs))
 
 
 def assert_the_others_tell_who_had_it(seen):
-    for tick in seen.whole():
+    for tick in seen.complete():
         for key in ONCE:
             had = seen.had[tick, key]
             assert seen.said[tick, key, had] == "ran: status 0"
             for other in set(NODES) - {had}:
-                assert re.fullmatch(elsewhere(had, tick.removesuffix(":00Z") + "Z"), seen.said[tick, key, other])
+                assert re.fullmatch(ran_on(had, tick.removesuffix(":00Z") + "Z"), seen.said[tick, key, other])
 
 
-def elsewhere(node, tick):
+def ran_on(node, tick):
     """Return the pattern of the other nodes' messages about a tick that this node has or had."""
     held = rf"held by {node} since \d\d:\d\d:\d\d, pid \d+"
     return rf"{held}|done: the tick of {tick} ran on {node}; --again runs it once more"
@@ -213,7 +213,7 @@ def elsewhere(node, tick):
 
 def assert_they_take_turns(seen):
     """Nobody has a job twice in a row when another node's cron started it at about the same time."""
-    for tick, after in itertools.pairwise(seen.whole()):
+    for tick, after in itertools.pairwise(seen.complete()):
         for key in (*ONCE, *QUIET):
             had = seen.had[tick, key]
             later = min(seen.starts[after, key, node] for node in NODES if node != had) - seen.starts[after, key, had]
@@ -232,7 +232,7 @@ def test_the_log_that_the_guide_shows_is_of_such_a_run():
     ran = [[node for node, line in minute.items() if line == "ran: status 0"] for minute in minutes]
     assert sorted(ran) == [[node] for node in NODES]
     for minute, [had] in zip(minutes, ran, strict=True):
-        assert all(re.fullmatch(elsewhere(had, ".+"), minute[node]) for node in NODES if node != had)
+        assert all(re.fullmatch(ran_on(had, ".+"), minute[node]) for node in NODES if node != had)
 
 
 def test_a_line_of_a_users_crontab_is_found_by_that_user(tmp_path, server):

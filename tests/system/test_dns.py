@@ -14,7 +14,7 @@ from tests.support.commands import descendants, environment, heir, home, wait_un
 
 pytestmark = pytest.mark.debian
 
-HOUSE = """\
+MOUNTS = """\
 set -e
 ip link set lo up 2>/dev/null || true
 mount --make-rprivate /
@@ -33,10 +33,10 @@ def start():
     started = []
 
     def run(*words, argv=("true",), **how):
-        house = HOUSE.format(python=sys.executable)
+        script = MOUNTS.format(python=sys.executable)
         command = [sys.executable, "-m", "cronlock", "run", "--redis", "redis://far.example", "--key", "job", *words]
         process = subprocess.Popen(
-            ["unshare", "--mount", "--net", "sh", "-c", house, "sh", *command, "--", *argv],
+            ["unshare", "--mount", "--net", "sh", "-c", script, "sh", *command, "--", *argv],
             cwd=home(),
             env=environment(),
             stderr=subprocess.PIPE,

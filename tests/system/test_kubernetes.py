@@ -160,14 +160,14 @@ def when_begun(count: int, timeout: float = PATIENCE) -> None:
     wait_until(lambda: len(begun()) >= count, timeout, f"{count} runs")
 
 
-def when_staying(servers: list[Server], pods: int = 1) -> None:
-    """Until so many pods wait to be told of the end by a quorum at least."""
+def when_waiting(servers: list[Server], pods: int = 1) -> None:
+    """Until so many pods wait for a notification of the end from a quorum at least."""
 
-    def told() -> bool:
+    def enough_wait() -> bool:
         counts = [sum(count for _, count in s.redis.pubsub_numsub(*s.redis.pubsub_channels())) for s in servers]
         return sum(count >= pods for count in counts) * 2 > len(servers)
 
-    wait_until(told, PATIENCE, f"{pods} pods that stay")
+    wait_until(enough_wait, PATIENCE, f"{pods} pods that wait")
 
 
 in_a_pod = pytest.mark.parametrize(
@@ -229,11 +229,11 @@ def test_a_second_pod_stays_and_exits_0_without_running_and_so_does_a_late_one(
     image("nightly", UNTIL_TOLD)
     first = start("nightly")
     when_begun(1)
-    staying = [start("nightly"), start("nightly", cluster="cluster-b")]
-    when_staying(servers, len(staying))
+    waiting = [start("nightly"), start("nightly", cluster="cluster-b")]
+    when_waiting(servers, len(waiting))
     Path(home(), "enough").touch()
     late = start("nightly", cluster="cluster-b")
-    assert [pod.ended() for pod in (first, *staying, late)] == [(0, "")] * 4
+    assert [pod.ended() for pod in (first, *waiting, late)] == [(0, "")] * 4
     assert begun() == ["cluster-a 1"]
 
 
@@ -260,7 +260,7 @@ def test_an_evicted_pod_gives_its_run_back_at_once(
     first = start("nightly", alone=alone)
     when_begun(1)
     second = start("nightly", cluster="cluster-b")
-    when_staying(servers)
+    when_waiting(servers)
     first.evict()
     when_begun(2, AT_ONCE)
     assert first.ended()[0] == 7

@@ -17,7 +17,7 @@ done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
 log.settimeout(5)
 print(done.returncode, repr(done.stderr), log.recv(4096).decode())
 """
-HOUSE = """\
+MOUNTS = """\
 set -e
 mount --make-rprivate /
 mount -t tmpfs none /dev
@@ -31,7 +31,7 @@ def test_a_line_goes_to_the_system_log_under_the_name_cronlock(server):
     """Facility cron, level notice (9 * 8 + 5), with the pid; nothing on stderr."""
     run = [sys.executable, "-m", "cronlock", "run", "--syslog", "--redis", server.url, "--key", "job", "--once"]
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", HOUSE, "sh", sys.executable, "-c", LOG_HOST, *run, "--", "true"],
+        ["unshare", "--mount", "sh", "-c", MOUNTS, "sh", sys.executable, "-c", LOG_HOST, *run, "--", "true"],
         env=environment(),
         capture_output=True,
         text=True,

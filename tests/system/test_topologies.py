@@ -51,7 +51,7 @@ class Nodes:
         assert (status, err) == (0, ""), err
         return int(out)
 
-    def told(self, command: str, *words: str) -> Any:
+    def read_json(self, command: str, *words: str) -> Any:
         done = operate(self.site.place, command, *words, "--format", "json", before=self.site.before)
         assert done.stderr == ""
         return json.loads(done.stdout)
@@ -91,9 +91,9 @@ def is_held(nodes: Nodes) -> None:
 
 def is_seen(nodes: Nodes) -> None:
     """While it runs."""
-    [key] = nodes.told("status", "job")["keys"]
+    [key] = nodes.read_json("status", "job")["keys"]
     assert (key["state"], key["node"]) == ("running", "web-1")
-    found = [finding for finding in nodes.told("check")["findings"] if finding["section"] == "voters"]
+    found = [finding for finding in nodes.read_json("check")["findings"] if finding["section"] == "voters"]
     bad = [finding["text"] for finding in found if finding["level"] != GREEN]
     assert [text for text in bad if not text.startswith(BUSY)] == [*nodes.site.found]
 
@@ -104,7 +104,7 @@ def is_paused(nodes: Nodes, token: int) -> None:
     assert nodes.run(*PLAIN) == QUIET
     nodes.operate("resume", "job")
     assert nodes.token(*PLAIN) > token
-    [key] = nodes.told("history", "job")["keys"]
+    [key] = nodes.read_json("history", "job")["keys"]
     assert [entry["outcome"] for entry in key["runs"]] == ["ran", "given back", "ran"]
 
 

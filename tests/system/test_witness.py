@@ -244,7 +244,7 @@ def test_a_start_of_the_machine_ends_a_lock(job: Job) -> None:
 
 @everywhere
 def test_unlock_ends_a_lease_there(job: Job, place: str) -> None:
-    """By the word of a person, though its processes live; the run after it holds as any other does."""
+    """By the word of an operator, though its processes live; the run after it holds as any other does."""
     first = job.hold("--schedule", "none", "--ttl", "1h")
     assert cronlock("unlock", "--yes", *job.words[:1], job.words[2], before=inside(place)).returncode == 0
     second = job.hold("--schedule", "none", place=place)

@@ -34,14 +34,14 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def told(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, *files: str) -> Settings:
+def loaded(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, *files: str) -> Settings:
     """The settings, without the files that this machine may have."""
     return load({"redis": ["redis://r"], **(given or {})}, environ or {}, files)
 
 
 def refused(given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, *files: str) -> str:
     with pytest.raises(Refused) as caught:
-        told(given, environ, *files)
+        loaded(given, environ, *files)
     assert str(caught.value).isprintable()
     return str(caught.value)
 
@@ -69,7 +69,7 @@ def test_the_nearer_source_wins(tmp_path: Path) -> None:
         (f"{system} [keys.a]", {"key": "a"}, {}, [system]),
         (system, {"key": "b"}, {}, [system]),
     ]
-    found = [told(given, environ, *files) for _, given, environ, files in sources]
+    found = [loaded(given, environ, *files) for _, given, environ, files in sources]
     assert [settings.ttl for settings in found] == [1_000, 2_000, 4_000, 5_000, 6_000, 7_000]
     assert [settings.source("ttl") for settings in found] == [source for source, *_ in sources]
 
@@ -78,7 +78,7 @@ def test_name_by_name_the_users_file_wins(tmp_path: Path) -> None:
     """A name that it lacks comes from the system's file; a table for the key beats the top level of either file."""
     user = write(tmp_path / "user.toml", 'ttl = "5s"\ntz = "U"\n')
     system = write(tmp_path / "system.toml", 'ttl = "7s"\nprefix = "s"\n[keys.a]\ntz = "S"\n')
-    settings = told({"key": "a"}, {}, user, system)
+    settings = loaded({"key": "a"}, {}, user, system)
     assert (settings.ttl, settings.tz, settings.prefix) == (5_000, "S", "s")
 
 
@@ -101,7 +101,7 @@ def test_config_replaces_both_files(home: Path) -> None:
 
 def test_nothing_said_is_nothing_set() -> None:
     """Defaults that others decide are None; the node is the host's name."""
-    settings = told()
+    settings = loaded()
     assert (settings.mode, settings.key, settings.ttl, settings.outage_wait, settings.kill_after) == (
         *("once", None, None, None),
         None,
@@ -119,10 +119,10 @@ def test_zero_is_a_value_and_not_nothing(tmp_path: Path) -> None:
         ({"outage-wait": 0, "conflict-exit-code": 0}, {}),
         ({}, {"CRONLOCK_OUTAGE_WAIT": "0", "CRONLOCK_CONFLICT_EXIT_CODE": "0"}),
     ]:
-        settings = told(flags, environ, path)
+        settings = loaded(flags, environ, path)
         assert (settings.outage_wait, settings.conflict_exit_code) == (0, 0)
     zero = write(tmp_path / "z", "outage-wait = 0\nconflict-exit-code = 0")
-    assert told({}, {}, zero, path).outage_wait == 0
+    assert loaded({}, {}, zero, path).outage_wait == 0
 
 
 def test_what_kubernetes_sets_for_a_service_of_that_name_is_no_setting() -> None:
@@ -174,7 +174,7 @@ def test_every_option_has_a_variable_and_a_name_in_the_file(tmp_path: Path) -> N
 
 def test_a_number_needs_no_quotes_in_the_file(tmp_path: Path) -> None:
     """A bare duration is seconds there too."""
-    settings = told({}, {}, write(tmp_path / "c", "ttl = 90\nconflict-exit-code = 75\ntick = 1700000000"))
+    settings = loaded({}, {}, write(tmp_path / "c", "ttl = 90\nconflict-exit-code = 75\ntick = 1700000000"))
     assert (settings.ttl, settings.conflict_exit_code, settings.tick) == (90_000, 75, "1700000000")
 
 
@@ -190,7 +190,7 @@ def test_the_key_whose_table_counts_may_come_from_anywhere(tmp_path: Path) -> No
         ({"key": "d e"}, {}, 4_000),
         ({"key": "z"}, {}, None),
     ]:
-        assert told(flags, environ, path).ttl == ttl
+        assert loaded(flags, environ, path).ttl == ttl
 
 
 # -- rivals ------------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def _redis_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_variable_can_take_an_option_back(tmp_path: Path) -> None:
     """CRONLOCK_EACH=0 beats the file's each = true."""
     path = write(tmp_path / "c", "each = true\nlocal = true\n")
-    settings = told({}, {"CRONLOCK_EACH": "0"}, path)
+    settings = loaded({}, {"CRONLOCK_EACH": "0"}, path)
     assert (settings.each, settings.mode, settings.source("each")) == (False, "once", "CRONLOCK_EACH")
     settings = load({}, {"CRONLOCK_LOCAL": "0", "REDIS_URL": "redis://h"}, [path])
     assert (settings.local, labels(settings)) == (False, ["h:6379"])
@@ -303,7 +303,7 @@ def test_a_file_of_the_bash_tool_is_refused_likewise(tmp_path: Path) -> None:
 )
 def test_variables_of_the_run_outside_and_of_others_are_none_of_ours(variable: str) -> None:
     """A command that cronlock started may call cronlock."""
-    assert told({}, {variable: "x"}).key is None
+    assert loaded({}, {variable: "x"}).key is None
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         load({"config": missing}, REDIS)
     with pytest.raises(Refused, match="can't read"):
         load({}, REDIS | {"CRONLOCK_CONFIG": missing})
-    assert told({}, {}, missing, f"{write(tmp_path / 'file', '')}/below").prefix == "cronlock"
+    assert loaded({}, {}, missing, f"{write(tmp_path / 'file', '')}/below").prefix == "cronlock"
     assert (
         refused({}, {}, str(tmp_path)) == f"can't read {tmp_path}: is a directory: pass --config with a settings file"
     )

@@ -296,14 +296,14 @@ def test_an_answer_counts_only_when_it_is_asked_for_the_first_time(voter: Voter)
     assert voter.copy.nodes["held:web-b"] == 1
 
 
-# What a person does
+# Operations of an operator
 
 
 def test_a_look_changes_nothing(voter: Voter) -> None:
     """It tells who holds it, and for how long."""
     voter.run("a")
     before = dict(voter.copy.record)
-    seen = voter.ask("read", "person")
+    seen = voter.ask("read", "operator")
     assert (seen["answer"], seen["kind"], seen["node"], seen["left"]) == ("ok", "run", "web-a", LEASE)
     assert voter.copy.record == before
 
@@ -311,11 +311,11 @@ def test_a_look_changes_nothing(voter: Voter) -> None:
 def test_unlock_ends_the_lease_of_the_run_that_was_seen(voter: Voter) -> None:
     """Not of a newer one, and not of a node that asks; the attempt stays used, and the history tells."""
     voter.prepare("a")
-    assert voter.ask("unlock", "person", token=0)["answer"] == "other"
+    assert voter.ask("unlock", "operator", token=0)["answer"] == "other"
     assert voter.commit("a") == "ok"
-    assert voter.ask("unlock", "person", token=6)["answer"] == "other"
-    assert voter.ask("unlock", "person", token=7)["answer"] == "ok"
-    assert voter.ask("read", "person")["left"] == 0
+    assert voter.ask("unlock", "operator", token=6)["answer"] == "other"
+    assert voter.ask("unlock", "operator", token=7)["answer"] == "ok"
+    assert voter.ask("read", "operator")["left"] == 0
     assert (voter["state"], voter["attempt"], voter["outcome"]) == ("running", 1, "unlocked")
     assert voter.copy.history[0].split("\t")[-2] == "unlocked"
     assert voter.prepare("b")["answer"] == "done"
@@ -325,11 +325,11 @@ def test_unlock_ends_the_lease_of_the_run_that_was_seen(voter: Voter) -> None:
 def test_a_commit_that_comes_after_unlock_is_refused_and_a_living_holder_goes_on(voter: Voter) -> None:
     """Its next extension takes the lease back, unless somebody came in between."""
     voter.run("a")
-    voter.ask("unlock", "person", token=7)
+    voter.ask("unlock", "operator", token=7)
     assert voter.commit("a") == "other"
     assert voter.extend("a") == "ok"
-    assert voter.ask("read", "person")["left"] == LEASE
-    voter.ask("unlock", "person", token=7)
+    assert voter.ask("read", "operator")["left"] == LEASE
+    voter.ask("unlock", "operator", token=7)
     voter.run("b", 8, LATER)
     assert voter.extend("a") == "newer"
 
@@ -810,7 +810,7 @@ def test_a_paused_record_stays_until_resumed(voter: Voter) -> None:
 
 
 def test_a_paused_copy_that_knows_nothing_else_stays_too(voter: Voter) -> None:
-    """A candidate's lease must not take the pause with it, not even one whose time is over."""
+    """A prepare lease must not take the pause with it, not even one whose time is over."""
     voter.pause(NOW + 1)
     voter.now += 1
     assert voter.prepare("a")["answer"] == "ok"

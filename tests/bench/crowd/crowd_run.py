@@ -14,7 +14,7 @@ from statistics import median
 
 from cronlock.process.event_loop import monotonic
 from tests.bench.crowd.node import UNANSWERED, NodeResult, Question
-from tests.bench.crowd.server_stats import Work, read
+from tests.bench.crowd.server_stats import ServerWork, read
 from tests.bench.crowd.worker import END, GO, STOP, Report, Worker
 from tests.support.servers import Cluster, Server
 
@@ -37,7 +37,7 @@ class Tick:
     """The outcome of one tick."""
 
     results: list[NodeResult]
-    work: Work
+    work: ServerWork
     begun: int  # ms on monotonic()
     cpu: float  # s, of the generator
     lag: int  # ms

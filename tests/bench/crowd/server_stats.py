@@ -12,7 +12,7 @@ PATIENCE = 60  # s: a server that a crowd keeps busy answers late
 
 
 @dataclass
-class Work:
+class ServerWork:
     """CPU in ms, commands and bytes of all servers together."""
 
     cpu: float = 0
@@ -26,13 +26,13 @@ class Work:
     rejected: int = 0
     overflows: int = 0  # connections that met a full accept queue
 
-    def __sub__(self, other: Self) -> "Work":
-        return Work(*(getattr(self, field.name) - getattr(other, field.name) for field in fields(self)))
+    def __sub__(self, other: Self) -> "ServerWork":
+        return ServerWork(*(getattr(self, field.name) - getattr(other, field.name) for field in fields(self)))
 
 
-def read(servers: Sequence[Server]) -> Work:
+def read(servers: Sequence[Server]) -> ServerWork:
     """Return the work of these servers since they started."""
-    work = Work(overflows=_overflows())
+    work = ServerWork(overflows=_overflows())
     for server in servers:
         with server.client(socket_timeout=PATIENCE) as client:
             info: dict[str, Any] = client.info("everything")
