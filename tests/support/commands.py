@@ -1,4 +1,4 @@
-"""What tests start: cronlock itself, in a clean environment, and the promise that nothing outlives the tests."""
+"""Processes of tests: cronlock itself, in a clean environment, and the promise that nothing outlives the tests."""
 
 import atexit
 import contextlib
@@ -26,7 +26,7 @@ T = TypeVar("T")
 def wait_until(
     condition: Callable[[], T], timeout: float = 10, message: str = "the condition", interval: float = 0.01
 ) -> T:
-    """What `condition` returns, as soon as that is true; asked every `interval` seconds, at least once.
+    """Return the value of `condition` as soon as it is true; ask every `interval` seconds, at least once.
 
     Raises AssertionError when `timeout` seconds have passed.
     """
@@ -173,7 +173,7 @@ AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "FAKETIME")
 
 
 def forks(args: tuple[object, ...], env: Mapping[str, str | None]) -> bool:
-    """Whether such a call of cronlock is the same without its start."""
+    """Return whether such a call of cronlock is the same without its start."""
     typed = bool(args) and args[0] != "run"
     return typed and sys.platform == "linux" and not any(name.startswith(AT_START) for name in env)
 
@@ -254,7 +254,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def about(pid: int) -> dict[str, str]:
-    """What the kernel tells of a process; its State begins with a letter, which is g when it has gone."""
+    """Return the kernel's facts about a process; its State begins with a letter, g for a process that has gone."""
     try:
         return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     except OSError:

@@ -33,7 +33,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Block:
-    """What is shown in one place. `text` is that of a crontab or of another program's file."""
+    """One block of a page. `text` is that of a crontab or of another program's file."""
 
     place: str
     kind: str

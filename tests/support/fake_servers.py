@@ -60,7 +60,7 @@ class FakeServer:
 
     @property
     def stamp(self) -> str:
-        """What the script stamps a run with, as of a real server."""
+        """Return the stamp that the script writes into a run, as at a real server."""
         run_id = run_id_of(self._tcp.fake_server)
         return f"{run_id}/{run_id[::-1]}"
 

@@ -102,7 +102,7 @@ class Call(NamedTuple):
 
 @functools.cache
 def _address(kind: str) -> str:
-    """Where the server of this kind listens. It lives as long as this process does."""
+    """Return the address of the server of this kind, which lives as long as this process does."""
     folder = new_folder()
     path = folder / "fork-server"
     base = environment() | {"HOME": str(folder)}  # the HOME of a test goes with it
@@ -153,7 +153,7 @@ def run_forked(
 
 
 def call_all(calls: Sequence[Call], at_once: int = AT_ONCE) -> list[CompletedProcess[str]]:
-    """What became of each; in their order, where it is one at a time."""
+    """Return the result of each call; in their order, where one is done at a time."""
     asked = [(list(call.words), environment(call.env) | {"HOME": str(call.folder or home())}) for call in calls]
     for kind in {"run" if words[:1] == ["run"] else "" for words, _ in asked}:
         _address(kind)  # before there are threads

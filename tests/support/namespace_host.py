@@ -79,7 +79,7 @@ class NamespaceHost(Closing):
         return servers
 
     def _give(self, settings: str) -> None:
-        """What is copied into the namespace's files."""
+        """Write the files that are copied into the namespace."""
         given = self.folder / "given"
         hosts = "".join(f"{server.place.address} {name}\n" for server, name in zip(self.servers, NAMES, strict=True))
         for path, text in (("etc/hosts", f"127.0.0.1 localhost\n{hosts}"), ("etc/cronlock.toml", settings)):

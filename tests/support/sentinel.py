@@ -103,7 +103,7 @@ class Service(Closing):
             assert same.execute()[1] == 1, "the replica does not follow"
 
     def _settled(self) -> bool:
-        """Whether nothing is wrong with the master that all commands of a sentinel name."""
+        """Return whether all commands of a sentinel name the same master, with no fault."""
         told = self._asked("MASTER", SERVICE)
         fields = dict(zip(told[::2], told[1::2], strict=True))
         return int(fields["port"]) == self.master.port and set(fields["flags"].split(",")) == {"master"}

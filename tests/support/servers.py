@@ -78,7 +78,7 @@ class PortTakenError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server runs: its address, the words before its command line, and what its environment gains."""
+    """The place of a server: its address, the words before its command line, additions to its environment."""
 
     address: str = LOOPBACK
     words: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ class Server(Closing):
 
     @property
     def bus_port(self) -> int:
-        """Where it listens to the other nodes of its cluster."""
+        """The port for the other nodes of its cluster."""
         return self.port + BUS
 
     @property
@@ -172,7 +172,7 @@ class Server(Closing):
 
     @property
     def stamp(self) -> str:
-        """What the script stamps a run with: who has these data, and since which promotion."""
+        """Return the stamp that the script writes into a run: the owner of these data, and the last promotion."""
         return f"{self.run_id}/{self.redis.info('replication')['master_replid']}"
 
     def client(self, **kw: Any) -> "redis.Redis":
@@ -223,7 +223,7 @@ class Server(Closing):
         self.redis = self.client()
 
     def _answers(self) -> bool:
-        """Whether the server answers: this one, not a stranger on its port."""
+        """Return whether this server answers, and not another one on its port."""
         if self.process is None or self.process.poll() is not None:
             self.kill()
             if re.search("Address already in use|Failed listening", self.log):
@@ -253,7 +253,7 @@ class Server(Closing):
         raise PortTakenError("ten ports in a row were taken")
 
     def settings(self) -> tuple[Any, Any]:
-        """What a test may have changed with CONFIG SET, ACL SETUSER or REPLICAOF."""
+        """Return the settings that a test may change with CONFIG SET, ACL SETUSER or REPLICAOF."""
         return self.ask("CONFIG", "GET", "*"), self.ask("ACL", "LIST")
 
     def stop_process(self) -> None:
@@ -263,7 +263,7 @@ class Server(Closing):
         self.stopped = True
 
     def given_up(self) -> int:
-        """How many connections clients have closed since it was stopped (on IPv4: each is a socket in CLOSE_WAIT)."""
+        """Return how many connections clients have closed since it was stopped (IPv4: sockets in CLOSE_WAIT)."""
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return [(row[1].split(":")[1], row[3]) for row in rows].count((f"{self.port:04X}", "08"))
 
@@ -474,7 +474,7 @@ class Cluster(Closing):
         )
 
     def _ok(self) -> bool:
-        """Whether all running nodes serve all slots, agree on who is what, and all running replicas are connected."""
+        """Return whether all running nodes serve all slots and agree on roles, and all replicas are connected."""
         ports = {node.port for node in self.running()}
         opinions = set()
         for node in self.running():
@@ -506,7 +506,7 @@ class Cluster(Closing):
             raise AssertionError(f"{error}\n{self._opinions()}") from None
 
     def _opinions(self) -> str:
-        """What each running node says of all, for whoever has to find out why they do not agree."""
+        """Return the view of each running node, for the reader of a failure."""
         told = []
         for node in self.running():
             try:
@@ -619,7 +619,7 @@ class Proxy(Closing):
 
     @property
     def target(self) -> tuple[str, int]:
-        """Where the server is."""
+        """The address of the server."""
         return self.server.place.address, self.server.port
 
     def pass_all(self) -> None:

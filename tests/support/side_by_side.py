@@ -248,7 +248,7 @@ TOUR: list[Any] = [  # by which each answer is met whatever chance brings
 
 
 class Voter(Protocol):
-    """What does the steps, and what it has stored, seen behind its back."""
+    """One side: does the steps; its stored state is read without it."""
 
     run_id: str
     lag: int  # ms by which `expires` may be wrong
@@ -294,7 +294,7 @@ class Pair:
             self.go_on(holder, then, {})
 
     def go_on(self, holder: str, then: Iterable[str], more: Fields) -> None:
-        """What it does next with the last run that it claimed, whoever may have come since."""
+        """Do the next step of the last run that it claimed, although another may have come since."""
         for operation in then if holder in self._runs else ():
             run = self._runs[holder] | more
             self.ask(operation, holder, run | {"state": run["ends"]} if operation == "finish" else run)
@@ -349,5 +349,5 @@ class Pair:
 
 
 def missing(met: "Counter[tuple[str, str]]") -> set[tuple[str, str]]:
-    """What no step was answered."""
+    """Return the answers that no step got."""
     return {(operation, answer) for operation, answers in ANSWERS.items() for answer in answers} - set(met)

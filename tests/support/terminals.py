@@ -124,7 +124,7 @@ class Terminal:
         return self.expect(f"(.*?){re.escape(prompt)}")[1]
 
     def run(self, line: str, prompt: str = PROMPT) -> str:
-        """What a line in the shell puts out, up to the next prompt."""
+        """Return the output of a line in the shell, up to the next prompt."""
         self.enter(line)
         return self.prompt(prompt).partition("\n")[2]
 
@@ -150,7 +150,7 @@ class Terminal:
         return found
 
     def left(self) -> bool:
-        """Whether anything of the session still lives."""
+        """Return whether any process of the session still lives."""
         return bool(self.processes() or process(self.pid))
 
     # -- the end ---------------------------------------------------------------------------------------------------

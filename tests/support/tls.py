@@ -85,7 +85,7 @@ class TlsServer(Server):
 
 
 class TlsProxy(Proxy):
-    """What ends TLS in front of a server that was built without it."""
+    """A proxy that ends TLS in front of a server that was built without it."""
 
     def __init__(self, server: "ShieldedServer") -> None:
         self.tls = authority().context
@@ -129,5 +129,5 @@ class ShieldedServer(Server):
 
 
 def tls_kind(binary: Path) -> type[Server]:
-    """How this binary can be had with TLS."""
+    """Return the way to have this binary with TLS."""
     return TlsServer if speaks_tls(binary) else ShieldedServer

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.support.commands import ROOT
 
@@ -24,8 +25,8 @@ def places(pattern: re.Pattern[str]) -> list[str]:
     ]
 
 
-def docstrings() -> Iterator[tuple[str, str]]:
-    for path, tree in TREES.items():
+def docstrings(trees: dict[Path, ast.Module]) -> Iterator[tuple[str, str]]:
+    for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node)
@@ -39,8 +40,15 @@ def test_what_is_not_something_is_said_with_not() -> None:
 
 
 def test_a_docstring_begins_with_what_the_thing_does() -> None:
-    questions = [f"{place}: {text.splitlines()[0]}" for place, text in docstrings() if QUESTION.match(text)]
+    questions = [f"{place}: {text.splitlines()[0]}" for place, text in docstrings(TREES) if QUESTION.match(text)]
     assert len(questions) <= 15, questions
+
+
+def test_a_helper_of_tests_says_what_it_does() -> None:
+    """A contributor reads tests/support first."""
+    files = [*sorted((ROOT / "tests/support").rglob("*.py")), *sorted((ROOT / "tests").glob("conftest.py"))]
+    trees = {path: ast.parse(path.read_text()) for path in files}
+    assert [f"{place}: {text.splitlines()[0]}" for place, text in docstrings(trees) if QUESTION.match(text)] == []
 
 
 def test_words_that_name_nothing_are_rare() -> None:
