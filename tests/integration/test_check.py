@@ -20,9 +20,9 @@ from cronlock.config.redis_url import Address
 from cronlock.servers.placement import SLOTS
 from cronlock.survey.clients import Server as Master
 from tests.integration.test_docs import rights
-from tests.support.commands import cronlock, faked_clock
+from tests.support.commands import cronlock
 from tests.support.operator import at
-from tests.support.servers import Cluster, Place, Proxy, Server
+from tests.support.servers import Cluster, Proxy, Server
 from tests.support.terminals import Terminal
 
 PEOPLE = ("+scan", "+lrange")  # rights that status and history need, and no run
@@ -171,29 +171,6 @@ def test_one_server_under_two_names_is_red(server: Server) -> None:
     other = server.url.replace("127.0.0.1", "localhost")
     assert any("it is the same server as" in f["text"] for f in check(*urls(server), "--redis", other))
     assert any(f["text"] == "the same server twice" for f in check(*urls(server, server)))
-
-
-@pytest.mark.debian
-@pytest.mark.parametrize(("offset", "side"), [("+120s", "ahead of"), ("-120s", "behind")])
-def test_a_clock_two_minutes_off_is_red(servers: list[Server], offset: str, side: str) -> None:
-    """This machine's clock, if all servers agree; with one server either clock may be wrong."""
-    env = faked_clock(FAKETIME=offset)
-    finding = only(check(*urls(*servers), env=env), RED)
-    assert finding["about"] == "this machine"
-    assert finding["text"] == f"its clock is 120 s {side} all 3 servers': beyond 60 s this node is refused"
-    assert only(check(*urls(servers[0]), env=env), RED)["todo"] == "set the one that is wrong, by NTP"
-
-
-@pytest.mark.debian
-def test_a_voter_whose_clock_is_two_minutes_off_is_red(
-    servers: list[Server], fresh_servers: Callable[..., list[Server]]
-) -> None:
-    """It is the one that is named: such a voter does not vote."""
-    place = Place(env=tuple(faked_clock(FAKETIME="+120s").items()))
-    [odd] = fresh_servers(1, places=[place])
-    finding = only(check(*urls(servers[0], odd, servers[1])), RED)
-    assert finding["about"] == label(odd)
-    assert finding["text"] == "its clock is 120 s ahead of this machine's: beyond 60 s such a voter does not vote"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 """What a run costs in counts: commands at each voter, and system calls. Times are in `python -m tests.bench`."""
 
-import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import cronlock, environment, home, start_cronlock, wait_until
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
 from tests.support.servers import Cluster, Server
 
 COPIES = 7
 TICK = "--tick=2026-11-20T02:00Z"
-CALLS = 170  # system calls from the first socket to the exit, a dozen of them for what the command inherits
 Counts = Counter[str]
 
 
@@ -81,22 +77,3 @@ def test_who_goes_home_calls_it_once(place: "list[Server] | Cluster") -> None:
     assert counts == {"prepare": voters, "CLUSTER": addresses}
     running.terminate()
     running.wait(10)
-
-
-@pytest.mark.debian
-@pytest.mark.parametrize("fixture", ["servers", "cluster"])
-def test_a_run_makes_few_system_calls(fixture: str, request: pytest.FixtureRequest) -> None:
-    """From the first socket to the exit, with all that it starts, up to its execve."""
-    words = [*where(request.getfixturevalue(fixture)), "--key", "job", "--schedule", "none", "--", "true"]
-    for trace in ("first", "trace"):
-        subprocess.run(
-            ["strace", "-o", trace, sys.executable, "-m", "cronlock", "run", *words],
-            env=environment(),
-            cwd=home(),
-            check=True,
-            timeout=30,
-        )
-    calls = re.findall(r"^\w+(?=\()", Path(home(), "trace").read_text(), re.MULTILINE)
-    calls = calls[calls.index("socket") :]
-    assert {"clone", "waitid", "exit_group"} <= set(calls)
-    assert len(calls) <= CALLS, Counter(calls)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import cronlock, environment, faked_clock, home
+from tests.support.commands import cronlock, environment, home
 from tests.support.operator import Place, at
 from tests.support.servers import Cluster, Server
 
@@ -22,46 +22,6 @@ def red(place: Place) -> list[str]:
     """Return the red findings of check about keys."""
     found = json.loads(cronlock("check", *place, "--format", "json").stdout)["findings"]
     return [f"{one['text']}: {one['todo']}" for one in found if one["section"] == "keys" and one["level"] == "red"]
-
-
-@pytest.mark.debian
-@pytest.mark.parametrize("how", ["--once", "--each"])
-def test_a_local_run_at_a_wrong_date_stops_no_other(local_key: str, how: str) -> None:
-    """Each run reports it and check is red until a run has begun; later runs are as usual."""
-    place = ("--local", "--prefix", local_key)
-    words = ("run", *place, how, "--key", local_key, "--node", "web-1", *EVERY_MINUTE)
-    ahead = faked_clock(FAKETIME="+1500d")
-    assert cronlock(*words, *RAN, env=ahead).stdout == "ran\n"
-    [finding] = red(place)
-    assert " 4 years ahead of the voter's clock" in finding
-    own = "--each --node web-1 " if how == "--each" else ""
-    assert finding.endswith(f"then cronlock forget {' '.join(place)} {own}{local_key}")
-    held = cronlock("pause", *place, local_key)
-    assert held.returncode == 0
-    cronlock("resume", *place, local_key)
-    done = cronlock(*words, *RAN)
-    assert (done.returncode, done.stdout) == (0, "ran\n")
-    assert done.stderr.count("\n") == 1
-    assert f"cronlock: {local_key}: the record has the tick 20" in done.stderr
-    assert "Z, 4 years ahead of this clock: that tick does not count; if the clock is wrong, set it" in done.stderr
-    assert red(place) == []
-    again = cronlock(*words, *RAN)
-    assert (again.returncode, again.stderr) == (0, "")
-
-
-@pytest.mark.debian
-def test_a_clock_that_is_set_back_runs_no_tick_twice(local_key: str) -> None:
-    """The clock goes back ten minutes; the last two ticks are known, and the newest tick counts again at its time."""
-    words = ("run", "--local", "--key", local_key, "--node", "web-1", *EVERY_MINUTE)
-    cronlock(*words, *RAN)
-    for minutes in (10, 11):
-        assert cronlock(*words, *RAN, env=faked_clock(FAKETIME=f"+{minutes}m")).stdout == "ran\n"
-    told = cronlock(*words, "--tick", f"{int(time.time()) // 60 * 60 - 60}", *RAN)
-    assert told.stdout == ""
-    assert "that tick does not count" in told.stderr
-    for minutes in (11, 10):
-        done = cronlock(*words, *RAN, env=faked_clock(FAKETIME=f"+{minutes}m"))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("kind", ["server", "servers", "cluster"])

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable
-from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,87 +12,18 @@ from cronlock.lock.protocol import Failure
 from cronlock.lock.quorum import REFUSED, RETRY, judge, judge_adoption
 from cronlock.lock.refusals import refusal
 from cronlock.lock.undecided import undecided
-from cronlock.messages import instant
 from cronlock.run.outcome import no_node_ran
 from cronlock.run.session import superseded
 from cronlock.servers.placement import copies
-from tests.support.commands import cronlock, faked_clock, home, start_cronlock, wait_until
+from tests.support.commands import home, start_cronlock, wait_until
 from tests.support.operator import NEXT, PLAIN, TICK, Place, at, operate, run
-from tests.support.servers import Place as Where
 from tests.support.servers import Server
 from tests.unit.test_quorum import BUSY, CLOCK, DOWN, OK, SHUT, forgot, restarted, said
 
 CURE = "set it; a voter that is more than 60 s off does not count"
 
-MINUTELY = ("--schedule", "* * * * *", "--tz", "UTC", "--outage-wait", "0")
-MIDDLE = 45  # s of a minute that leave time for three runs before the next tick
-
 
 # A tick that nobody ran
-
-
-def this_tick() -> int:
-    """Return the tick of this minute, once enough of the minute is left."""
-    wait_until(lambda: time.time() % 60 < MIDDLE, timeout=60 - MIDDLE + 1)
-    return int(time.time()) // 60 * 60
-
-
-def minute(place: Place, node: str, ahead: float = 0, *words: str) -> "CompletedProcess[str]":
-    """Run once for a schedule of every minute, on a node whose clock is `ahead` seconds ahead."""
-    env = faked_clock(FAKETIME=f"{ahead:+.0f}s") if ahead else {}
-    return cronlock("run", *place, "--key", "job", "--node", node, *MINUTELY, *words, "--", "true", env=env)
-
-
-def before(place: Place, tick: int, *words: str) -> None:
-    """Run an earlier tick, so that the voters remember ticks before the tick of the test."""
-    assert run(place, "--tick", str(tick), "--node", "web-0", *words, "--", "true").returncode == 0
-
-
-def newer(place: Place, tick: int, *words: str) -> None:
-    """Run the next minute's tick, by a node whose clock is ahead."""
-    done = minute(place, words[-1] if words else "web-1", tick + 57 - time.time(), *words)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.debian
-def test_a_tick_that_no_node_ran_is_reported_by_the_node_that_comes_too_late(servers: list[Server]) -> None:
-    """After an outage of a minute and a node 50 s ahead, the lost tick is reported, with the status of done."""
-    place = at(*servers)
-    tick = this_tick()
-    before(place, tick - 60)
-    newer(place, tick)
-    late = minute(place, "web-2")
-    said = f"done: the newer tick of {instant(tick + 60)} started on web-1: no node ran the tick of {instant(tick)}"
-    assert (late.returncode, late.stderr) == (0, f"cronlock: job: {said}\n")
-    assert minute(place, "web-2", 0, "-E", "9").returncode == 9
-    assert minute(place, "web-2", 0, "-q").stderr == ""
-
-
-@pytest.mark.debian
-def test_a_tick_that_another_node_ran_is_passed_over_quietly(servers: list[Server]) -> None:
-    """Normal turns print nothing, although one of the voters missed that run."""
-    place = at(*servers)
-    tick = this_tick()
-    before(place, tick - 60)
-    servers[2].stop_process()
-    assert minute(place, "web-3").returncode == 0
-    servers[2].continue_process()
-    newer(place, tick)
-    late = minute(place, "web-2")
-    assert (late.returncode, late.stdout, late.stderr) == (0, "", "")
-
-
-@pytest.mark.debian
-def test_a_tick_of_each_that_this_node_did_not_run_is_reported_of_this_node(servers: list[Server]) -> None:
-    """The record is this node's own: it does not show runs of other nodes."""
-    place = at(*servers)
-    each = ("--each", "--node", "web-1")
-    tick = this_tick()
-    before(place, tick - 60, *each)
-    newer(place, tick, *each)
-    late = minute(place, "web-1", 0, "--each")
-    said = f"the newer tick of {instant(tick + 60)} started on web-1: this node did not run the tick of {instant(tick)}"
-    assert (late.returncode, late.stderr) == (0, f"cronlock: job: done: {said}\n")
 
 
 @pytest.mark.parametrize(
@@ -207,37 +137,11 @@ def label(server: Server) -> str:
     return server.url.removeprefix("redis://")
 
 
-@pytest.fixture
-def odd(fresh_servers: Callable[..., list[Server]]) -> Server:
-    """A server whose clock is 300 s ahead of the others'."""
-    [server] = fresh_servers(1, places=[Where(env=tuple(faked_clock(FAKETIME="+300s").items()))])
-    return server
-
-
 def why_not(place: Place, *words: str) -> str:
     """Return the message of a run without a quorum, less its seconds."""
     done = run(place, *words, "--", "true")
     assert done.returncode == 122
     return re.sub(r"in \d+ s ", "", done.stderr.removeprefix("cronlock: job: unreachable: ").rstrip())
-
-
-@pytest.mark.debian
-def test_a_voter_whose_clock_is_off_is_named_where_a_new_key_needs_it(servers: list[Server], odd: Server) -> None:
-    """The voter answers, so only this message shows which voter prevents the key's first run, and why."""
-    assert why_not(at(*servers[:2], odd), *TICK) == (
-        "no quorum of 3 voters (2 of 3 voters have no record of this key; a key's first run needs every voter: "
-        f"{label(odd)}: its clock is 300 s ahead of this node's: {CURE})"
-    )
-
-
-@pytest.mark.debian
-def test_a_clock_that_is_off_and_a_dead_voter_are_an_outage(servers: list[Server], odd: Server) -> None:
-    """No other node asks for the key; both are named, and --on-outage applies."""
-    place = at(*servers[:2], odd)
-    servers[1].kill()
-    text = why_not(place, *TICK)
-    assert f"{label(servers[1])}: connection refused; {label(odd)}: its clock is 300 s ahead of this node's" in text
-    assert run(place, *TICK, "--on-outage", "skip", "--", "true").returncode == 0
 
 
 def test_a_restarted_voter_beside_a_dead_one_is_told_from_a_new_key(fresh_servers: Callable[..., list[Server]]) -> None:

@@ -31,7 +31,6 @@ from tests.support.fork_server import Call, call_all
 from tests.support.servers import Server
 from tests.support.terminals import Terminal
 from tests.support.terminals import process as on_it
-from tests.system.test_syslog import LOG_HOST, MOUNTS
 
 LEFT, RIGHT = "GeheimX", "TresorZ"  # the ends of every password
 PLAIN = f"{LEFT}7{RIGHT}"
@@ -310,18 +309,6 @@ def test_a_terminal_shows_none(fresh_servers: Callable[..., list[Server]]) -> No
             terminal.close()
 
 
-@pytest.mark.debian
-def test_the_system_log_gets_none(fresh_servers: Callable[..., list[Server]]) -> None:
-    """--syslog gets the messages of standard error."""
-    [server] = fresh_servers(1, requirepass="another")
-    url = f"redis://:{PLAIN}@{server.url.removeprefix('redis://')}"
-    run = [sys.executable, "-m", "cronlock", *RUN, "--syslog", "-v", "--redis", url, "true"]
-    words = ["unshare", "--mount", "sh", "-c", MOUNTS, "sh", sys.executable, "-c", LOG_HOST, *run]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60, check=False)
-    assert "cronlock[" in done.stdout
-    clean(done.stdout + done.stderr)
-
-
 def test_a_fault_of_cronlocks_own_shows_none(tmp_path: Path) -> None:
     """A traceback shows lines of code, and the printed form of settings and addresses."""
     broken = "    raise RuntimeError(f'{settings!r} {settings.redis!r} {vars(settings)!r}')\n"
@@ -441,21 +428,6 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     if owner:
         with pytest.raises(Refused, match=f"{path} is owned by uid {owner}, who could redirect the lock: chown it"):
             load({}, {}, [str(path)], owner + 1)
-
-
-@pytest.mark.debian
-def test_root_accepts_no_users_settings_file(tmp_path: Path) -> None:
-    """A user does not accept another user's file either, but accepts root's and their own."""
-    for owner, reader, good in ((1, 0, False), (2, 1, False), (0, 1, True), (1, 1, True)):
-        path = tmp_path / "cronlock.toml"
-        path.write_text("")
-        path.chmod(0o644)
-        os.chown(path, owner, owner)
-        if good:
-            assert load({}, {}, [str(path)], reader)
-        else:
-            with pytest.raises(Refused, match=f"{path} is owned by uid {owner}, who could redirect the lock: chown it"):
-                load({}, {}, [str(path)], reader)
 
 
 # -- what is masked ----------------------------------------------------------------------------------------------------
