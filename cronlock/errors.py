@@ -68,9 +68,3 @@ class TlsError(Exception):
     def __init__(self, what: str, todo: str = "") -> None:
         super().__init__(f"{what}: {todo}" if todo else what)
         self.what, self.todo = what, todo
-
-
-def unreadable_code(error: OSError) -> str:
-    """Return the message about a file of cronlock that can't be opened: it is missing, or no descriptor is free."""
-    reason = (error.strerror or str(error)).lower()
-    return f"cronlock itself can't be read: {reason}: install it again, or raise the limit of open files (ulimit -n)"

@@ -72,6 +72,12 @@ def since(ms: int) -> str:
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
 
 
+def unreadable_code(error: OSError) -> str:
+    """Return the message about a file of cronlock that can't be opened: it is missing, or no descriptor is free."""
+    reason = (error.strerror or str(error)).lower()
+    return f"cronlock itself can't be read: {reason}: install it again, or raise the limit of open files (ulimit -n)"
+
+
 class Messages:
     """Messages about one key: `info` with -v or at a terminal, `notice` and `error` always except with -q.
 

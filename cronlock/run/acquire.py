@@ -218,4 +218,4 @@ class Acquirer:
 
 def cannot_import(error: Exception) -> Refused:
     """Return the refusal where a late import fails: an upgrade at this moment, or too many open files."""
-    return Refused(f"can't import cronlock's own code: {error}")
+    return Refused(f"can't import cronlock's own code: {error}: run it again, or install cronlock again")

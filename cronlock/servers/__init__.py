@@ -3,7 +3,8 @@
 The entry of this package is voters_for(), which chooses between Redis servers and the local file.
 """
 
-from cronlock.errors import Refused, unreadable_code
+from cronlock.errors import Refused
+from cronlock.messages import unreadable_code
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:

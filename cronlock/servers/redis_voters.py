@@ -4,9 +4,10 @@ import os
 
 import hiredis
 
-from cronlock.errors import Refused, unreadable_code
+from cronlock.errors import Refused
 from cronlock.lock import protocol
 from cronlock.lock.protocol import Failure
+from cronlock.messages import unreadable_code
 from cronlock.process.event_loop import boottime, sha1
 from cronlock.servers.cluster import CHECK_CLUSTER, ServerMap
 from cronlock.servers.connection import STRAGGLER_WAIT, Connection, failure_of_reply, step
