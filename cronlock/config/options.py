@@ -155,7 +155,7 @@ OPTIONS = (
     Option(
         "--each",
         WHO,
-        "Run on every node once per tick; the node's own record is named by --node.",
+        "Run on every node, once per tick; --node names the node's own record.",
         commands=f"{ONE_RECORD} wrap",
     ),
     Option("-k --key", WHO, "Name of the job, the same on every node.", name, "NAME", "required"),
