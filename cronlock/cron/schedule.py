@@ -187,7 +187,7 @@ def _bad_field(fields: list[str]) -> str:
             CronSim(" ".join(alone), datetime(2000, 1, 1))
         except (CronSimError, ValueError):
             return f": bad {FIELDS[at]} field {field!r}"
-    return " never occurs"  # 30 February, or no instant in 50 years
+    return " never occurs: pass another --schedule"  # 30 February, or no instant in 50 years
 
 
 def load_zone(name: str, localtime: str = LOCALTIME) -> "tuple[dt.tzinfo, str]":

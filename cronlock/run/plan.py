@@ -238,7 +238,9 @@ def _check_failover(settings: "Settings", tick: int) -> None:
 def _check_splay(plan: Plan) -> None:
     if plan.start_deadline and plan.splay > plan.start_deadline - plan.tick * 1000:
         longest = spell(plan.start_deadline - plan.tick * 1000)
-        raise Refused(f"--splay {spell(plan.splay)} is too long: the run must start within {longest} of its tick")
+        raise Refused(
+            f"--splay {spell(plan.splay)} is too long: the run must start within {longest} of its tick: pass less"
+        )
 
 
 def lease_length(next_tick: int | None, voter_now_ms: int, ttl_ms: int | None) -> int:

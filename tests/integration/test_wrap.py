@@ -603,7 +603,7 @@ def test_a_name_like_cronlocks_is_not_a_use_of_cronlock() -> None:
         ("@reboot job", "@reboot is not a schedule"),
         ("6~15 2 * * * job", r"schedule '6~15 2 \* \* \*': '6~15' is random on each host: .*"),
         ("0 25 * * * job", "schedule '0 25 .* bad hour field '25'"),
-        ("0 0 30 2 * job", "schedule '0 0 30 2 \\*' never occurs"),
+        ("0 0 30 2 * job", "schedule '0 0 30 2 \\*' never occurs: pass another --schedule"),
         ("@fortnightly job", "schedule '@fortnightly' is not a nickname that cron knows: .*"),
         ('@daily echo "job', "a quote or a bracket in its command is not closed"),
         ("@daily echo $(job", "a quote or a bracket in its command is not closed"),

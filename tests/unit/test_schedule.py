@@ -418,7 +418,7 @@ def test_a_random_field_is_refused(expression, name):
 @pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4,6 *", "0 0 */40 * 0#2"])
 def test_a_schedule_without_instants_is_refused(expression):
     """A job that would never run is a mistake, and is refused at once."""
-    assert refusal(expression) == f"schedule {expression!r} never occurs"
+    assert refusal(expression) == f"schedule {expression!r} never occurs: pass another --schedule"
 
 
 @pytest.mark.parametrize(
