@@ -44,6 +44,11 @@ def _complete_program(_ctx: click.Context, _param: click.Parameter, incomplete: 
     return [CompletionItem(incomplete, type="command")]
 
 
+def _complete_command(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> "list[Any]":
+    shown = [name for name, command in group.commands.items() if not command.hidden]
+    return [CompletionItem(name) for name in shown if name.startswith(incomplete)]
+
+
 def _callback(module: str, function: str) -> "Callable[..., int]":
     """Return the callback of a command; it imports the command's module when it is called."""
 
@@ -167,7 +172,8 @@ _command(
 )
 _command(
     "wrap",
-    "Print the crontab in FILE, or on standard input, with `cronlock run` before its commands.",
+    "Print the crontab in FILE, or on standard input, with `cronlock run` before its commands. The crontab itself is "
+    "not changed.",
     click.Argument(["arguments"], metavar="[FILE]", nargs=-1, type=click.Path()),
     "Print a crontab with `cronlock run` before its commands.",
 )
@@ -175,8 +181,8 @@ _command("pause", "Pause keys: no new runs start. An active run continues.", key
 _command("resume", "Resume paused keys.", key_arguments("KEY... | --all"), module="pause")
 _command(
     "unlock",
-    "End the lease of a run whose node is dead, after showing until when its command may still run. The attempt stays "
-    "used.",
+    "End the lease of a run whose node is dead, after showing until when its command may still run. To repeat the tick "
+    "of that run, use `cronlock run --again`.",
     key_arguments("KEY..."),
     "End the lease of a run whose node is dead.",
 )
@@ -196,7 +202,7 @@ _command(
 
 
 @group.command("help", hidden=True, context_settings=HELP_PAGE)
-@click.argument("command", required=False)
+@click.argument("command", required=False, shell_complete=_complete_command)
 @click.pass_context
 def show_help(ctx: click.Context, command: str | None) -> None:
     """Show the help page of COMMAND, or the list of all commands."""

@@ -61,6 +61,8 @@ def keys(server: Server) -> list[str]:
 def test_the_commands() -> None:
     assert words("cronlock ") == COMMANDS
     assert words("cronlock sta") == ["status"]
+    assert words("cronlock help ") == COMMANDS
+    assert words("cronlock help ad") == ["adopt"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
