@@ -31,7 +31,7 @@ from tests.support.commands import (
 )
 
 TICK = ("--tick", "2026-11-20T02:00Z")
-SHORT = ("--ttl", "8s", "--kill-after", "2s")
+SHORT = ("--ttl", "7s", "--kill-after", "1s")
 DEAF = "trap '' TERM; "
 COMMANDS = {
     "one that obeys": "exec sleep 61",

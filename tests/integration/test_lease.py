@@ -12,7 +12,7 @@ import pytest
 from tests.support.commands import cronlock, descendants, home, start_cronlock, wait_until
 
 TICK = ("--tick", "2026-11-20T02:00Z")
-SHORT = ("--ttl", "10s", "--kill-after", "2s")
+SHORT = ("--ttl", "7s", "--kill-after", "1s")
 
 
 def where(servers):
@@ -35,8 +35,8 @@ def record(server):
 
 
 def test_a_command_longer_than_its_lease_keeps_it(servers):
-    """A lease of 10 s is extended through a command of 25 s, at every voter."""
-    process = start_cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sleep", "25")
+    """A lease of 7 s is extended through a command of 17 s, at every voter."""
+    process = start_cronlock("run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sleep", "17")
     wait_until(lambda: all(records(server) for server in servers))
     ends = set()
     while process.poll() is None:
@@ -48,7 +48,7 @@ def test_a_command_longer_than_its_lease_keeps_it(servers):
         time.sleep(0.1)
     assert process.communicate() == ("", "")
     assert process.returncode == 0
-    assert len(ends) >= 3 * 6, "each of three voters was extended every third of ten seconds"
+    assert len(ends) >= 3 * 6, "each of three voters was extended every third of seven seconds"
 
 
 def test_with_all_servers_gone_the_command_is_ended_before_the_lease_is_over(fresh_servers):
@@ -62,7 +62,7 @@ def test_with_all_servers_gone_the_command_is_ended_before_the_lease_is_over(fre
         server.kill()
     died = time.monotonic()
     wait_until(lambda: not any(alive(pid) for pid in family), timeout=15, message="the command's end")
-    assert time.monotonic() - died < 10
+    assert time.monotonic() - died < 7
     _, err = process.communicate(timeout=10)
     assert process.returncode == 123
     assert err == "cronlock: job: lost: no quorum extended the lease: the command was stopped (status 123)\n"
@@ -77,13 +77,13 @@ def test_a_reader_that_stalls_does_not_keep_the_command_alive(fresh_servers):
         while True:
             os.write(writer, b"x" * 4096)
     os.set_blocking(writer, True)
-    words = ("run", *where(servers), "--key", "job", *TICK, "--ttl", "8s", "--kill-after", "2s")
+    words = ("run", *where(servers), "--key", "job", *TICK, *SHORT)
     process = start_cronlock(*words, "--", "sh", "-c", "touch ready; exec sleep 60", stderr=writer)
     marked()
     family = descendants(process.pid)
     for server in servers:
         server.kill()
-    wait_until(lambda: not any(alive(pid) for pid in family), timeout=8, message="the command's end")
+    wait_until(lambda: not any(alive(pid) for pid in family), timeout=7, message="the command's end")
     assert process.wait(10) == 123
     os.close(reader)
     os.close(writer)
@@ -100,7 +100,7 @@ def test_a_quorum_is_enough_to_go_on(fresh_servers):
     """One of three voters dies, and the run continues."""
     servers = fresh_servers(3)
     process = start_cronlock(
-        "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 12"
+        "run", *where(servers), "--key", "job", *TICK, *SHORT, "--", "sh", "-c", "touch ready; sleep 9"
     )
     marked()
     servers[0].kill()

@@ -1,6 +1,7 @@
 """The guide's page on messages: it has each message that `cronlock run` can print, and no other."""
 
 import errno
+import functools
 import os
 import re
 
@@ -46,11 +47,17 @@ OF_OTHERS = (  # words of messages that other programs write
 )
 
 
-def matches(pieces: Pieces, message: str) -> list[re.Match[str]]:
-    """Return the places in a message of the page that a text of the source may have written."""
+@functools.cache  # there are more texts than re keeps patterns
+def pattern(pieces: Pieces) -> re.Pattern[str]:
+    """Return the regular expression of all that a text of the source may write."""
     parts = [rf"({re.escape(piece)})" for piece in pieces]
     ends = [r"(?<!\w)" if pieces[0][:1].isalnum() else "", r"(?!\w)" if pieces[-1][-1:].isalnum() else ""]
-    return list(re.finditer(f"{ends[0]}{'.*?'.join(parts)}{ends[1]}", message))
+    return re.compile(f"{ends[0]}{'.*?'.join(parts)}{ends[1]}")
+
+
+def matches(pieces: Pieces, message: str) -> list[re.Match[str]]:
+    """Return the places in a message of the page that a text of the source may have written."""
+    return list(pattern(pieces).finditer(message)) if all(piece in message for piece in pieces) else []
 
 
 def is_sentence(pieces: Pieces) -> bool:
