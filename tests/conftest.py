@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from cronlock.lock.local import state_directory
 from tests.nemesis.faults import FAULTS
@@ -111,8 +111,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     For `-n`: each file is spread over the whole run, so that tests which compute run beside tests which wait.
 
-    What has a time limit of its own, not its module's, may take long, and begins in the first half: else one worker
-    would end alone.
+    What has a time limit of its own, not its module's, may take long, and begins in the first half; tests with random
+    inputs begin in the first three quarters: else one worker would end alone.
     """
     if not binaries() and any(item.path.parent.name not in WITHOUT_SERVER for item in items):
         raise pytest.UsageError(
@@ -124,6 +124,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     limits = {item: mark.args[0] for item in items for mark in item.own_markers if mark.name == "timeout"}
     groups = [list(group) for _, group in groupby(items, lambda item: item.path)]
     places = {item: place / len(group) for group in groups for place, item in enumerate(group)}
+    places |= {item: places[item] * 0.75 for item in items if is_hypothesis_test(getattr(item, "obj", None))}
     longest_first = sorted(limits, key=lambda item: -limits[item])
     places |= {item: place / len(limits) / 2 for place, item in enumerate(longest_first)}
     items.sort(key=lambda item: (places[item], item not in limits))
