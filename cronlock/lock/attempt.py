@@ -36,7 +36,7 @@ class Attempt:
 
     def __init__(self, voters: "Voters", straggler_wait: int, judge: "Judge" = judge) -> None:
         self._voters = voters
-        self._judge = judge
+        self._judge_replies = judge
         self._straggler_wait = straggler_wait
         self.ballot: Ballot | None = None
         self._tick = 0
@@ -84,7 +84,7 @@ class Attempt:
         missing = sum(reply is None for reply in replies)
         if len(replies) - missing != self._heard:
             self._heard, self._heard_at = len(replies) - missing, now
-        verdict = self._same_server_twice(ballot) or self._judge(replies, ballot.fresh(now), self._tick)
+        verdict = self._same_server_twice(ballot) or self._judge_replies(replies, ballot.fresh(now), self._tick)
         earlier_run = missing and verdict and verdict.kind == WON and reports_earlier_run(replies, self._tick)
         if verdict and verdict.kind in (WON, REFUSED) and not earlier_run:
             return verdict
@@ -102,7 +102,7 @@ class Attempt:
         return (verdict or self._undecided(replies)) if now >= until else None
 
     def _at_timeout(self, ballot: Ballot) -> Verdict:
-        verdict = self._judge(ballot.replies, ballot.fresh(self._voters.clock()), self._tick)
+        verdict = self._judge_replies(ballot.replies, ballot.fresh(self._voters.clock()), self._tick)
         return verdict or self._undecided(ballot.replies)
 
     def _undecided(self, replies: "Sequence[Reply | None]") -> Verdict:

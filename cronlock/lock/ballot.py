@@ -1,4 +1,4 @@
-"""The ballot of one attempt: the node's view of each voter, and requests that are repeated until a quorum decides.
+"""The ballot of one attempt: the view of each voter, requests that are repeated until a quorum decides, late answers.
 
 attempt.py prepares it, lease.py commits, extends and finishes it, survey/broadcast.py uses it for operators' commands.
 """

@@ -1,8 +1,8 @@
-"""The state machine of a voter's record: the specification of the operations on it. lock/__init__.py has the diagram.
+"""The state machine of a voter's record: prepare, commit, extend, release, finish, turns. Specifies record.lua.
 
-Pure: an operation takes a copy, a request and the voter's clocks, returns an answer, and changes the copy in place. The
-same state machine runs inside Redis (servers/scripts/record.lua) and on the local file (local.py); tests hold them
-equal step by step. Operators' commands are in operator_actions.py. Redlock:
+lock/__init__.py has the diagram. Pure: an operation takes a copy, a request and the voter's clocks, returns an answer,
+and changes the copy in place. The same state machine runs inside Redis (servers/scripts/record.lua) and on the local
+file (local.py); tests hold them equal step by step. Operators' commands are in operator_actions.py. Redlock:
 https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/ ; here a run takes two phases, so that an
 attempt that reached only a minority of the voters never counts as a run.
 

@@ -1,4 +1,4 @@
-"""Acquires the lock: attempt after attempt, until there is a lease, a verdict that ends this run, or an outage."""
+"""Acquires the lock: attempts, back-off and turns, until a lease, a verdict that ends the run, or an outage."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""The plan of one call, made before a voter is asked: tick, next tick, lease, time limits. Reads crontabs only."""
+"""The plan of one call, made before a voter is asked: tick, next tick, length of leases, time limits."""
 
 import time
 

@@ -211,7 +211,7 @@ def test_a_connection_that_has_gone_silent_is_opened_again():
 def test_a_look_up_can_be_cancelled():
     """No process is left."""
     loop, before = Loop(), set(descendants(os.getpid()))
-    look_up = Resolution(loop, Address("localhost", 6379), lambda _places: None)
+    look_up = Resolution(loop, Address("localhost", 6379), lambda _addresses: None)
     assert set(descendants(os.getpid())) != before
     look_up.cancel()
     assert set(descendants(os.getpid())) == before

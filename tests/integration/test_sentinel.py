@@ -20,7 +20,7 @@ class Sentinels:
 
     def __init__(self, *told: Told, addresses: Sequence[str] = ()) -> None:
         """Listen each on its own port, or with `addresses` all on the same port."""
-        self.told = list(told)
+        self.reports = list(told)
         self.port = free_port() if addresses else 0
         places = addresses or ["127.0.0.1"] * len(told)
         self.listeners = [socket.create_server((address, self.port)) for address in places]
@@ -35,7 +35,7 @@ class Sentinels:
                 return
             with connection, contextlib.suppress(OSError):
                 while connection.recv(65_536):
-                    connection.sendall(self._answer(self.told[number]))
+                    connection.sendall(self._answer(self.reports[number]))
 
     @staticmethod
     def _answer(server: Told) -> bytes:
@@ -159,7 +159,7 @@ def test_a_run_follows_a_manual_failover(servers: list[Server], sentinels: Calla
     old.redis.wait(1, 2000)
     new.ask("REPLICAOF", "NO", "ONE")
     old.ask("REPLICAOF", "127.0.0.1", new.port)
-    told.told = [new]
+    told.reports = [new]
     before = new.redis.hget(records(new)[0], "lease_end")
     wait_until(lambda: new.redis.hget(records(new)[0], "lease_end") != before, message="an extended lease")
     (home() / "end").touch()
