@@ -21,11 +21,14 @@ from tests.nemesis.faults import FAULTS
 from tests.nemesis.report import Report
 from tests.nemesis.table import write as write_nemesis
 from tests.support.binaries import CHOSEN, binaries, default_binary, further_binaries
+from tests.support.clusters import Cluster
 from tests.support.commands import ROOT, end_all
 from tests.support.doc_pages import settings_example
 from tests.support.namespace_host import NamespaceHost
 from tests.support.operator import Place, at
-from tests.support.servers import Cluster, Proxy, Server, start_servers
+from tests.support.proxies import Proxy
+from tests.support.server_pool import Pool
+from tests.support.servers import Server, start_servers
 from tests.support.terminals import BASH, Terminal
 
 if TYPE_CHECKING:
@@ -155,37 +158,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line("\n".join(table))
         if config.getoption("write_matrix"):
             write(table)
-
-
-class Pool:
-    """The servers that tests share, by binary; started when first needed, mended when needed again."""
-
-    def __init__(self) -> None:
-        self._servers: dict[Path, list[Server]] = {}
-        self._clusters: dict[Path, Cluster] = {}
-
-    def servers(self, binary: Path, count: int) -> list[Server]:
-        servers = self._servers.setdefault(binary, [])
-        for server in servers[:count]:
-            server.heal()
-        servers += start_servers(count - len(servers), binary)
-        return servers[:count]
-
-    def cluster(self, binary: Path) -> Cluster:
-        if cluster := self._clusters.pop(binary, None):
-            try:
-                cluster.heal()
-            except Exception:  # whatever it is, a new one won't have it
-                cluster.close()
-                cluster = None
-        self._clusters[binary] = cluster or Cluster(binary)
-        return self._clusters[binary]
-
-    def close(self) -> None:
-        for server in [server for servers in self._servers.values() for server in servers]:
-            server.close()
-        for cluster in self._clusters.values():
-            cluster.close()
 
 
 @pytest.fixture(scope="session")

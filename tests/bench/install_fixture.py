@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.timing import Starter
-from tests.support.commands import ROOT, about, bearing, descendants, heir, new_folder, remove_folder
+from tests.support.commands import ROOT, heir, new_folder, remove_folder
+from tests.support.processes import about, bearing, descendants
 from tests.support.servers import Closing, start_servers
 
 PATH = "/usr/bin:/bin"  # cron's

@@ -13,7 +13,8 @@ from tests.bench.install_fixture import InstallFixture, running
 from tests.bench.peers import Peers
 from tests.bench.table import Entry, Scale, rows
 from tests.bench.timing import Figures, shuffled
-from tests.support.commands import about, descendants, wait_until
+from tests.support.commands import wait_until
+from tests.support.processes import about, descendants
 
 CRONLOCK, PLAIN, PYTHON = "cronlock, wrapper and guard", "plain script", "python -I -c 'import time; time.sleep(5)'"
 COMMAND = "sleep"

@@ -5,7 +5,8 @@ import subprocess
 
 from tests.bench.install_fixture import PATH, InstallFixture
 from tests.support.commands import heir, new_folder, remove_folder, wait_until
-from tests.support.servers import LOOPBACK, Closing, free_port
+from tests.support.ports import free_port
+from tests.support.servers import LOOPBACK, Closing
 
 FLOCK, ETCDCTL = "flock -n", "etcdctl lock"
 READY = 20.0  # s

@@ -9,8 +9,8 @@ from tests.bench.install_fixture import InstallFixture, running
 from tests.bench.peers import FLOCK, Peers, found
 from tests.bench.table import Entry, Scale, rows
 from tests.bench.timing import Taken, medians, shuffled
+from tests.support.clusters import Cluster
 from tests.support.commands import wait_until
-from tests.support.servers import Cluster
 
 PYTHON, TRUE, PLAIN = "python -I -c pass", "true, without a wrapper", "plain script, won"
 WON, CLUSTER = "cronlock run --schedule none, won", "the same on a cluster of three masters"

@@ -6,7 +6,8 @@ import pytest
 
 from cronlock.lock.protocol import COPIES
 from tests.bench.crowd.crowd_run import Crowd
-from tests.support.servers import Cluster, Server
+from tests.support.clusters import Cluster
+from tests.support.servers import Server
 
 NODES, TICKS = 60, 3
 ATTEMPTS = 6  # of a node on average, at most: votes split, more often on a slow machine

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from tests.figures import fair, handover, leader, status, takeover
+from tests.support.clusters import Cluster
 from tests.support.commands import ROOT, between
-from tests.support.servers import Cluster, Server, start_servers
+from tests.support.servers import Server, start_servers
 
 README = ROOT / "tests/figures/README.md"
 BEGIN, END = "<!-- figures: written by the run -->\n", "<!-- end of figures -->\n"

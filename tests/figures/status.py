@@ -2,10 +2,10 @@
 
 import time
 
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock
 from tests.support.many_keys import fill as fill_keys
 from tests.support.many_keys import model_of
-from tests.support.servers import Cluster
 
 MODEL = "model"  # the key whose copies are copied
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.commands import environment, kill_all, new_folder, wait_until
+from tests.support.commands import environment, new_folder, wait_until
+from tests.support.processes import kill_all
 
 LEASE = 7.0  # s: the shortest lease that leaves time to stop a command
 LOG = 'echo "$CRONLOCK_RUN_NODE $EPOCHREALTIME" >> "$0"; sleep "$1"'

@@ -4,7 +4,8 @@ import json
 import re
 import time
 
-from tests.support.commands import cronlock, home, kill_all, start_cronlock, wait_until
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
+from tests.support.processes import kill_all
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NEXT = ("--tick", "2026-11-20T03:00Z")

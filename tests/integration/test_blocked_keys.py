@@ -10,9 +10,10 @@ import pytest
 from cronlock.commands.check.clocks import find_clock_faults
 from cronlock.commands.check.findings import RED, YELLOW
 from cronlock.commands.check.placement import find_server_placement
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock
 from tests.support.operator import NEXT, TICK, Place, at, operate, run
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 
 SLOWLY = ("--", "sleep", "0.5")  # a run ends with a quorum: on a busy machine the last voter hears of it later
 KEPT = {"appendonly": "yes", "appendfsync": "always"}

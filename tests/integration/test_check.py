@@ -20,9 +20,11 @@ from cronlock.config.redis_url import Address
 from cronlock.servers.placement import SLOTS
 from cronlock.survey.clients import Server as Master
 from tests.integration.test_docs import rights
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock
 from tests.support.operator import at
-from tests.support.servers import Cluster, Proxy, Server
+from tests.support.proxies import Proxy
+from tests.support.servers import Server
 from tests.support.terminals import Terminal
 
 PEOPLE = ("+scan", "+lrange")  # rights that status and history need, and no run

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from cronlock.commands.check.findings import GREEN, RED, YELLOW
 from cronlock.commands.check.placement import find_server_placement
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock
 from tests.support.operator import NEXT, TICK, Place, at, run
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 
 
 def keys(place: Place) -> list[dict[str, str]]:

@@ -11,8 +11,9 @@ from cronlock.cli.shell_scripts import SCRIPTS
 from cronlock.config.command_options import COMMAND_OPTIONS, help_of, options_of
 from cronlock.config.options import OPTIONS, Choice
 from cronlock.survey.clients import TIMEOUT
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock, home
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 from tests.support.terminals import BASH, PROMPT, Terminal
 
 ALL = (*OPTIONS, *COMMAND_OPTIONS)

@@ -16,7 +16,8 @@ from cronlock.process.event_loop import Loop
 from cronlock.servers.connection import Connection, failure_of_reply, pack
 from cronlock.servers.dns import Resolution
 from cronlock.servers.redis_voters import RedisVoters, locate
-from tests.support.commands import cronlock, descendants, environment
+from tests.support.commands import cronlock, environment
+from tests.support.processes import descendants
 
 PIECE = 7  # bytes: smaller than any reply
 

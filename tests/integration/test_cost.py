@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock, home, start_cronlock, wait_until
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 
 COPIES = 7
 TICK = "--tick=2026-11-20T02:00Z"

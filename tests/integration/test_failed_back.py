@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from subprocess import Popen
 
+from tests.support.clusters import Cluster
 from tests.support.commands import wait_until
 from tests.support.operator import DAY, NEXT, TICK, at, run, running
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 
 AFTER = ("--tick", f"{DAY}T04:00Z")
 LONG = ("--ttl", "40s")  # none of it is extended before the second node has asked

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import cronlock, home, kill_all, run_by, start_cronlock, wait_until
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
+from tests.support.processes import kill_all, run_by
 from tests.support.waiting_nodes import SLEEPER, held, start, waiting_node, where
 
 TICK = ("--tick", "2026-11-20T02:00Z")

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from tests.support.commands import cronlock
 from tests.support.fake_servers import FakeServer
+from tests.support.random_steps import TOUR, Fields
 from tests.support.script_voter import KEYS, OnServer, Stored
 from tests.support.servers import Server
-from tests.support.side_by_side import TOUR, Fields
 
 
 class OneServer(Protocol):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock, environment, home
 from tests.support.operator import Place, at
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 
 EVERY_MINUTE = ("--schedule", "* * * * *", "--tz", "UTC")
 RAN = ("--", "echo", "ran")

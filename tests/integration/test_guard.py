@@ -16,19 +16,8 @@ from cronlock.process.command import CannotStartError, Command
 from cronlock.process.event_loop import Loop, monotonic
 from cronlock.process.guard import NEVER, Guard
 from cronlock.process.terminal import Terminal
-from tests.support.commands import (
-    GUARD,
-    about,
-    bearing,
-    cronlock,
-    descendants,
-    environment,
-    guards_of,
-    home,
-    run_by,
-    start_cronlock,
-    wait_until,
-)
+from tests.support.commands import cronlock, environment, home, start_cronlock, wait_until
+from tests.support.processes import GUARD, about, bearing, descendants, guards_of, run_by
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 SHORT = ("--ttl", "7s", "--kill-after", "1s")

@@ -4,8 +4,8 @@ import json
 import re
 from typing import Any
 
-from tests.support.commands import kill_all
 from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, operate, run, running
+from tests.support.processes import kill_all
 from tests.support.servers import Server
 
 

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.commands import cronlock, home
 from tests.support.fork_server import Call, call_all
 from tests.support.operator import NEXT, TICK, at, run
-from tests.support.servers import Server, listening
+from tests.support.proxies import listening
+from tests.support.servers import Server
 
 FORGED = "cronlock: job: ran: status 0"
 EVIL = f"x\x1b[31m\x1b]0;title\x07\x9b2J\u202etxt\u2066\x85\u2028\r\n{FORGED}\n\t'\"\\{{}}"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import bearing, descendants, home, start_cronlock, wait_until
+from tests.support.commands import home, start_cronlock, wait_until
 from tests.support.fork_server import Call, call_all
+from tests.support.processes import bearing, descendants
 
 RUNS = 300
 AT_ONCE = 4

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import cronlock, descendants, home, start_cronlock, wait_until
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
+from tests.support.processes import descendants
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 SHORT = ("--ttl", "7s", "--kill-after", "1s")

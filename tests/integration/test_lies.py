@@ -17,7 +17,8 @@ from cronlock.lock.quorum import TOKEN_AHEAD
 from cronlock.servers.redis_voters import decoded
 from tests.support.commands import cronlock
 from tests.support.operator import NEXT, TICK, at, run
-from tests.support.servers import Server, listening
+from tests.support.proxies import listening
+from tests.support.servers import Server
 
 PLAIN = ("--key", "job", "--schedule", "none", "--outage-wait", "1s")
 Servers = Callable[..., list[Server]]

@@ -28,7 +28,8 @@ from cronlock.lock.quorum import claim
 from cronlock.lock.witness import UNKNOWN, is_alive, this_clock
 from cronlock.process.event_loop import Loop
 from tests.support.commands import environment, wait_until
-from tests.support.side_by_side import RECORD, TOUR, Pair, State, missing, side_by_side, walks
+from tests.support.random_steps import RECORD, TOUR, walks
+from tests.support.side_by_side import Pair, State, missing, side_by_side
 
 Fields = dict[str, Any]
 TICK = 1_700_000_000

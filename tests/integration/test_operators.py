@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.commands import cronlock, home, kill_all, start_cronlock, wait_until
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
 from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, operate, run, running
+from tests.support.processes import kill_all
 from tests.support.servers import Server
 
 # pause and resume

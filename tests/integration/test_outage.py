@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from cronlock.servers.placement import copies
-from tests.support.commands import changed_cronlock, cronlock, home, kill_all, start_cronlock, wait_until
+from tests.support.commands import changed_cronlock, cronlock, home, start_cronlock, wait_until
+from tests.support.processes import kill_all
 
 TICK = ("--tick", "2026-11-20T02:00Z")
 NOISE = 0.5  # s that a loaded machine may take to run a process that is due

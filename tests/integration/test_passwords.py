@@ -19,7 +19,6 @@ from cronlock.messages import masked, printable
 from tests.support.commands import (
     changed_cronlock,
     cronlock,
-    descendants,
     environment,
     home,
     new_folder,
@@ -28,6 +27,7 @@ from tests.support.commands import (
     wait_until,
 )
 from tests.support.fork_server import Call, call_all
+from tests.support.processes import descendants
 from tests.support.servers import Server
 from tests.support.terminals import Terminal
 from tests.support.terminals import process as on_it

@@ -18,11 +18,12 @@ from cronlock.lock.node_stats import HISTORY_LENGTH
 from cronlock.lock.protocol import RETENTION, YIELD_MAX
 from cronlock.lock.state_machine import BLANK_RETENTION
 from cronlock.servers.redis_voters import DIGEST
-from tests.conftest import Pool
 from tests.support.binaries import binaries, further_binaries
+from tests.support.random_steps import NODES, PLAIN, RECORD, SLACK, TICKS, TOUR, Fields, walks
 from tests.support.script_voter import EACH_KEYS, KEYS, LINE, MAIN, SCRIPT, OnServer, Stored, encoded, typed
+from tests.support.server_pool import Pool
 from tests.support.servers import Server
-from tests.support.side_by_side import NODES, PLAIN, RECORD, SLACK, TICKS, TOUR, Fields, missing, side_by_side, walks
+from tests.support.side_by_side import missing, side_by_side
 
 LOGIN = {"username": "cron", "password": "secret"}
 

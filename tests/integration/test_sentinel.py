@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.commands import cronlock, home, start_cronlock, wait_until
 from tests.support.operator import NEXT, PLAIN, TICK, run, running
+from tests.support.ports import free_port
 from tests.support.sentinel import SERVICE, Service
-from tests.support.servers import Server, free_port
+from tests.support.servers import Server
 
 Told = Server | str | None
 

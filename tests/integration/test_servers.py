@@ -15,8 +15,11 @@ import pytest
 import redis
 
 from tests.support.binaries import binaries
-from tests.support.commands import ROOT, cronlock, descendants, end, environment, home, start_cronlock, wait_until
-from tests.support.servers import Cluster, Proxy, Server
+from tests.support.clusters import Cluster
+from tests.support.commands import ROOT, cronlock, end, environment, home, start_cronlock, wait_until
+from tests.support.processes import descendants
+from tests.support.proxies import Proxy
+from tests.support.servers import Server
 
 Servers = Callable[..., list[Server]]
 Clusters = Callable[..., Cluster]

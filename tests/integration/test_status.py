@@ -16,9 +16,10 @@ from cronlock.lock.local import OPERATIONS
 from cronlock.survey.key_status import DIED, IDLE, NEW, RUNNING, UNCERTAIN, KeyStatus
 from cronlock.survey.report import key_status
 from cronlock.survey.snapshot import Snapshot
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock, cronlock_on_path, environment, wait_until
 from tests.support.operator import DAY, NEXT, PLAIN, TICK, Place, at, operate, run, running
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 from tests.support.terminals import Terminal
 
 HOUR = 3_600_000  # ms

@@ -14,7 +14,8 @@ from tests.simulation.network import Delivery
 from tests.simulation.node import Call, Job, Terms
 from tests.simulation.server import Server as SimulatedServer
 from tests.simulation.world import World
-from tests.support.servers import Cluster, Server
+from tests.support.clusters import Cluster
+from tests.support.servers import Server
 from tests.support.stall_detector import when_calm
 
 PERIOD = 60  # s

@@ -20,9 +20,10 @@ import cronsim
 import hiredis
 import pytest
 
+from tests.support.clusters import Cluster
 from tests.support.commands import ROOT, cronlock, home, new_folder, remove_folder, start_words, wait_until
 from tests.support.sentinel import Service
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 from tests.support.terminals import Terminal
 from tests.support.tls import Authority, ShieldedServer
 

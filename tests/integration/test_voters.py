@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from cronlock.lock.local import state_directory
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock, home
 from tests.support.operator import at, running
-from tests.support.servers import Cluster, Server
+from tests.support.servers import Server
 
 TICK, NEXT = ("--tick", "2026-11-20T02:00Z"), ("--tick", "2026-11-20T03:00Z")
 WRITES = 'echo "$CRONLOCK_RUN_TICK $CRONLOCK_RUN_TOKEN $CRONLOCK_RUN_NODE" >>log; sleep 0.1; echo end >>log'

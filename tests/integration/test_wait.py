@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.figures.handover import subscribed
-from tests.support.commands import about, cronlock, descendants, home, kill_all, start_cronlock, wait_until
-from tests.support.servers import Proxy, Server
+from tests.support.commands import cronlock, home, start_cronlock, wait_until
+from tests.support.processes import about, descendants, kill_all
+from tests.support.proxies import Proxy
+from tests.support.servers import Server
 from tests.support.terminals import Terminal
 from tests.support.waiting_nodes import SLEEPER, held, start, waiting_node, where
 

@@ -14,7 +14,8 @@ from tests.nemesis.journal import Attempt, Run, read
 from tests.nemesis.local import Folder
 from tests.nemesis.network_namespaces import Namespace
 from tests.nemesis.voters import Voters
-from tests.support.commands import about, bearing, environment, faked_clock
+from tests.support.commands import environment, faked_clock
+from tests.support.processes import about, bearing
 
 COMMAND = Path(__file__).with_name("command.py")
 KEY = "nemesis"

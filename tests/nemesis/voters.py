@@ -12,8 +12,10 @@ import redis
 
 from cronlock.servers.placement import Names, copies
 from tests.nemesis.network_namespaces import BridgedNetwork, Namespace
+from tests.support.clusters import Cluster
 from tests.support.commands import faked_clock, wait_until
-from tests.support.servers import Closing, Cluster, Place, Proxy, Server, start_servers
+from tests.support.proxies import Proxy
+from tests.support.servers import Closing, Place, Server, start_servers
 
 TOPOLOGIES = {"three": 3, "five": 5, "cluster": 7}  # servers with namespaces; the cluster's last one joins on demand
 OPERATION = re.compile(" (prepare|commit|extend|finish|release) holder ")  # as MONITOR shows a call of the script

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.processes import bearing, descendants, stat_of
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 30.0  # s: a cronlock that hangs fails its test well before pytest's own limit
-GUARD = "cronlock-guard"  # its name in the process table
 FAREWELL = 3.0  # s between SIGTERM and SIGKILL for a process that a test left behind
 
 T = TypeVar("T")
@@ -230,64 +231,6 @@ def start_words(words: list[str], env: Mapping[str, str | None] | None = None, *
     return process
 
 
-def _stat(pid: int) -> tuple[int, str]:
-    """A process's parent and the time of its birth, which tells it from a later one with the same number."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0, ""
-    return int(fields[1]), fields[19]
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """The living children of a process, their children and so on, in this order: pid -> birth.
-
-    Only the order tells who is whose: a machine's numbers start again from below.
-    """
-    stats = {int(entry): _stat(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()}
-    found: dict[int, str] = {}
-    generation = {pid}
-    while generation:
-        generation = {child for child, (parent, _) in stats.items() if parent in generation and child not in found}
-        found.update({child: stats[child][1] for child in generation})
-    return found
-
-
-def about(pid: int) -> dict[str, str]:
-    """Return the kernel's facts about a process; its State begins with a letter, g for a process that has gone."""
-    try:
-        return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    except OSError:
-        return {"State": "gone", "Name": "", "PPid": "0"}
-
-
-def guards_of(pid: int) -> list[int]:
-    """The guards of that cronlock."""
-    return [child for child in descendants(pid) if about(child)["Name"] == GUARD]
-
-
-def run_by(pid: int) -> list[int]:
-    """The processes of that cronlock's command: itself first, then its children and so on."""
-    return [child for child in descendants(pid) if about(child)["Name"] != GUARD]
-
-
-def bearing(mark: str) -> dict[int, str]:
-    """The living processes in whose environment this stands as a whole NAME=value: pid -> name."""
-    found: dict[int, str] = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if mark.encode() in Path("/proc", pid, "environ").read_bytes().split(b"\0"):
-                found[int(pid)] = Path("/proc", pid, "comm").read_text().strip()
-    return found
-
-
-def kill_all(process: subprocess.Popen[Any]) -> None:
-    """The machine goes: wrapper, guard and command at once."""
-    for pid in (process.pid, *descendants(process.pid)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
 def end(process: subprocess.Popen[Any]) -> None:
     """Ends a process that a test started, and what that started; asked first, so that a good one can tidy up."""
     if process.poll() is None:
@@ -299,7 +242,7 @@ def end(process: subprocess.Popen[Any]) -> None:
         process.kill()
         process.wait()
         for pid, birth in family.items():
-            if _stat(pid)[1] == birth:
+            if stat_of(pid)[1] == birth:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
     for stream in (process.stdin, process.stdout, process.stderr):

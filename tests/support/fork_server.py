@@ -17,7 +17,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
 
-from tests.support.commands import descendants, environment, heir, home, new_folder, wait_until
+from tests.support.commands import environment, heir, home, new_folder, wait_until
+from tests.support.processes import descendants
 
 AT_ONCE = 16  # most of them wait for servers that don't answer
 PATIENCE = 100.0  # s for one of them

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from cronlock.servers.placement import OFFSETS, SLOTS, Tags, slot_of
-from tests.support.servers import Cluster
+from tests.support.clusters import Cluster
 
 AT_ONCE = 1_000  # keys in one pipeline
 

@@ -8,7 +8,8 @@ from cronlock.lock.node_stats import TEXTS
 from cronlock.lock.protocol import NUMBERS
 from cronlock.servers.placement import copies
 from tests.support.commands import ROOT
-from tests.support.side_by_side import HISTORY, NODES, RECORD, SLACK, Fields, Pair, State
+from tests.support.random_steps import HISTORY, NODES, RECORD, SLACK, Fields
+from tests.support.side_by_side import Pair, State
 
 if TYPE_CHECKING:
     from tests.support.fake_servers import FakeServer

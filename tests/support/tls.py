@@ -11,7 +11,9 @@ import trustme
 
 from tests.support.binaries import speaks_tls
 from tests.support.commands import new_folder
-from tests.support.servers import BUS, Place, Proxy, Server, free_port
+from tests.support.ports import BUS, free_port
+from tests.support.proxies import Proxy
+from tests.support.servers import Place, Server
 
 NAMES = ("127.0.0.1", "::1", "localhost", "*.example")  # that the servers' certificate is good for
 

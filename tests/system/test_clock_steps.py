@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import bearing, environment, home, wait_until
+from tests.support.commands import environment, home, wait_until
+from tests.support.processes import bearing
 
 pytestmark = pytest.mark.debian
 

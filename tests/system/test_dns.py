@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import descendants, environment, heir, home, wait_until
+from tests.support.commands import environment, heir, home, wait_until
+from tests.support.processes import descendants
 
 pytestmark = pytest.mark.debian
 

@@ -8,11 +8,14 @@ from contextlib import closing
 import pytest
 
 from tests.integration.test_sentinel import Sentinels
+from tests.support.clusters import Cluster
 from tests.support.commands import cronlock
 from tests.support.host_names import knowing
 from tests.support.operator import PLAIN, TICK, run
+from tests.support.ports import free_port
+from tests.support.proxies import Proxy
 from tests.support.sentinel import SERVICE
-from tests.support.servers import Cluster, Proxy, Server, free_port
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.debian
 

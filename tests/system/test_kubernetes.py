@@ -16,8 +16,9 @@ import yaml
 
 from cronlock.config.options import duration
 from cronlock.run.plan import ATTEMPTS
-from tests.support.commands import PATIENCE, descendants, end, environment, heir, home, wait_until
+from tests.support.commands import PATIENCE, end, environment, heir, home, wait_until
 from tests.support.doc_pages import blocks
+from tests.support.processes import descendants
 from tests.support.servers import Server
 
 MANIFESTS = {

@@ -15,17 +15,8 @@ import pytest
 
 from cronlock.cron.crontab import Sources
 from cronlock.lock.local import state_directory
-from tests.support.commands import (
-    ROOT,
-    about,
-    bearing,
-    cronlock,
-    descendants,
-    home,
-    kill_all,
-    start_cronlock,
-    wait_until,
-)
+from tests.support.commands import ROOT, cronlock, home, start_cronlock, wait_until
+from tests.support.processes import about, bearing, descendants, kill_all
 from tests.support.servers import Server
 from tests.support.terminals import BASH, Terminal
 

@@ -15,9 +15,10 @@ import pytest
 
 from cronlock.cron.parser import DEBIAN, Row, every_line, rows
 from cronlock.cron.schedule import Schedule
-from tests.support.commands import ROOT, about, environment, home
+from tests.support.commands import ROOT, environment, home
 from tests.support.doc_sandbox import CRON, OTHER, SETTING, TYPED, Block, Command, blocks, crontab
 from tests.support.namespace_host import NamespaceHost
+from tests.support.processes import about
 
 pytestmark = pytest.mark.debian
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.commands import PATIENCE, about, bearing, end, environment, heir, home, wait_until
+from tests.support.commands import PATIENCE, end, environment, heir, home, wait_until
+from tests.support.processes import about, bearing
 
 PEERS = ("timeout", "dumb-init", "tini")
 USUAL = {"timeout": "timeout 60", "tini": "tini -s --"}  # tini warns without -s when it is not PID 1

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.commands import faked_clock, kill_all, wait_until
+from tests.support.commands import faked_clock, wait_until
 from tests.support.doc_pages import page, section
 from tests.support.doc_sandbox import CONSOLE, Command, prompted
 from tests.support.namespace_host import NamespaceHost
+from tests.support.processes import kill_all
 
 pytestmark = pytest.mark.debian
 

@@ -17,17 +17,8 @@ import pytest
 
 from cronlock.lock.local import state_directory
 from cronlock.lock.witness import is_alive, witness_path
-from tests.support.commands import (
-    about,
-    bearing,
-    cronlock,
-    descendants,
-    environment,
-    guards_of,
-    home,
-    start_cronlock,
-    wait_until,
-)
+from tests.support.commands import cronlock, environment, home, start_cronlock, wait_until
+from tests.support.processes import about, bearing, descendants, guards_of
 
 OFFSET = ("--monotonic", "100000", "--boottime", "100000")
 ELSEWHERE = {  # words in front of a command: where it is then

@@ -6,9 +6,10 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.support.commands import cronlock, kill_all
+from tests.support.commands import cronlock
 from tests.support.fake_servers import FakeServer
 from tests.support.operator import NEXT, PLAIN, TICK, running
+from tests.support.processes import kill_all
 
 Typed = Callable[..., "CompletedProcess[str]"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cronlock.lock.protocol import COPIES
 from cronlock.lock.quorum import quorum
 from cronlock.servers.placement import LETTERS, OFFSETS, SLOTS, Tags, copies, slot_of
-from tests.support.servers import Cluster
+from tests.support.clusters import Cluster
 
 KEYS = ["nightly", "a job", "100%", "größe", "日本", "team:nightly", "x" * 200, "\udcff"]
 NIGHTLY = {

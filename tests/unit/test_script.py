@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import example, given, settings
 
 from tests.support.fake_servers import FakeServer
+from tests.support.random_steps import TOUR, walks
 from tests.support.script_voter import EACH_KEYS, OnServer, Stored
-from tests.support.side_by_side import TOUR, missing, side_by_side, walks
+from tests.support.side_by_side import missing, side_by_side
 
 WALKS = 8  # each takes a second or so in Python
 

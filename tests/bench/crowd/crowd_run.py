@@ -16,7 +16,8 @@ from cronlock.process.event_loop import monotonic
 from tests.bench.crowd.node import UNANSWERED, NodeResult, Question
 from tests.bench.crowd.server_stats import ServerWork, read
 from tests.bench.crowd.worker import END, GO, STOP, Report, Worker
-from tests.support.servers import Cluster, Server
+from tests.support.clusters import Cluster
+from tests.support.servers import Server
 
 PATIENCE = 120.0  # s after which a crowd without answers is stopped
 FDS = 10_000  # at most in one process of the generator

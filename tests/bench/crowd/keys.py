@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from cronlock.lock.protocol import MAIN
 from tests.bench.crowd.crowd_run import Crowd, Tick
 from tests.bench.crowd.server_stats import memory
+from tests.support.clusters import Cluster
 from tests.support.many_keys import fill, model_of
-from tests.support.servers import Cluster
 
 MODEL = "model"  # the key whose copies are copied
 PARTS = (MAIN, "nodes", "history", "line")

@@ -9,7 +9,8 @@ from statistics import median
 from cronlock.lock.protocol import PREPARE_LEASE
 from tests.bench.crowd import keys
 from tests.bench.crowd.crowd_run import Crowd, Tick, raise_limits
-from tests.support.servers import Cluster, Server, start_servers
+from tests.support.clusters import Cluster
+from tests.support.servers import Server, start_servers
 
 KEY = "crowd"
 NODES = (100, 300, 1_000, 3_000, 10_000)

@@ -5,7 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.nemesis.fault_injectors import PHASES, deliver
-from tests.support.commands import descendants
+from tests.support.processes import descendants
 
 if TYPE_CHECKING:
     from tests.nemesis.round import Round

@@ -10,12 +10,15 @@ from cronlock.messages import VISIBLE_IN_PS
 from tests.integration.test_check import PEOPLE
 from tests.integration.test_docs import rights
 from tests.support.binaries import speaks_tls
+from tests.support.clusters import Cluster
 from tests.support.commands import wait_until
 from tests.support.host_names import knowing
 from tests.support.operator import Place, at
+from tests.support.ports import free_port
+from tests.support.proxies import Proxy
 from tests.support.sentinel import Service
-from tests.support.servers import Cluster, Proxy, Server, free_port, start_servers
 from tests.support.servers import Place as Where
+from tests.support.servers import Server, start_servers
 from tests.support.tls import tls_kind
 
 KEPT = {"appendonly": "yes", "appendfsync": "always"}  # as check requires it
