@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import environment, home, wait_until
+from tests.support.fork_server import run_forked
 from tests.support.processes import bearing
 
 pytestmark = pytest.mark.debian
@@ -62,7 +63,8 @@ def signalled(place, step, where):
     key = f"{place}-{name}-{count}"
     inject = injecting("TERM", name, count)
     done = run(key, where, ["sh", "-c", SCRIPT.format(began=f"began-{key}")], inject)
-    after = run(key, where, ["echo", "next"])
+    words = ["run", *where, "--key", key, "--tick", TICK, "--", "echo", "next"]
+    after = run_forked(words, environment(), home())  # this one's start is not what is tried
     return key, done.returncode, done.stderr, Path(home(), f"began-{key}").exists(), after.stdout
 
 

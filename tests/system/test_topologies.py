@@ -40,9 +40,10 @@ class Nodes:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self._options: dict[str, Any] = {"before": site.before} if site.before else {}  # without any, people's fork
 
     def run(self, *words: str) -> tuple[int, str, str]:
-        done = run(self.site.place, "--outage-wait", "20s", *words, *TOKEN, before=self.site.before)
+        done = run(self.site.place, "--outage-wait", "20s", *words, *TOKEN, **self._options)
         return done.returncode, done.stdout, done.stderr
 
     def token(self, *words: str) -> int:
@@ -52,16 +53,16 @@ class Nodes:
         return int(out)
 
     def read_json(self, command: str, *words: str) -> Any:
-        done = operate(self.site.place, command, *words, "--format", "json", before=self.site.before)
+        done = operate(self.site.place, command, *words, "--format", "json", **self._options)
         assert done.stderr == ""
         return json.loads(done.stdout)
 
     def operate(self, *words: str) -> None:
-        done = operate(self.site.place, *words, before=self.site.before)
+        done = operate(self.site.place, *words, **self._options)
         assert (done.returncode, done.stderr) == (0, "")
 
     def running(self, *words: str) -> Any:
-        return running(self.site.place, *PLAIN, "--node", "web-1", *words, before=self.site.before)
+        return running(self.site.place, *PLAIN, "--node", "web-1", *words, **self._options)
 
     def lease_end(self) -> int:
         """In voter time, ms: the latest of all copies, 0 when nobody runs."""
