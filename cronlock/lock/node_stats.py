@@ -1,8 +1,7 @@
-"""The data on nodes and runs that a copy keeps beside the lock: for turns, and for operators. Part of the
-specification in state_machine.py.
+"""The data on nodes and runs that a copy keeps beside the lock: for turns, and for operators.
 
-For each node: the newest tick that it requested, the job that it would run, its last run and how that ended, and
-counts. For the key: a history line for each of the last runs.
+Part of the specification in state_machine.py. For each node: the newest tick that it requested, the job that it would
+run, its last run and how that ended, and counts. For the key: a history line for each of the last runs.
 """
 
 TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
