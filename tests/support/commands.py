@@ -175,8 +175,7 @@ AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "FAKETIME")
 
 def forks(args: tuple[object, ...], env: Mapping[str, str | None]) -> bool:
     """Return whether such a call of cronlock is the same without its start."""
-    typed = bool(args) and args[0] != "run"
-    return typed and sys.platform == "linux" and not any(name.startswith(AT_START) for name in env)
+    return args[:1] != ("run",) and sys.platform == "linux" and not any(name.startswith(AT_START) for name in env)
 
 
 def _words(args: tuple[object, ...]) -> list[str]:
