@@ -18,7 +18,7 @@ def where(servers):
 
 
 def run(servers, *words):
-    return cronlock("run", *where(servers), "--key", "job", "--outage-wait", "0", *words)
+    return cronlock("run", *where(servers), "--key", "job", "--outage-wait", "0", *words, forked=True)
 
 
 def test_from_one_server_to_three_without_running_a_tick_twice(servers):

@@ -51,8 +51,8 @@ def keys(server: Server) -> list[str]:
     """Keys of both modes on the server, and one with another prefix."""
     where = ("--redis", server.url, "--schedule", "none")
     for words in (["--key", "nightly"], ["--each", "--node", "n", "--key", "night-watch"], ["--key", "tidy"]):
-        assert cronlock("run", *where, *words, "true").returncode == 0
-    assert cronlock("run", *where, "--prefix", "other", "--key", "nice", "true").returncode == 0
+        assert cronlock("run", *where, *words, "true", forked=True).returncode == 0
+    assert cronlock("run", *where, "--prefix", "other", "--key", "nice", "true", forked=True).returncode == 0
     return ["night-watch", "nightly", "tidy"]
 
 

@@ -23,7 +23,7 @@ Servers = Callable[..., list[Server]]
 
 
 def run(servers, *words, **kw):
-    return cronlock("run", *at(*servers), "--key", "job", "--outage-wait", "0", *words, **kw)
+    return cronlock("run", *at(*servers), "--key", "job", "--outage-wait", "0", *words, forked=True, **kw)
 
 
 def adopt(servers, *words):

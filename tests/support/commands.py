@@ -173,9 +173,9 @@ def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]
 AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "FAKETIME")
 
 
-def forks(args: tuple[object, ...], env: Mapping[str, str | None]) -> bool:
-    """Return whether such a call of cronlock is the same without its start."""
-    return args[:1] != ("run",) and sys.platform == "linux" and not any(name.startswith(AT_START) for name in env)
+def forks(env: Mapping[str, str | None]) -> bool:
+    """Return whether a call of cronlock with these variables is the same without its start."""
+    return sys.platform == "linux" and not any(name.startswith(AT_START) for name in env)
 
 
 def _words(args: tuple[object, ...]) -> list[str]:
@@ -188,10 +188,11 @@ def cronlock(*args: object, env: Mapping[str, str | None] | None = None, **kw: A
     `kw` goes to `start_cronlock`, but for `input` and `timeout` (s). Raises TimeoutExpired after PATIENCE, and ends it.
 
     What people type imports for a fifth of a second: unless a test is about that, it is forked from a process that has
-    done so before.
+    done so before. A `run` is, too, if it is to be `forked`.
     """
     text, timeout = kw.pop("input", None), kw.pop("timeout", PATIENCE)
-    if not kw and forks(args, env or {}):
+    forked = kw.pop("forked", args[:1] != ("run",))
+    if forked and not kw and forks(env or {}):
         from tests.support.fork_server import run_forked
 
         done = run_forked(list(map(str, args)), environment(env), home(), text, timeout)

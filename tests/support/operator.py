@@ -22,7 +22,7 @@ def at(*servers: Server) -> Place:
 
 
 def run(place: Place, *words: str, key: str = "job", **kw: Any) -> CompletedProcess[str]:
-    return cronlock("run", *place, "--key", key, "--outage-wait", "0", *words, **kw)
+    return cronlock("run", *place, "--key", key, "--outage-wait", "0", *words, forked=True, **kw)
 
 
 def operate(place: Place, command: str, *words: str, **kw: Any) -> CompletedProcess[str]:
