@@ -105,8 +105,6 @@ class Voters(Closing):
             self._replicas[master] = replica
         elif master not in self._replicas:
             replica = self._replicas[master] = start_servers(1, places=[master.place])[0]
-            for server in (master, replica):
-                server.ask("CONFIG", "SET", "repl-diskless-sync-delay", "0")
             follow(replica, master)
         return self._replicas[master]
 

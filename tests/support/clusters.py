@@ -22,7 +22,6 @@ CLUSTERED = {
     "cluster-node-timeout": str(NODE_TIMEOUT),
     "cluster-replica-validity-factor": "0",  # a replica that was stopped for long may be promoted all the same
     "repl-diskless-sync": "yes",
-    "repl-diskless-sync-delay": "0",  # 5 s by default
     "rdb-del-sync-files": "yes",  # a replica must not come back with what its first synchronization left on disk
 }
 

@@ -48,7 +48,7 @@ class Service(Closing):
     def __init__(self, binary: Path | None = None, *, tls: bool = False, **options: Any) -> None:
         self.tls = tls
         kind = TlsServer if tls else Server
-        self.servers = start_servers(2, binary, kind=kind, repl_diskless_sync_delay=0, **options)
+        self.servers = start_servers(2, binary, kind=kind, **options)
         self.sentinel: Sentinel | None = None
         try:
             master, replica = self.servers

@@ -28,6 +28,7 @@ QUIET = {
     "logfile": "server.log",
     "unixsocket": "server.sock",
     "databases": "16",
+    "repl-diskless-sync-delay": "0",  # 5 s by default, before a replica gets its master's data
 }
 
 
