@@ -33,7 +33,7 @@ In a shell, never twice at the same time on this machine:
 """
 EPILOG = """Durations: 500ms, 90, 90s, 15m, 2h, 1d. Every option can also be set by a variable (CRONLOCK_START_WITHIN)
 and in /etc/cronlock.toml and ~/.config/cronlock.toml (start-within). See man cronlock."""
-USUAL = ("run", "status", "history", "check", "wrap")  # the commands of a job's life; the others are for operators
+USUAL = ("run", "status", "history", "check", "wrap", "install")  # of a job's life; the others are for operators
 
 
 def _run(command: "Sequence[str]", **values: "Any") -> int:
@@ -58,7 +58,8 @@ def _callback(module: str, function: str) -> "Callable[..., int]":
         from cronlock.commands.invocation import Invocation
 
         given = given_options(values)
-        own = {option.name: given.pop(option.name) for option in COMMAND_OPTIONS if option.name in given}
+        own_names = {option.name for option in COMMAND_OPTIONS if function in option.commands}
+        own = {name: given.pop(name) for name in own_names & given.keys()}
         confirm = (lambda _question: True) if own.get("yes") else _confirmed
         do: Callable[[Invocation], int] = getattr(import_module(f"cronlock.commands.{module}"), function)
         try:
@@ -176,6 +177,12 @@ _command(
     "not changed.",
     click.Argument(["arguments"], metavar="[FILE]", nargs=-1, type=click.Path()),
     "Print a crontab with `cronlock run` before its commands.",
+)
+_command(
+    "install",
+    "Write, below a folder, what cron, man and the shells look for: a launcher of this cronlock, the man pages, and "
+    "completion for bash, zsh and fish.",
+    short="Write launcher, man pages and completion for all users.",
 )
 _command("pause", "Pause keys: no new runs start. An active run continues.", key_arguments("KEY... | --all"))
 _command("resume", "Resume paused keys.", key_arguments("KEY... | --all"), module="pause")

@@ -17,9 +17,9 @@ class Completion(ShellComplete):
     """The completion of one shell, registered with click under the shell's name."""
 
     def source(self) -> str:
-        from cronlock.cli import shell_scripts
+        from cronlock.output.completion_scripts import SCRIPTS
 
-        return shell_scripts.SCRIPTS[self.name]
+        return SCRIPTS[self.name]
 
     def complete(self) -> str:
         from cronlock.cli import shell_scripts

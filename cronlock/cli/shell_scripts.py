@@ -1,8 +1,9 @@
-"""Completion scripts of bash, zsh and fish: the line that a script sends, and the answers that it reads.
+"""Completion in bash, zsh and fish: the line that a shell's script sends, and the answers that it reads.
 
-A script sends the command line up to the cursor, as it was typed, in COMP_LINE. It reads one answer a line: the kind,
-the word and an explanation, separated by tabs. click's own scripts fail on three points: keys with colons, which bash
-splits into several words; `--option=value` in zsh and fish; and explanations with commas in fish.
+A script (output/completion_scripts.py) sends the command line up to the cursor, as it was typed, in COMP_LINE. It
+reads one answer a line: the kind, the word and an explanation, separated by tabs. click's own scripts fail on three
+points: keys with colons, which bash splits into several words; `--option=value` in zsh and fish; and explanations with
+commas in fish.
 """
 
 from __future__ import annotations
@@ -15,55 +16,6 @@ from dataclasses import dataclass
 from cronlock.cron.shell import commands
 
 CURSOR = "\1"  # marks the cursor's position: a character that is never typed
-
-BASH = r"""_cronlock_completion() {
-    local kind word
-    COMPREPLY=()
-    while IFS=$'\t' read -r kind word; do
-        case $kind in
-            plain) COMPREPLY+=("$word") ;;
-            file) compopt -o default ;;
-            command)
-                compopt -o default
-                [[ $2 == */* ]] || mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
-        esac
-    done < <(env COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_WORD="$2" _CRONLOCK_COMPLETE=bash_complete "$1" 2>/dev/null)
-}
-complete -F _cronlock_completion cronlock
-"""
-ZSH = r"""_cronlock_completion() {
-    local answer line="${(j: :)words[1,CURRENT-1]} $QIPREFIX$PREFIX"
-    local -a parts found
-    for answer in ${(f)"$(env COMP_LINE=$line _CRONLOCK_COMPLETE=zsh_complete $words[1] 2>/dev/null)"}; do
-        parts=("${(@ps:\t:)answer}")
-        case $parts[1] in
-            plain) found+=("$parts[2]${parts[3]:+:$parts[3]}") ;;
-            file) compset -P '--[a-z-]#='; _files ;;
-            command) _command_names -e ;;
-        esac
-    done
-    (( $#found )) && _describe cronlock found
-}
-compdef _cronlock_completion cronlock
-"""
-FISH = r"""function _cronlock_completion
-    set -l line (commandline -cp | string join ' ')
-    for answer in (env COMP_LINE=$line _CRONLOCK_COMPLETE=fish_complete cronlock 2>/dev/null)
-        set -l parts (string split \t -- $answer)
-        switch $parts[1]
-            case plain
-                printf '%s\t%s\n' $parts[2] $parts[3]
-            case file
-                set -l option (string match -r -- '^--[a-z-]+=' (commandline -ct))
-                string join \n -- "$option"(__fish_complete_path (string replace -- "$option" '' (commandline -ct)))
-            case command
-                complete -C (commandline -ct)
-        end
-    end
-end
-complete -c cronlock -f -a '(_cronlock_completion)'
-"""
-SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 @dataclass

@@ -28,7 +28,7 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
             self.fail(str(error), param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[Any]":
-        if self._option.name == "config":
+        if self._option.metavar in ("FILE", "DIR"):
             return [CompletionItem(incomplete, type="file")]
         words: Sequence[str] = ()
         if isinstance(self._option.parse, Choice):

@@ -15,8 +15,8 @@ from cronlock.config.options import (
 
 RECORDS, PAUSE, MISSING = "Which records", "The pause", "If voters are missing"
 NEW_LINES, CRONTAB, CONFIRMATION = "The new lines", "The crontab", "Confirmation"
-KEYS = "Which keys"
-COMMAND_GROUPS = (KEYS, RECORDS, PAUSE, MISSING, NEW_LINES, CRONTAB, REDIS, OUTPUT, CONFIRMATION)
+KEYS, FILES = "Which keys", "The files"
+COMMAND_GROUPS = (KEYS, RECORDS, PAUSE, MISSING, NEW_LINES, CRONTAB, FILES, REDIS, OUTPUT, CONFIRMATION)
 
 
 def positive_integer(text: str) -> int:
@@ -75,6 +75,17 @@ COMMAND_OPTIONS = (
         commands="adopt",
     ),
     Option("--yes", CONFIRMATION, "Do not ask for confirmation.", commands="adopt unlock forget"),
+    Option(
+        "--prefix",
+        FILES,
+        "Write below DIR, into bin and share; ~/.local is for one user.",
+        nonempty_text,
+        "DIR",
+        "/usr/local",
+        commands="install",
+    ),
+    Option("--uninstall", FILES, "Remove what `cronlock install` wrote there, and nothing else.", commands="install"),
+    Option("--dry-run", FILES, "Print what would be written or removed, and change nothing.", commands="install"),
 )
 
 

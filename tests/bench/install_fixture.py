@@ -86,6 +86,8 @@ class InstallFixture(Closing):
         for name in ("home", "filed", "cron.d", "crontabs"):
             (self.folder / name).mkdir()
         self.bin = (venv or installed(self.folder)) / "bin"
+        launcher = [str(self.bin / "cronlock"), "install", "--prefix", str(self.folder / "prefix")]
+        subprocess.run(launcher, stdout=subprocess.DEVNULL, check=True)
         self.servers = start_servers(3)
         for server in self.servers:
             self._stack.callback(server.close)
@@ -115,6 +117,10 @@ class InstallFixture(Closing):
     def cronlock(self, key: str, *words: str) -> tuple[str, ...]:
         """Return the words of the console script, as pip wrote it."""
         return (str(self.bin / "cronlock"), "run", *words, "--key", key, "--")
+
+    def launcher(self, key: str, *words: str) -> tuple[str, ...]:
+        """Return the words of the launcher that `cronlock install` wrote."""
+        return (str(self.folder / "prefix" / "bin" / "cronlock"), *self.cronlock(key, *words)[1:])
 
     def plain(self, key: str) -> tuple[str, ...]:
         where = [word for url in self.urls for word in ("--redis", url)]

@@ -16,7 +16,8 @@ PYTHON, TRUE, PLAIN = "python -I -c pass", "true, without a wrapper", "plain scr
 WON, CLUSTER = "cronlock run --schedule none, won", "the same on a cluster of three masters"
 SCALE = Scale("start", "ms", PYTHON, PLAIN, TRUE)
 WRAPPED = (PYTHON, TRUE)  # the least that a wrapper in Python can take
-SHOWN = {PYTHON: "bare Python", PLAIN: "plain script", WON: "three servers"}
+LAUNCHER = "the same as won, by the launcher of cronlock install"
+SHOWN = {PYTHON: "bare Python", PLAIN: "plain script", WON: "the script"}
 CONFLICT_STATUS = 9  # cronlock's status if the command did not start, to prove that a case does what it says
 
 CRONTAB = """\

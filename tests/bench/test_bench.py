@@ -20,6 +20,7 @@ ROWS = """\
 start: true, without a wrapper
 start: python -I -c pass
 start: cronlock run --schedule none, won
+start: the same as won, by the launcher of cronlock install
 start: cronlock run --schedule none, held by another one
 start: the same as won, servers in ~/.config/cronlock.toml
 start: the same on a cluster of three masters

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cronlock.cli.shell_scripts import SCRIPTS
 from cronlock.config.command_options import COMMAND_OPTIONS, help_of, options_of
 from cronlock.config.options import OPTIONS, Choice
+from cronlock.output.completion_scripts import SCRIPTS
 from cronlock.survey.clients import TIMEOUT
 from tests.support.clusters import Cluster
 from tests.support.commands import cronlock, home
@@ -17,7 +17,7 @@ from tests.support.servers import Server
 from tests.support.terminals import BASH, PROMPT, Terminal
 
 ALL = (*OPTIONS, *COMMAND_OPTIONS)
-COMMANDS = "run status history check wrap pause resume unlock forget adopt".split()
+COMMANDS = "run status history check wrap install pause resume unlock forget adopt".split()
 OF_KEYS = "status history pause resume unlock forget adopt".split()
 
 
@@ -254,14 +254,22 @@ SHELLS = {  # the command, and what is typed first; Ctrl-G shows the line that i
 }
 
 
+INSTALLED = {  # what a start-up file of the distribution does in place of the last line; PREFIX has the files
+    "bash": "source PREFIX/share/bash-completion/completions/cronlock",
+    "zsh": "fpath=(PREFIX/share/zsh/site-functions $fpath); compinit -u",
+    "fish": "set -p fish_complete_path PREFIX/share/fish/vendor_completions.d",
+}
+
+
 class Prompt:
     """A shell that completes cronlock's command lines."""
 
-    def __init__(self, shell: str, terminal: Terminal) -> None:
+    def __init__(self, shell: str, terminal: Terminal, last: str = "") -> None:
         self.shell = shell
         self._terminal = terminal
         terminal.prompt()
-        for line in (*SHELLS[shell][1], "echo set up | tr a-z A-Z"):
+        *lines, by_hand = SHELLS[shell][1]
+        for line in (*lines, last or by_hand, "echo set up | tr a-z A-Z"):
             terminal.enter(line)
         terminal.expect("SET UP")
         terminal.prompt()
@@ -275,14 +283,29 @@ class Prompt:
         return shown
 
 
-@pytest.fixture(params=["bash", *(pytest.param(shell, marks=pytest.mark.debian) for shell in ("zsh", "fish"))])
+EACH_SHELL = ["bash", *(pytest.param(shell, marks=pytest.mark.debian) for shell in ("zsh", "fish"))]
+ENV = ("env", "TERM=vt100")
+
+
+@pytest.fixture(params=EACH_SHELL)
 def prompt(request: pytest.FixtureRequest, open_terminal: Callable[..., Terminal]) -> Prompt:
     """Each shell at its prompt; the voter is the local file. It finds a program hello-by-night."""
     program = home() / "bin" / "hello-by-night"
     program.parent.mkdir()
     program.touch(0o755)
-    env = ("env", "TERM=vt100", f"XDG_RUNTIME_DIR={home()}")
-    return Prompt(request.param, open_terminal(*env, *SHELLS[request.param][0]))
+    return Prompt(request.param, open_terminal(*ENV, f"XDG_RUNTIME_DIR={home()}", *SHELLS[request.param][0]))
+
+
+@pytest.mark.parametrize("shell", EACH_SHELL)
+def test_tab_with_the_files_that_install_wrote(shell: str, open_terminal: Callable[..., Terminal]) -> None:
+    """The launcher answers; the first Tab loads zsh's function, the second one finds it loaded."""
+    prefix = home() / "prefix"
+    assert cronlock("install", "--prefix", prefix).returncode == 0
+    path = f"PATH={prefix}/bin:/usr/bin:/bin"
+    terminal = open_terminal(*ENV, f"XDG_RUNTIME_DIR={home()}", path, *SHELLS[shell][0])
+    prompt = Prompt(shell, terminal, INSTALLED[shell].replace("PREFIX", str(prefix)))
+    assert prompt.tab("cronlock hist") == "cronlock history "
+    assert prompt.tab("cronlock install --un") == "cronlock install --uninstall "
 
 
 def test_tab_in_a_shell(prompt: Prompt, local_key: str) -> None:

@@ -13,7 +13,7 @@ from cronlock.config.options import GROUPS, OPTIONS, REDIS, scan
 from cronlock.errors import EXIT_STATUSES, REFUSED
 
 COLUMNS = 80
-IN_ORDER = "run status history check wrap pause resume unlock forget adopt".split()
+IN_ORDER = "run status history check wrap install pause resume unlock forget adopt".split()
 Shown = Callable[..., str]
 
 
