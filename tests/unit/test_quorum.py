@@ -425,27 +425,22 @@ rounds = st.lists(st.tuples(replies, st.booleans() | st.just(True)), min_size=1,
 
 @settings(max_examples=500)
 @given(rounds, st.sampled_from([0, TICK]))
-def test_a_winner_has_a_quorum_of_valid_oks(votes_cast: list[tuple[Reply, bool]], tick: int) -> None:
-    """Two winners at once would need one voter that said ok to both."""
+def test_a_verdict_comes_from_a_quorum(votes_cast: list[tuple[Reply, bool]], tick: int) -> None:
+    """Of valid oks, or of what ends the run; and a round that is complete has a verdict."""
     said_all, fresh = zip(*votes_cast, strict=True)
     found = judge(said_all, fresh, tick)
-    if found and found.kind == WON:
+    if found and found.kind == WON:  # two winners at once would need one voter that said ok to both
         oks = [reply for reply, good in votes_cast if isinstance(reply, dict) and good and reply["answer"] == "ok"]
         assert len(oks) >= quorum(len(votes_cast))
         if tick and len(oks) < len(votes_cast):
             assert sum(not is_amnesic(ok) for ok in oks) >= quorum(len(votes_cast))
-
-
-@settings(max_examples=500)
-@given(rounds, st.sampled_from([0, TICK]))
-def test_a_verdict_that_ends_a_run_comes_from_a_quorum(votes_cast: list[tuple[Reply, bool]], tick: int) -> None:
-    """Held, done, paused and late are said by more than half or not at all, but for the end of this very tick's run."""
-    said_all, fresh = zip(*votes_cast, strict=True)
-    found = judge(said_all, fresh, tick)
-    if found and found.kind in ("held", "done", "paused", "late") and not heard_the_end(found.answer, tick):
+    if found and found.kind in (*QUIET, "late") and not heard_the_end(found.answer, tick):
         home = [reply for reply in said_all if isinstance(reply, dict) and reply["answer"] in {*QUIET, "late"}]
         assert len(home) >= quorum(len(votes_cast))
         assert found.answer in home
+    if None not in said_all:  # nobody waits for an answer that will not come
+        found = found or undecided(said_all)
+    assert found is None or found.kind in (WON, RETRY, REFUSED, *QUIET, "late")
 
 
 QUIET = ("held", "done", "paused")
@@ -486,17 +481,6 @@ def test_a_verdict_stands_whatever_is_answered_after_it(
         assert after.kind in (WON, REFUSED) or heard_the_end(after.answer, tick)
     if found and found.kind in QUIET:
         assert after is None or after.kind != WON
-
-
-@settings(max_examples=500)
-@given(rounds, st.sampled_from([0, TICK]))
-def test_a_round_that_is_complete_has_a_verdict(votes_cast: list[tuple[Reply, bool]], tick: int) -> None:
-    """Nobody waits for an answer that will not come."""
-    said_all, fresh = zip(*votes_cast, strict=True)
-    found = judge(said_all, fresh, tick)
-    if None not in said_all:
-        found = found or undecided(said_all)
-    assert found is None or found.kind in (WON, RETRY, REFUSED, "held", "done", "paused", "late")
 
 
 @settings(max_examples=500)
