@@ -10,7 +10,7 @@ from cronlock.lock.local import state_directory
 from cronlock.messages import instant, printable
 from cronlock.output.table import Printer
 from cronlock.run.plan import Plan
-from cronlock.servers import NOT_CONFIGURED
+from cronlock.servers import not_configured
 from cronlock.servers.placement import copies
 
 UPCOMING = 3
@@ -69,7 +69,7 @@ def _voter_rows(settings: Settings, plan: Plan) -> list[tuple[str, str]]:
     if settings.local:
         return [("voters", f"1: a file in {state_directory()}")]
     if not settings.redis:
-        return [("voters", NOT_CONFIGURED)]
+        return [("voters", not_configured(settings))]
     labels = ", ".join(address.label for address in settings.redis)
     names = copies(settings.prefix, plan.key, plan.each_node)
     shown = [one.keys[0].decode("utf-8", "replace") for one in names]

@@ -57,7 +57,7 @@ def duration_or_forever(text: str) -> int:
 def name(text: str) -> str:
     """Return a key or a prefix: 1 to 200 printable characters without braces (Redis Cluster's mark of a hash tag)."""
     if not text:
-        raise ValueError("it is empty")
+        raise ValueError("it is empty: give it a value, or leave it out")
     if len(text) > NAME_MAX:
         raise ValueError(f"it has {len(text)} characters, {NAME_MAX} are allowed")
     if not text.isprintable():
@@ -94,7 +94,7 @@ def boolean(text: str) -> bool:
 def nonempty_text(text: str) -> str:
     """Return the text; its content is checked where it is used."""
     if not text:
-        raise ValueError("it is empty")
+        raise ValueError("it is empty: give it a value, or leave it out")
     return text
 
 

@@ -217,20 +217,19 @@ def _read(path: str, owners: tuple[int, ...], named: bool, own: bool) -> "tuple[
     mode = status.st_mode if status.st_mode & FILE_TYPE == REGULAR else 0  # that of /dev/null or a pipe means nothing
     if mode & WRITTEN_BY_OTHERS:
         raise Refused(f"{path} is world-writable, so anyone could redirect the lock: chmod o-w {path}")
-    from cronlock.config.toml_subset import parse_toml, without_quotation
+    from cronlock.config.toml_subset import parse_toml
 
     try:
         content = parse_toml(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise Refused(f"{path} is not valid TOML: {without_quotation(str(error))}") from None
+        from cronlock.config.toml_faults import not_toml
+
+        raise not_toml(path, data, error) from None
     tables = content.pop("keys", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise Refused(f"{path}: keys must hold tables: write [keys.NAME]")
     top = _checked(content, path)
-    for key, table in tables.items():
-        if "key" in table:
-            raise Refused(f"{path} [keys.{key}]: key: the name of the table is the key: remove it")
-    found = {key: _checked(table, f"{path} [keys.{key}]") for key, table in tables.items()}
+    found = {key: _checked(table, path, key) for key, table in tables.items()}
     if mode & READ_BY_OTHERS and any(has_password(values.get("redis", ())) for values in (top, *found.values())):
         raise Refused(f"{path} contains a password and is world-readable: chmod o-r {path}")
     return top, found
@@ -245,14 +244,22 @@ def has_password(urls: "Iterable[str | None]") -> bool:
     return False
 
 
-def _checked(content: "Values", table: str) -> "Values":
-    """Return the values of a table of a file. Raises Refused for an unknown name or a value of a wrong type."""
+def _checked(content: "Values", path: str, key: str | None = None) -> "Values":
+    """Return the values of a file's top level, or of the table of a key.
+
+    Raises Refused for an unknown name or a value of a wrong type.
+    """
+    table = path if key is None else f"{path} [keys.{key}]"
     values: Values = {}
     for name, value in content.items():
         source = f"{table}: {name}"
         option = BY_NAME.get(name)
-        if option is None:
-            raise _unknown(f"{table}: unknown name {name!r}", name, BY_NAME)
+        if name == "key" and key is not None:
+            raise Refused(f"{source}: the name of the table is the key: remove it")
+        if option is None or (name == "key" and isinstance(value, dict)):
+            from cronlock.config.toml_faults import unknown_name
+
+            raise unknown_name(path, key, name, value)
         if name == "config":
             raise Refused(f"{source}: a settings file can't name another one: remove it")
         if option.many:

@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from cronlock.lock.voters import Voters
     from cronlock.process.event_loop import Loop
 
-HOW_TO_CONFIGURE = (
-    'put redis = "redis://HOST" into /etc/cronlock.toml, pass --redis URL, or use --local on a single machine'
-)
-NOT_CONFIGURED = f"no Redis server is configured: {HOW_TO_CONFIGURE}"
-
 
 def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> "Voters":
     """Return the voters of a key, or of its each-record if a node is given. Raises Refused if none is configured."""
@@ -28,7 +23,7 @@ def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> 
         voters.location_flags = lambda: _location_flags(settings)
         return voters
     if not settings.redis:
-        raise Refused(NOT_CONFIGURED)
+        raise Refused(not_configured(settings))
     try:
         from cronlock.servers.redis_voters import RedisVoters
     except OSError as error:  # no free file descriptor
@@ -37,6 +32,17 @@ def voters_for(settings: "Settings", loop: "Loop", key: str, each_node: str) -> 
     voters = RedisVoters(loop, settings.redis, settings.prefix, key, each_node)
     voters.location_flags = lambda: _location_flags(settings)
     return voters
+
+
+def not_configured(settings: "Settings") -> str:
+    """Return the message for settings that name no server."""
+    return f"no Redis server is configured: {how_to_configure(settings)}"
+
+
+def how_to_configure(settings: "Settings") -> str:
+    """Return what to do when no server is named; --config replaces the usual files."""
+    path = settings.config or "/etc/cronlock.toml"
+    return f'put redis = "redis://HOST" into {path}, pass --redis URL, or use --local on a single machine'
 
 
 def _location_flags(settings: "Settings") -> str:

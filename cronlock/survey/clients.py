@@ -19,7 +19,7 @@ from cronlock.config.redis_url import Address
 from cronlock.config.settings import Settings
 from cronlock.errors import Refused, TlsError
 from cronlock.lock.protocol import Failure
-from cronlock.servers import NOT_CONFIGURED
+from cronlock.servers import not_configured
 from cronlock.servers.cluster import CLUSTER_SLOTS, MALFORMED, NO_SLOTS, NOT_A_CLUSTER, masters, refuse_repeated
 from cronlock.servers.sentinel import find_masters
 from cronlock.servers.tls import CERTIFICATE_REQUIRED, GIVE_CERTIFICATE, context_of, tls_error
@@ -102,7 +102,7 @@ def find_servers(settings: Settings, twice: bool = False) -> Servers:
     Raises Refused when no server is named, and when a server is named twice unless `twice` allows it.
     """
     if not settings.redis:
-        raise Refused(NOT_CONFIGURED)
+        raise Refused(not_configured(settings))
     if not twice:
         refuse_repeated(settings.redis)
     named = Servers(False, named_servers(settings.redis), {})

@@ -28,6 +28,9 @@ NO_MESSAGES = {  # texts of several words in the source that no message of a run
     "nodes such as ": "said by cronlock adopt",
     "unknown here": "the same",
     " of them remember it here, ": "the same",
+    " \\(at line (\\d+), column \\d+\\)$": "a pattern",
+    "Cannot declare": "a message of tomllib",
+    "Cannot overwrite": "the same",
     'no closing "': "said by cronlock check and wrap",
     "an expansion is not closed": "the same",
 }

@@ -17,7 +17,7 @@ from cronlock.cron.crontab import Sources
 from cronlock.lock.quorum import named_twice
 from cronlock.lock.refusals import NAME_ONCE, SAME_SERVER
 from cronlock.messages import MOVE_OUT_OF_ARGV, VISIBLE_IN_PS
-from cronlock.servers import HOW_TO_CONFIGURE
+from cronlock.servers import how_to_configure
 from cronlock.survey.clients import Servers, find_servers, named_servers
 
 SOMETHING_IS_RED = 1  # the exit status
@@ -51,7 +51,7 @@ def _find_voter_faults(settings: Settings) -> tuple[list[Finding], set[str]]:
         local_keys = keys.find_key_faults(keys.survey_keys(settings), location_flags(settings))
         return [servers.find_local_faults(), *local_keys], {cron_lines.LOCAL}
     if not settings.redis:
-        return [Finding(VOTERS, RED, "none", "no Redis server is configured", HOW_TO_CONFIGURE)], set()
+        return [Finding(VOTERS, RED, "none", "no Redis server is configured", how_to_configure(settings))], set()
     found = find_servers(settings, twice=True)
     failures, all_facts = _interview_all(settings, found)
     clocks = {facts.label: facts.ahead for facts in all_facts if facts.ahead is not None}
