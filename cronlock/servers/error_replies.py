@@ -18,6 +18,7 @@ CURES = {  # by the word of a reply: whether waiting may cure it (restart, failo
     "MOVED": (True, ""),
     "ASK": (True, ""),
     "WRONGPASS": (False, "put the right user and password into its URL"),
+    "DENIED": (False, "set a password for its default user (requirepass), and put a password into its URL"),
     "NOAUTH": (False, "put a password into its URL"),
 }
 PHRASES = {  # the same for replies that share the word ERR with others

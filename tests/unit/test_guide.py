@@ -40,10 +40,10 @@ def test_a_page_is_on_the_list(path: Path) -> None:
     assert f"]({path.name})" in page("README.md")
 
 
-def test_there_are_twenty_questions_each_with_a_short_answer_and_a_link() -> None:
+def test_there_are_24_questions_each_with_a_short_answer_and_a_link() -> None:
     """The answer is one to three sentences; the rest is on the page that the link leads to."""
     questions = re.findall(r"^### ([^\n]*)\n(.*?)(?=^##|\Z)", page("questions.md"), re.MULTILINE | re.DOTALL)
-    assert len(questions) == 20
+    assert len(questions) == 24
     for question, answer in questions:
         assert question.endswith("?")
         assert re.search(r"\]\(\w[\w-]*\.md", answer), question
