@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
 from typing import TYPE_CHECKING
 
-from cronlock.config.command_options import COMMAND_OPTIONS
-from cronlock.config.options import OPTIONS
+from cronlock.commands.option_faults import option_fault
+from cronlock.commands.row_faults import SUBCOMMANDS, faults_of
 from cronlock.cron.parser import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
 from cronlock.cron.schedule import Schedule
 from cronlock.cron.shell import commands
@@ -20,7 +20,6 @@ from cronlock.process.event_loop import sha1
 if TYPE_CHECKING:
     from cronlock.cron.parser import Row, Variables
 
-SUBCOMMANDS = frozenset(name for option in (*OPTIONS, *COMMAND_OPTIONS) for name in option.commands)
 COMMAND_MAX = 998  # bytes: Debian's cron ignores a whole crontab in which one command is longer
 PROGRAM_MAX = 100  # characters of a program's name in a key, which may have 200
 
@@ -99,33 +98,51 @@ def wrap_crontab(text: str, wrapper: Wrapper) -> tuple[str, list[str]]:
     Raises Refused when two different commands, or one command under different variables, would share a key.
     """
     lines = text.split("\n")
-    notes: list[str] = []
+    left = dict(_find_faulty_lines(lines, wrapper))
+    joined: dict[int, str] = {}
     keys: dict[str, tuple[Row, object]] = {}
     for row, variables in _commands(text, wrapper):
         line = lines[row.number - 1]
         raw = columns(line.lstrip(BLANK), wrapper.system)[2]
-        why = _obstacle(row, variables) or (_other_jobs(row.command) if wrapper.mode == "once" else "")
+        why = left.get(row.number) or _obstacle(row, variables)
+        why = why or (_other_jobs(row.command) if wrapper.mode == "once" else "")
         if not why:
             key, job = wrapper.key_of(row, raw)
             wrapped = wrapper.wrapped_command(key, raw, row.command, variables)
             if wrapper.cron not in (CRONIE, BUSYBOX) and len(encoded(wrapped)) > COMMAND_MAX:
                 why = f"with cronlock it would be longer than the {COMMAND_MAX} bytes that Debian's cron takes"
         if why:
-            notes.append(f"line {row.number}: left alone: {why}")
+            left[row.number] = why
             continue
         context = job, {name: value for name, value in variables.items() if not name.startswith(FOR_CRON)}
         first, other = keys.setdefault(key, (row, context))
         if other != context:
             raise wrapper.shared_key(first.number, row.number, key)
         if first is not row and first.fields == row.fields:
-            notes.append(f"line {row.number}: the same as line {first.number}: with one key they run once")
+            joined[row.number] = f"the same as line {first.number}: with one key they run once"
         lines[row.number - 1] = line.removesuffix(raw) + wrapped
+    by_line = sorted([*((at, f"left alone: {why}") for at, why in left.items()), *joined.items()])
+    notes = [f"line {number}: {note}" for number, note in by_line]
     if lines[-1]:
         notes.append(f"line {len(lines)}: added the missing newline at its end: cron ignores a line without a newline")
         lines.append("")
     crontab = "\n".join(lines)
     _refuse_shared_keys(crontab, wrapper, keys)
     return crontab, notes
+
+
+def _find_faulty_lines(lines: Sequence[str], wrapper: Wrapper) -> Iterator[tuple[int, str]]:
+    """Yield number and faults of each line that would not do what it says, with or without cronlock."""
+    for number, line in enumerate(lines, 1):
+        stripped = line.lstrip(BLANK)
+        if not stripped.strip() or stripped[0] == "#" or assignment(stripped):
+            continue
+        command = columns(stripped, wrapper.system)[2]
+        if command[:1] != "#" and (faults := faults_of(stripped, wrapper.system, wrapper.cron)):
+            yield number, "; ".join(fault.reason for fault in faults)
+    for use in every_line("\n".join(lines), "", system=wrapper.system, cron=wrapper.cron):
+        if fault := option_fault(use.words):
+            yield use.number, f"it would be refused: {fault}"
 
 
 def encoded(text: str) -> bytes:
@@ -152,10 +169,7 @@ def _obstacle(row: Row, variables: Variables) -> str:
     if _shell(variables).rpartition("/")[2] not in BOURNE:
         return f"its SHELL, {_shell(variables)}, may read quotes in another way than sh"
     try:
-        commands(row.command)
         Schedule([row.fields], row.zone)
-    except ValueError:
-        return "a quote or a bracket in its command is not closed"
     except Refused as error:
         return str(error)
     return ""

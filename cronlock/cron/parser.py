@@ -33,13 +33,13 @@ class Line:
 
     For operators: `owner` is the user of the crontab, empty in a file of the system's; `given` are the values of its
     options, empty when its words are not a well-formed run; `variables` those of KEPT that the run gets; both contain
-    None for a value that needs a shell. `front` are the words of each command in front of cronlock, its own last, and
-    `program` is the word that calls cronlock.
+    None for a value that needs a shell. `front` are the words of each command in front of cronlock, its own last,
+    `program` is the word that calls cronlock, `words` are those behind `run`, and `script` is the whole row's command.
     """
 
     __slots__ = (
-        "command", "fields", "front", "given", "key", "mode", "number", "owner", "program", "source", "ticks", "user",
-        "variables", "zone",
+        "command", "fields", "front", "given", "key", "mode", "number", "owner", "program", "script", "source", "ticks",
+        "user", "variables", "words", "zone",
     )  # fmt: skip
 
     def __init__(self, source: str, row: "Row", call: "CronlockCall") -> None:
@@ -57,6 +57,8 @@ class Line:
         self.variables = call.variables
         self.front = call.front
         self.program = call.program
+        self.words = call.words
+        self.script = row.command
 
     @property
     def place(self) -> str:
@@ -209,7 +211,7 @@ def _calls(
                 own[name] = _assigned(name, word, own)
             inner = word.inner
             if word.text[:1] == "-":
-                awaited = awaited or _takes_script(word.text)
+                awaited = awaited or takes_script(word.text)
                 if word.text.startswith("--command="):  # su's
                     inner = [*inner, word.text.partition("=")[2]]
             elif awaited:
@@ -236,7 +238,7 @@ def _assigned(name: str, word: Word, variables: "Variables") -> str | None:
     return None if any("$" in part or "`" in part for part in parts) else ":".join(parts)
 
 
-def _takes_script(flag: str) -> bool:
+def takes_script(flag: str) -> bool:
     """Return whether this is the -c of sh, alone or with other flags: -lc, -ec."""
     return flag == "--command" or (flag[1:].isalpha() and "c" in flag)
 

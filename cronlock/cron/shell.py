@@ -45,7 +45,7 @@ def commands(script: str, expanded: bool = False) -> list[list[Word]]:
             end = script.find("\n", at)
             at = end if end >= 0 else len(script)
         elif char in REDIRECTIONS or script.startswith("&>", at):
-            at = _redirection(script, at)
+            at = redirection_end(script, at)
             target = True
         elif char in SEPARATORS:
             found.append([])
@@ -53,7 +53,7 @@ def commands(script: str, expanded: bool = False) -> list[list[Word]]:
             at += 1
         else:
             start = at
-            word, at = _word(script, at, expanded)
+            word, at = read_word(script, at, expanded)
             descriptor = script[at : at + 1] in tuple(REDIRECTIONS) and script[start:at].isdigit()
             if not target and not descriptor:
                 found[-1].append(word)
@@ -61,7 +61,7 @@ def commands(script: str, expanded: bool = False) -> list[list[Word]]:
     return found
 
 
-def _redirection(script: str, at: int) -> int:
+def redirection_end(script: str, at: int) -> int:
     """Return the end of the operator that starts here: >, >>, >|, >&, <, <<, <<<, <&, <>, &>, &>>."""
     at += script[at] == "&"
     while script[at : at + 1] in tuple(REDIRECTIONS):
@@ -69,7 +69,7 @@ def _redirection(script: str, at: int) -> int:
     return at + (script[at : at + 1] in ("&", "|"))
 
 
-def _word(script: str, at: int, expanded: bool) -> tuple[Word, int]:
+def read_word(script: str, at: int, expanded: bool) -> tuple[Word, int]:
     """Return the word that starts here, and its end (POSIX shell, Quoting)."""
     text: list[str] = []
     shape: list[str] = []

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from cronlock.commands.check import cron_path
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.commands.option_faults import option_fault
 from cronlock.config.options import BY_NAME, OPTIONS, spell
 from cronlock.config.settings import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
 from cronlock.config.suggested_command import public_url
@@ -87,8 +88,8 @@ def find_line_faults(lines: Sequence[Line], root: str, checked: set[str], now: f
 
 def _use_of(line: Line, root: str) -> list[LineUse]:
     """Return the one use of a line. Raises Refused for what `cronlock run` refuses before it has a plan."""
-    if not line.command:
-        raise Refused("cronlock can't parse this line: run its command by hand to see why")
+    if fault := option_fault(line.words):
+        raise Refused(fault)
     needs_shell = {BY_NAME[name].flags[-1]: name for name, value in line.given.items() if value is None}
     needs_shell |= _variables_for_the_shell(line)
     given: dict[str, Any] = {name: value for name, value in line.given.items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from cronlock.commands.check import cron_lines
 from cronlock.commands.check.debian_fields import first_bad_part
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
 from cronlock.commands.crontab_wrapper import COMMAND_MAX
+from cronlock.commands.row_faults import NTH_DAY, faults_of, wrong_columns
 from cronlock.cron.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads_cron_d_name
 from cronlock.cron.parser import (
     BLANK,
@@ -21,12 +23,14 @@ from cronlock.cron.parser import (
     DEBIAN,
     Line,
     assignment,
+    before_stdin,
     columns,
     every_line,
 )
 from cronlock.files import read_regular
 
 CRON_D = "etc/cron.d"
+PROGRAM = re.compile(r"(?<![\w.=-])cronlock(?![\w./=-])")  # in a row
 LINES_MAX = 1000  # of one user, so that root's output stays short: Debian's cron accepts no more
 ROW_MAX = 4096  # bytes of a user's line: four times what Debian's cron accepts
 PUT_ASIDE = (*LEFTOVERS, ".bak", ".old", ".orig", ".disabled", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist")
@@ -106,7 +110,8 @@ def _shortened(crontab: Crontab) -> Crontab:
 
 def _find_ignored_rows(crontab: Crontab, cron: str) -> list[Finding]:
     findings = [_describe_missing_user(crontab.path, number) for number in _rows_without_user(crontab)]
-    if not crontab.lines and not findings:
+    findings += _find_row_faults(crontab, cron)
+    if not crontab.lines and not any(PROGRAM.search(row) for _, row in _rows(crontab.text)):
         return []
     if reason := _reason_for_distrust(crontab, cron):
         findings.append(_describe_ignored_file(crontab.path, reason, ""))
@@ -134,12 +139,32 @@ def _rows_without_user(crontab: Crontab) -> Iterable[int]:
     """Yield the numbers of rows in a system file that have cronlock in the place of the user."""
     for number, row in _rows(crontab.text) if crontab.system else ():
         user, command = columns(row, system=True)[1:]
-        if user.rpartition("/")[2] == "cronlock" and command.split()[:1] == ["run"]:
+        if user.rpartition("/")[2] == "cronlock" and command.split()[:1] == ["run"] and not wrong_columns(row, True):
             yield number
 
 
 def _describe_missing_user(path: str, number: int) -> Finding:
     return Finding(LINES, RED, f"{path}:{number}", "the user column is missing", "write root before cronlock")
+
+
+def _find_row_faults(crontab: Crontab, cron: str) -> Iterator[Finding]:
+    """Yield the faults of rows that mention cronlock, except wrong columns for which Debian's cron ignores the file."""
+    scheduled = {line.number for line in crontab.lines if "schedule" in line.given}
+    for number, row in _rows(crontab.text):
+        if not PROGRAM.search(row) or columns(row, crontab.system)[2][:1] == "#":
+            continue
+        if cron == DEBIAN and _fault_for_debian(row, crontab.system) and wrong_columns(row, crontab.system):
+            continue
+        user = columns(row, crontab.system)[1]
+        if cron != DEBIAN and crontab.system and not is_user(user) and not wrong_columns(row, True):
+            text = f"user {user} does not exist: cron ignores this line"
+            yield Finding(LINES, RED, f"{crontab.path}:{number}", text, "correct the line, or add the user")
+        for fault in faults_of(row, crontab.system, cron):
+            if number in scheduled and NTH_DAY.search(columns(row, crontab.system)[0]) and fault.starts:
+                continue
+            starts = fault.starts and PROGRAM.search(before_stdin(columns(row, crontab.system)[2]))
+            level = YELLOW if starts else RED
+            yield Finding(LINES, level, f"{crontab.path}:{number}", fault.text, fault.todo)
 
 
 def _rows(text: str) -> Iterator[tuple[int, str]]:
@@ -152,19 +177,25 @@ def _rows(text: str) -> Iterator[tuple[int, str]]:
 
 def _find_bad_rows(crontab: Crontab) -> Iterator[Finding]:
     for number, row in _rows(crontab.text):
-        fields, user, command = columns(row, crontab.system)
-        place = f"{crontab.path}:{number}"
-        bad = f"minute {row.split()[0]}" if row[0] == "-" else first_bad_part(fields)
-        if not command:
-            yield _describe_ignored_file(place, "this line has too few columns", "add the missing columns")
-        elif crontab.system and not is_user(user):
-            yield _describe_ignored_file(place, f"user {user} does not exist", "correct the line, or add the user")
-        elif bad:
-            yield _describe_ignored_file(place, f"bad {bad}", "correct it")
-        elif len(os.fsencode(command)) > COMMAND_MAX:
-            yield _describe_ignored_file(
-                place, f"its command is longer than {COMMAND_MAX} bytes", "put it into a script"
-            )
+        if found := _fault_for_debian(row, crontab.system):
+            wrong = wrong_columns(row, crontab.system)
+            what, todo = (wrong.text, wrong.todo) if wrong else found
+            yield _describe_ignored_file(f"{crontab.path}:{number}", what, todo)
+
+
+def _fault_for_debian(row: str, system: bool) -> tuple[str, str] | None:
+    """Return the fault of a row for which Debian's cron ignores its file, and what to do."""
+    fields, user, command = columns(row, system)
+    bad = f"minute {row.split(maxsplit=1)[0]}" if row[0] == "-" else first_bad_part(fields)
+    if not command:
+        return "this line has too few columns", "add the missing columns"
+    if system and not is_user(user):
+        return f"user {user} does not exist", "correct the line, or add the user"
+    if bad:
+        return f"bad {bad}", "correct it"
+    if len(os.fsencode(command)) > COMMAND_MAX:
+        return f"its command is longer than {COMMAND_MAX} bytes", "put it into a script"
+    return None
 
 
 def _find_bad_shells(crontab: Crontab) -> Iterator[Finding]:

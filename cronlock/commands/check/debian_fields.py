@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 NICKNAMES = frozenset("@reboot @yearly @annually @monthly @weekly @daily @midnight @hourly".split())
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 DAYS = "sun mon tue wed thu fri sat".split()
@@ -12,6 +14,7 @@ FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("month", 1, 12, {name: number for number, name in enumerate(MONTHS, 1)}),
     ("day of week", 0, 7, {name: number for number, name in enumerate(DAYS)}),
 )
+READ = re.compile(r"(?:(?:\*|[A-Za-z0-9]+(?:-[A-Za-z0-9]*)?)(?:/[A-Za-z0-9]*)?,?)*")  # it skips the rest of a field
 
 
 def first_bad_part(fields: str) -> str:
@@ -19,7 +22,8 @@ def first_bad_part(fields: str) -> str:
     if fields[:1] == "@":
         return "" if fields in NICKNAMES else f"nickname {fields}"
     for (name, least, most, words), field in zip(FIELDS, fields.split(" "), strict=False):
-        if not all(_accepts(item, least, most, words) for item in field.split(",")):
+        read = READ.match(field)
+        if not read or not all(_accepts(item, least, most, words) for item in read[0].split(",")):
             return f"{name} {field}"
     return ""
 
