@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronlock.commands.crontab_wrapper import Wrapper, encoded, wrap_crontab
+from cronlock.commands.crontab_wrapper import BUILT_IN, SHELL_WORDS, Wrapper, encoded, wrap_crontab
 from cronlock.cron.crontab import CRONTAB_MAX, Sources, is_user
 from cronlock.cron.parser import rows
 from cronlock.errors import CronlockError, Refused
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from cronlock.commands.invocation import Invocation
 
 ONE_FILE, FOLDER = "/etc/crontab", "/etc/cron.d"  # crontabs with a user column
+DECLARE = "pass --crontab system if it is, --crontab user if not"
+USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\$?")
+SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # folders of programs that lines may start
 
 
 def wrap(invocation: Invocation) -> int:
@@ -36,6 +40,7 @@ def wrap(invocation: Invocation) -> int:
         system = _has_user_column(path, text, cron, invocation.command_options.get("crontab", ""))
         wrapper = Wrapper(find_cronlock(sys.argv[0], invocation.environ), mode, system, cron)
         crontab, notes = wrap_crontab(text, wrapper)
+        notes += _find_unknown_users(text, cron) if system else ()
         _write(crontab)
     except CronlockError as error:
         messages.error(error)
@@ -110,11 +115,31 @@ def _has_user_column(path: str, text: str, cron: str, crontab_format: str) -> bo
         return crontab_format == "system"
     if path and is_in_etc(path):
         return True
-    users = [row.user for row in rows(text, True, cron)]
+    found = list(rows(text, True, cron))
     # A command of one word, such as `sync`, can't be a user's name: no command would be left.
-    if users and len(users) == sum(1 for _ in rows(text, False, cron)) and all(map(is_user, set(users))):
-        raise Refused(
-            "every command begins with the name of a user, which may be a user column: "
-            "pass --crontab system if it is, --crontab user if not"
-        )
+    if len(found) != sum(1 for _ in rows(text, False, cron)) or not all(_may_be_user(row.user) for row in found):
+        return False
+    unknown = next((row.user for row in found if not is_user(row.user)), "")
+    if found and not unknown:
+        raise Refused(f"every command begins with the name of a user, which may be a user column: {DECLARE}")
+    if any(is_user(row.user) or _is_program(row.command.split()[0]) for row in found):
+        why = f"{unknown} is neither a user nor a program of this machine"
+        raise Refused(f"every command begins with a word that may be a user, and {why}: {DECLARE}")
     return False
+
+
+def _may_be_user(word: str) -> bool:
+    return is_user(word) or (USER_NAME.fullmatch(word) is not None and not _is_program(word))
+
+
+def _is_program(word: str) -> bool:
+    return word[0] == "/" or word in SHELL_WORDS | BUILT_IN or shutil.which(word, path=SEARCHED) is not None
+
+
+def _find_unknown_users(text: str, cron: str) -> Iterator[str]:
+    """Yield a note for the first line of each user that this machine lacks."""
+    noted: set[str] = set()
+    for row in rows(text, True, cron):
+        if row.user not in noted and USER_NAME.fullmatch(row.user) and not is_user(row.user):
+            noted.add(row.user)
+            yield f"line {row.number}: user {row.user} does not exist on this machine: its cron would not run the line"

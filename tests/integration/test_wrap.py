@@ -759,6 +759,29 @@ def test_a_possible_user_column_has_to_be_declared() -> None:
     assert [line.split(b" /")[0] for line in user.splitlines()] == [b"@daily", b"0 2 * * *"]
 
 
+@pytest.mark.parametrize(
+    ("crontab", "unknown"),
+    [
+        (b"@daily root job\n@daily deploy job\n", b"deploy"),
+        (b"@daily deploy /opt/job\n", b"deploy"),
+        (b"@daily deploy sh -c 'job'\n@daily app-1 cd /srv && ./job\n", b"deploy"),
+    ],
+)
+def test_a_user_that_this_machine_lacks_may_be_in_a_user_column(crontab: bytes, unknown: bytes) -> None:
+    """With it as the command, each line would fail; an operator has to say which it is."""
+    out, err = wrap("--once", input=crontab, status=125)
+    assert out == b""
+    why = (
+        b"a word that may be a user, and "
+        + unknown
+        + b" is neither a user nor a program of this machine: pass --crontab"
+    )
+    assert why in err
+    out, err = wrap("--once", "--crontab", "system", input=crontab)
+    assert all(re.match(rb"@daily (root|deploy|app-1) /", line) for line in out.splitlines())
+    assert b"user " + unknown + b" does not exist on this machine: its cron would not run the line" in err
+
+
 @pytest.mark.parametrize("crontab", [b"@daily root job\n@daily job\n", b"@daily sync\n", b"@daily nobody-at-all job\n"])
 def test_other_commands_are_not_a_user_column(crontab: bytes) -> None:
     """A user's name that is the whole command, such as sync, is a program."""
