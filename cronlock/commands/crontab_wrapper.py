@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import dropwhile
 from typing import TYPE_CHECKING
 
+from cronlock.commands.check.rest_of_line import fault_of_rest
 from cronlock.commands.option_faults import option_fault
 from cronlock.commands.row_faults import SUBCOMMANDS, faults_of
 from cronlock.cron.parser import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
@@ -143,6 +144,11 @@ def _find_faulty_lines(lines: Sequence[str], wrapper: Wrapper) -> Iterator[tuple
     for use in every_line("\n".join(lines), "", system=wrapper.system, cron=wrapper.cron):
         if fault := option_fault(use.words):
             yield use.number, f"it would be refused: {fault}"
+        elif use.mode != "each":
+            status, local = use.given.get("conflict-exit-code") or 0, bool(use.given.get("local"))
+            text, todo = fault_of_rest(use.script, status, local=local)
+            if text:
+                yield use.number, f"{text}: {todo}"
 
 
 def encoded(text: str) -> bytes:

@@ -25,6 +25,8 @@ BSD_SPOOLS = (
     "var/cron/tabs",  # FreeBSD and others
 )
 CRONTAB_MAX = 1_048_576  # bytes of a crontab: Debian's cron takes 1000 lines of a user, and 998 bytes of a line
+CRONTAB, CRON_D = "etc/crontab", "etc/cron.d"
+LISTING = "crontab -l"  # the source of the lines in a user's own crontab
 LEFTOVERS = ("~", ".rpmsave", ".rpmorig", ".rpmnew")  # cronie, database.c: not_a_crontab
 
 
@@ -102,10 +104,10 @@ class Sources:
             for folder in SPOOLS if sys.platform == "linux" else BSD_SPOOLS:
                 for name in filter(self.wanted, self._names_in(folder)):
                     yield from self._file(f"{folder}/{name}", name, seen)
-        yield from self._file("etc/crontab", None, seen)
-        for name in self._names_in("etc/cron.d"):
+        yield from self._file(CRONTAB, None, seen)
+        for name in self._names_in(CRON_D):
             if reads_cron_d_name(name, cron):
-                yield from self._file(f"etc/cron.d/{name}", None, seen)
+                yield from self._file(f"{CRON_D}/{name}", None, seen)
 
     def may_have_started_us(self, owner: str | None) -> bool:
         """Return whether a line in this user's crontab may have started this process.
@@ -128,9 +130,9 @@ class Sources:
         try:
             text = self.crontab()
         except OSError as error:
-            self._absent("crontab -l", error)
+            self._absent(LISTING, error)
         else:
-            yield "crontab -l", text, ""
+            yield LISTING, text, ""
 
     def _file(
         self, name: str, owner: str | None, seen: set[tuple[int, int]]

@@ -218,7 +218,7 @@ def test_a_line_without_a_redis_server_is_red(machine: Machine) -> None:
         "export PATH=${{PATH}}:/opt; cronlock run --key a -- true",
         "env -i PATH=/bin cronlock run --key a -- true",
         "cd /srv && ./cronlock run --key a -- ./true",
-        "PATH=/nowhere sudo -u app cronlock run --key a -- true",
+        "PATH=/nowhere sudo cronlock run --key a -- true",
         "PATH=/nowhere bash -lc 'cronlock run --key a -- true'",
         "PATH=/nowhere; . /etc/profile; cronlock run --key a -- true",
         "PATH=/nowhere ssh web-2 cronlock run --key a -- job",

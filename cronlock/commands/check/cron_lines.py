@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any, TypeVar
 
-from cronlock.commands.check import cron_path
+from cronlock.commands.check import cron_path, line_times, readability
+from cronlock.commands.check.accounts import account_of, own_account, switched_user
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.commands.check.rest_of_line import fault_of_rest
 from cronlock.commands.option_faults import option_fault
 from cronlock.config.options import BY_NAME, OPTIONS, spell
 from cronlock.config.settings import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
 from cronlock.config.suggested_command import public_url
-from cronlock.cron.crontab import refuse_differing
+from cronlock.cron.crontab import LISTING, Sources, refuse_differing
 from cronlock.cron.parser import Line, belongs
 from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
@@ -30,16 +32,22 @@ LOCAL = "a local file"  # the label of the voter of --local
 WHERE = ("CRONLOCK_REDIS", "REDIS_")  # how variables begin that may contain a password
 USER_TIME = 5.0  # s for the lines of one user: without a limit a user could keep root's check busy for hours
 REASON_MAX = 300  # characters of a reason: it may quote what another user wrote
+GROUP_MAX = 100  # lines of one key that are compared with each other
 UNKNOWN_NODE = "node"  # in the place of a name that only a shell can expand
 
 
 @dataclass
 class LineUse:
-    """A line and the settings of its run; `needs_shell`: word on the line that only a shell can expand -> option."""
+    """A line and the settings of its run; `needs_shell`: word on the line that only a shell can expand -> option.
+
+    `switch` is the program in front of cronlock that starts it as another user, `user` that user, or the line's own.
+    """
 
     line: Line
     settings: Settings
     needs_shell: dict[str, str]
+    switch: str
+    user: str
 
     @property
     def environ(self) -> dict[str, str]:
@@ -65,25 +73,28 @@ class UserTimeBudget:
             self._spent[line.owner] = self._spent.get(line.owner, 0.0) + time.monotonic() - begun
 
 
-def find_line_faults(lines: Sequence[Line], root: str, checked: set[str], now: float) -> list[Finding]:
-    """Return the findings about all lines, in their order. `root` is the folder that contains /etc."""
+def find_line_faults(lines: Sequence[Line], sources: Sources, checked: set[str], now: float) -> list[Finding]:
+    """Return the findings about all lines, in their order."""
     findings: list[Finding] = []
     uses: list[LineUse] = []
     budget = UserTimeBudget()
     for line in lines:
         try:
-            uses += budget.run_within(line, _use_of, line, root)
+            uses += budget.run_within(line, _use_of, line, sources.root)
         except Refused as error:
             findings.append(_describe_refusal(line, error))
+    readers = readability.Readers(sources)
     for use in uses:
-        findings += budget.run_within(use.line, _check_line, use, lines, checked, now)
-        findings += budget.run_within(use.line, cron_path.find_missing_programs, use.line)
+        findings += budget.run_within(use.line, _check_line, use, lines, checked, now, readers)
+        findings += budget.run_within(use.line, _find_traps, use, sources.cron)
+    findings += _find_shared_ticks(uses, now)
     for line in budget.ended.values():
         text = f"the lines of {line.owner} take too long to check: from this line on, not all were checked"
         findings.append(Finding(LINES, YELLOW, line.place, text, "as that user, run: cronlock check"))
     findings += _find_keys_in_both_modes(uses) + _find_shown_passwords(lines)
     places = {line.place: number for number, line in enumerate(lines)}
-    return sorted(findings, key=lambda finding: places[finding.about])
+    findings = sorted(dict.fromkeys(findings), key=lambda finding: places[finding.about])
+    return [*findings, *readers.findings()]
 
 
 def _use_of(line: Line, root: str) -> list[LineUse]:
@@ -99,10 +110,15 @@ def _use_of(line: Line, root: str) -> list[LineUse]:
     if "node" in needs_shell.values():
         given["node"] = UNKNOWN_NODE
     environ = _known(line.variables)
-    own = os.path.join(environ.get("HOME") or _home(line.user), ".config/cronlock.toml")
+    switch, target = switched_user(line.front, line.script)
+    target = "" if "$" in target or "`" in target else target
+    account = account_of(target) if target else None
+    user = account.name if account else target or line.user
+    home = (not target and environ.get("HOME")) or _home(user)
+    own = os.path.join(home, ".config/cronlock.toml")
     files = [own] if os.path.exists(own) else []  # False also when this user may not read that home
-    settings = load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")], _uid(line.user))
-    return [LineUse(line, settings, needs_shell)]
+    settings = load(given, environ, [*files, os.path.join(root, "etc/cronlock.toml")], _uid(user))
+    return [LineUse(line, settings, needs_shell, switch if target else "", user)]
 
 
 def _variables_for_the_shell(line: Line) -> dict[str, str]:
@@ -135,7 +151,9 @@ def _describe_refusal(line: Line, error: Refused) -> Finding:
     return Finding(LINES, RED, line.place, f"it would be refused: {reason}")
 
 
-def _check_line(use: LineUse, lines: Sequence[Line], checked: set[str], now: float) -> list[Finding]:
+def _check_line(
+    use: LineUse, lines: Sequence[Line], checked: set[str], now: float, readers: readability.Readers
+) -> list[Finding]:
     """Return a summary of the line's run, and its voters if they have not been checked."""
     findings = []
     if use.needs_shell:
@@ -145,7 +163,7 @@ def _check_line(use: LineUse, lines: Sequence[Line], checked: set[str], now: flo
     needs_shell = set(use.needs_shell.values())
     if not {"key", "config", "once", "each", "schedule", "tick"} & needs_shell:
         try:
-            findings.append(_describe_run(use, lines, now))
+            findings.append(_describe_run(use, lines, now, readers))
         except Refused as error:
             findings.append(_describe_refusal(use.line, error))
     if not {"redis", "local", "config"} & needs_shell:
@@ -153,11 +171,40 @@ def _check_line(use: LineUse, lines: Sequence[Line], checked: set[str], now: flo
     return findings
 
 
-def _describe_run(use: LineUse, lines: Sequence[Line], now: float) -> Finding:
+def _find_traps(use: LineUse, cron: str) -> list[Finding]:
+    """Return what around cronlock on the line would not do what the line says."""
+    line, settings = use.line, use.settings
+    account = account_of(use.user) if use.user else own_account()
+    found = cron_path.find_missing_programs(line) + cron_path.find_missing_paths(line)
+    found += cron_path.find_closed_programs(line, account)
+    if not settings.each:
+        text, todo = fault_of_rest(line.script, settings.conflict_exit_code, local=settings.local)
+        found += [Finding(LINES, YELLOW, line.place, text, todo)] if text else []
+    if line.ticks and settings.tz and "schedule" not in line.given and "tz" not in use.needs_shell.values():
+        found += line_times.find_other_zone(line.place, line.fields, settings.tz, line_times.zone_of_cron(line, cron))
+    return found
+
+
+def _find_shared_ticks(uses: Sequence[LineUse], now: float) -> list[Finding]:
+    """Return findings about lines of one key of which one takes the ticks of another."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for use in uses:
+        if use.settings.key and use.line.ticks and not use.settings.tick and "key" not in use.needs_shell.values():
+            groups.setdefault((use.settings.key, use.settings.mode), []).append(use.line)
+    return [
+        finding
+        for group in groups.values()
+        if 1 < len(group) <= GROUP_MAX
+        for finding in line_times.find_lines_without_ticks(group, now)
+    ]
+
+
+def _describe_run(use: LineUse, lines: Sequence[Line], now: float, readers: readability.Readers) -> Finding:
     """Return the summary that `run --dry-run` prints. Raises Refused as `run` does."""
     settings, place = use.settings, use.line.place
     ask_lines = bool(settings.key) and not settings.schedule and not settings.tick
-    own = _own_lines(settings, use.line, lines) if ask_lines else []
+    own = _own_lines(use, lines, readers) if ask_lines else []
+    hidden = ask_lines and use.switch and use.line.ticks and not own
     if ask_lines:  # what run/plan.py would search the crontabs of the machine for
         settings.schedule, settings.sources["schedule"] = (own[0].fields if own else NONE), place
         settings.tz = settings.tz or (own[0].zone if own else None)
@@ -165,6 +212,10 @@ def _describe_run(use: LineUse, lines: Sequence[Line], now: float) -> Finding:
     front = f"{plan.key} ({settings.mode}): "
     if not plan.schedule:
         text = f"{front}no ticks, only overlap is prevented; lease {spell(plan.lease_at(0))}"
+        if hidden:
+            text = f"{front}{use.switch} starts it as {use.user}, who can't see this crontab: no ticks"
+            todo = f"pass --schedule '{use.line.fields}', or move the line to /etc/cron.d with {use.user} as its user"
+            return Finding(LINES, YELLOW, place, text, todo)
         if ask_lines and (settings.once or settings.each or settings.again or settings.start_within):
             return Finding(LINES, YELLOW, place, text, NO_SCHEDULE.partition("; ")[2])
         return Finding(LINES, GREEN, place, text)
@@ -175,13 +226,29 @@ def _describe_run(use: LineUse, lines: Sequence[Line], now: float) -> Finding:
     return Finding(LINES, GREEN, place, text)
 
 
-def _own_lines(settings: Settings, this: Line, lines: Sequence[Line]) -> list[Line]:
-    """Return the lines that give the key its ticks, as this line's user sees them. Raises Refused when they differ."""
+def _own_lines(use: LineUse, lines: Sequence[Line], readers: readability.Readers) -> list[Line]:
+    """Return the lines that give the key its ticks, as this run sees them.
+
+    Raises Refused when they differ, or when the run can read none of them.
+    """
+    settings = use.settings
     default = "once" if settings.source("each") == COMMAND_LINE else settings.mode
-    seen = [line for line in lines if line.owner in ("", this.user)]
+    seen = [line for line in lines if _sees(use, line)]
     own = [line for line in seen if belongs(line, settings.key, settings.mode, default)]
+    own = readers.readable(own, use.user, use.line.fields)
     refuse_differing(settings.key, own)
     return own
+
+
+def _sees(use: LineUse, line: Line) -> bool:
+    """Return whether the run of a line searches the crontab of another line; files of the system's are for all."""
+    if not use.switch:
+        return line.owner in ("", use.line.user)
+    if not line.owner and line.source != LISTING:
+        return True
+    owner, account = line.owner or own_account().name, account_of(use.user)
+    by_sudo = use.switch in ("sudo", "doas") and account is not None and not account.uid
+    return owner == use.user or (by_sudo and owner == (use.line.user or own_account().name))
 
 
 def _find_unchecked_servers(use: LineUse, checked: set[str]) -> list[Finding]:

@@ -13,9 +13,10 @@ from itertools import islice
 from cronlock.commands.check import cron_lines
 from cronlock.commands.check.debian_fields import first_bad_part
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.commands.check.line_times import find_ignored_zones
 from cronlock.commands.crontab_wrapper import COMMAND_MAX
 from cronlock.commands.row_faults import NTH_DAY, faults_of, wrong_columns
-from cronlock.cron.crontab import CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads_cron_d_name
+from cronlock.cron.crontab import CRON_D, CRONTAB_MAX, LEFTOVERS, Sources, decoded, is_user, reads_cron_d_name
 from cronlock.cron.parser import (
     BLANK,
     BUSYBOX,
@@ -29,8 +30,8 @@ from cronlock.cron.parser import (
 )
 from cronlock.files import read_regular
 
-CRON_D = "etc/cron.d"
 PROGRAM = re.compile(r"(?<![\w.=-])cronlock(?![\w./=-])")  # in a row
+IGNORED = "cron ignores the whole file"
 LINES_MAX = 1000  # of one user, so that root's output stays short: Debian's cron accepts no more
 ROW_MAX = 4096  # bytes of a user's line: four times what Debian's cron accepts
 PUT_ASIDE = (*LEFTOVERS, ".bak", ".old", ".orig", ".disabled", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist")
@@ -64,14 +65,22 @@ def find_crontab_faults(sources: Sources, checked: set[str], path: str) -> list[
 
     sources.unreadable = unreadable
     crontabs = list(_crontabs_with_cronlock(sources, cron, path))
+    found: dict[str, list[Finding]] = {}
     for crontab in crontabs:
         if crontab.incomplete:
             text = f"only {LINES_MAX} lines of a user, and {ROW_MAX} bytes of a line, are checked"
             findings.append(Finding(LINES, YELLOW, crontab.path, text, "shorten it"))
-        findings += _find_ignored_rows(crontab, cron)
+        found[crontab.path] = _find_ignored_rows(crontab, cron)
+        findings += found[crontab.path]
     findings += _find_unread_files(sources, cron)
+    ignored = {path for path, faults in found.items() if any(IGNORED in fault.text for fault in faults)}
     lines = [line for crontab in crontabs for line in crontab.lines]
-    findings += cron_lines.find_line_faults(lines, sources.root, checked, time.time())
+    for crontab in crontabs:
+        findings += find_ignored_zones(crontab.path, crontab.text, crontab.lines, cron)
+    findings += cron_lines.find_line_faults(lines, sources, checked, time.time())
+    broken = {finding.about for finding in findings if finding.level == RED}
+    broken |= {line.place for line in lines if line.source in ignored}
+    findings = [finding for finding in findings if finding.level != GREEN or finding.about not in broken]
     if not findings:
         if sources.uid == 0:
             findings.append(Finding(LINES, GREEN, "none", "no line uses cronlock"))
@@ -132,7 +141,7 @@ def _find_ignored_rows(crontab: Crontab, cron: str) -> list[Finding]:
 
 
 def _describe_ignored_file(about: str, reason: str, todo: str) -> Finding:
-    return Finding(LINES, RED, about, f"{reason}: cron ignores the whole file", todo or "chown root and chmod 644")
+    return Finding(LINES, RED, about, f"{reason}: {IGNORED}", todo or "chown root and chmod 644")
 
 
 def _rows_without_user(crontab: Crontab) -> Iterable[int]:
