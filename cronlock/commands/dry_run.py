@@ -41,6 +41,7 @@ def _time_rows(plan: Plan) -> list[tuple[str, str]]:
     if plan.schedule:
         rows = [
             ("schedule", f"{plan.schedule.text}  ({plan.schedule.zone}; from {plan.schedule_source})"),
+            *([("not read", ", ".join(plan.unread))] if plan.unread else []),
             *rows,
             ("next", ", ".join(instant(tick) for tick in plan.schedule.upcoming(plan.tick, UPCOMING))),
         ]

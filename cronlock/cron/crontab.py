@@ -66,17 +66,19 @@ def listing() -> str:
 class Sources:
     """The crontabs of this machine. `root` is the folder that all paths start from, `crontab` runs `crontab -l`.
 
-    `unreadable` is called with the path of a crontab that can't be read, and the reason; by default it raises Refused.
+    `unreadable` is called with the path of a crontab that can't be read, and the reason; by default it adds them to
+    `unread`.
     `wanted` returns whether to read the crontab of a user. `caller` is the user who became root by sudo or doas.
     """
 
-    __slots__ = ("caller", "crontab", "root", "uid", "unreadable", "wanted")
+    __slots__ = ("caller", "crontab", "root", "uid", "unread", "unreadable", "wanted")
 
     def __init__(self, root: str = "/", uid: int | None = None, crontab: "Callable[[], str]" = listing) -> None:
         self.root = root
         self.uid = os.geteuid() if uid is None else uid
         self.crontab = crontab
-        self.unreadable: Callable[[str, str], None] = _refuse
+        self.unread: list[str] = []
+        self.unreadable: Callable[[str, str], None] = self._keep
         self.wanted: Callable[[str], bool] = bool
         self.caller = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER", "")
 
@@ -108,6 +110,9 @@ class Sources:
         for name in self._names_in(CRON_D):
             if reads_cron_d_name(name, cron):
                 yield from self._file(f"{CRON_D}/{name}", None, seen)
+
+    def _keep(self, path: str, reason: str) -> None:
+        self.unread.append(f"{path} ({reason})")
 
     def may_have_started_us(self, owner: str | None) -> bool:
         """Return whether a line in this user's crontab may have started this process.
@@ -163,10 +168,6 @@ def reads_cron_d_name(name: str, cron: str) -> bool:
     return name[0] not in ".#" and not name.endswith(LEFTOVERS)
 
 
-def _refuse(path: str, reason: str) -> None:
-    raise Refused(f"can't read {path}: {reason}: pass --schedule")
-
-
 def decoded(text: bytes) -> str:
     """Return the text of a crontab; bytes that are not UTF-8 survive."""
     return text.decode("utf-8", "surrogateescape")
@@ -186,7 +187,8 @@ def is_user(name: str) -> bool:
 def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode: str = "once") -> list[Line]:
     """Return all lines on this machine that run cronlock with this key and mode.
 
-    Raises Refused when their commands or zones differ, or when a source can't be read.
+    Raises Refused when their commands or zones differ, or when there is none and a crontab can't be read: on a hardened
+    machine a user may read some of them, and the line that started this process is usually among those.
     """
     sources = sources or Sources()
     cron = sources.cron
@@ -197,6 +199,10 @@ def own_lines(key: str, mode: str, sources: Sources | None = None, default_mode:
         for line in lines if owner else ():
             line.user = owner or ""
         found += lines
+    if sources.unread and not found:
+        raise Refused(
+            f"no crontab line with this key was found, but can't read {', '.join(sources.unread)}: pass --schedule"
+        )
     refuse_differing(key, found)
     return found
 

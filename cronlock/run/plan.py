@@ -67,6 +67,7 @@ class Plan:
     schedule: "Schedule | None"
     schedule_source: str
     note: str
+    unread: list[str]
     tick: int
     next: int
     failover: bool
@@ -137,7 +138,7 @@ def make_plan(settings: "Settings", now: float, environ: "Mapping[str, str]") ->
     plan.node = settings.node
     plan.each_node = settings.node if settings.each else ""
     plan.again = settings.again
-    plan.schedule, plan.schedule_source, plan.note = _find_schedule(settings)
+    plan.schedule, plan.schedule_source, plan.note, plan.unread = _find_schedule(settings)
     plan.tick, plan.next = _find_tick(settings, plan.schedule, now)
     _check_failover(settings, plan.tick)
     plan.failover, plan.retry_failed = settings.failover, settings.retry_failed
@@ -173,21 +174,22 @@ def _key(settings: "Settings", environ: "Mapping[str, str]") -> str:
     return settings.key
 
 
-def _find_schedule(settings: "Settings") -> "tuple[Schedule | None, str, str]":
-    """Return the schedule, its source, and a note for the operator where a schedule is missing."""
+def _find_schedule(settings: "Settings") -> "tuple[Schedule | None, str, str, list[str]]":
+    """Return the schedule, its source, a note where a schedule is missing, and the crontabs that can't be read."""
     if settings.schedule == NONE:
-        return None, settings.source("schedule"), ""
+        return None, settings.source("schedule"), "", []
     if settings.schedule:
         from cronlock.cron.schedule import Schedule
 
         with NamingSources(settings, "schedule", "tz"):
-            return Schedule([settings.schedule], settings.tz or ""), settings.source("schedule"), ""
+            return Schedule([settings.schedule], settings.tz or ""), settings.source("schedule"), "", []
     if settings.tick:
-        return None, "default", ""
-    from cronlock.cron.crontab import own_lines
+        return None, "default", "", []
+    from cronlock.cron.crontab import Sources, own_lines
 
     by_hand = settings.source("each") == COMMAND_LINE
-    lines = own_lines(settings.key, settings.mode, default_mode="once" if by_hand else settings.mode)
+    sources = Sources()
+    lines = own_lines(settings.key, settings.mode, sources, "once" if by_hand else settings.mode)
     if not lines:
         if settings.tz:
             from cronlock.cron.schedule import load_zone
@@ -195,12 +197,12 @@ def _find_schedule(settings: "Settings") -> "tuple[Schedule | None, str, str]":
             with NamingSources(settings, "tz"):
                 load_zone(settings.tz)
         expected = settings.once or settings.each or settings.again or settings.start_within
-        return None, "default", NO_SCHEDULE if expected else ""
+        return None, "default", NO_SCHEDULE if expected else "", []
     from cronlock.cron.schedule import Schedule
 
     with NamingSources(settings, "tz"):
         schedule = Schedule([line.fields for line in lines], settings.tz or lines[0].zone)
-    return schedule, ", ".join(line.place for line in lines), ""
+    return schedule, ", ".join(line.place for line in lines), "", sources.unread
 
 
 def _find_tick(settings: "Settings", schedule: "Schedule | None", now: float) -> tuple[int, int]:

@@ -55,6 +55,8 @@ def run(
             return show_plan(settings, plan, argv)
         if plan.note:
             messages.notice(plan.note)
+        if plan.unread:
+            messages.info(f"can't read {', '.join(plan.unread)}: using the lines with this key in other crontabs")
         return Session(settings, plan, messages, argv, progress).run()
     except Interrupted as end:
         messages.info(f"signal {end.signum}: not started")

@@ -52,8 +52,9 @@ def test_a_file_that_others_may_write_is_red(machine: Machine, mode: int) -> Non
     assert f"its mode is {mode:o}: cron ignores the whole file: chown root and chmod 644" in red(findings)
 
 
-def test_a_users_own_settings_file_is_good_for_the_users_line(machine: Machine) -> None:
+def test_a_users_own_settings_file_is_good_for_the_users_line(open_machine: Machine) -> None:
     """Also if root runs check; for a line of root's the file is refused."""
+    machine = open_machine
     file = machine.write("home/.config/cronlock.toml", 'redis = "redis://redis-1"\n')
     os.chown(file, 1, 1)
     home = f"HOME={machine.root}/home"
@@ -97,7 +98,7 @@ for finding in find_crontab_faults(sources, {CHECKED!r}, {str(open_machine.progr
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(), capture_output=True, check=True, text=True
     ).stdout.splitlines()
-    assert done[0].startswith(f"red {open_machine.root}/etc/crontab it can't be read: Permission denied")
+    assert done[0].startswith(f"yellow {open_machine.root}/etc/crontab this user can't read it (Permission denied)")
     assert done[1].startswith(f"green {open_machine.root}/etc/cron.d/job:2 nightly (once)")
 
 

@@ -58,10 +58,13 @@ def find_crontab_faults(sources: Sources, checked: set[str], path: str) -> list[
     findings: list[Finding] = []
 
     def unreadable(name: str, reason: str) -> None:
-        text = f"it can't be read: {reason}: runs that need its lines are refused"
-        findings.append(
-            Finding(LINES, RED, name, text, "give the users of cronlock the right to read it, or pass --schedule")
-        )
+        if sources.uid == 0:
+            text = f"it can't be read: {reason}: runs that need its lines are refused"
+            todo = "give the users of cronlock the right to read it, or pass --schedule"
+            findings.append(Finding(LINES, RED, name, text, todo))
+        else:
+            text = f"this user can't read it ({reason}), so its lines were not checked; this user's runs leave it out"
+            findings.append(Finding(LINES, YELLOW, name, text, "as root, run: cronlock check"))
 
     sources.unreadable = unreadable
     crontabs = list(_crontabs_with_cronlock(sources, cron, path))
@@ -212,7 +215,7 @@ def _find_bad_shells(crontab: Crontab) -> Iterator[Finding]:
     for number, raw in enumerate(crontab.text.split("\n"), 1):
         stripped = raw.lstrip(BLANK)
         name, value = (assignment(stripped) if stripped and stripped[0] != "#" else None) or ("", "")
-        if name == "SHELL" and not os.access(value, os.X_OK):
+        if name == "SHELL" and ("\0" in value or not os.access(value, os.X_OK)):
             text = f"SHELL {value} can't be executed: no command below it runs"
             yield Finding(LINES, RED, f"{crontab.path}:{number}", text, "name an existing shell")
 
@@ -236,10 +239,17 @@ def _reason_for_distrust(crontab: Crontab, cron: str) -> str:
     return ""
 
 
+def _names_in(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # missing; a folder that can't be read is a finding already
+        return []
+
+
 def _find_unread_files(sources: Sources, cron: str) -> Iterator[Finding]:
     """Yield a finding for each file with cronlock whose name this cron skips; backups are left out."""
     folder = os.path.join(sources.root, CRON_D)
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+    for name in _names_in(folder):
         path = os.path.join(folder, name)
         if reads_cron_d_name(name, cron) or name[0] in ".#" or name.endswith(PUT_ASIDE) or not os.path.isfile(path):
             continue

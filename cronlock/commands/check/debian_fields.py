@@ -14,7 +14,8 @@ FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("month", 1, 12, {name: number for number, name in enumerate(MONTHS, 1)}),
     ("day of week", 0, 7, {name: number for number, name in enumerate(DAYS)}),
 )
-READ = re.compile(r"(?:(?:\*|[A-Za-z0-9]+(?:-[A-Za-z0-9]*)?)(?:/[A-Za-z0-9]*)?,?)*")  # it skips the rest of a field
+ITEM = r"(?:\*|[A-Za-z0-9]*(?:-[A-Za-z0-9]*)?)(?:/[A-Za-z0-9]*)?"
+READ = re.compile(rf"{ITEM}(?:,{ITEM})*")  # what stands behind it is skipped up to the next blank
 
 
 def first_bad_part(fields: str) -> str:
@@ -23,7 +24,8 @@ def first_bad_part(fields: str) -> str:
         return "" if fields in NICKNAMES else f"nickname {fields}"
     for (name, least, most, words), field in zip(FIELDS, fields.split(" "), strict=False):
         read = READ.match(field)
-        if not read or not all(_accepts(item, least, most, words) for item in read[0].split(",")):
+        items = read[0].split(",") if read else [""]
+        if not all(_accepts(item, least, most, words) for item in items):
             return f"{name} {field}"
     return ""
 
