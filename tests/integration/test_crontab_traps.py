@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cronlock.commands.check.accounts import switched_user
@@ -137,6 +137,7 @@ def test_with_a_local_lock_the_rest_is_not_about_nodes(machine: Machine) -> None
     assert any("&& report takes effect even when cronlock does not run" in finding.text for finding in findings)
 
 
+@settings(max_examples=500)
 @given(st.text(alphabet="ab &|;<>()'\"$`{}#%\\\n", max_size=30))
 @example("a > b && c")
 def test_wrap_never_leaves_a_rest_behind_cronlock(command: str) -> None:

@@ -76,8 +76,11 @@ def _add_redirection(script: str, at: int, part: Part) -> int:
     operator = script[at:end]
     while script[end : end + 1] in tuple(BLANK):
         end += 1
-    word, end = read_word(script, end, False)
-    part.redirections.append((operator, word.text))
+    target = ""
+    if script[end : end + 1] != "#":
+        word, end = read_word(script, end, False)
+        target = word.text
+    part.redirections.append((operator, target))
     part.end = end
     return end
 
