@@ -17,7 +17,7 @@ MOVE_OUT_OF_ARGV = "put it into a file that only its user can read, or into CRON
 HIDDEN = "***"
 PASSWORD = "password="  # noqa: S105 - the end of parameters and variables that hold a password
 # Redis's own URLs, whose passwords may have any character, and other URLs, whose login ends before the path (RFC 3986).
-REDIS = r"(?i)((?:rediss?|unix)(?:\+sentinel)?://[^\s:@/]*)"
+REDIS = r"(?i)((?:rediss?|valkeys?|unix)(?:\+sentinel)?://[^\s:@/]*)"
 LENIENT = rf"{REDIS}:((?:(?!://)\S)+)@"  # up to the next URL
 GREEDY = rf"{REDIS}:(?!\*\*\*@)(\S{{1,1000}})@"  # if there is :// in a password: up to the last @
 LOGIN = r"(://[^\s:@/?#]*):([^\s@/?#]+)@"

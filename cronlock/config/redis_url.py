@@ -6,10 +6,12 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+ALIASES = {"valkey": "redis", "valkeys": "rediss"}
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", *ALIASES)
 PORT = 6379
 SENTINEL_PORT = 26379
 PORT_MAX = 65_535
+DATABASE_MAX = 65_535
 HOST_MAX = 255  # bytes of a host name (RFC 1035)
 HEX = b"0123456789abcdefABCDEF"
 LOGIN = ("db", "username", "password")
@@ -70,12 +72,7 @@ def parse(url: str, source: str) -> Address:
 
     The messages never quote the URL: a password that is not percent-encoded may be anywhere in it.
     """
-    scheme, found, rest = url.partition("://")
-    if not found or scheme not in SCHEMES:
-        what = "no scheme" if not found else f"unknown scheme {scheme!r}" if scheme.isalpha() else "unknown scheme"
-        raise Refused(f"{source}: Redis URL with {what}: write {FORMS}")
-    if any(f"{between}{known}://" in rest for between in " ," for known in SCHEMES):
-        raise Refused(f"{source}: several Redis URLs in one: repeat --redis, or put spaces into CRONLOCK_REDIS")
+    scheme, rest = _scheme_and_rest(url, source)
     rest, _, query = rest.partition("?")
     if "@" in query:
         raise Refused(f"{source}: percent-encode special characters in a Redis URL's password: %3F for ?, %40 for @")
@@ -102,11 +99,32 @@ def parse(url: str, source: str) -> Address:
         else:
             address.host, address.port = _host_and_port(where, PORT, source)
     db = _unquote(db) or options.get("db", "0")
-    address.db = _number(db, 0, 65_535, f"{source}: Redis URL with an invalid database: write its number, 0 to 65535")
+    address.db = _number(
+        db, 0, DATABASE_MAX, f"{source}: Redis URL with an invalid database: write its number, 0 to 65535"
+    )
     return address
 
 
+def _scheme_and_rest(url: str, source: str) -> tuple[str, str]:
+    if url != url.strip():
+        raise Refused(f"{source}: a blank or a line break before or after a Redis URL: remove it")
+    if url[:1] in ('"', "'"):
+        raise Refused(f"{source}: a Redis URL in quotes, which would be part of it: remove them")
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in SCHEMES:
+        what = "no scheme" if not found else f"unknown scheme {scheme!r}" if scheme.isalpha() else "unknown scheme"
+        raise Refused(f"{source}: Redis URL with {what}: write {FORMS}")
+    if any(f"{between}{known}://" in rest for between in " ," for known in SCHEMES):
+        raise Refused(f"{source}: several Redis URLs in one: repeat --redis, or put spaces into CRONLOCK_REDIS")
+    return ALIASES.get(scheme, scheme), rest
+
+
 def _host_and_port(text: str, default: int, source: str) -> tuple[str, int]:
+    if "," in text:
+        what = f"{source}: several hosts in one Redis URL: give each a URL"
+        raise Refused(f"{what}: repeat --redis, or put spaces into CRONLOCK_REDIS")
+    if "$" in text:
+        raise Refused(f"{source}: a variable in a Redis URL, which is not replaced here: write the host and the port")
     if text.startswith("["):
         host, closed, port = text[1:].partition("]")
         port = port[1:] if port.startswith(":") else port and "none"
@@ -114,7 +132,7 @@ def _host_and_port(text: str, default: int, source: str) -> tuple[str, int]:
         host, _, port = text.partition(":")
         closed = "]"
     host = _unquote(host) or "localhost"
-    if not closed or not host.isprintable() or " " in host or "," in host:
+    if not closed or not host.isprintable() or " " in host:
         raise Refused(f"{source}: Redis URL with an invalid host name: write {FORMS}")
     return host, _number(port or str(default), 1, 65_535, f"{source}: Redis URL with an invalid port: write 1 to 65535")
 
@@ -135,15 +153,21 @@ def _read_options(query: str, scheme: str, source: str) -> "dict[str, str]":
     known = [*LOGIN]
     known += SENTINEL_LOGIN if scheme.endswith("+sentinel") else ()
     known += TLS if scheme.startswith("rediss") else ()
-    options = {}
+    options: dict[str, str] = {}
     for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
         if name in TLS and name not in known:
-            raise Refused(f"{source}: {name} is for TLS: write rediss://")
+            raise Refused(f"{source}: {name} is for TLS: write rediss://{_beside(source)}")
         if name not in known:
-            raise Refused(f"{source}: unknown parameter in a Redis URL: use {', '.join(known)}")
+            secret = any(option.endswith("password") for option in options)  # whose & may have begun this pair
+            shown = f" {name}" if value and name.isidentifier() and name.isascii() and not secret else ""
+            raise Refused(f"{source}: unknown parameter{shown} in a Redis URL: use {', '.join(known)}{_beside(source)}")
         options[name] = _unquote(value)
     return options
+
+
+def _beside(source: str) -> str:
+    return ", or set CRONLOCK_REDIS to a URL for cronlock alone" if source == "REDIS_URL" else ""
 
 
 def _read_tls_options(options: "dict[str, str]", source: str) -> "dict[str, str]":
@@ -151,7 +175,7 @@ def _read_tls_options(options: "dict[str, str]", source: str) -> "dict[str, str]
     tls = {name: options[name] for name in TLS if name in options}
     for name, values in VALUES.items():
         if tls.setdefault(name, values[0]) not in values:
-            raise Refused(f"{source}: invalid value of {name}: write {' or '.join(values)}")
+            raise Refused(f"{source}: invalid value of {name}: write {' or '.join(values)}{_beside(source)}")
     if "ssl_certfile" not in tls and ("ssl_keyfile" in tls or "ssl_password" in tls):
         raise Refused(f"{source}: a key without a certificate: add ssl_certfile")
     if not all(tls.values()):

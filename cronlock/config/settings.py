@@ -8,7 +8,7 @@ application's REDIS_URL must not lock on another server than cron does.
 import os
 
 from cronlock.config.options import BY_NAME, OPTIONS, Option, boolean, node
-from cronlock.config.redis_url import Address, parse
+from cronlock.config.redis_url import parse
 from cronlock.errors import Refused
 from cronlock.messages import PASSWORD
 
@@ -16,6 +16,8 @@ TYPE_CHECKING = False  # read as true by mypy; saves importing typing (9 ms)
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
+
+    from cronlock.config.redis_url import Address
 
     Values = dict[str, Any]  # by option name
     Layer = tuple[str, Values]  # a source, and its values
@@ -55,7 +57,7 @@ class Settings:
     max_runtime: int | None
     kill_after: int | None
     conflict_exit_code: int
-    redis: list[Address]
+    redis: "list[Address]"
     local: bool
     prefix: str
     node: str
@@ -106,7 +108,9 @@ def load(
     layers += [(name, top) for name, (top, _) in files]
     values, sources = _merge(layers)
     if not values.get("redis") and not values.get("local"):
-        values["redis"], sources["redis"] = _generic(environ)
+        from cronlock.config.redis_variables import server_in
+
+        values["redis"], sources["redis"] = server_in(environ)
     else:
         values["redis"] = [parse(url, sources["redis"]) for url in values.get("redis", ())]
     _fill(values, sources)
@@ -161,6 +165,8 @@ def _variables(environ: "Mapping[str, str]") -> "Values":
         if variable not in known:
             raise _unknown(f"unknown variable {variable}", variable, known)
         option = known[variable]
+        if text[:1] in ('"', "'") and len(text) > 1 and text[-1] == text[0]:
+            raise Refused(f"{variable} is in quotes, which would be part of the value: remove them")
         values[option.name] = text.split() if option.many else _parse_value(option, text, variable)
         if option.many and not values[option.name]:
             raise Refused(f"{variable}: it is empty: give a URL, or unset it")
@@ -282,29 +288,3 @@ def _unknown(message: str, name: str, known: "Iterable[str]") -> Refused:
     from cronlock.config.unknown_names import advice
 
     return Refused(f"{message}: {advice(name, known)}")
-
-
-def _generic(environ: "Mapping[str, str]") -> tuple[list[Address], str]:
-    """Return the server in the variables that other programs read too, and the variable's name."""
-    url, host = environ.get("REDIS_URL"), environ.get("REDIS_HOST")
-    port = environ.get("REDIS_PORT") or "6379"
-    if port.startswith("tcp://"):  # Kubernetes sets it so for a service that is called redis
-        port = port.rpartition(":")[2]
-    by_url = parse(url, "REDIS_URL") if url else None
-    by_host = None
-    if host:
-        if not port.isdigit():
-            raise Refused("REDIS_PORT: it is not a port: write a number from 1 to 65535")
-        if host.count(":") == 1:
-            raise Refused("REDIS_HOST contains a colon: put the port into REDIS_PORT")
-        bracketed = f"[{host}]" if ":" in host else host
-        by_host = parse(f"redis://{bracketed}:{port}", "REDIS_HOST and REDIS_PORT")
-        by_host.username = environ.get("REDIS_USERNAME", "")
-        by_host.password = environ.get("REDIS_PASSWORD", "")
-    if by_url and by_host and by_url.label != by_host.label:
-        raise Refused(
-            f"REDIS_URL ({by_url.label}) and REDIS_HOST ({by_host.label}) differ: unset one of them, or pass --redis"
-        )
-    if by_url:
-        return [by_url], "REDIS_URL"
-    return ([by_host], "REDIS_HOST") if by_host else ([], "default")

@@ -44,13 +44,16 @@ def pack(words: "Sequence[bytes]") -> bytes:
     return b"".join(parts)
 
 
-def failure_of_reply(label: str, text: str) -> Failure:
-    """Return the Failure for an error reply of the server `label`, with advice where the reply has a known cure."""
+def failure_of_reply(label: str, text: str, lone_user: bool = False) -> Failure:
+    """Return the Failure for an error reply of the server `label`, with advice where the reply has a known cure.
+
+    `lone_user`: the login has a user but not a password.
+    """
     try:
         from cronlock.servers.error_replies import explained_failure  # rare: most runs get no such reply
     except Exception:  # an upgrade during the run took the module away
         return Failure(f"{label}: {text}")
-    return explained_failure(label, text)
+    return explained_failure(label, text, lone_user)
 
 
 class Connection:
@@ -168,7 +171,8 @@ class Connection:
             self._fail_with(reply)
 
     def _fail_with(self, reply: hiredis.ReplyError) -> None:
-        failure = failure_of_reply("", str(reply))
+        lone_user = bool(self.address.username and not self.address.password)
+        failure = failure_of_reply("", str(reply), lone_user)
         self.fail(failure.text.removeprefix(": "), failure.final)
 
     def _check_role(self, reply: "Any") -> None:

@@ -21,16 +21,23 @@ CURES = {  # by the word of a reply: whether waiting may cure it (restart, failo
     "DENIED": (False, "set a password for its default user (requirepass), and put a password into its URL"),
     "NOAUTH": (False, "put a password into its URL"),
 }
+LONE_USER = "its URL has a user but not a password: write a colon before the password"
 PHRASES = {  # the same for replies that share the word ERR with others
     "max number of clients": (True, ""),
+    "without any password configured": (False, "remove the password from its URL, or unset REDIS_PASSWORD"),
     "unknown command 'CLUSTER'": (False, "for a Sentinel write redis+sentinel://HOST/SERVICE"),
     "unknown command 'SENTINEL'": (False, "this server is not a Sentinel"),
 }
 
 
-def explained_failure(label: str, text: str) -> Failure:
-    """Return the Failure for an error reply of the server `label`, with advice where the reply has a known cure."""
+def explained_failure(label: str, text: str, lone_user: bool = False) -> Failure:
+    """Return the Failure for an error reply of the server `label`, with advice where the reply has a known cure.
+
+    `lone_user`: the login has a user but not a password, as in redis://PASSWORD@HOST.
+    """
     found = cure(text)
+    if lone_user and found == CURES["WRONGPASS"]:
+        found = (False, LONE_USER)
     if "script" in text:  # Redis 7.0 puts the position in the script behind the error, 6.2 in front of it
         text = text.partition(" script: ")[0].rpartition(": -")[2]
     advice = f": {found[1]}" if found[1] else ""

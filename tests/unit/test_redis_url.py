@@ -108,7 +108,7 @@ def test_a_service_has_one_name_in_whatever_order_its_sentinels_stand() -> None:
     [
         ("", "no scheme"),
         ("redis+foo://h", "unknown scheme"),
-        ("redis://a,b", "host name"),
+        ("redis://a,b", "several hosts"),
         ("redis+sentinel://h", "without a service name"),
         ("redis+sentinel://h/", "without a service name"),
         ("redis+sentinel://h/a%0Ab", "without a service name"),

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from cronlock.cli.app import cli
+from cronlock.config.redis_variables import TLS
 from cronlock.config.settings import load
 from cronlock.errors import Refused
+from cronlock.messages import masked
 from cronlock.servers import not_configured
 
 URL = b'redis = "redis://h"\n'
@@ -105,3 +107,134 @@ def test_a_named_file_without_servers(tmp_path: Path, text: str) -> None:
     assert not_configured(settings).startswith(
         f'no Redis server is configured: put redis = "redis://HOST" into {path}, '
     )
+
+
+PLACES = "repeat --redis, or put spaces into CRONLOCK_REDIS"
+UNQUOTED = "is in quotes, which would be part of the value: remove them"
+LINE_BREAK = "ends with a line break: remove it, as with printf in place of echo"
+DIFFER = "differ: unset one of them, or pass --redis"
+BESIDE = "or set CRONLOCK_REDIS to a URL for cronlock alone"
+USE = "use db, username, password"
+H = {"REDIS_HOST": "h"}
+U = {"REDIS_URL": "redis://h"}
+
+VARIABLES: list[tuple[dict[str, str], str]] = [
+    # line breaks and quotes, as Kubernetes secrets and docker's --env-file have them
+    ({"REDIS_URL": "redis://:s3cret@h\n"}, f"REDIS_URL {LINE_BREAK}"),
+    ({"REDIS_URL": "redis://h/0\r\n"}, f"REDIS_URL {LINE_BREAK}"),
+    ({"REDIS_HOST": "h\n"}, f"REDIS_HOST {LINE_BREAK}"),
+    (H | {"REDIS_PORT": "6379\n"}, f"REDIS_PORT {LINE_BREAK}"),
+    (H | {"REDIS_PASSWORD": "s3cret\n"}, f"REDIS_PASSWORD {LINE_BREAK}"),
+    ({"REDIS_URL": '"redis://:s3cret@h"'}, f"REDIS_URL {UNQUOTED}"),
+    ({"REDIS_HOST": "'h'"}, f"REDIS_HOST {UNQUOTED}"),
+    (H | {"REDIS_PORT": '"6379"'}, f"REDIS_PORT {UNQUOTED}"),
+    (H | {"REDIS_PASSWORD": '"s3cret"'}, f"REDIS_PASSWORD {UNQUOTED}"),
+    ({"CRONLOCK_REDIS": '"redis://:s3cret@h"'}, f"CRONLOCK_REDIS {UNQUOTED}"),
+    ({"CRONLOCK_KEY": '"nightly"'}, f"CRONLOCK_KEY {UNQUOTED}"),
+    ({"CRONLOCK_SCHEDULE": "'0 2 * * *'"}, f"CRONLOCK_SCHEDULE {UNQUOTED}"),
+    ({"REDIS_URL": " redis://h"}, "REDIS_URL: a blank or a line break before or after a Redis URL: remove it"),
+    (
+        {"CRONLOCK_REDIS": '"redis://h redis://g'},
+        "CRONLOCK_REDIS: a Redis URL in quotes, which would be part of it: remove them",
+    ),
+    # several hosts
+    ({"REDIS_URL": "redis://:s3cret@a,b"}, f"REDIS_URL: several hosts in one Redis URL: give each a URL: {PLACES}"),
+    ({"REDIS_URL": "redis://a:1,b:2/0"}, f"REDIS_URL: several hosts in one Redis URL: give each a URL: {PLACES}"),
+    ({"REDIS_URL": "redis://a,redis://b"}, f"REDIS_URL: several Redis URLs in one: {PLACES}"),
+    (
+        {"CRONLOCK_REDIS": "redis://a:1,b:2"},
+        f"CRONLOCK_REDIS: several hosts in one Redis URL: give each a URL: {PLACES}",
+    ),
+    *(
+        (
+            {"REDIS_HOST": hosts},
+            "REDIS_HOST names several hosts: put a URL for each into CRONLOCK_REDIS, with spaces between them",
+        )
+        for hosts in ("a,b", "a:1,b:2")
+    ),
+    # what is not a host
+    ({"REDIS_HOST": "redis://:s3cret@h"}, "REDIS_HOST contains a URL: put the URL into REDIS_URL"),
+    ({"REDIS_HOST": "tls://h"}, "REDIS_HOST contains a URL: put the URL into REDIS_URL"),
+    ({"REDIS_HOST": "/run/redis.sock"}, "REDIS_HOST contains a path: write unix:///PATH into CRONLOCK_REDIS"),
+    ({"REDIS_HOST": "h:6379"}, "REDIS_HOST contains a colon: put the port into REDIS_PORT"),
+    *(
+        (
+            {"REDIS_URL": url},
+            "REDIS_URL: a variable in a Redis URL, which is not replaced here: write the host and the port",
+        )
+        for url in ("redis://$REDIS_HOST", "redis://:s3cret@${HOST}:6379/0", "redis://h:$PORT")
+    ),
+    # parameters of other clients
+    (
+        {"REDIS_URL": "redis://h?socket_timeout=5"},
+        f"REDIS_URL: unknown parameter socket_timeout in a Redis URL: {USE}, {BESIDE}",
+    ),
+    (
+        {"REDIS_URL": "redis://h?db=1&protocol=3"},
+        f"REDIS_URL: unknown parameter protocol in a Redis URL: {USE}, {BESIDE}",
+    ),
+    ({"CRONLOCK_REDIS": "redis://h?timeout=5"}, f"CRONLOCK_REDIS: unknown parameter timeout in a Redis URL: {USE}"),
+    ({"REDIS_URL": "redis://h?password=a&s3cret=b"}, f"REDIS_URL: unknown parameter in a Redis URL: {USE}, {BESIDE}"),
+    ({"REDIS_URL": "redis://h?s3cret"}, f"REDIS_URL: unknown parameter in a Redis URL: {USE}, {BESIDE}"),
+    ({"REDIS_URL": "redis://h?ssl_cert_reqs=none"}, f"REDIS_URL: ssl_cert_reqs is for TLS: write rediss://, {BESIDE}"),
+    (
+        {"REDIS_URL": "rediss://h?ssl_cert_reqs=CERT_NONE"},
+        f"REDIS_URL: invalid value of ssl_cert_reqs: write required or none, {BESIDE}",
+    ),
+    # words for nothing
+    *(
+        (where | {name: word}, f"{name} is {word}, which may mean none: unset it, or write a URL into CRONLOCK_REDIS")
+        for where, name, word in (
+            (H, "REDIS_PASSWORD", "null"),
+            (H, "REDIS_USERNAME", "None"),
+            (H, "REDIS_DB", "nil"),
+            ({}, "REDIS_URL", "null"),
+            ({}, "REDIS_HOST", "undefined"),
+        )
+    ),
+    # database and TLS
+    (U | {"REDIS_DB": "3"}, f"REDIS_URL (h:6379) and REDIS_DB (3) {DIFFER}"),
+    (H | U | {"REDIS_DB": "3"}, f"REDIS_URL (h:6379) and REDIS_HOST (h:6379/3) {DIFFER}"),
+    (H | {"REDIS_DB": "cache"}, "REDIS_DB: it is not a database: write a number from 0 to 65535"),
+    (U | {"REDIS_TLS": "true"}, f"REDIS_URL (redis://) and REDIS_TLS (true) {DIFFER}"),
+    ({"REDIS_URL": "rediss://h", "REDIS_SSL": "0"}, f"REDIS_URL (rediss://) and REDIS_SSL (0) {DIFFER}"),
+    (U | {"REDIS_SCHEME": "tls"}, f"REDIS_URL (redis://) and REDIS_SCHEME (tls) {DIFFER}"),
+    (H | {"REDIS_TLS": "1", "REDIS_USE_SSL": "no"}, f"REDIS_TLS and REDIS_USE_SSL {DIFFER}"),
+    (H | {"REDIS_TLS": "/etc/s3cret.pem"}, "REDIS_TLS: it is neither 1 nor 0: write one of them"),
+    (H | {"REDIS_SCHEME": "unix"}, "REDIS_SCHEME: it is neither tcp nor tls: write one of them"),
+]
+
+
+@pytest.mark.parametrize(("environ", "line"), VARIABLES, ids=repr)
+def test_a_mistake_in_a_variable(environ: dict[str, str], line: str) -> None:
+    """Other programs may read the variable too, so the line says what to set for cronlock."""
+    assert refused({}, environ) == line
+
+
+OBEYED: list[tuple[dict[str, str], str, bool]] = [
+    (H | {"REDIS_DB": "3"}, "h:6379/3", False),
+    (H | {"REDIS_DB": "0", "REDIS_TLS": "false"}, "h:6379", False),
+    ({"REDIS_URL": "redis://h/3", "REDIS_DB": "3"}, "h:6379/3", False),
+    (H | {"REDIS_URL": "redis://h/3", "REDIS_DB": "3"}, "h:6379/3", False),
+    *((H | {name: "true"}, "h:6379", True) for name in TLS),
+    (H | {"REDIS_SCHEME": "tls", "REDIS_TLS": "1"}, "h:6379", True),
+    (H | {"REDIS_SCHEME": "tcp"}, "h:6379", False),
+    ({"REDIS_URL": "rediss://h", "REDIS_TLS": "yes"}, "h:6379", True),
+    ({"REDIS_URL": "unix:///s", "REDIS_TLS": "1"}, "/s", False),
+    ({"REDIS_URL": "valkey://h/1"}, "h:6379/1", False),
+    ({"REDIS_URL": "valkeys://h"}, "h:6379", True),
+    ({"CRONLOCK_REDIS": "valkey://me:p'@h"}, "h:6379", False),
+    ({"CRONLOCK_REDIS": "redis://h", "REDIS_DB": "x", "REDIS_TLS": "x", "REDIS_HOST": "null"}, "h:6379", False),
+]
+
+
+@pytest.mark.parametrize(("environ", "label", "tls"), OBEYED, ids=repr)
+def test_a_database_and_tls_are_obeyed(environ: dict[str, str], label: str, tls: bool) -> None:
+    """Of the generic variables; what is cronlock's own beats them all."""
+    (address,) = load({}, environ, ()).redis
+    assert (address.label, address.tls is not None) == (label, tls)
+
+
+def test_a_password_in_a_url_of_valkey_is_masked() -> None:
+    """As in one of Redis."""
+    assert "s3cret" not in masked("valkeys://me:s3/cret:s3cret@h is down")
