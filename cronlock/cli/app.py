@@ -129,8 +129,19 @@ class CommandGroup(click.Group):
         except click.UsageError as error:
             if args[0].startswith("-"):
                 raise
-            hint = f"To run a command: cronlock run --key NAME -- {args[0]}"
-            raise click.UsageError(f"{error.format_message()} {hint}", error.ctx) from None
+            from cronlock.cli.mistyped import hint
+
+            raise click.UsageError(hint(args[0], error.format_message()), error.ctx) from None
+
+    def parse_args(self, ctx: click.Context, args: "list[str]") -> "list[str]":
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from cronlock.cli.mistyped import command_left_out
+
+            message = command_left_out(error.option_name, words, self.list_commands(ctx))
+            raise click.UsageError(message, error.ctx) if message else error from None
 
 
 @click.group(cls=CommandGroup, context_settings=HELP_PAGE)

@@ -20,6 +20,7 @@ from cronlock.messages import Messages
 if TYPE_CHECKING:
     from cronlock.commands.invocation import Invocation
 
+END_OF_INPUT = "end it with Ctrl-D, or press Ctrl-C and type crontab -l | cronlock wrap --"
 ONE_FILE, FOLDER = "/etc/crontab", "/etc/cron.d"  # crontabs with a user column
 DECLARE = "pass --crontab system if it is, --crontab user if not"
 USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\$?")
@@ -35,6 +36,8 @@ def wrap(invocation: Invocation) -> int:
     try:
         mode = _mode(invocation.given)
         path = _path(invocation.arguments)
+        if not path and sys.stdin.isatty():
+            messages.notice(f"reading a crontab from this terminal: {END_OF_INPUT}{mode}")
         text = _crontab_text(path)
         cron = Sources().cron
         system = _has_user_column(path, text, cron, invocation.command_options.get("crontab", ""))

@@ -154,7 +154,9 @@ def _expand(text: str) -> "tuple[str, PlainFields | None]":
             raise Refused(f"schedule {shown} is not a nickname that cron knows: write one of {' '.join(NICKNAMES)}")
         return NICKNAMES[fields[0]], parse_plain_fields(NICKNAMES[fields[0]])
     if len(fields) != 5:
-        raise Refused(f"schedule {shown} has {len(fields)} field{'s' * (len(fields) != 1)}: write five")
+        from cronlock.cron.schedule_faults import not_five_fields
+
+        raise Refused(not_five_fields(fields, NICKNAMES))
     for name, field in zip(FIELDS, fields, strict=True):
         if "~" in field:
             raise Refused(

@@ -37,9 +37,10 @@ class CannotStartError(Exception):
     def __init__(self, name: str, number: int) -> None:
         import errno
 
-        needs_shell = number == errno.ENOENT and (" " in name or name == "cd")
-        advice = ": cronlock starts no shell: write sh -c '...'" if needs_shell else ""
-        super().__init__(f"{name or repr(name)}: {os.strerror(number).lower()}{advice}")
+        from cronlock.process.start_advice import shown_name_and_advice
+
+        shown, advice = shown_name_and_advice(name) if number == errno.ENOENT else (name, "")
+        super().__init__(f"{shown}: {os.strerror(number).lower()}{f': {advice}' if advice else ''}")
         self.status = NOT_FOUND if number == errno.ENOENT else CANNOT_EXECUTE
 
 

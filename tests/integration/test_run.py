@@ -56,7 +56,7 @@ def test_a_command_that_is_not_there_gives_127_and_a_line(run):
     assert (done.returncode, done.stdout) == (127, "")
     assert done.stderr == "cronlock: job: can't start: no-such-program: no such file or directory\n"
     assert run("--schedule", "none", "--", "echo hi | wc").stderr.endswith(
-        "directory: cronlock starts no shell: write sh -c '...'\n"
+        "directory: cronlock starts no shell: remove the quotes, or write sh -c '...'\n"
     )
 
 

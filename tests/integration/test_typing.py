@@ -33,3 +33,19 @@ def test_a_password_for_a_server_without_one(server, where):
         env = {where: "127.0.0.1", "REDIS_PORT": str(server.port), "REDIS_PASSWORD": "s3cret"}
     line = line_of("run", "--key", "job", *HOW, "--", "true", status=125, env=env)
     assert line.endswith(": remove the password from its URL, or unset REDIS_PASSWORD")
+
+
+def test_wrap_says_that_it_reads_from_a_terminal(open_terminal):
+    """Otherwise it seems to hang."""
+    terminal = open_terminal("cronlock", "wrap", "--each")
+    terminal.expect(
+        "cronlock: wrap: reading a crontab from this terminal: end it with Ctrl-D, or press Ctrl-C and type"
+    )
+    terminal.expect(r"crontab -l \| cronlock wrap --each")
+
+
+def test_wrap_says_nothing_about_a_pipe_or_a_file(tmp_path):
+    """Its standard output may be on its way to crontab(1)."""
+    file = tmp_path / "crontab"
+    file.write_text("")
+    assert cronlock("wrap", "--once").stderr == cronlock("wrap", "--once", str(file)).stderr == ""

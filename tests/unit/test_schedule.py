@@ -395,7 +395,7 @@ def test_a_bad_field_is_named(expression, name, bad):
 )
 def test_a_schedule_has_five_fields(expression, count):
     """No seconds, no years."""
-    assert refusal(expression) == f"schedule {expression!r} has {count}: write five"
+    assert refusal(expression).startswith(f"schedule {expression!r} has {count}: write five")
 
 
 def test_reboot_is_no_schedule():

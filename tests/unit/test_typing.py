@@ -1,5 +1,6 @@
 """What people type wrong in a settings file, a variable, a URL or a schedule, and the line that each gets."""
 
+import errno
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from io import StringIO
@@ -10,8 +11,11 @@ import pytest
 from cronlock.cli.app import cli
 from cronlock.config.redis_variables import TLS
 from cronlock.config.settings import load
+from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
 from cronlock.messages import masked
+from cronlock.process.command import CannotStartError
+from cronlock.process.start_advice import NO_SHELL
 from cronlock.servers import not_configured
 
 URL = b'redis = "redis://h"\n'
@@ -238,3 +242,75 @@ def test_a_database_and_tls_are_obeyed(environ: dict[str, str], label: str, tls:
 def test_a_password_in_a_url_of_valkey_is_masked() -> None:
     """As in one of Redis."""
     assert "s3cret" not in masked("valkeys://me:s3/cret:s3cret@h is down")
+
+
+IN_QUOTES = "write five in one pair of quotes, as in --schedule '0 2 * * *'"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("*", f"schedule '*' has 1 field: {IN_QUOTES}"),
+        ("README.md", f"schedule 'README.md' has 1 field: {IN_QUOTES}"),
+        ("0 2", f"schedule '0 2' has 2 fields: {IN_QUOTES}"),
+        ("every hour", f"schedule 'every hour' has 2 fields: {IN_QUOTES}"),
+        ("0 0 2 * * *", "schedule '0 0 2 * * *' has 6 fields: write five"),
+        ("hourly", "schedule 'hourly' has 1 field: write @hourly"),
+        ("Daily", "schedule 'Daily' has 1 field: write @daily"),
+        ("None", "schedule 'None' has 1 field: write none"),
+    ],
+)
+def test_a_mistake_in_a_schedule(text: str, line: str) -> None:
+    """The shell puts files in place of a star without quotes: the words behind it are then the command."""
+    with pytest.raises(Refused) as caught:
+        Schedule([text])
+    assert str(caught.value) == line
+
+
+TO_RUN = "To run a command: cronlock run --key NAME --"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("list", f"No such command 'list': type cronlock status. {TO_RUN} list"),
+        ("ls -l", f"No such command 'ls': type cronlock status. {TO_RUN} ls"),
+        ("log nightly", f"No such command 'log': type cronlock history. {TO_RUN} log"),
+        ("disable nightly", f"No such command 'disable': type cronlock pause. {TO_RUN} disable"),
+        ("enable nightly", f"No such command 'enable': type cronlock resume. {TO_RUN} enable"),
+        ("rm nightly", f"No such command 'rm': type cronlock forget. {TO_RUN} rm"),
+        ("doctor", f"No such command 'doctor': type cronlock check. {TO_RUN} doctor"),
+        ("exec --key k -- true", "No such command 'exec': type cronlock run."),
+        ("RUN --key k -- true", "No such command 'RUN': type cronlock run."),
+        ("--once --key k -- echo hi", "--once belongs behind a command: type cronlock run --once ..."),
+        ("-k k -- echo hi", "-k belongs behind a command: type cronlock run -k ..."),
+        ("--key=k status", "--key belongs behind a command: type cronlock run --key ..."),
+        ("-v -k k -- status", "-v belongs behind a command: type cronlock run -v ..."),
+        ("--redis redis://:s3cret@h status", "--redis belongs behind a command: type cronlock status --redis ..."),
+        ("--local", "--local belongs behind a command: type cronlock run --local ..."),
+        ("--format json check", "--format belongs behind a command: type cronlock check --format ..."),
+        ("--all", "--all belongs behind a command: type cronlock COMMAND --all ..."),
+        ("--bogus", "No such option '--bogus'."),
+    ],
+)
+def test_a_command_that_cronlock_does_not_have(words: str, line: str) -> None:
+    """Names of other programs lead to a command; options of a command to a place behind it."""
+    assert typed(*words.split()) == f"cronlock: refused: {line}"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "advice"),
+    [
+        ("FOO=s3cret", "FOO=...", "to set a variable for the command, write env in front of it"),
+        ("FOO=s3cret cmd", "FOO=...", "cronlock starts no shell: remove the quotes, or write sh -c '...'"),
+        ("echo hi", "echo hi", "cronlock starts no shell: remove the quotes, or write sh -c '...'"),
+        ("cd /srv && make", "cd /srv && make", "cronlock starts no shell: remove the quotes, or write sh -c '...'"),
+        *((word, word, NO_SHELL) for word in "cd export ~/bin/x $HOME/x a;b".split()),
+        ("", "''", "the command is empty: a variable in its place may not be set"),
+        ("nigthly", "nigthly", ""),
+        ("/usr/bin/a=b", "/usr/bin/a=b", ""),
+    ],
+)
+def test_a_command_that_was_not_found(name: str, shown: str, advice: str) -> None:
+    """The value of a variable may be a password."""
+    assert str(CannotStartError(name, errno.ENOENT)) == f"{shown}: no such file or directory{advice and ': '}{advice}"
