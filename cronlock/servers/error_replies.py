@@ -5,6 +5,7 @@ from cronlock.messages import shortened
 
 TEXT_MAX = 300  # characters of an error reply: the longest of Redis's own have 200
 REPLICA = "name the address of its master"
+PROTECTED = "set a password for its default user (requirepass), and put a password into its URL"
 CURES = {  # by the word of a reply: whether waiting may cure it (restart, failover, migration), and the advice
     "LOADING": (True, "wait until it has loaded its data"),
     "READONLY": (True, REPLICA),
@@ -18,7 +19,7 @@ CURES = {  # by the word of a reply: whether waiting may cure it (restart, failo
     "MOVED": (True, ""),
     "ASK": (True, ""),
     "WRONGPASS": (False, "put the right user and password into its URL"),
-    "DENIED": (False, "set a password for its default user (requirepass), and put a password into its URL"),
+    "DENIED": (False, PROTECTED),
     "NOAUTH": (False, "put a password into its URL"),
 }
 LONE_USER = "its URL has a user but not a password: write a colon before the password"

@@ -3,9 +3,10 @@
 import json
 import re
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -95,6 +96,27 @@ def test_a_stopped_server_is_red_soon(servers: list[Server]) -> None:
     assert servers[1].given_up() == 1
     assert of(findings, servers[1], RED) == ["no answer in 3 s"]
     assert all(len(of(findings, server, GREEN)) == 1 for server in (servers[0], servers[2]))
+
+
+def test_a_server_that_refuses_by_closing_is_red_with_the_cure_for_protected_mode() -> None:
+    """Redis in protected mode writes DENIED and closes: with unread bytes of the client that is a reset."""
+
+    def refuse(listener: socket.socket) -> None:
+        listener.settimeout(30)
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        red = [f for f in check("--redis", f"redis://127.0.0.1:{listener.getsockname()[1]}") if f["level"] == RED]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert [finding["text"] for finding in red] == ["the server closed the connection"]
+    assert "requirepass" in red[0]["todo"]
 
 
 def test_a_stopped_master_of_a_cluster_is_red_soon(fresh_cluster: Callable[..., Cluster]) -> None:

@@ -21,7 +21,7 @@ from cronlock.errors import Refused
 from cronlock.lock.local import distrust, state_directory
 from cronlock.lock.quorum import named_twice
 from cronlock.lock.refusals import NAME_ONCE
-from cronlock.servers.error_replies import cure
+from cronlock.servers.error_replies import PROTECTED, cure
 from cronlock.survey.clients import TIMEOUT, Insecure, Server, Servers, error_text
 
 ASKED = 5  # requests, of which the median counts
@@ -93,6 +93,9 @@ def describe_unreachable(label: str, error: Exception) -> Finding:
         return Finding(VOTERS, RED, label, f"it answers: {error}", "ask its administrator")
     if isinstance(error, Insecure):
         return Finding(VOTERS, RED, label, error.tls_error.what, error.tls_error.todo or "read its log")
+    if isinstance(error.__cause__ or error.__context__, BrokenPipeError | ConnectionResetError):
+        # redis-py loses the reply of a server that refuses and closes, as Redis does in protected mode
+        return Finding(VOTERS, RED, label, "the server closed the connection", f"if it answers DENIED, {PROTECTED}")
     return Finding(VOTERS, RED, label, error_text(error), "start it, or correct the URL or the network")
 
 
