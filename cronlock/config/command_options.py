@@ -68,6 +68,14 @@ COMMAND_OPTIONS = (
         "table",
         commands="history check",
     ),
+    Option("--problems", OUTPUT, "Show only keys with problems; exit with 1 if there are any.", commands="status"),
+    Option("--summary", OUTPUT, "Print one line: how many keys are well, and which are not.", commands="status"),
+    Option("--watch", OUTPUT, "Keep the screen up to date until q is typed.", commands="status"),
+    Option("--raw", OUTPUT, "With KEY, show all fields of each voter's record.", commands="status"),
+    Option("-v --verbose", OUTPUT, "Show green findings too.", commands="check"),
+    Option(
+        "--wide", OUTPUT, "Show all columns and whole lines, wider than the terminal.", commands="status history check"
+    ),
     Option(
         "--leave-out",
         MISSING,

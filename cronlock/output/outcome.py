@@ -5,12 +5,13 @@ from __future__ import annotations
 from cronlock.messages import printable
 from cronlock.output.table import Cell
 
-WELL = frozenset(("ran", "given back", "adopted", "forgotten"))
+STYLES = {"timed out": "red", "lost": "red", "died": "red", "unlocked": "yellow"}  # outcomes to look into
 
 
 def outcome_cell(outcome: str, status: int) -> Cell:
-    """Return the outcome of a run, in yellow when an operator should look into it."""
+    """Return the outcome of a run: ok, failed with its status, or cronlock's own word."""
     if not outcome:
         return "-"
-    well = outcome in WELL and (not status or outcome == "given back")
-    return printable(f"{outcome}, status {status}" if outcome == "ran" else outcome), "" if well else "yellow"
+    if outcome == "ran":
+        return (f"failed {status}", "red") if status else ("ok", "green")
+    return printable(outcome), STYLES.get(outcome, "")

@@ -7,21 +7,40 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
 from cronlock.errors import Refused
+from cronlock.output.columns import EMPTY, GAP, Column, cells, fit, wrap, wrap_words
 
-GAP = "  "
+STDOUT = 1
 BLOCKS = "▏▎▍▌▋▊▉█"  # eighths of a cell
 
 Cell = str | tuple[str, str]  # a text, and its style
 
 
 class Printer:
-    """Tables, colours and writing to standard output. rich's own tables take 6 s for ten thousand rows."""
+    """Tables, colours and writing to standard output. rich's own tables take 6 s for ten thousand rows.
+
+    Tables fit the terminal, or COLUMNS; they are whole with `wide`, and where a program reads them.
+    """
+
+    def __init__(self, wide: bool = False) -> None:
+        self._wide = wide
+
+    @property
+    def width(self) -> int | None:
+        """The number of cells in a line; None is any number."""
+        columns = os.environ.get("COLUMNS", "")
+        if self._wide:
+            return None
+        if columns.isascii() and columns.isdigit() and int(columns):
+            return int(columns)
+        try:
+            return os.get_terminal_size(STDOUT).columns or None
+        except OSError:
+            return None
 
     @cached_property
     def _colors(self) -> bool:
@@ -32,19 +51,29 @@ class Printer:
         """Return the text in one of rich's styles, if colours are wanted."""
         return Style.parse(style).render(text, color_system=ColorSystem.STANDARD) if style and self._colors else text
 
-    def table(self, titles: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-        """Return the rows in columns below their titles. Cells have no line breaks."""
-        cells = [[(title, "bold") for title in titles], *([_text_and_style(cell) for cell in row] for row in rows)]
-        widths = [
-            max(map(_width, column)) for column in zip(*([text for text, _ in row] for row in cells), strict=True)
-        ]
-        lines = []
-        for row in cells:
+    def table(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]]) -> str:
+        """Return the rows below the columns' titles, as far as the columns fit. Cells have no line breaks."""
+        layout = [column if isinstance(column, Column) else Column(column) for column in columns]
+        body = [[_text_and_style(cell) for cell in row] for row in rows]
+        lines = [[(column.title, "bold") for column in layout], *body]
+        natural = [max(cells(text) for text, _ in column) for column in zip(*lines, strict=True)]
+        empty = [all(text in EMPTY for text, _ in column) for column in zip(*body, strict=True)] or [True] * len(layout)
+        fitted = fit(layout, natural, empty, self.width)
+        shown = [line for row in lines for line in self._lines([row[n] for n in fitted.kept], fitted.widths)]
+        if fitted.hidden:
+            note = wrap_words(f"(not shown: {', '.join(fitted.hidden)}; --wide shows all)", self.width or 0, "")
+            shown += [self.paint(line, "dim") for line in note.split("\n")]
+        return "\n".join(shown) + "\n"
+
+    def _lines(self, row: Sequence[tuple[str, str]], widths: Sequence[int]) -> Iterable[str]:
+        """Yield the lines of a row; a cell that is too wide takes several."""
+        parts = [wrap(text, width) for (text, _), width in zip(row, widths, strict=True)]
+        for number in range(max(map(len, parts))):
             pieces = []
-            for (text, style), width in zip(row, widths, strict=True):
-                pieces.append(self.paint(text, style) + " " * (width - _width(text)))
-            lines.append(GAP.join(pieces).rstrip())
-        return "\n".join(lines) + "\n"
+            for lines, (_, style), width in zip(parts, row, widths, strict=True):
+                text = lines[number] if number < len(lines) else ""
+                pieces.append(self.paint(text, style if text else "") + " " * (width - cells(text)))
+            yield GAP.join(pieces).rstrip()
 
     def write(self, text: str, encoding: str = "") -> None:
         """Write in this encoding, or in that of standard output. Raises Refused on a failure.
@@ -56,7 +85,7 @@ class Printer:
         data = memoryview(text.encode(encoding or sys.stdout.encoding, "backslashreplace"))
         try:
             while data:
-                data = data[os.write(1, data) :]
+                data = data[os.write(STDOUT, data) :]
         except BrokenPipeError:
             pass
         except OSError as error:
@@ -87,7 +116,3 @@ def length(ms: int) -> str:
 
 def _text_and_style(cell: Cell) -> tuple[str, str]:
     return (cell, "") if isinstance(cell, str) else cell
-
-
-def _width(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)

@@ -29,6 +29,7 @@ SPLIT_WINDOW = 5_000  # ms at least for split votes, which are not an outage: ot
 STRAGGLER_WAIT = 50  # ms for the slower voters of a split vote, doubling with each attempt
 REPORT_AFTER = 1_000  # ms of an outage, after which an operator at a terminal reads why nothing happens
 COMMAND_SHOWN = 1_000  # characters of the command line that the record keeps
+PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"  # need no quotes; as in shlex
 
 
 class Backoff:
@@ -90,7 +91,7 @@ class Acquirer:
         self._clock = voters.clock
         self._messages = messages
         self._progress = progress
-        self._command = " ".join(argv)[:COMMAND_SHOWN]
+        self._command = " ".join(map(_quoted, argv))[:COMMAND_SHOWN]
         self._waiter: Waiter | None = None
         self._fair = plan.fair
         self._first = True
@@ -219,3 +220,8 @@ class Acquirer:
 def cannot_import(error: Exception) -> Refused:
     """Return the refusal where a late import fails: an upgrade at this moment, or too many open files."""
     return Refused(f"can't import cronlock's own code: {error}: run it again, or install cronlock again")
+
+
+def _quoted(word: str) -> str:
+    """Return a word as a shell reads it back. (Without shlex: importing it costs cron's path some ms.)"""
+    return word if word and not word.strip(PLAIN) else "'" + word.replace("'", "'\"'\"'") + "'"

@@ -70,8 +70,9 @@ class KeyStatus:
     voters: int
     time: int
     nodes: list[NodeStatus] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)  # includes the texts of the three fields below
+    problems: list[str] = field(default_factory=list)  # includes the texts of the four fields below
     differences: list[str] = field(default_factory=list)  # of schedules and commands between nodes
+    failure: str = ""  # of the last run, if it failed
     foreign_voters: str = ""  # the record's voter set, when it is not this node's
     impossible_token: str = ""  # the voters whose fencing token no run can have
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+from cronlock.config.suggested_command import suggested_command
 from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
 from cronlock.lock.quorum import quorum
@@ -15,6 +16,7 @@ from cronlock.survey.node_status import job_differences, node_statuses
 from cronlock.survey.snapshot import Snapshot
 from cronlock.survey.survey import Survey
 
+FORGOTTEN = "forgotten"  # the outcome that forget writes
 TOO_MANY_TICKS = 3  # without a run: a clock or an outage explains one, not three
 COPIED = "node pid start end token status missed next command schedule zone voter_set voter_set_by".split()
 
@@ -22,7 +24,14 @@ COPIED = "node pid start end token status missed next command schedule zone vote
 def all_statuses(survey: Survey) -> list[KeyStatus]:
     """Return the status of every record of a survey, in the order of the keys."""
     found = [
-        key_status(record, copies, survey.voters, survey.records.get((record[0], "")), sure=not survey.missing)
+        key_status(
+            record,
+            copies,
+            survey.voters,
+            survey.records.get((record[0], "")),
+            sure=not survey.missing,
+            flags=survey.location_flags,
+        )
         for record, copies in sorted(survey.records.items())
     ]
     of_nodes: dict[str, list[KeyStatus]] = {}
@@ -48,11 +57,13 @@ def key_status(
     voters: int,
     main: Sequence[Snapshot] | None = None,
     sure: bool = True,
+    flags: str = "",
 ) -> KeyStatus:
     """Return the status of one record; its nodes as far as they were read.
 
     `main` are the copies of the key's main record, which has the pause, when this record belongs to one node. `sure`:
-    no voter is missing, so fewer copies than a quorum are all that there are.
+    no voter is missing, so fewer copies than a quorum are all that there are. `flags`: those that name the voters
+    on a command line.
     """
     status = _of_copies(record, copies, voters, _paused_by_quorum(main or copies, voters))
     status.next = _next_tick(status)
@@ -65,7 +76,9 @@ def key_status(
         return status
     status.differences = job_differences(status.nodes, newest_copy(copies).get("tick2"))
     status.problems = [status.impossible_token] if status.impossible_token else []
-    status.problems += [*_run_problems(status), *status.differences]
+    status.failure = _failure(status)
+    status.problems += [text for text in (_death(status), status.failure, _silence(status, flags)) if text]
+    status.problems += status.differences
     return status
 
 
@@ -140,9 +153,13 @@ def _next_tick(status: KeyStatus) -> int:
     return _tick_after(status.schedule, status.zone, now // 60 * 60)
 
 
-def _ticks_since_last_run(status: KeyStatus) -> int:
-    """Return how many ticks have passed since the last one that ran, at most TOO_MANY_TICKS."""
-    tick, now = status.tick, status.time // 1000
+def _ticks_without_run(status: KeyStatus) -> int:
+    """Return how many ticks have passed since the last run, at most TOO_MANY_TICKS.
+
+    Those that passed during a run that has ended count as missed; they do not add up with later ones.
+    """
+    now = status.time // 1000
+    tick = max(status.tick, status.end // 1000) if status.outcome and status.end // 1000 <= now else status.tick
     for count in range(TOO_MANY_TICKS):
         tick = _tick_after(status.schedule, status.zone, tick)
         if not 0 < tick <= now:
@@ -150,15 +167,52 @@ def _ticks_since_last_run(status: KeyStatus) -> int:
     return TOO_MANY_TICKS
 
 
-def _run_problems(status: KeyStatus) -> list[str]:
-    problems = []
-    if status.state == DIED:
-        problems.append(
-            f"the run on {status.node} never ended: check there whether cronlock was killed or the machine crashed"
-        )
-    if status.tick and status.state != NEW and not status.paused and _ticks_since_last_run(status) == TOO_MANY_TICKS:
-        what = "still runs" if status.state == RUNNING else "no run"
-        problems.append(
-            f"{what} after {TOO_MANY_TICKS} more ticks: check that cron runs there, and read what cronlock logged"
-        )
-    return problems
+def _death(status: KeyStatus) -> str:
+    if status.state != DIED:
+        return ""
+    return f"the run on {status.node} never ended: check there whether cronlock was killed or the machine crashed"
+
+
+def _failure(status: KeyStatus) -> str:
+    """Return the text about a last run that failed; empty if it succeeded, or is not over."""
+    if status.state != IDLE:
+        return ""
+    if status.outcome == "ran" and status.status:
+        return f"failed with status {status.status} on {status.node}: read what the command printed there"
+    if status.outcome == "timed out":
+        return f"timed out on {status.node}: find out why it took so long, or raise --max-runtime"
+    if status.outcome == "lost":
+        return f"lost its lease on {status.node}, and was stopped: check that machine, and its way to the voters"
+    return ""
+
+
+def _silence(status: KeyStatus, flags: str) -> str:
+    """Return the text about too many ticks during one run, or without a run."""
+    if not status.tick or status.state == NEW or status.paused or _ticks_without_run(status) < TOO_MANY_TICKS:
+        return ""
+    if status.state == RUNNING:
+        return f"still runs after {TOO_MANY_TICKS} more ticks: check what keeps its command on {status.node}"
+    requests = max((node.newest_tick for node in status.nodes), default=0)
+    if requests > _tick_after(status.schedule, status.zone, status.tick):
+        return f"no run after {TOO_MANY_TICKS} more ticks, but nodes asked for them: read what cronlock logged there"
+    forget = suggested_command("forget", flags, status.key, status.each)
+    return (
+        f"no run after {TOO_MANY_TICKS} more ticks: check that cron runs there; if the line was taken out of the "
+        f"crontab: {forget}"
+    )
+
+
+def known_statuses(found: Sequence[KeyStatus]) -> list[KeyStatus]:
+    """Return the statuses without records of keys that never ran, or were forgotten, and are not paused.
+
+    A resume, a refused first run and forget leave such records; so does the pause of a key of --each, which the rows of
+    its nodes show.
+    """
+    owned = {status.key for status in found if status.each}
+    return [
+        status
+        for status in found
+        if status.state != NEW
+        or (status.token and status.outcome != FORGOTTEN)
+        or (status.paused and not status.each and status.key not in owned)
+    ]

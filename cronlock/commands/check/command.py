@@ -32,7 +32,11 @@ def check(invocation: Invocation) -> int:
         else []
     )
     findings += find_all_faults(settings, Sources())
-    (print_json if invocation.command_options.get("format") == "json" else print_table)(findings)
+    options = invocation.command_options
+    if options.get("format") == "json":
+        print_json(findings)
+    else:
+        print_table(findings, green=bool(options.get("verbose")), wide=bool(options.get("wide")))
     return SOMETHING_IS_RED if worst(findings) == RED else 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cronlock.messages import printable, shortened
+from cronlock.output.columns import cells, wrap_words
 from cronlock.output.json import as_line
 from cronlock.output.table import Printer
 
@@ -53,16 +54,31 @@ def print_json(findings: Sequence[Finding]) -> None:
     Printer().write(as_line({"worst": worst(findings), "findings": rows}))
 
 
-def print_table(findings: Sequence[Finding]) -> None:
-    """Print the findings to standard output, one per line below its section; with colours on a terminal."""
-    printer = Printer()
+def print_table(findings: Sequence[Finding], *, green: bool, wide: bool = False) -> None:
+    """Print the findings to standard output below their sections, the green ones if `green`; and count them.
+
+    On a terminal they have colours and fit its width; elsewhere each is one line.
+    """
+    printer = Printer(wide)
     lines: list[str] = []
-    for section in dict.fromkeys(finding.section for finding in findings):
+    shown = [finding for finding in findings if green or finding.level != GREEN]
+    for section in dict.fromkeys(finding.section for finding in shown):
         lines.append(printer.paint(section, "bold"))
-        rows = [finding for finding in findings if finding.section == section]
-        width = min(max(len(printable(finding.about)) for finding in rows), ABOUT_MAX)
+        rows = [finding for finding in shown if finding.section == section]
+        width = min(max(cells(printable(finding.about)) for finding in rows), ABOUT_MAX)
         for finding in rows:
-            level = printer.paint(f"{finding.level:6}", STYLES[finding.level])
-            lines.append(f"  {level}  {printable(finding.about):{width}}  {finding.line_text}")
-    lines.append(", ".join(f"{sum(finding.level == level for finding in findings)} {level}" for level in LEVELS))
+            lines += _finding_lines(printer, finding, width)
+    counts = ", ".join(f"{sum(finding.level == level for finding in findings)} {level}" for level in LEVELS)
+    hidden = len(findings) - len(shown)
+    lines.append(counts + (" (-v shows the green ones)" if hidden else ""))
     printer.write("".join(f"{line}\n" for line in lines))
+
+
+def _finding_lines(printer: Printer, finding: Finding, width: int) -> list[str]:
+    """Return the lines of a finding; more than one only where it does not fit, broken at blanks."""
+    about = printable(finding.about)
+    front = f"  {finding.level:6}  "
+    whole = f"{front}{about}{' ' * (width - cells(about))}  {finding.line_text}"
+    if printer.width is not None and cells(whole) > printer.width:
+        whole = wrap_words(whole, printer.width, " " * len(front))
+    return whole.replace(finding.level, printer.paint(finding.level, STYLES[finding.level]), 1).split("\n")

@@ -13,7 +13,7 @@ from cronlock.lock.protocol import is_future_tick
 from cronlock.survey.clients import Servers
 from cronlock.survey.copies import newest_copy
 from cronlock.survey.key_status import KeyStatus
-from cronlock.survey.report import all_statuses
+from cronlock.survey.report import all_statuses, known_statuses
 from cronlock.survey.survey import Survey
 
 SAME_LINE = "give all nodes the same line"
@@ -44,7 +44,7 @@ def survey_keys(settings: Settings, servers: Servers | None = None) -> KeySurvey
         survey.read_newest(newest_copy)
     except CronlockError:
         return None
-    return KeySurvey(survey, all_statuses(survey))
+    return KeySurvey(survey, known_statuses(all_statuses(survey)))
 
 
 def find_key_faults(surveyed: KeySurvey | None, flags: str, *, scan_denied: bool = False) -> list[Finding]:
@@ -78,7 +78,7 @@ def _describe_problems(one: KeyStatus, flags: str) -> list[Finding]:
     if one.impossible_token:
         adopt = suggested_command("adopt", flags, one.key, one.each)
         findings.append(Finding(KEYS, RED, one.name, one.impossible_token, adopt))
-    described = (*one.differences, one.foreign_voters, one.impossible_token)
+    described = (*one.differences, one.foreign_voters, one.impossible_token, one.failure)  # status shows a failure
     status = suggested_command("status", flags, one.key)
     return findings + [Finding(KEYS, YELLOW, one.name, text, status) for text in one.problems if text not in described]
 
