@@ -97,7 +97,8 @@ def entries() -> dict[str, list[Command]]:
 
 def masked(line: str) -> str:
     """Without what is another number at each time, and the width that it gives to a column."""
-    line = re.sub(r"\d{4}-\d\d-\d\d (?=\d\d:\d\d:\d\d)", "", line)  # of a time that is not today's
+    line = re.sub(r"(\d{4}-\d\d-\d\d|[A-Z][a-z]{2} \d\d) (?=\d\d:\d\d)", "", line)  # of a time that is not today's
+    line = re.sub(r"(?<= )\d\d:\d\d(:\d\d)?", "0:0", line)  # which has seconds if it is today's
     return " ".join(re.sub(r"\d+", "0", line).split())
 
 

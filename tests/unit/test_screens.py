@@ -170,3 +170,37 @@ def test_a_time_has_its_day_unless_it_is_today(monkeypatch: pytest.MonkeyPatch) 
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+# Only what is wrong, one line, and a screen that stays
+
+
+def test_only_problems_are_shown_and_the_status_says_so(fleet: tuple[str, ...]) -> None:
+    wrong = cronlock("status", *fleet, "--problems")
+    assert wrong.returncode == 1
+    assert [line.split()[0] for line in wrong.stdout.partition("\n\n")[0].splitlines()] == ["KEY", KEYS[1], "sync"]
+    assert f"{KEYS[1]}: failed with status 3 on {NODES[0]}: read what the command printed there\n" in wrong.stdout
+    well = cronlock("status", *fleet, "--problems", KEYS[0])
+    assert (well.returncode, well.stdout) == (0, "no problems found\n")
+    line = cronlock("status", *fleet, "--summary")
+    assert (line.returncode, line.stdout.count("\n")) == (0, 1)
+    assert line.stdout == (
+        f"8 ok, 1 running, 1 paused, 1 failed: {KEYS[1]} (3) on {NODES[0]}; 1 never ended: sync on {NODES[0]}\n"
+    )
+    for option in ("--summary", "--watch", "--raw", "--wide"):
+        refused = cronlock("status", *fleet, option, "--format", "json")
+        assert (refused.returncode, refused.stdout) == (125, "")
+        assert refused.stderr == f"cronlock: refused: {option} goes with tables only: leave out --format json\n"
+
+
+def test_the_watched_screen_follows_the_keys(where: tuple[str, ...], open_terminal: Callable[..., Terminal]) -> None:
+    """Until q is typed; without a terminal it is refused."""
+    line = ("env", "-u", "CRONLOCK_LOCAL", "TERM=xterm", "cronlock", "status", *where, "--watch")
+    terminal = open_terminal("sh", "-c", '"$@"; echo "status of it: $?"', "sh", *line)
+    terminal.expect("no keys found.*q leaves")
+    cronlock("run", *where, "--key", "nightly", "--schedule", "none", "--", "true")
+    terminal.expect("nightly.*q leaves")
+    terminal.type("q")
+    terminal.expect("status of it: 0")
+    refused = cronlock("status", *where, "--watch")
+    assert (refused.returncode, "--watch needs a terminal" in refused.stderr) == (125, True)
