@@ -136,6 +136,7 @@ def test_the_last_run_is_shown_after_an_adoption_as_before_it(servers):
     for server in servers[:2]:
         (name,) = [name for name in server.redis.scan_iter() if ":record:" in name]
         server.redis.hincrby(name, "run_tick", -600)
+        server.redis.hincrby(name, "end", -600_000)
     assert "no run after 3 more ticks" in cronlock("status", *where(servers)).stdout
 
 
