@@ -160,8 +160,8 @@ def test_real_nodes_take_turns(place: str, request: pytest.FixtureRequest) -> No
 
 
 def test_real_nodes_without_politeness_do_not(servers: list[Server]) -> None:
-    """Without fairness the shares differ in the same set-up."""
-    assert fair.measure(where(servers), named(0, 150, 300), 6, 0.6, "--no-fair").shares["n0"] >= 5
+    """Without fairness the node whose cron is first has more ticks than turns would ever give it: 2 of 6."""
+    assert fair.measure(where(servers), named(0, 150, 300), 6, 0.6, "--no-fair").shares["n0"] >= 4
 
 
 def test_a_dead_nodes_tick_moves_within_its_lease_and_a_second(servers: list[Server]) -> None:
