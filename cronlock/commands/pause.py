@@ -18,6 +18,7 @@ from cronlock.run.outcome import outcome
 from cronlock.survey.broadcast import Broadcast
 
 if TYPE_CHECKING:
+    from cronlock.lock.requests import Answer
     from cronlock.lock.voters import Voters
 
 UNTIL_RESUMED, NOT_PAUSED = -1, 0  # values of paused_until
@@ -41,15 +42,28 @@ def pause(invocation: Invocation) -> int:
 
 
 def resume(invocation: Invocation) -> int:
-    """End the pause of each key; return 122 unless all voters of all keys have recorded the end."""
+    """End the pause of each key; return 122 unless all voters of all keys have recorded the end.
+
+    A key that is not paused at any voter is left alone: a record of a key without a run would be shown by status.
+    """
 
     def resume_key(settings: Settings, voters: Voters) -> int:
+        before = Broadcast(voters, "read", {})
+        if not before.failures and not any(_may_be_paused(answer, voters) for answer in before.answers.values()):
+            print_line(settings.key, f"not paused{before.reach}: nothing to resume{_no_run_yet(before)}")
+            return 0
         broadcast = _send(settings, voters, NOT_PAUSED, "")
         print_line(settings.key, f"resumed{broadcast.reach}{_no_run_yet(broadcast)}")
         _require_same_voter_set(broadcast, voters)
         return Unreachable.status if broadcast.failures else 0
 
     return invocation.for_each(resume_key)
+
+
+def _may_be_paused(answer: Answer, voters: Voters) -> bool:
+    """Return whether a voter has a pause that has not ended, or other nodes use other voters, which may have one."""
+    until = answer["paused_until"]
+    return until == UNTIL_RESUMED or until > answer["time"] or answer["voter_set"] not in ("", voters.voter_set)
 
 
 def _send(settings: Settings, voters: Voters, until: int, reason: str) -> Broadcast:

@@ -109,7 +109,13 @@ class Attempt:
         from cronlock.lock.undecided import undecided  # most nodes win, or yield to a run
 
         complete = [reply or self._silent(voter) for voter, reply in enumerate(replies)]
-        return undecided(complete, self._voters.location_flags)
+        return undecided(complete, self._voters.location_flags, self._adopt_without_missing)
+
+    def _adopt_without_missing(self) -> str:
+        from cronlock.config.suggested_command import suggested_command
+
+        flags = f"{self._voters.location_flags()}--leave-out "
+        return suggested_command("adopt", flags, self._voters.key, self._voters.node)
 
     def _silent(self, voter: int) -> Failure:
         return Failure(f"{self._voters.label(voter)}: no answer")

@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from cronlock.lock.requests import Answer, Reply
 
 
-def undecided(replies: "Sequence[Reply | None]", location_flags: "Callable[[], str]" = str) -> Verdict:
-    """Return the verdict when no more answers will come: retry, after the wait that a voter asked for."""
+def undecided(
+    replies: "Sequence[Reply | None]", location_flags: "Callable[[], str]" = str, adopt: "Callable[[], str]" = str
+) -> Verdict:
+    """Return the verdict when no more answers will come: retry, after the wait that a voter asked for.
+
+    `adopt` returns the command that adopts the key without the voters that are missing.
+    """
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
     wait = max((answer.get("wait", 0) for answer in answers), default=0)
@@ -27,6 +32,8 @@ def undecided(replies: "Sequence[Reply | None]", location_flags: "Callable[[], s
         final = [failure for failure in failures if failure.final]
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} ({few})")
+        if failures and not any(answer["token"] for answer in answers):
+            text += f"; start what is missing, or run {adopt()}"
         return Verdict(RETRY, text=f"{few}: {text}" if text else few, reached=False)
     outlived = next((answer for answer in answers if answer["answer"] == protocol.HELD and is_amnesic(answer)), None)
     if outlived and not text:

@@ -119,9 +119,9 @@ class Acquirer:
                 if attempt.ballot:
                     attempt.ballot.release(self._clock() + LAST_TRY)
                 raise
+            self.answers = attempt.answers
             if not isinstance(got, Verdict):
                 return got
-            self.answers = attempt.answers
             if got.kind == protocol.HELD:
                 if not self._wait_for_the_holder(got, attempt):
                     return got

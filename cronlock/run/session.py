@@ -57,7 +57,12 @@ def run(
             messages.notice(plan.note)
         if plan.unread:
             messages.info(f"can't read {', '.join(plan.unread)}: using the lines with this key in other crontabs")
-        return Session(settings, plan, messages, argv, progress).run()
+        session = Session(settings, plan, messages, argv, progress)
+        if messages.at_terminal:
+            from cronlock.run.new_key import has_no_crontab_line
+
+            session.no_crontab_line = has_no_crontab_line(settings, plan)
+        return session.run()
     except Interrupted as end:
         messages.info(f"signal {end.signum}: not started")
         return end.status
@@ -81,6 +86,7 @@ class Session:
         self.signals = Signals(self.loop, self._interrupt)
         self.voters = voters_for(settings, self.loop, plan.key, plan.each_node)
         self.supervisor: Supervisor | None = None
+        self.no_crontab_line = False  # of this key; known at a terminal only
 
     def run(self) -> int:
         """Return the exit status. Raises CronlockError."""
@@ -109,6 +115,10 @@ class Session:
             return self._apply_on_outage(error)
         if isinstance(got, Verdict):
             return self._report_not_started(got, acquirer)
+        if self.no_crontab_line and not any(answer["token"] for answer in acquirer.answers):
+            from cronlock.run.new_key import NEW_KEY
+
+            self.messages.info(NEW_KEY)
         return self._run_command(got)
 
     def _apply_on_outage(self, error: Unreachable) -> int:

@@ -1,7 +1,10 @@
 """What people type wrong on a command line, and the line that each gets: with real servers and a terminal."""
 
+import shlex
+
 import pytest
 
+from cronlock.run.new_key import NEW_KEY
 from tests.support.commands import cronlock
 
 HOW = ("--schedule", "none", "--outage-wait", "500ms")
@@ -49,3 +52,56 @@ def test_wrap_says_nothing_about_a_pipe_or_a_file(tmp_path):
     file = tmp_path / "crontab"
     file.write_text("")
     assert cronlock("wrap", "--once").stderr == cronlock("wrap", "--once", str(file)).stderr == ""
+
+
+def test_a_new_key_while_a_server_is_down(fresh_servers):
+    """The line says which server is missing, and how the key can do without it: the command in it helps."""
+    servers = fresh_servers(3)
+    servers[2].kill()
+    where = [word for server in servers for word in ("--redis", server.url)]
+    line = line_of("run", *where, "--key", "job", *HOW, "--", "true", status=122)
+    down, adopt = line.rpartition("every voter: ")[2].split("; start what is missing, or run ")
+    assert down == f"127.0.0.1:{servers[2].port}: connection refused"
+    words = shlex.split(adopt.removesuffix(")"))
+    assert words == ["cronlock", "adopt", *where, "--leave-out", "job"]
+    assert cronlock(*words[1:], "--yes").returncode == 0
+    assert cronlock("run", *where, "--key", "job", *HOW, "--", "echo", "ran").stdout == "ran\n"
+
+
+def test_resume_of_what_is_not_paused(fresh_servers):
+    """A mistyped key gets no record, which status would show; a pause that has ended is over."""
+    [server] = fresh_servers(1)
+    place = ("--redis", server.url)
+    resume = ("resume", *place, "job")
+    assert cronlock(*resume).stdout == "job: not paused: nothing to resume; no voter has a run of this key\n"
+    assert server.client().keys() == []
+    cronlock("run", *place, "--key", "job", *HOW, "--", "true")
+    assert cronlock(*resume).stdout == "job: not paused: nothing to resume\n"
+    cronlock("pause", *place, "--for", "1ms", "job")
+    assert cronlock(*resume).stdout == "job: not paused: nothing to resume\n"
+    cronlock("pause", *place, "job")
+    assert cronlock(*resume).stdout == "job: resumed\n"
+    assert cronlock(*resume).stdout == "job: not paused: nothing to resume\n"
+
+
+def test_a_pause_that_only_one_voter_has_is_ended(fresh_servers):
+    """Or voters of which one does not answer, which may have it."""
+    servers = fresh_servers(3)
+    where = [word for server in servers for word in ("--redis", server.url)]
+    cronlock("pause", *where[4:], "job")
+    assert cronlock("resume", *where, "job").stdout.startswith("job: resumed at all 3 voters")
+    servers[0].kill()
+    assert cronlock("resume", *where, "job").stdout.startswith("job: resumed at only 2 of 3 voters")
+
+
+@pytest.mark.parametrize("words", [[], ["--schedule", "@daily"]])
+def test_a_new_key_at_a_terminal(open_terminal, words):
+    """Once: the next run is that of a known key."""
+    words = ("cronlock", "run", *words, "--", "echo", "it ran")
+    assert NEW_KEY in open_terminal(*words).expect("(.*)it ran")[1]
+    assert NEW_KEY not in open_terminal(*words, "--again").expect("(.*)it ran|(.*)done:")[0]
+
+
+def test_a_new_key_elsewhere(server):
+    """In a pipe, as under cron, nothing is said."""
+    assert cronlock("run", "--redis", server.url, "--key", "job", *HOW, "--", "true").stderr == ""
