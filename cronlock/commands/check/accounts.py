@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,9 +54,11 @@ class Account:
 
 
 def _has_access_list(path: str) -> bool:
+    if sys.platform != "linux":
+        return False
     try:
         return ACCESS_LIST in os.listxattr(path)
-    except (OSError, AttributeError):
+    except OSError:
         return False
 
 
