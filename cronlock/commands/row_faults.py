@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from cronlock.config.command_options import COMMAND_OPTIONS
-from cronlock.config.options import OPTIONS
+from cronlock.config.options import OPTIONS, RUN
 from cronlock.cron.parser import BLANK, BUSYBOX, DEPTH, before_stdin, columns, takes_script
 from cronlock.cron.shell import Word, commands
 
@@ -75,8 +75,12 @@ def is_field(word: str) -> bool:
 
 
 def wrong_columns(row: str, system: bool) -> RowFault | None:
-    """Return the fault of a row with too few or too many schedule fields, if it has one."""
+    """Return the fault of a row that lacks its user column, or has too few or too many schedule fields."""
     words = row.split()
+    _, user, command = columns(row, system)
+    missing = user.rpartition("/")[2] == "cronlock" and command.split()[:1] == [RUN]
+    if missing and (words[0][0] == "@" or is_field(words[4])):
+        return RowFault("the user column is missing", "write root before cronlock")
     if words[0][0] == "@":
         return None
     count = next((at for at, word in enumerate(words) if not is_field(word)), len(words))

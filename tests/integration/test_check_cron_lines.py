@@ -312,7 +312,7 @@ def test_the_path_of_lines_is_that_of_their_cron(tmp_path: Path, cron: str, word
         (f"{REDIS}\n0 2 * * * root {RUN}\nA=b", ":3  the last line has no newline"),
         (f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * nobody-here job\n", ":3  user nobody-here does not exist"),
         (f"{REDIS}\n0 2 * * * root {RUN}\n0 3 * * * root\n", ":3  this line has too few columns: cron ignores the wh"),
-        (f"{REDIS}\n0 2 * * * {RUN}\n", ":2  the user column is missing: write root before cronlock"),
+        (f"{REDIS}\n0 2 * * * {RUN}\n", ":2  the user column is missing: cron ignores the whole file: write root"),
     ],
 )
 def test_what_makes_debians_cron_ignore_a_file_is_red(machine: Machine, text: str, said: str) -> None:

@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -121,8 +121,7 @@ def _shortened(crontab: Crontab) -> Crontab:
 
 
 def _find_ignored_rows(crontab: Crontab, cron: str) -> list[Finding]:
-    findings = [_describe_missing_user(crontab.path, number) for number in _rows_without_user(crontab)]
-    findings += _find_row_faults(crontab, cron)
+    findings = list(_find_row_faults(crontab, cron))
     if not crontab.lines and not any(PROGRAM.search(row) for _, row in _rows(crontab.text)):
         return []
     if reason := _reason_for_distrust(crontab, cron):
@@ -147,18 +146,6 @@ def _describe_ignored_file(about: str, reason: str, todo: str) -> Finding:
     return Finding(LINES, RED, about, f"{reason}: {IGNORED}", todo or "chown root and chmod 644")
 
 
-def _rows_without_user(crontab: Crontab) -> Iterable[int]:
-    """Yield the numbers of rows in a system file that have cronlock in the place of the user."""
-    for number, row in _rows(crontab.text) if crontab.system else ():
-        user, command = columns(row, system=True)[1:]
-        if user.rpartition("/")[2] == "cronlock" and command.split()[:1] == ["run"] and not wrong_columns(row, True):
-            yield number
-
-
-def _describe_missing_user(path: str, number: int) -> Finding:
-    return Finding(LINES, RED, f"{path}:{number}", "the user column is missing", "write root before cronlock")
-
-
 def _find_row_faults(crontab: Crontab, cron: str) -> Iterator[Finding]:
     """Yield the faults of rows that mention cronlock, except wrong columns for which Debian's cron ignores the file."""
     scheduled = {line.number for line in crontab.lines if "schedule" in line.given}
@@ -168,7 +155,8 @@ def _find_row_faults(crontab: Crontab, cron: str) -> Iterator[Finding]:
         if cron == DEBIAN and _fault_for_debian(row, crontab.system) and wrong_columns(row, crontab.system):
             continue
         user = columns(row, crontab.system)[1]
-        if cron != DEBIAN and crontab.system and not is_user(user) and not wrong_columns(row, True):
+        known = is_user(user) or user.rpartition("/")[2] == "cronlock"
+        if cron != DEBIAN and crontab.system and not known and not wrong_columns(row, True):
             text = f"user {user} does not exist: cron ignores this line"
             yield Finding(LINES, RED, f"{crontab.path}:{number}", text, "correct the line, or add the user")
         for fault in faults_of(row, crontab.system, cron):
