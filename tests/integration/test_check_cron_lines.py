@@ -412,7 +412,7 @@ def test_no_crontab_is_an_accident(text: str) -> None:
 
 def test_no_redis_is_red_and_the_lines_are_looked_at_all_the_same() -> None:
     """Missing settings are a finding, with status 1; wrong ones end check as every command, with 125."""
-    done = cronlock("check")
+    done = cronlock("check", "-v")
     assert (done.returncode, done.stderr) == (1, "")
     assert "red     none  no Redis server is configured: put redis = " in done.stdout
     assert "\ncrontab lines\n" in done.stdout
