@@ -1,7 +1,10 @@
 """Crontab lines that can't do what they say: check, wrap and run agree about each, and check is never green for one."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,15 +17,15 @@ from cronlock.commands.crontab_wrapper import Wrapper, wrap_crontab
 from cronlock.commands.option_faults import option_fault
 from cronlock.commands.row_faults import RowFault, faults_of
 from cronlock.config.options import scan
-from cronlock.cron.crontab import Sources, own_lines
+from cronlock.cron.crontab import CRONTAB_MAX, Sources, own_lines
 from cronlock.cron.parser import BUSYBOX, DEBIAN, every_line
 from cronlock.cron.shell import commands
 from tests.integration.test_check_cron_lines import REDIS, Machine
-from tests.support.commands import new_folder, remove_folder
+from tests.support.commands import environment, new_folder, remove_folder
 
 RUN = "cronlock run --once --key n -- true"
 WRAPPER = Wrapper("/usr/local/bin/cronlock", "once", False, DEBIAN)
-TEMPORARY = "a quote or a bracket in its command is not closed"
+UNCLOSED = "a quote or a bracket in its command is not closed"
 
 
 @pytest.fixture
@@ -138,6 +141,7 @@ def test_with_a_local_lock_the_rest_is_not_about_nodes(machine: Machine) -> None
 
 
 @settings(max_examples=500)
+@example("$(" * 900 + "cronlock run a" + ")" * 900)
 @given(st.text(alphabet="ab &|;<>()'\"$`{}#%\\\n", max_size=30))
 @example("a > b && c")
 def test_wrap_never_leaves_a_rest_behind_cronlock(command: str) -> None:
@@ -152,8 +156,8 @@ def test_wrap_never_leaves_a_rest_behind_cronlock(command: str) -> None:
 @pytest.mark.parametrize(
     ("row", "level", "said"),
     [
-        ("0 2 * * * cronlock run -k n -- sh -c 'true > r-$(date +%F)'", RED, f": {TEMPORARY}: write \\% for a percent"),
-        ('0 2 * * * cronlock run -k n -- true "%F"', RED, TEMPORARY),
+        ("0 2 * * * cronlock run -k n -- sh -c 'true > r-$(date +%F)'", RED, f": {UNCLOSED}: write \\% for a percent"),
+        ('0 2 * * * cronlock run -k n -- true "%F"', RED, UNCLOSED),
         (
             "0 2 * * * cronlock run -k n -- true --to db-%F.sql",
             YELLOW,
@@ -165,7 +169,7 @@ def test_wrap_never_leaves_a_rest_behind_cronlock(command: str) -> None:
             RED,
             "a % without a backslash ends its command after 'true +'",
         ),
-        ("0 2 * * * cronlock run -k n -- sh -c 'true", RED, TEMPORARY),
+        ("0 2 * * * cronlock run -k n -- sh -c 'true", RED, UNCLOSED),
         (
             "0 2 * * * cronlock --once --key n -- true",
             RED,
@@ -432,3 +436,42 @@ def test_a_path_that_does_not_exist_is_not_green(machine: Machine, command: str,
 def test_the_words_of_a_fault_are_one_line() -> None:
     assert RowFault("a", "").reason == "a"
     assert RowFault("a", "b").reason == "a: b"
+
+
+UNREAD = """
+import sys
+from cronlock.__main__ import main
+from cronlock.cron import crontab
+crontab.Sources.__init__.__defaults__ = (sys.argv[1], 1000, lambda: "0 2 * * * cronlock run --once --key n -- true")
+sys.argv[:2] = ["cronlock"]
+main()
+"""
+
+
+@pytest.mark.parametrize("option", ["-v", "--dry-run", "-q"])
+def test_a_run_says_what_it_could_not_read(tmp_path: Path, option: str) -> None:
+    """Once, with -v and in --dry-run; a crontab that is too long stands for one of root's."""
+    file = tmp_path / "etc" / "crontab"
+    file.parent.mkdir()
+    with file.open("wb") as long:
+        long.truncate(CRONTAB_MAX + 1)
+    words = [
+        "run",
+        "--redis",
+        "redis://127.0.0.1:1",
+        "--outage-wait",
+        "0",
+        "--once",
+        "--key",
+        "n",
+        option,
+        "--",
+        "true",
+    ]
+    argv = [sys.executable, "-c", UNREAD, str(tmp_path), *words]
+    done = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if option == "--dry-run" else 122)
+    reason = f"{file} (it is longer than {CRONTAB_MAX} bytes)"
+    said = f"cronlock: n: can't read {reason}: using the lines with this key in other crontabs\n"
+    assert done.stderr.count(said) == (option == "-v")
+    assert done.stdout.count(f"not read     {reason}\n") == (option == "--dry-run")

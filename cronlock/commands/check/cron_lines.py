@@ -14,9 +14,10 @@ from cronlock.commands.check import cron_path, line_times, readability
 from cronlock.commands.check.accounts import account_of, own_account, switched_user
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
 from cronlock.commands.check.rest_of_line import fault_of_rest
+from cronlock.commands.check.shown_passwords import find_shown_passwords
 from cronlock.commands.option_faults import option_fault
 from cronlock.config.options import BY_NAME, OPTIONS, spell
-from cronlock.config.settings import COMMAND_LINE, READ_BY_OTHERS, Settings, has_password, load
+from cronlock.config.settings import COMMAND_LINE, Settings, load
 from cronlock.config.suggested_command import public_url
 from cronlock.cron.crontab import LISTING, Sources, refuse_differing
 from cronlock.cron.parser import Line, belongs
@@ -29,10 +30,9 @@ T = TypeVar("T")
 
 UPCOMING = 3
 LOCAL = "a local file"  # the label of the voter of --local
-WHERE = ("CRONLOCK_REDIS", "REDIS_")  # how variables begin that may contain a password
 USER_TIME = 5.0  # s for the lines of one user: without a limit a user could keep root's check busy for hours
 REASON_MAX = 300  # characters of a reason: it may quote what another user wrote
-GROUP_MAX = 100  # lines of one key that are compared with each other
+GROUP_MAX = 30  # lines of one key that are compared with each other
 UNKNOWN_NODE = "node"  # in the place of a name that only a shell can expand
 
 
@@ -87,11 +87,11 @@ def find_line_faults(lines: Sequence[Line], sources: Sources, checked: set[str],
     for use in uses:
         findings += budget.run_within(use.line, _check_line, use, lines, checked, now, readers)
         findings += budget.run_within(use.line, _find_traps, use, sources.cron)
-    findings += _find_shared_ticks(uses, now)
+    findings += _find_shared_ticks(uses, now, budget)
     for line in budget.ended.values():
         text = f"the lines of {line.owner} take too long to check: from this line on, not all were checked"
         findings.append(Finding(LINES, YELLOW, line.place, text, "as that user, run: cronlock check"))
-    findings += _find_keys_in_both_modes(uses) + _find_shown_passwords(lines)
+    findings += _find_keys_in_both_modes(uses) + find_shown_passwords(lines)
     places = {line.place: number for number, line in enumerate(lines)}
     findings = sorted(dict.fromkeys(findings), key=lambda finding: places[finding.about])
     return [*findings, *readers.findings()]
@@ -185,18 +185,19 @@ def _find_traps(use: LineUse, cron: str) -> list[Finding]:
     return found
 
 
-def _find_shared_ticks(uses: Sequence[LineUse], now: float) -> list[Finding]:
+def _find_shared_ticks(uses: Sequence[LineUse], now: float, budget: UserTimeBudget) -> list[Finding]:
     """Return findings about lines of one key of which one takes the ticks of another."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for use in uses:
         if use.settings.key and use.line.ticks and not use.settings.tick and "key" not in use.needs_shell.values():
             groups.setdefault((use.settings.key, use.settings.mode), []).append(use.line)
-    return [
-        finding
-        for group in groups.values()
-        if 1 < len(group) <= GROUP_MAX
-        for finding in line_times.find_lines_without_ticks(group, now)
-    ]
+    found: list[Finding] = []
+    for group in groups.values():
+        for line in group:
+            others = [other for other in group if other.owner in ("", line.owner)]  # no other user costs this one time
+            if len(others) <= GROUP_MAX:
+                found += budget.run_within(line, line_times.find_line_without_ticks, line, others, now)
+    return found
 
 
 def _describe_run(use: LineUse, lines: Sequence[Line], now: float, readers: readability.Readers) -> Finding:
@@ -266,38 +267,6 @@ def _find_unchecked_servers(use: LineUse, checked: set[str]) -> list[Finding]:
         return []
     text = f"uses different servers from those checked above: {', '.join(labels)}"
     return [Finding(LINES, YELLOW, use.line.place, text, f"cronlock check {flags}")]
-
-
-def _find_shown_passwords(lines: Sequence[Line]) -> list[Finding]:
-    """Return a finding for each password that ps shows, and one for each world-readable crontab with a password."""
-    findings = []
-    reported: set[str] = set()
-    for line in lines:
-        in_url = has_password(line.given.get("redis", ()))
-        in_variables = {name for name, value in line.variables.items() if _holds_password(name, value)}
-        in_front = {word.partition("=")[0] for command in line.front for word in command}
-        if in_url or in_variables & in_front:
-            text = "every user of this machine can see the password on this line with ps"
-            findings.append(Finding(LINES, YELLOW, line.place, text, "put it into the user's settings file"))
-        if (in_url or in_variables) and line.source not in reported and _read_by_all(line.source):
-            reported.add(line.source)
-            text = f"{line.source} contains a password and is world-readable"
-            findings.append(Finding(LINES, YELLOW, line.place, text, f"chmod o-r {line.source}"))
-    return findings
-
-
-def _holds_password(name: str, value: str | None) -> bool:
-    """Return whether a variable contains a password; None is a value that only a shell can expand."""
-    if not value:
-        return False
-    return name == "REDIS_PASSWORD" or (name.startswith(WHERE) and has_password([value]))
-
-
-def _read_by_all(path: str) -> bool:
-    try:
-        return bool(os.stat(path).st_mode & READ_BY_OTHERS)
-    except OSError:  # crontab -l
-        return False
 
 
 def _find_keys_in_both_modes(uses: Sequence[LineUse]) -> list[Finding]:

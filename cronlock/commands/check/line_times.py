@@ -16,22 +16,19 @@ WEEKS = 53  # in which two zones are compared, so that each change of a clock is
 UNKNOWN_SLEEP = 1  # s: how long only a shell knows, but longer than not at all
 
 
-def find_lines_without_ticks(lines: Sequence[Line], now: float) -> Iterator[Finding]:
-    """Yield a finding for each line of a key whose ticks another line of the key has already run."""
-    for line in lines:
-        asleep = _sleep(line)
-        for other in lines:
-            if other is line or _sleep(other) > asleep or not _has_all_ticks(other, line, now):
-                continue
-            if _sleep(other) < asleep:
-                text = f"{line.key}: {other.place} has the same ticks and does not sleep first, so this line never runs"
-                todo = "give each line its own key, or let one line do both"
-                yield Finding(LINES, RED, line.place, text.replace("does not sleep", _sleeps(other)), todo)
-                break
-            if (other.source, other.number) < (line.source, line.number):
-                text = f"{line.key}: {other.place} has the same ticks: with one key the two lines run once"
-                yield Finding(LINES, YELLOW, line.place, text, "remove one of them, or give each its own key")
-                break
+def find_line_without_ticks(line: Line, lines: Sequence[Line], now: float) -> list[Finding]:
+    """Return a finding for a line if another line of its key has run all of its ticks before it."""
+    asleep = _sleep(line)
+    for other in lines:
+        if other is line or _sleep(other) > asleep or not _has_all_ticks(other, line, now):
+            continue
+        if _sleep(other) < asleep:
+            text = f"{line.key}: {other.place} has the same ticks and {_sleeps(other)} first, so this line never runs"
+            return [Finding(LINES, RED, line.place, text, "give each line its own key, or let one line do both")]
+        if (other.source, other.number) < (line.source, line.number):
+            text = f"{line.key}: {other.place} has the same ticks: with one key the two lines run once"
+            return [Finding(LINES, YELLOW, line.place, text, "remove one of them, or give each its own key")]
+    return []
 
 
 def _sleeps(line: Line) -> str:

@@ -141,12 +141,15 @@ def _scripts_in(part: Part) -> Iterator[str]:
         yield from word.inner
 
 
-def _calls_run(script: str) -> bool:
+def _calls_run(script: str, depth: int = 0) -> bool:
+    if depth > DEPTH or "cronlock" not in script:
+        return False
     try:
         parts = parts_of(script)
     except ValueError:
         return False
-    return any(part.call is not None or any(map(_calls_run, _scripts_in(part))) for part in parts)
+    inner = (script for part in parts for script in _scripts_in(part))
+    return any(part.call is not None for part in parts) or any(_calls_run(script, depth + 1) for script in inner)
 
 
 def _follower(parts: list[Part], status: int) -> int | None:
