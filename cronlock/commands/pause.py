@@ -48,8 +48,8 @@ def resume(invocation: Invocation) -> int:
     """
 
     def resume_key(settings: Settings, voters: Voters) -> int:
-        before = Broadcast(voters, "read", {})
-        if not before.failures and not any(_may_be_paused(answer, voters) for answer in before.answers.values()):
+        before = _read(voters)
+        if before and not any(_may_be_paused(answer, voters) for answer in before.answers.values()):
             print_line(settings.key, f"not paused{before.reach}: nothing to resume{_no_run_yet(before)}")
             return 0
         broadcast = _send(settings, voters, NOT_PAUSED, "")
@@ -58,6 +58,15 @@ def resume(invocation: Invocation) -> int:
         return Unreachable.status if broadcast.failures else 0
 
     return invocation.for_each(resume_key)
+
+
+def _read(voters: Voters) -> Broadcast | None:
+    """Return all voters' answers; None if one does not answer, because it may have a pause."""
+    try:
+        answered = Broadcast(voters, "read", {})
+    except Unreachable:
+        return None
+    return None if answered.failures else answered
 
 
 def _may_be_paused(answer: Answer, voters: Voters) -> bool:

@@ -109,13 +109,13 @@ class Attempt:
         from cronlock.lock.undecided import undecided  # most nodes win, or yield to a run
 
         complete = [reply or self._silent(voter) for voter, reply in enumerate(replies)]
-        return undecided(complete, self._voters.location_flags, self._adopt_without_missing)
+        return undecided(complete, self._voters.location_flags, self._suggested)
 
-    def _adopt_without_missing(self) -> str:
+    def _suggested(self, command: str, flags: str = "") -> str:
         from cronlock.config.suggested_command import suggested_command
 
-        flags = f"{self._voters.location_flags()}--leave-out "
-        return suggested_command("adopt", flags, self._voters.key, self._voters.node)
+        node = "" if command == "resume" else self._voters.node  # a pause is for all nodes
+        return suggested_command(command, f"{self._voters.location_flags()}{flags}", self._voters.key, node)
 
     def _silent(self, voter: int) -> Failure:
         return Failure(f"{self._voters.label(voter)}: no answer")

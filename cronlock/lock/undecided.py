@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 def undecided(
-    replies: "Sequence[Reply | None]", location_flags: "Callable[[], str]" = str, adopt: "Callable[[], str]" = str
+    replies: "Sequence[Reply | None]",
+    location_flags: "Callable[[], str]" = str,
+    suggested: "Callable[..., str]" = lambda command, _flags="": f"cronlock {command}",
 ) -> Verdict:
     """Return the verdict when no more answers will come: retry, after the wait that a voter asked for.
 
-    `adopt` returns the command that adopts the key without the voters that are missing.
+    `suggested` returns a command on this key, with flags if they are given.
     """
     answers = [reply for reply in replies if isinstance(reply, dict)]
     failures = [reply for reply in replies if isinstance(reply, Failure)]
@@ -33,13 +35,23 @@ def undecided(
         if final:
             return Verdict(REFUSED, text=f"{final[0].text} ({few})")
         if failures and not any(answer["token"] for answer in answers):
-            text += f"; start what is missing, or run {adopt()}"
+            text += f"; start what is missing, or run {suggested('adopt', '--leave-out ')}"
+        text = "; ".join(filter(None, (text, _partial_pause(answers, len(replies), suggested))))
         return Verdict(RETRY, text=f"{few}: {text}" if text else few, reached=False)
     outlived = next((answer for answer in answers if answer["answer"] == protocol.HELD and is_amnesic(answer)), None)
     if outlived and not text:
         which = "a voter" if len(replies) > 1 else "the server"
         text = f"{which} was restarted or promoted during a run on {outlived['node']} whose lease has not expired"
+    text = "; ".join(filter(None, (text, _partial_pause(answers, len(replies), suggested))))
     return Verdict(RETRY, text=text, wait=wait, reached=len(answers) - len(clocks) >= enough)
+
+
+def _partial_pause(answers: "Sequence[Answer]", voters: int, suggested: "Callable[..., str]") -> str:
+    """Return the text about a pause that did not reach a quorum: its command was told so, but the voters keep it."""
+    paused = sum(answer["answer"] == protocol.PAUSED for answer in answers)
+    if not paused:
+        return ""
+    return f"a pause is recorded at only {paused} of {voters} voters: run {suggested('resume')}"
 
 
 def _too_few_count(oks: "Sequence[Answer]", voters: int, location_flags: "Callable[[], str]") -> str:

@@ -67,7 +67,12 @@ class Broadcast:
         final = [reply for reply in replies if isinstance(reply, Failure) and reply.final]
         if self._voters.count - len(final) < quorum(self._voters.count):
             raise Refused(final[0].text)
-        raise Unreachable(f"no quorum of {self._voters.count} voters: {'; '.join(dict.fromkeys(self.failures))}")
+        count, recorded = self._voters.count, len(self.answers)
+        text = f"no quorum of {count} voters: {'; '.join(dict.fromkeys(self.failures))}"
+        if recorded and self._operation == "pause":  # it keeps runs of a new key from starting
+            text += f"; recorded at only {recorded} of {count} voters: when all are back, run the command again"
+            text += ", or cronlock resume" if self._request["until"] else ""
+        raise Unreachable(text)
 
     @property
     def answers(self) -> dict[int, Answer]:

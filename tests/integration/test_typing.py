@@ -105,3 +105,26 @@ def test_a_new_key_at_a_terminal(open_terminal, words):
 def test_a_new_key_elsewhere(server):
     """In a pipe, as under cron, nothing is said."""
     assert cronlock("run", "--redis", server.url, "--key", "job", *HOW, "--", "true").stderr == ""
+
+
+def test_a_pause_that_reached_one_voter_is_named_and_ended(fresh_servers):
+    """By the command that gave it, by status, and by the runs of a new key that it keeps from starting."""
+    servers = fresh_servers(3)
+    where = [word for server in servers for word in ("--redis", server.url)]
+    run = ("run", *where, "--key", "job", *HOW, "--", "echo", "ran")
+    for server in servers[1:]:
+        server.kill()
+    line = line_of("pause", *where, "job", status=122)
+    todo = "when all are back, run the command again, or cronlock resume"
+    assert line.endswith(f"; recorded at only 1 of 3 voters: {todo}")
+    assert line_of("resume", *where, "job", status=122).endswith("run the command again")
+    cronlock("pause", *where[:2], "job")
+    for server in servers[1:]:
+        server.restart()
+    assert "until resumed" in cronlock("status", *where, "job").stdout
+    line = line_of(*run, status=122)
+    reason, resume = line.removesuffix(")").split(": run ")
+    assert reason.endswith("a key's first run needs every voter: a pause is recorded at only 1 of 3 voters")
+    assert shlex.split(resume) == ["cronlock", "resume", *where, "job"]
+    assert cronlock(*shlex.split(resume)[1:]).returncode == 0
+    assert cronlock(*run).stdout == "ran\n"
