@@ -5,12 +5,15 @@ from click.shell_completion import CompletionItem
 
 from cronlock.config.command_options import COMMAND_GROUPS, help_of, options_of
 from cronlock.config.options import BY_NAME, GROUPS, Choice, Option
+from cronlock.cron.schedule import NICKNAMES
 from cronlock.errors import EXIT_STATUSES
 
 TYPE_CHECKING = False  # read as true by mypy
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+SCHEDULES = ("none", *NICKNAMES, "@every 90m")  # offered by completion; five fields have no beginning
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
@@ -33,6 +36,8 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
         words: Sequence[str] = ()
         if isinstance(self._option.parse, Choice):
             words = self._option.parse.words
+        elif self._option.name == "schedule":
+            words = SCHEDULES
         elif self._option.name == "key":
             words = _untyped_keys(ctx)
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]

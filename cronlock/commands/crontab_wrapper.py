@@ -13,7 +13,7 @@ from cronlock.commands.check.rest_of_line import fault_of_rest
 from cronlock.commands.option_faults import option_fault
 from cronlock.commands.row_faults import SUBCOMMANDS, faults_of
 from cronlock.cron.parser import BLANK, BUSYBOX, CRONIE, Line, assignment, columns, every_line, rows, subcommands
-from cronlock.cron.schedule import Schedule
+from cronlock.cron.schedule import EVERY, Schedule
 from cronlock.cron.shell import commands
 from cronlock.errors import Refused
 from cronlock.process.event_loop import sha1
@@ -172,6 +172,8 @@ def _obstacle(row: Row, variables: Variables) -> str:
     """Return the reason to leave a line alone; empty when there is none."""
     if row.fields == "@reboot":
         return "@reboot is not a schedule"
+    if row.fields == EVERY:
+        return 'cron does not know @every: write five fields, and, behind cronlock run, --schedule "@every 90m"'
     if _shell(variables).rpartition("/")[2] not in BOURNE:
         return f"its SHELL, {_shell(variables)}, may read quotes in another way than sh"
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cronlock.config.options import OPTIONS, spell
 from cronlock.config.settings import Settings
+from cronlock.cron.explanation import in_words
 from cronlock.lock.local import state_directory
 from cronlock.messages import instant, printable
 from cronlock.output.table import Printer
@@ -41,6 +42,7 @@ def _time_rows(plan: Plan) -> list[tuple[str, str]]:
     if plan.schedule:
         rows = [
             ("schedule", f"{plan.schedule.text}  ({plan.schedule.zone}; from {plan.schedule_source})"),
+            *_words(plan.schedule.text),
             *([("not read", ", ".join(plan.unread))] if plan.unread else []),
             *rows,
             ("next", ", ".join(instant(tick) for tick in plan.schedule.upcoming(plan.tick, UPCOMING))),
@@ -50,6 +52,11 @@ def _time_rows(plan: Plan) -> list[tuple[str, str]]:
     if plan.start_deadline:
         rows.append(("too late at", instant(plan.start_deadline // 1000)))
     return rows
+
+
+def _words(schedule: str) -> list[tuple[str, str]]:
+    words = in_words(schedule)
+    return [("in words", words)] if words else []
 
 
 def _node_rows(plan: Plan) -> list[tuple[str, str]]:

@@ -164,7 +164,7 @@ OPTIONS = (
     Option(
         "--schedule",
         WHEN,
-        'Five cron fields or an @nickname; "none" runs without ticks.',
+        'Five cron fields, an @nickname or "@every D"; "none" runs without ticks.',
         nonempty_text,
         "EXPR",
         "from the crontab line",

@@ -31,21 +31,22 @@ class Line:
     variables give them. `zone` is --tz, or a CRON_TZ that this cron obeys. `command` is the argv behind cronlock's
     options, with expansions as written. `ticks`: whether ticks come from this line.
 
-    For operators: `owner` is the user of the crontab, empty in a file of the system's; `given` are the values of its
-    options, empty when its words are not a well-formed run; `variables` those of KEPT that the run gets; both contain
-    None for a value that needs a shell. `front` are the words of each command in front of cronlock, its own last,
-    `program` is the word that calls cronlock, `words` are those behind `run`, and `script` is the whole row's command.
+    For operators: `starts` are the fields by which cron starts the line, with --schedule too; `owner` is the user of
+    the crontab, empty in a file of the system's; `given` are the values of its options, empty when its words are not a
+    well-formed run; `variables` those of KEPT that the run gets; both contain None for a value that needs a shell.
+    `front` are the words of each command in front of cronlock, its own last, `program` is the word that calls cronlock,
+    `words` are those behind `run`, and `script` is the whole row's command.
     """
 
     __slots__ = (
-        "command", "fields", "front", "given", "key", "mode", "number", "owner", "program", "script", "source", "ticks",
-        "user", "variables", "words", "zone",
+        "command", "fields", "front", "given", "key", "mode", "number", "owner", "program", "script", "source",
+        "starts", "ticks", "user", "variables", "words", "zone",
     )  # fmt: skip
 
     def __init__(self, source: str, row: "Row", call: "CronlockCall") -> None:
         self.source = source
         self.number = row.number
-        self.fields = row.fields
+        self.fields = self.starts = row.fields
         self.user = row.user
         self.owner = ""
         self.zone = row.zone

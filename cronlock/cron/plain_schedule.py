@@ -20,6 +20,8 @@ DAY = 86_400  # s
 class PlainFields:
     """The five fields of an expression, each as the numbers that it matches, in order."""
 
+    any_zone = False  # the instants are those of libc's local time
+
     def __init__(self, fields: list[list[int]], day_and: bool) -> None:
         self._minutes, self._hours, self._days, self._months, weekdays = fields
         self._weekdays = {(day + 6) % 7 for day in weekdays}  # localtime() begins with Monday

@@ -1,4 +1,4 @@
-"""Schedules: from expressions and a time zone to ticks. The only module that imports cronsim.
+"""Schedules: from expressions and a time zone to ticks. Only this module and explanation.py import cronsim.
 
 This module reads no clock: times are arguments. Ticks are whole epoch seconds in UTC. The only files that it reads are
 zone data. Imports are late: cron starts this path, and cronsim and zoneinfo cost 12 and 4 ms.
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Sequence
 
+    from cronlock.cron.interval import Interval
     from cronlock.cron.plain_schedule import PlainFields
 
-SLACK = 5  # s: cron may fire a moment before a clock steps back; still far below a minute, the smallest period
+SLACK = 5  # s: cron may fire a moment before a clock steps back; still less than the shortest period, 10 s
 TICK_MIN = 10**9  # s: smaller numbers could be minutes or dates; this is September 2001
 TICK_MAX = 10**11  # s: larger numbers are milliseconds
 JOB_MIN = 26_500_000  # min, May 2020: older controllers wrote seconds, smaller numbers are dates like 20261120
@@ -33,6 +34,7 @@ NICKNAMES = {  # as in crontab(5)
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+EVERY = "@every"  # interval.py
 FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 
 
@@ -60,6 +62,9 @@ class Schedule:
             self.zone = here
         else:
             self._loaded, self.zone = load_zone(zone)
+        if all(expression.startswith(EVERY) for expression in self._expressions):
+            # One text and one zone on all nodes: `status` compares their records.
+            self.text, self.zone = "; ".join(self._expressions), UTC_NAMES[0]
 
     @property
     def _zone(self) -> "dt.tzinfo":
@@ -89,8 +94,8 @@ class Schedule:
 
     def _nearest(self, expression: str, at: int, *, later: bool) -> int:
         """Return the first instant after `at`, or the last one not after it."""
-        known = self._expressions[expression] if self._local else None
-        instant = known.nearest(at, later=later) if known else None
+        known = self._expressions[expression]
+        instant = known.nearest(at, later=later) if known and (self._local or known.any_zone) else None
         return self._by_cronsim(expression, at, later=later) if instant is None else instant
 
     def _by_cronsim(self, expression: str, at: int, *, later: bool) -> int:
@@ -140,8 +145,8 @@ def _epoch(aware: "dt.datetime") -> int:
     return int(aware.timestamp())
 
 
-def _expand(text: str) -> "tuple[str, PlainFields | None]":
-    """Return the five fields of an expression or a nickname, and their meaning when they are plain.
+def _expand(text: str) -> "tuple[str, PlainFields | Interval | None]":
+    """Return the five fields of an expression or a nickname, and their meaning when they are plain; or an interval.
 
     Raises Refused for fields that cron or cronsim do not accept.
     """
@@ -150,6 +155,11 @@ def _expand(text: str) -> "tuple[str, PlainFields | None]":
     if fields and fields[0][0] == "@":
         if fields == ["@reboot"]:
             raise Refused("'@reboot' is not a schedule: pass --schedule, or --schedule none")
+        if fields[0] == EVERY:
+            from cronlock.cron.interval import parse_interval
+
+            interval = parse_interval(fields)
+            return interval.text, interval
         if len(fields) > 1 or fields[0] not in NICKNAMES:
             raise Refused(f"schedule {shown} is not a nickname that cron knows: write one of {' '.join(NICKNAMES)}")
         return NICKNAMES[fields[0]], parse_plain_fields(NICKNAMES[fields[0]])

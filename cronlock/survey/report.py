@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from cronlock.config.suggested_command import suggested_command
-from cronlock.cron.schedule import Schedule
+from cronlock.cron.schedule import EVERY, Schedule
 from cronlock.errors import Refused
 from cronlock.lock.quorum import quorum
 from cronlock.lock.voter_set import spelled
@@ -18,6 +18,7 @@ from cronlock.survey.survey import Survey
 
 FORGOTTEN = "forgotten"  # the outcome that forget writes
 TOO_MANY_TICKS = 3  # without a run: a clock or an outage explains one, not three
+UNNOTICED = TOO_MANY_TICKS * 60  # s since the last run by an interval, which may be shorter than a minute, cron's own
 COPIED = "node pid start end token status missed next command schedule zone voter_set voter_set_by".split()
 
 
@@ -150,7 +151,8 @@ def _next_tick(status: KeyStatus) -> int:
     now = status.time // 1000
     if status.next > now:
         return status.next
-    return _tick_after(status.schedule, status.zone, now // 60 * 60)
+    known = now if EVERY in status.schedule else now // 60 * 60  # one answer for all keys of a schedule
+    return _tick_after(status.schedule, status.zone, known)
 
 
 def _ticks_without_run(status: KeyStatus) -> int:
@@ -160,6 +162,8 @@ def _ticks_without_run(status: KeyStatus) -> int:
     """
     now = status.time // 1000
     tick = max(status.tick, status.end // 1000) if status.outcome and status.end // 1000 <= now else status.tick
+    if EVERY in status.schedule and now - tick < UNNOTICED:
+        return 0
     for count in range(TOO_MANY_TICKS):
         tick = _tick_after(status.schedule, status.zone, tick)
         if not 0 < tick <= now:

@@ -90,13 +90,18 @@ def _cronlock(install: InstallFixture, cluster: Cluster) -> list[Case]:
     won = install.cronlock("won", *none)
     return [
         Case(Entry(WON, WRAPPED, {PYTHON: 2.0, PLAIN: 0.16}, SHOWN), (*won, "true"), env),
+        Case(Entry(LAUNCHER, WRAPPED, {WON: 1.0}, SHOWN), (*install.launcher("won", *none), "true"), env),
         Case(held, (*install.cronlock("held", *none), "true"), env, proof=CONFLICT_STATUS),
         Case(
             Entry("the same as won, servers in ~/.config/cronlock.toml", WRAPPED),
             (*won, "true"),
             install.env | {"HOME": str(filed)},
         ),
-        Case(Entry(CLUSTER, WRAPPED, {WON: 1.2}, SHOWN), (*won, "true"), install.cronlock_env(*cluster.urls[:1])),
+        Case(
+            Entry(CLUSTER, WRAPPED, {WON: 1.2}, {WON: "three servers"}),
+            (*won, "true"),
+            install.cronlock_env(*cluster.urls[:1]),
+        ),
     ]
 
 

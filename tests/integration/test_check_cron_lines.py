@@ -85,7 +85,7 @@ def test_a_good_line_is_one_green_finding(machine: Machine) -> None:
     assert finding.level == GREEN
     at = time.gmtime(time.time() + 22 * 3600)  # the day of the next two o'clock
     next_tick = time.strftime("%Y-%m-%dT02:00Z", at)
-    assert finding.text.startswith(f"tidy (each): 0 2 * * * (UTC), next {next_tick}, ")
+    assert finding.text.startswith(f"tidy (each): 0 2 * * * (UTC: at 02:00 every day), next {next_tick}, ")
     assert finding.text.count("T02:00Z") == 3
     assert finding.text.endswith("; lease 1h")
 
@@ -104,6 +104,39 @@ def test_several_lines_of_one_key_have_one_schedule(machine: Machine) -> None:
     findings = machine.of(REDIS, f"0 * * * * {RUN}", f"5 * * * * {RUN}")
     assert levels(findings) == [GREEN, GREEN]
     assert all("0 * * * *; 5 * * * *" in finding.text for finding in findings)
+
+
+@pytest.mark.parametrize("fields", ["*/10 * * * *", "* * * * *", "*/10 9-17 * * 1-5"])
+def test_a_line_may_have_an_interval_of_its_own(machine: Machine, fields: str) -> None:
+    """cron starts it as often as an interval begins."""
+    [finding] = machine.of(REDIS, f'{fields} cronlock run --key a --schedule "@every 10m" -- true')
+    assert finding.level == GREEN
+    assert finding.text.startswith("a (once): @every 10m (UTC: every 10 minutes from 1970-01-01T00:00Z on), next ")
+    assert finding.text.endswith("; lease 598s")
+
+
+@pytest.mark.parametrize(
+    ("fields", "interval", "gap"),
+    [
+        ("0 * * * *", "10m", "1h"),
+        ("*/20 9-17 * * *", "10m", "20m"),
+        ("@daily", "12h", "1d"),
+        ("* * * * *", "30s", "1m"),
+    ],
+)
+def test_a_line_that_cron_starts_less_often_than_its_interval(
+    machine: Machine, fields: str, interval: str, gap: str
+) -> None:
+    found = machine.of(REDIS, f'{fields} cronlock run --key a --schedule "@every {interval}" -- true')
+    assert levels(found) == [GREEN, YELLOW]
+    assert found[1].text == f"this line starts at most every {gap}: ticks of @every {interval} are left out"
+    assert found[1].todo == f"start it every {interval}"
+
+
+def test_two_lines_with_one_interval_are_not_compared_with_it(machine: Machine) -> None:
+    """One of them sleeps first."""
+    command = 'cronlock run --key a --schedule "@every 30s" -- true'
+    assert levels(machine.of(REDIS, f"* * * * * {command}", f"* * * * * sleep 30; {command}")) == [GREEN, GREEN]
 
 
 def test_settings_files_count_for_a_line(machine: Machine) -> None:

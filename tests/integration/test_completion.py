@@ -90,6 +90,13 @@ def test_the_words_of_an_option(option) -> None:
     assert words(f"cronlock {command} --{option.name}={last[0]}") == [f"--{option.name}={last}"]
 
 
+def test_schedules_of_one_word_and_an_interval() -> None:
+    assert words("cronlock run --schedule @m") == ["@midnight", "@monthly"]
+    assert words("cronlock run --schedule=@ev") == ["--schedule=@every 90m"]
+    assert words("cronlock run --schedule @ev", "bash") == ["@every\\ 90m"]
+    assert words("cronlock run --schedule n") == ["none"]
+
+
 @pytest.mark.parametrize("line", ["status --config ", "run --config=/e", "wrap ", "wrap --once /etc/cr"])
 def test_files(line: str) -> None:
     """File names are left to the shell."""

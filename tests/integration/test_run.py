@@ -348,6 +348,7 @@ def test_dry_run_connects_to_nothing_and_starts_nothing():
     )  # fmt: skip
     assert done.returncode == 0
     assert "0 2 * * *  (Europe/Berlin; from command line)" in done.stdout
+    assert "in words     At 02:00 every day" in done.stdout
     assert "nowhere.invalid:1" in done.stdout
     assert "secret" not in done.stdout + done.stderr
     assert not Path(home(), "ran").exists()

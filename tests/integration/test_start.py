@@ -61,6 +61,7 @@ def bare():
 
 BARE = 34  # modules that `python -I -c pass` has in memory
 ALL, ALL_WITH_CRONSIM = 71, 112  # after a run
+PLAIN_SCHEDULE = {"cronlock.cron", "cronlock.cron.schedule", "cronlock.cron.plain_schedule"}
 WRAPPED = {  # what only a command needs
     "cronlock.lock.lease",
     "cronlock.process.command",
@@ -91,10 +92,12 @@ def test_no_folder_of_cronlock_is_listed(server):
 
 
 def test_a_plain_schedule_adds_nothing_but_its_own_modules(server):
-    """Numbers, stars, ranges, steps and lists in the local zone."""
+    """Numbers, stars, ranges, steps and lists in the local zone; and an interval, which has one more module."""
     without = modules("--redis", server.url, "--key", "job", "--schedule", "none", "--", "true")
     found = modules("--redis", server.url, "--key", "job", "--schedule", "*/5 1-5,7 * * *", "--again", "--", "true")
-    assert found - without == {"cronlock.cron", "cronlock.cron.schedule", "cronlock.cron.plain_schedule"}
+    assert found - without == PLAIN_SCHEDULE
+    found = modules("--redis", server.url, "--key", "job", "--schedule", "@every 90m", "--again", "--", "true")
+    assert found - without == PLAIN_SCHEDULE | {"cronlock.cron.interval"}
 
 
 def test_other_schedules_add_cronsim_and_little_else(server):

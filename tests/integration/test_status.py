@@ -392,10 +392,10 @@ class RecordedRuns:
     def __init__(self, now: int = 1_800_000_000_000) -> None:
         self.copy, self.now = Copy(), now
 
-    def run(self, token: int, tick: int, schedule: str = "0 * * * *", **end: Any) -> None:
+    def run(self, token: int, tick: int, schedule: str = "0 * * * *", period: int = 3600, **end: Any) -> None:
         ask = {"holder": "h", "node": "web-1", "token": token, "tick": tick, "run_tick": tick, "state": "running"}
         ask |= {"attempt": 1, "run_attempt": 1, "voter_set": "1 1", "pid": 7, "start": self.now, "command": "true"}
-        ask |= {"schedule": schedule, "zone": "UTC", "next": tick + 3600, "retention": HOUR, "lease": 60_000}
+        ask |= {"schedule": schedule, "zone": "UTC", "next": tick + period, "retention": HOUR, "lease": 60_000}
         self.copy.record.update(holder="h", kind="prepare", lease_end=self.now + 1)
         assert OPERATIONS["commit"](self.copy, ask | {"not_after": self.now}, self.now, self.now, "")["answer"] == "ok"
         if end:
@@ -432,6 +432,16 @@ def test_three_ticks_without_a_run_are_a_problem(hours: int, wrong: bool) -> Non
     rare = RecordedRuns(TICK_0 * 1000)
     rare.run(5, TICK_0, "0 0 1 1 *", end=TICK_0 * 1000)
     assert not rare.status(hours * HOUR).problems
+
+
+@pytest.mark.parametrize(("seconds", "wrong"), [(0, False), (44, False), (179, False), (180, True), (999, True)])
+def test_an_interval_may_be_shorter_than_a_minute(seconds: int, wrong: bool) -> None:
+    """The next tick is the next one after now. A cron that starts cronlock each minute leaves some ticks out."""
+    tick = 1_800_000_000 // 45 * 45
+    recorded = RecordedRuns(tick * 1000)
+    recorded.run(5, tick, "@every 45s", period=45, end=tick * 1000)
+    found = recorded.status(seconds * 1000)
+    assert (found.next, bool(found.problems)) == (tick + (seconds // 45 + 1) * 45, wrong)
 
 
 def test_a_run_of_three_ticks_is_a_problem_but_not_while_paused() -> None:

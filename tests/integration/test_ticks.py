@@ -104,3 +104,10 @@ def test_a_split_vote_is_not_an_outage(servers):
 def test_the_three_servers_of_these_tests_are_three(servers):
     """The quorum is one of different processes: their run_ids differ."""
     assert len({server.run_id for server in servers}) == 3
+
+
+def test_an_interval_runs_once_over_all_nodes_however_often_it_is_called(server):
+    """Each node is called twice."""
+    where = ("run", "--redis", server.url, "--key", "job", "--schedule", "@every 31d")
+    ran = [cronlock(*where, "--node", f"web-{n % 3}", "--", "echo", "ran").stdout for n in range(6)]
+    assert sorted(ran) == [*[""] * 5, "ran\n"]

@@ -601,6 +601,7 @@ def test_a_name_like_cronlocks_is_not_a_use_of_cronlock() -> None:
     ("line", "why"),
     [
         ("@reboot job", "@reboot is not a schedule"),
+        ("@every 90m job", "cron does not know @every: write five fields, .*"),
         ("6~15 2 * * * job", r"schedule '6~15 2 \* \* \*': '6~15' is random on each host: .*"),
         ("0 25 * * * job", "schedule '0 25 .* bad hour field '25'"),
         ("0 0 30 2 * job", "schedule '0 0 30 2 \\*' never occurs: pass another --schedule"),

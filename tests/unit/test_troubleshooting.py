@@ -25,6 +25,8 @@ NO_MESSAGES = {  # texts of several words in the source that no message of a run
     "no tag for slot ": "an error of the program",
     **dict.fromkeys((ALL, NAMED, ONE_RECORD, *GROUPS), "the table of options"),
     **dict.fromkeys(REPLACEMENTS.values(), "what to write instead of a variable of the bash tool"),
+    " from 1970-01-01T00:00Z on": "printed by --dry-run and check",
+    "s from 1970-01-01T00:00Z on": "the same",
     "nodes such as ": "said by cronlock adopt",
     "unknown here": "the same",
     " of them remember it here, ": "the same",

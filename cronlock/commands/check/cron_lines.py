@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from cronlock.commands.check import cron_path, line_times, readability
 from cronlock.commands.check.accounts import account_of, own_account, switched_user
 from cronlock.commands.check.findings import GREEN, LINES, RED, YELLOW, Finding
+from cronlock.commands.check.intervals import find_left_out_ticks
 from cronlock.commands.check.rest_of_line import fault_of_rest
 from cronlock.commands.check.shown_passwords import find_shown_passwords
 from cronlock.commands.option_faults import option_fault
@@ -20,6 +21,7 @@ from cronlock.config.options import BY_NAME, OPTIONS, spell
 from cronlock.config.settings import COMMAND_LINE, Settings, load
 from cronlock.config.suggested_command import public_url
 from cronlock.cron.crontab import LISTING, Sources, refuse_differing
+from cronlock.cron.explanation import in_words
 from cronlock.cron.parser import Line, belongs
 from cronlock.cron.schedule import Schedule
 from cronlock.errors import Refused
@@ -186,7 +188,7 @@ def _find_traps(use: LineUse, cron: str) -> list[Finding]:
 
 
 def _find_shared_ticks(uses: Sequence[LineUse], now: float, budget: UserTimeBudget) -> list[Finding]:
-    """Return findings about lines of one key of which one takes the ticks of another."""
+    """Return findings about lines whose ticks another line of the key takes, or that leave ticks out."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for use in uses:
         if use.settings.key and use.line.ticks and not use.settings.tick and "key" not in use.needs_shell.values():
@@ -197,6 +199,8 @@ def _find_shared_ticks(uses: Sequence[LineUse], now: float, budget: UserTimeBudg
             others = [other for other in group if other.owner in ("", line.owner)]  # no other user costs this one time
             if len(others) <= GROUP_MAX:
                 found += budget.run_within(line, line_times.find_line_without_ticks, line, others, now)
+            if len(others) == 1:  # of several, one may sleep before it starts cronlock
+                found += budget.run_within(line, find_left_out_ticks, line, now)
     return found
 
 
@@ -223,7 +227,9 @@ def _describe_run(use: LineUse, lines: Sequence[Line], now: float, readers: read
     schedule = Schedule([line.fields for line in own], settings.tz or "") if own else plan.schedule
     ticks = schedule.upcoming(schedule.tick(now), UPCOMING)
     lease = lease_length(ticks[1], ticks[0] * 1000, plan.ttl) // 1000 * 1000  # of the next run, at its start
-    text = f"{front}{schedule.text} ({schedule.zone}), next {', '.join(map(instant, ticks))}; lease {spell(lease)}"
+    words = in_words(schedule.text)
+    zone = f"{schedule.zone}: {words[:1].lower()}{words[1:]}" if words else schedule.zone
+    text = f"{front}{schedule.text} ({zone}), next {', '.join(map(instant, ticks))}; lease {spell(lease)}"
     return Finding(LINES, GREEN, place, text)
 
 

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 from cronlock.commands.check.findings import LINES, RED, YELLOW, Finding
 from cronlock.config.options import UNITS
+from cronlock.cron.interval import INTERVAL_MIN
 from cronlock.cron.parser import BLANK, BUSYBOX, CRONIE, Line, assignment
-from cronlock.cron.schedule import Schedule, load_zone
+from cronlock.cron.schedule import EVERY, Schedule, load_zone
 from cronlock.errors import Refused
 
 COMPARED = 50  # ticks of a line
@@ -24,7 +25,10 @@ def find_line_without_ticks(line: Line, lines: Sequence[Line], now: float) -> li
             continue
         if _sleep(other) < asleep:
             text = f"{line.key}: {other.place} has the same ticks and {_sleeps(other)} first, so this line never runs"
-            return [Finding(LINES, RED, line.place, text, "give each line its own key, or let one line do both")]
+            todo = "give each line its own key, or let one line do both"
+            if line.fields == "* * * * *" and asleep >= INTERVAL_MIN / 1000:
+                todo = f'pass --schedule "@every {asleep:g}s" on both lines, or give each its own key'
+            return [Finding(LINES, RED, line.place, text, todo)]
         if (other.source, other.number) < (line.source, line.number):
             text = f"{line.key}: {other.place} has the same ticks: with one key the two lines run once"
             return [Finding(LINES, YELLOW, line.place, text, "remove one of them, or give each its own key")]
@@ -53,6 +57,8 @@ def _seconds(text: str) -> float:
 
 
 def _has_all_ticks(other: Line, line: Line, now: float) -> bool:
+    if other.fields.startswith(EVERY) or line.fields.startswith(EVERY):  # a line that sleeps is for a later tick
+        return False
     if other.fields == line.fields:
         return True
     try:
