@@ -99,7 +99,9 @@ def wrap_crontab(text: str, wrapper: Wrapper) -> tuple[str, list[str]]:
     Raises Refused when two different commands, or one command under different variables, would share a key.
     """
     lines = text.split("\n")
-    left = dict(_find_faulty_lines(lines, wrapper))
+    left: dict[int, str] = {}
+    for number, why in _find_faulty_lines(lines, wrapper):
+        left[number] = f"{left[number]}; {why}" if number in left else why
     joined: dict[int, str] = {}
     keys: dict[str, tuple[Row, object]] = {}
     for row, variables in _commands(text, wrapper):

@@ -207,7 +207,8 @@ def test_the_command_is_red_for_a_line_that_is(
     assert (lost.returncode, lost.stderr) == (1, "")
     assert "red     /etc/cron.d/job:2  cronlock is not on cron's PATH (/usr/bin:/bin): write " in lost.stdout
     path = f"PATH=/usr/bin:/bin:{tmp_path}"
-    found = on_crontab(f"CRONLOCK_LOCAL=1\n{path}\n0 2 * * * root cronlock run --once --key a -- true\n", "--local")
+    line = "0 2 * * * root cronlock run --once --key a -- true\n"
+    found = on_crontab(f"CRONLOCK_LOCAL=1\n{path}\n{line}", "--local", "-v")
     assert (found.returncode, found.stderr) == (0, "")
     assert "a (once): 0 2 * * * " in found.stdout
     assert "  red " not in found.stdout

@@ -81,9 +81,8 @@ def find_crontab_faults(sources: Sources, checked: set[str], path: str) -> list[
     for crontab in crontabs:
         findings += find_ignored_zones(crontab.path, crontab.text, crontab.lines, cron)
     findings += cron_lines.find_line_faults(lines, sources, checked, time.time())
-    broken = {finding.about for finding in findings if finding.level == RED}
-    broken |= {line.place for line in lines if line.source in ignored}
-    findings = [finding for finding in findings if finding.level != GREEN or finding.about not in broken]
+    broken = {line.place for line in lines if line.source in ignored}
+    findings = _in_order(findings, broken, {crontab.path: at for at, crontab in enumerate(crontabs)})
     if not findings:
         if sources.uid == 0:
             findings.append(Finding(LINES, GREEN, "none", "no line uses cronlock"))
@@ -91,6 +90,21 @@ def find_crontab_faults(sources: Sources, checked: set[str], path: str) -> list[
             text = "no line uses cronlock that this user can see"
             findings.append(Finding(LINES, YELLOW, "none", text, "as root, run: cronlock check"))
     return findings
+
+
+def _in_order(findings: list[Finding], broken: set[str], order: dict[str, int]) -> list[Finding]:
+    """Return the findings by crontab and line, without the green ones of lines that are broken or have a red one."""
+    broken = broken | {finding.about for finding in findings if finding.level == RED}
+    kept = [finding for finding in findings if finding.level != GREEN or finding.about not in broken]
+    return sorted(kept, key=lambda finding: _place_of(finding.about, order))
+
+
+def _place_of(about: str, order: dict[str, int]) -> tuple[int, int]:
+    """Return the place of a finding: crontabs in their order, each with its lines in theirs; others come first."""
+    source, _, number = about.rpartition(":")
+    if source in order and number.isdigit():
+        return order[source], int(number)
+    return order.get(about, -1), 0
 
 
 def _crontabs_with_cronlock(sources: Sources, cron: str, path: str) -> Iterator[Crontab]:
