@@ -376,6 +376,8 @@ def test_lines_with_ticks_of_their_own_may_share_a_key(machine: Machine) -> None
     rows = [f"0 2 * * * {RUN}", f"30 2 * * * sleep 10; {RUN}", f"0 2,4 * * * {RUN}"]
     assert [finding.level for finding in machine.of(REDIS, *rows[:2])] == [GREEN, GREEN]
     assert ticks(*rows[:2]) == ["0 2 * * *", "30 2 * * *"]
+    every = RUN.replace("--once", "--schedule '@every 30s'")
+    assert [f.level for f in machine.of(REDIS, f"* * * * * {every}", f"* * * * * sleep 30; {every}")] == [GREEN, GREEN]
 
 
 @pytest.mark.parametrize(

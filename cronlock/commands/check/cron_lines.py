@@ -191,6 +191,8 @@ def _find_shared_ticks(uses: Sequence[LineUse], now: float, budget: UserTimeBudg
     """Return findings about lines whose ticks another line of the key takes, or that leave ticks out."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for use in uses:
+        if use.line.fields.startswith("@every"):  # the answer to lines of one minute: each start finds its own interval
+            continue
         if use.settings.key and use.line.ticks and not use.settings.tick and "key" not in use.needs_shell.values():
             groups.setdefault((use.settings.key, use.settings.mode), []).append(use.line)
     found: list[Finding] = []
