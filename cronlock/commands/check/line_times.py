@@ -25,7 +25,7 @@ def find_line_without_ticks(line: Line, lines: Sequence[Line], now: float) -> li
             continue
         if _sleep(other) < asleep:
             text = f"{line.key}: {other.place} has the same ticks and {_sleeps(other)} first, so this line never runs"
-            todo = "give each line its own key, or pass --schedule '@every 30s' on both"
+            todo = "give each line its own key, or let one line do both"
             if line.fields == "* * * * *" and asleep >= INTERVAL_MIN / 1000:
                 todo = f'pass --schedule "@every {asleep:g}s" on both lines, or give each its own key'
             return [Finding(LINES, RED, line.place, text, todo)]
