@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cronlock.commands.invocation import Invocation, print_line
+from cronlock.commands.invocation import Invocation, nodes_with_records, print_line
 from cronlock.config.settings import Settings
 from cronlock.cron.schedule import TICK_MAX
 from cronlock.errors import Refused, Unreachable
@@ -32,13 +32,13 @@ def pause(invocation: Invocation) -> int:
 
     def pause_key(settings: Settings, voters: Voters) -> int:
         broadcast = _send(settings, voters, until, reason)
-        print_line(settings.key, f"paused {how}{broadcast.reach}{_no_run_yet(broadcast)}")
+        print_line(settings.key, f"paused {how}{broadcast.reach}{_no_run_yet(broadcast, settings)}")
         _require_same_voter_set(broadcast, voters)
         if broadcast.live_runs:
             print_line(settings.key, f"{outcome('held', broadcast.live_runs[0], 0)}: that run continues")
         return Unreachable.status if broadcast.failures else 0
 
-    return invocation.for_each(pause_key)
+    return invocation.for_each(pause_key, whole="pause")
 
 
 def resume(invocation: Invocation) -> int:
@@ -50,14 +50,14 @@ def resume(invocation: Invocation) -> int:
     def resume_key(settings: Settings, voters: Voters) -> int:
         before = _read(voters)
         if before and not any(_may_be_paused(answer, voters) for answer in before.answers.values()):
-            print_line(settings.key, f"not paused{before.reach}: nothing to resume{_no_run_yet(before)}")
+            print_line(settings.key, f"not paused{before.reach}: nothing to resume{_no_run_yet(before, settings)}")
             return 0
         broadcast = _send(settings, voters, NOT_PAUSED, "")
-        print_line(settings.key, f"resumed{broadcast.reach}{_no_run_yet(broadcast)}")
+        print_line(settings.key, f"resumed{broadcast.reach}{_no_run_yet(broadcast, settings)}")
         _require_same_voter_set(broadcast, voters)
         return Unreachable.status if broadcast.failures else 0
 
-    return invocation.for_each(resume_key)
+    return invocation.for_each(resume_key, whole="resume")
 
 
 def _read(voters: Voters) -> Broadcast | None:
@@ -79,9 +79,11 @@ def _send(settings: Settings, voters: Voters, until: int, reason: str) -> Broadc
     return Broadcast(voters, "pause", {"node": settings.node, "until": until, "reason": reason, "retention": RETENTION})
 
 
-def _no_run_yet(broadcast: Broadcast) -> str:
+def _no_run_yet(broadcast: Broadcast, settings: Settings) -> str:
     """Return a hint for a key without a run: it may be paused before its first run, but more often it is mistyped."""
-    return "" if any(answer["token"] for answer in broadcast.answers.values()) else "; no voter has a run of this key"
+    if any(answer["token"] for answer in broadcast.answers.values()) or nodes_with_records(settings):
+        return ""
+    return "; no voter has a run of this key"
 
 
 def _require_same_voter_set(broadcast: Broadcast, voters: Voters) -> None:

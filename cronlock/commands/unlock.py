@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cronlock.commands.invocation import DECLINED, Invocation, print_line
+from cronlock.commands.invocation import DECLINED, Invocation, nodes_with_records, print_line
 from cronlock.config.settings import Settings
+from cronlock.config.suggested_command import suggested_command
 from cronlock.errors import Unreachable
 from cronlock.lock.protocol import OK
 from cronlock.lock.quorum import quorum
@@ -25,7 +26,9 @@ def unlock(invocation: Invocation) -> int:
     def unlock_key(settings: Settings, voters: Voters) -> int:
         runs = Broadcast(voters, "read", {}).live_runs
         if not runs:
-            print_line(settings.key, "not held")
+            nodes = [] if settings.each else nodes_with_records(settings)
+            own = f"; with --each, nodes hold it on their own: {_commands(settings, voters, nodes)}" if nodes else ""
+            print_line(_name(settings), f"not held{own}")
             return 0
         newest = max(runs, key=lambda run: int(run["token"]))
         for line in _run_lines([run for run in runs if run["token"] == newest["token"]], voters.count):
@@ -37,6 +40,16 @@ def unlock(invocation: Invocation) -> int:
         return _end_lease(settings, voters, newest)
 
     return invocation.for_each(unlock_key)
+
+
+def _name(settings: Settings) -> str:
+    return f"{settings.key} on {settings.node}" if settings.each else settings.key or ""
+
+
+def _commands(settings: Settings, voters: Voters, nodes: list[str]) -> str:
+    """Return the command for the first of these nodes, and the number of the others."""
+    command = suggested_command("unlock", voters.location_flags(), settings.key or "", nodes[0])
+    return command + (f" (and {len(nodes) - 1} more)" if len(nodes) > 1 else "")
 
 
 def _run_lines(answers: list[Answer], voters: int) -> list[str]:

@@ -103,6 +103,10 @@ class Survey:
         known = self._servers or self._answering
         return clients.Servers(known.cluster, [server for server in known.all if server.label not in failures], {})
 
+    def nodes_of(self, key: str) -> list[str]:
+        """Return the nodes that have a record of their own of this key (--each)."""
+        return sorted(node for known, node in self.records if known == key and node)
+
     def copy_locations(self, record: Record) -> Iterator[tuple[str, int]]:
         """Yield the locations of a record's copies: the server's label, and the slot, which is unique on it."""
         known = self._servers or self._answering

@@ -444,6 +444,29 @@ def test_an_interval_may_be_shorter_than_a_minute(seconds: int, wrong: bool) -> 
     assert (found.next, bool(found.problems)) == (tick + (seconds // 45 + 1) * 45, wrong)
 
 
+def test_the_ticks_of_a_long_run_are_not_a_problem_once_it_has_ended() -> None:
+    """They are counted as missed; three more ticks without a run are one again."""
+    recorded = RecordedRuns(TICK_0 * 1000)
+    recorded.run(5, TICK_0, end=TICK_0 * 1000 + 5 * HOUR + 60_000)
+    assert recorded.status(5 * HOUR + 120_000).problems == []
+    assert recorded.status(7 * HOUR + 120_000).problems == []
+    assert recorded.status(8 * HOUR + 120_000).problems != []
+
+
+def test_a_key_that_no_node_asks_for_may_have_left_the_crontab() -> None:
+    """Then forget is named; if nodes ask, their logs are."""
+    recorded = RecordedRuns(TICK_0 * 1000)
+    recorded.run(5, TICK_0, end=TICK_0 * 1000)
+    [text] = recorded.status(4 * HOUR).problems
+    assert text == (
+        "no run after 3 more ticks: check that cron runs there; if the line was taken out of the crontab: "
+        "cronlock forget job"
+    )
+    recorded.copy.nodes["seen:web-1"] = TICK_0 + 4 * 3600
+    [text] = recorded.status(4 * HOUR).problems
+    assert text == "no run after 3 more ticks, but nodes asked for them: read what cronlock logged there"
+
+
 def test_a_run_of_three_ticks_is_a_problem_but_not_while_paused() -> None:
     recorded = RecordedRuns(TICK_0 * 1000)
     recorded.run(5, TICK_0)

@@ -18,7 +18,7 @@ Typed = Callable[..., "CompletedProcess[str]"]
 def typed(fakes: list[FakeServer]) -> Typed:
     """typed("status", ...): the command, told where the servers are."""
     where = [word for server in fakes for word in ("--redis", server.url)]
-    return lambda command, *words: cronlock(command, *where, *words)
+    return lambda command, *words, **kw: cronlock(command, *where, *words, **kw)
 
 
 @pytest.fixture
@@ -96,3 +96,74 @@ def test_a_server_that_is_gone_is_named_and_a_quorum_is_enough(
     assert fakes[0].url.removeprefix("redis://") in done.stderr
     [key] = keys(typed)
     assert key["voters_answered"] == 2
+
+
+# Rows of status, typed back
+
+
+@pytest.fixture
+def tidy(typed: Typed) -> Typed:
+    """A key of --each, which ran on two nodes; its rows are `tidy on web-1` and `tidy on web-2`."""
+    for node in ("web-1", "web-2"):
+        assert typed("run", "--key", "tidy", "--each", "--node", node, *TICK, "--", "true").returncode == 0
+    return typed
+
+
+def rows(typed: Typed) -> list[str]:
+    return [line.partition("  ")[0] for line in typed("status").stdout.splitlines()[1:] if " on " in line]
+
+
+@pytest.mark.parametrize("words", [("tidy on web-1",), ("tidy", "on", "web-1")])
+def test_a_row_is_found_as_it_is_shown(words: tuple[str, ...], tidy: Typed) -> None:
+    for command in ("status", "history"):
+        done = tidy(command, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "web-1" in done.stdout
+        assert "web-2" not in done.stdout
+    assert tidy("status", "tidy on web-3").stderr == "cronlock: tidy on web-3: unknown key\n"
+
+
+def test_forget_of_a_key_of_each_shows_its_nodes_and_erases_all(tidy: Typed) -> None:
+    declined = tidy("forget", "tidy", input="n\n")
+    assert declined.returncode == 1
+    assert "tidy on web-1: " in declined.stdout
+    assert "Erase the records of tidy on 2 nodes, their counts and their history? [y/N]" in declined.stdout
+    assert rows(tidy) == ["tidy on web-1", "tidy on web-2"]
+    done = tidy("forget", "--yes", "tidy")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-2:] == [f"tidy on web-{n}: forgotten at all 3 voters" for n in (1, 2)]
+    assert tidy("status").stdout == "no keys found\n"
+    again = tidy("run", "--key", "tidy", "--each", "--node", "web-1", *TICK, "--", "echo", "ran")
+    assert again.stdout == "ran\n"
+
+
+def test_forget_of_a_row_erases_that_node_only(tidy: Typed) -> None:
+    assert tidy("forget", "--yes", "tidy on web-1").returncode == 0
+    assert rows(tidy) == ["tidy on web-2"]
+
+
+def test_a_pause_is_of_the_whole_key_and_knows_its_runs(tidy: Typed) -> None:
+    refused = tidy("pause", "tidy on web-1")
+    assert (refused.returncode, refused.stdout) == (125, "")
+    assert refused.stderr == (
+        "cronlock: tidy on web-1: refused: pause is for all nodes of a key: cronlock pause tidy\n"
+    )
+    assert tidy("pause", "tidy").stdout == "tidy: paused until resumed at all 3 voters\n"
+    assert tidy("resume", "tidy").stdout == "tidy: resumed at all 3 voters\n"
+    assert tidy("resume", "tidy").stdout == "tidy: not paused\n"
+
+
+def test_unlock_of_a_key_of_each_names_the_way(tidy: Typed) -> None:
+    shown = tidy("unlock", "tidy").stdout
+    assert shown.startswith("tidy: not held; with --each, nodes hold it on their own: cronlock unlock --redis ")
+    assert shown.endswith("--each --node web-1 tidy (and 1 more)\n")
+
+
+def test_nothing_but_keys_that_ran_or_are_paused_has_a_row(tidy: Typed, fakes: list[FakeServer]) -> None:
+    """Neither resume --all nor a run that was refused leaves one."""
+    assert tidy("resume", "--all").stdout == ""
+    fakes[2].close()
+    assert tidy("run", "--key", "new", *PLAIN, "--outage-wait", "0", "--", "true").returncode == 122
+    found = {key["key"] for key in keys(tidy)}
+    assert found == {"tidy"}
+    assert rows(tidy) == ["tidy on web-1", "tidy on web-2"]

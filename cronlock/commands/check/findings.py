@@ -54,7 +54,7 @@ def print_json(findings: Sequence[Finding]) -> None:
     Printer().write(as_line({"worst": worst(findings), "findings": rows}))
 
 
-def print_table(findings: Sequence[Finding], *, green: bool, wide: bool = False) -> None:
+def print_table(findings: Sequence[Finding], *, green: bool = True, wide: bool = False) -> None:
     """Print the findings to standard output below their sections, the green ones if `green`; and count them.
 
     On a terminal they have colours and fit its width; elsewhere each is one line.
