@@ -190,7 +190,7 @@ def test_status_reads_the_master_of_a_service(service: Service) -> None:
 def test_check_reports_the_sentinels_and_the_risk_of_a_failover(service: Service) -> None:
     """A Sentinel that is down, too few Sentinels, and a master that would continue alone."""
     place = ("--redis", service.urls[0])
-    told = cronlock("check", *place).stdout
+    told = cronlock("check", "-v", *place).stdout
     master, first = service.master, f"{SERVICE}@127.0.0.1:1"
     assert "yellow  127.0.0.1:1" in told
     assert f"master 127.0.0.1:{master.port}, replicas: 1, sentinels: 1; a failover may lose the newest writes" in told
