@@ -117,6 +117,8 @@ def _voters(entry: KeyStatus, survey: Survey) -> list[tuple[int, str]]:
         texts.append(f"they differ in {', '.join(different)}: the next run repairs that")
     elif len(copies) > 1:
         texts.append(f"{len(copies)} of {entry.voters} agree")
+    elif entry.voters == 1:
+        texts.append(copies[0].voter)
     old = dict.fromkeys(snapshot.voter for snapshot in copies if snapshot.restarted)
     if old:
         texts.append(f"{', '.join(old)}: may be old, restarted or promoted since the last run")

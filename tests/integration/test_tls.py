@@ -108,7 +108,7 @@ def test_ssl_cert_reqs_none_accepts_any_certificate(shielded: ShieldedServer, st
     careless = ("--redis", url(shielded.port, ssl_ca_certs=stranger.root, ssl_cert_reqs="none"))
     assert run(careless, *PLAIN, "--", "echo", "ran").stdout == "ran\n"
     assert "ssl_cert_reqs=none: a host in between can impersonate it" in cronlock("check", *careless).stdout
-    assert "TLS" in cronlock("check", "--redis", url(shielded.port)).stdout
+    assert "TLS" in cronlock("check", "-v", "--redis", url(shielded.port)).stdout
 
 
 def test_a_node_without_a_certificate_learns_that_it_needs_one(stranger: Authority) -> None:

@@ -125,7 +125,7 @@ def on_crontab(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         (tmp_path / "cron.d" / "job").chmod(0o644)
         unshare = ["unshare", "--mount", "sh", "-c", MOUNTS, "sh", str(tmp_path), sys.executable, "-m", "cronlock"]
         return subprocess.run(
-            [*unshare, "check", *words],
+            [*unshare, "check", "-v", *words],
             env=environment({"PATH": f"{tmp_path}:{os.environ['PATH']}"}),
             cwd=home(),
             capture_output=True,
