@@ -191,15 +191,14 @@ def _find_shared_ticks(uses: Sequence[LineUse], now: float, budget: UserTimeBudg
     """Return findings about lines whose ticks another line of the key takes, or that leave ticks out."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for use in uses:
-        if use.line.fields.startswith("@every"):  # the answer to lines of one minute: each start finds its own interval
-            continue
         if use.settings.key and use.line.ticks and not use.settings.tick and "key" not in use.needs_shell.values():
             groups.setdefault((use.settings.key, use.settings.mode), []).append(use.line)
     found: list[Finding] = []
     for group in groups.values():
         for line in group:
             others = [other for other in group if other.owner in ("", line.owner)]  # no other user costs this one time
-            if len(others) <= GROUP_MAX:
+            # with @every each start of several lines in one minute finds its own interval
+            if len(others) <= GROUP_MAX and not line.fields.startswith("@every"):
                 found += budget.run_within(line, line_times.find_line_without_ticks, line, others, now)
             if len(others) == 1:  # of several, one may sleep before it starts cronlock
                 found += budget.run_within(line, find_left_out_ticks, line, now)
