@@ -22,7 +22,7 @@ from tests.nemesis.report import Report
 from tests.nemesis.table import write as write_nemesis
 from tests.support.binaries import CHOSEN, binaries, default_binary, further_binaries
 from tests.support.clusters import Cluster
-from tests.support.commands import ROOT, end_all
+from tests.support.commands import ROOT, end_all, new_folder, remove_folder
 from tests.support.doc_pages import settings_example
 from tests.support.namespace_host import NamespaceHost
 from tests.support.operator import Place, at
@@ -254,6 +254,15 @@ def forget_local(start: str) -> None:
                 file.unlink()
                 for more in (".lock", ".run", ".new"):
                     file.with_name(file.name + more).unlink(missing_ok=True)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter, as pytest's own are not."""
+    folder = new_folder()
+    folder.chmod(0o755)
+    yield folder
+    remove_folder(folder)
 
 
 @pytest.fixture

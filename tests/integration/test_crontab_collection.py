@@ -89,17 +89,14 @@ def for_check(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("path", [for_check(path) for path in CRONTABS])
-def test_check_finds_in_it_what_is_wrong_and_nothing_more(path: Path) -> None:
+def test_check_finds_in_it_what_is_wrong_and_nothing_more(path: Path, open_folder: Path) -> None:
     """After wrap, on a machine that has the program cronlock."""
-    folder = new_folder()
-    folder.chmod(0o755)
-    machine = Machine(folder)
+    machine = Machine(open_folder)
     program = str(machine.executable("programs/cronlock"))
     new, _ = wrap_crontab(text_of(path), wrapper_of(path, program))
     machine.write("etc/cronlock.toml", 'redis = "redis://redis-1"\n')
     system = wrapper_of(path).system
     findings = machine.of_system(new) if system else machine.findings(listed=new)
-    remove_folder(folder)
     found = [f for f in findings if f.level != GREEN and f.about != "none" and not OF_THIS_MACHINE.search(f.text)]
     rows = [row.split(" ", 2) for row in expected(path.stem, "check")]
     assert len(found) == len(rows), found

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from cronlock.cron.parser import CRON_PATH
 from tests.integration.test_blocked_keys import findings, wrong
 from tests.integration.test_check import check, label, only, urls
 from tests.integration.test_check_cron_lines import CHECKED, REDIS, RUN, Machine, levels, red
-from tests.support.commands import cronlock, environment, faked_clock, heir, home, new_folder, remove_folder, wait_until
+from tests.support.commands import cronlock, environment, faked_clock, heir, home, wait_until
 from tests.support.operator import at, operate
 from tests.support.servers import Place, Server
 from tests.support.servers import Place as Where
@@ -71,12 +71,9 @@ def test_a_file_of_another_user_is_red(machine: Machine) -> None:
 
 
 @pytest.fixture
-def open_machine() -> Iterator[Machine]:
-    """A machine whose files every user may see, as pytest's own folders are not."""
-    folder = new_folder()
-    folder.chmod(0o755)
-    yield Machine(folder)
-    remove_folder(folder)
+def open_machine(open_folder: Path) -> Machine:
+    """A machine whose files every user may see."""
+    return Machine(open_folder)
 
 
 def test_a_crontab_that_cannot_be_read_is_a_finding_and_not_the_end(open_machine: Machine) -> None:

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from cronlock.cron.parser import (
 )
 from cronlock.cron.shell import HOLE, commands
 from cronlock.errors import Refused
-from tests.support.commands import environment, new_folder, remove_folder
+from tests.support.commands import environment
 
 FORBIDDEN = (  # modules that a hundred lines that fire in one second can't afford to import
     "click redis rich asyncio logging subprocess typing dataclasses pathlib importlib.resources secrets hashlib uuid "
@@ -679,12 +679,9 @@ def test_one_key_in_two_zones_is_refused(tree: Tree) -> None:
 
 
 @pytest.fixture
-def open_tree() -> Iterator[Tree]:
-    """A tree that every user may enter, as pytest's own folders are not."""
-    folder = new_folder()
-    folder.chmod(0o755)
-    yield Tree(folder)
-    remove_folder(folder)
+def open_tree(open_folder: Path) -> Tree:
+    """A tree that every user may enter."""
+    return Tree(open_folder)
 
 
 def as_nobody(tree: Tree) -> str:
