@@ -35,16 +35,9 @@ def commands(script: str, expanded: bool = False) -> list[list[Word]]:
     found: list[list[Word]] = [[]]
     target = False  # the next word is the target of a redirection
     at = 0
-    while at < len(script):
+    while (at := blank_end(script, at)) < len(script):
         char = script[at]
-        if char in BLANK:
-            at += 1
-        elif script.startswith("\\\n", at):
-            at += 2
-        elif char == "#":
-            end = script.find("\n", at)
-            at = end if end >= 0 else len(script)
-        elif char in REDIRECTIONS or script.startswith("&>", at):
+        if char in REDIRECTIONS or script.startswith("&>", at):
             at = redirection_end(script, at)
             target = True
         elif char in SEPARATORS:
@@ -59,6 +52,21 @@ def commands(script: str, expanded: bool = False) -> list[list[Word]]:
                 found[-1].append(word)
             target = False
     return found
+
+
+def blank_end(script: str, at: int) -> int:
+    """Return the end of the blanks, line continuations and comments that start here, between two words."""
+    while at < len(script):
+        if script[at] in BLANK:
+            at += 1
+        elif script.startswith("\\\n", at):
+            at += 2
+        elif script[at] == "#":
+            end = script.find("\n", at)
+            at = end if end >= 0 else len(script)
+        else:
+            break
+    return at
 
 
 def redirection_end(script: str, at: int) -> int:

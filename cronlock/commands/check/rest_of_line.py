@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from cronlock.config.options import RUN, scan
 from cronlock.cron.parser import DEPTH, takes_script
-from cronlock.cron.shell import BLANK, HOLE, REDIRECTIONS, SEPARATORS, Word, read_word, redirection_end
+from cronlock.cron.shell import BLANK, HOLE, REDIRECTIONS, SEPARATORS, Word, blank_end, read_word, redirection_end
 
 SHOWN = 60  # characters of the rest of a line
 CURE_MAX = 300  # characters of a line to be copied: a longer one is harder to read than its rule
@@ -46,16 +46,9 @@ def parts_of(script: str) -> list[Part]:
     """Return the simple commands of a script. Raises ValueError as shell.commands does."""
     found = [Part(0)]
     at = 0
-    while at < len(script):
+    while (at := blank_end(script, at)) < len(script):
         char, part = script[at], found[-1]
-        if char in BLANK:
-            at += 1
-        elif script.startswith("\\\n", at):
-            at += 2
-        elif char == "#":
-            end = script.find("\n", at)
-            at = end if end >= 0 else len(script)
-        elif char in REDIRECTIONS or script.startswith("&>", at):
+        if char in REDIRECTIONS or script.startswith("&>", at):
             at = _add_redirection(script, at, part)
         elif char in SEPARATORS:
             operator = char * 2 if script.startswith(char * 2, at) and char in "&|;" else char
