@@ -121,12 +121,14 @@ class NamespaceHost(Closing):
         self._stack.close()
 
     def clear(self) -> None:
-        """As new: empty servers that answer, no local records, no crontabs, nothing started."""
+        """As new: empty servers that answer, no local records, no crontabs, the settings file, nothing started."""
         for server in self.servers:
             server.heal()
         for name in ("var/lib/cronlock", "etc/cron.d", "var/spool/cron/crontabs"):
             for file in (self.folder / name).iterdir():
                 file.unlink()
+        settings = self.folder / "given/etc/cronlock.toml"
+        assert self.run(f"cp --remove-destination {settings} /etc/").returncode == 0
         self.calls.unlink(missing_ok=True)
 
     def crontab(self, text: str) -> None:
