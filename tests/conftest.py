@@ -61,7 +61,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if default and reporter and not hasattr(config, "workerinput"):
         at_once = "" if config.getoption("numprocesses", None) else ", and much longer without -n 5: most of them wait"
-        reporter.write_line(f"what needs neither root nor Debian takes some 4 minutes on 2 cores{at_once}")
+        reporter.write_line(f"what needs neither root nor Debian takes some 4 and a half minutes on 2 cores{at_once}")
 
 
 @pytest.hookimpl(optionalhook=True)
